@@ -1,0 +1,126 @@
+"""The types that every part of ticketjax exchanges: shapes and meaning, no logic."""
+
+import dataclasses
+from collections.abc import Callable, Hashable
+from typing import Any, NamedTuple
+
+import jax
+
+# {"layer_0": {"kernel": (n_in, n_out), "bias": (n_out,)}, "layer_1": ...}: parameters, scores,
+# masks (bool leaves) and targets all share this form.
+Params = dict[str, dict[str, jax.Array]]
+
+REGRESSION = "regression"
+CLASSIFICATION = "classification"
+
+
+class Batch(NamedTuple):
+    """Samples.
+
+    x: (n, inputs) float32.
+    y: (n, outputs) float32 for regression, (n,) int32 class for classification.
+    """
+
+    x: jax.Array
+    y: jax.Array
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """What is to be learned, and a sparse network that is known to solve it.
+
+    name: how records call it.
+    inputs, outputs: widths of the network's first and last layer.
+    kind: "regression" (mean squared error) or "classification" (cross entropy, accuracy).
+    sample: (key, n, noise) -> Batch; a pure function, the noise level may be traced.
+    ticket: (depth) -> target parameters without padding; depth counts layers of neurons, the
+        input included. Raises ValueError for a depth that has no such ticket.
+    """
+
+    name: str
+    inputs: int
+    outputs: int
+    kind: str
+    sample: Callable[..., Batch]
+    ticket: Callable[..., Params]
+
+
+@dataclasses.dataclass(frozen=True)
+class Model:
+    """A dense network as two pure functions.
+
+    init: (key) -> params.
+    apply: (params, x) -> outputs, x (n, inputs), outputs (n, outputs).
+    """
+
+    init: Callable[[jax.Array], Params]
+    apply: Callable[[Params, jax.Array], jax.Array]
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Problem:
+    """All that a seeker may see of a planted network: never the planted mask.
+
+    params: initial parameters.
+    batch: training data.
+    apply: (params, x) -> outputs.
+    kind: the task's kind.
+    objective: "raw" (loss of the output as it is) or "rescaled" (loss after the best output
+        scale, or temperature, is fitted).
+    prune_bias: whether biases count as prunable; otherwise every mask keeps all of them.
+
+    The last four are static under jit, the first two are traced.
+    """
+
+    params: Params
+    batch: Batch
+    apply: Callable[[Params, jax.Array], jax.Array] = dataclasses.field(metadata={"static": True})
+    kind: str = dataclasses.field(metadata={"static": True})
+    objective: str = dataclasses.field(default="raw", metadata={"static": True})
+    prune_bias: bool = dataclasses.field(default=True, metadata={"static": True})
+
+
+class Planted(NamedTuple):
+    """A network with a ticket in it.
+
+    params: all parameters of the mother network, the ticket's own among them.
+    mask: bool, True where the ticket's parameters are.
+    output_scale: () float32; apply(params * mask, x) * output_scale is the target network.
+    """
+
+    params: Params
+    mask: Params
+    output_scale: jax.Array
+
+
+class Found(NamedTuple):
+    """What a seeker returns.
+
+    mask: bool, True where a parameter is kept.
+    scores: float32, what the last selection ranked; -inf where already pruned.
+    info: anything the seeker wants to tell, a dict of arrays.
+    """
+
+    mask: Params
+    scores: Params
+    info: dict[str, Any]
+
+
+class Point(NamedTuple):
+    """One point of the grid. Both may be traced.
+
+    density: fraction of the prunable parameters to keep.
+    noise: the task's noise level.
+    """
+
+    density: jax.Array | float
+    noise: jax.Array | float
+
+
+# A score rates every parameter: (key, problem, params, mask) -> scores, higher is kept.
+Score = Callable[[jax.Array, Problem, Params, Params], Params]
+# A seeker looks for a ticket: (key, problem, density) -> Found.
+Seeker = Callable[[jax.Array, Problem, jax.Array | float], Found]
+
+Static = Hashable
