@@ -1,7 +1,7 @@
 """The types that every part of ticketjax exchanges: shapes and meaning, no logic."""
 
 import dataclasses
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -69,8 +69,9 @@ class Problem:
     objective: "raw" (loss of the output as it is) or "rescaled" (loss after the best output
         scale, or temperature, is fitted).
     prune_bias: whether biases count as prunable; otherwise every mask keeps all of them.
+    ticket_density: the density that "ticket" stands for; None where the task has no ticket.
 
-    The last four are static under jit, the first two are traced.
+    params and batch are traced under jit, the rest is static.
     """
 
     params: Params
@@ -79,6 +80,7 @@ class Problem:
     kind: str = dataclasses.field(metadata={"static": True})
     objective: str = dataclasses.field(default="raw", metadata={"static": True})
     prune_bias: bool = dataclasses.field(default=True, metadata={"static": True})
+    ticket_density: float | None = dataclasses.field(default=None, metadata={"static": True})
 
 
 class Planted(NamedTuple):
@@ -122,5 +124,3 @@ class Point(NamedTuple):
 Score = Callable[[jax.Array, Problem, Params, Params], Params]
 # A seeker looks for a ticket: (key, problem, density) -> Found.
 Seeker = Callable[[jax.Array, Problem, jax.Array | float], Found]
-
-Static = Hashable

@@ -1,0 +1,59 @@
+# Everything runs in a virtual environment of the project's own; each target sets up what it needs.
+# Variables are given on the command line: make run ARGS=--seeds=5
+
+# The interpreter that the environment is made with, and where the environment is.
+PYTHON ?= python3
+VENV := .venv
+# Further flags for `make run`.
+ARGS :=
+# Processes that `make test` spreads the tests over.
+WORKERS := 2
+
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+.PHONY: help run test lint format venv clean
+.DEFAULT_GOAL := help
+
+help:  ## show this list
+	@echo "usage: make TARGET [PYTHON=python3] [ARGS=--flag=value]"
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1 - \2/p' Makefile
+
+run: $(VENV)/installed  ## Figure 3 of the paper, into results/paper; ARGS=--seeds=5 to shorten
+	$(BIN)/python -m experiments.paper --figure=3 --out=results/paper \
+	    --compilation_cache=.cache/jax $(ARGS)
+
+test: lint  ## lint, then every test and doctest
+	$(BIN)/python -m pytest -q -n $(WORKERS)
+
+lint: $(VENV)/installed  ## ruff's lint rules and format, and the import order; changes nothing
+	$(BIN)/python -m ruff check --quiet
+	$(BIN)/python -m ruff format --check --quiet
+	$(BIN)/lint-imports --no-logo
+
+format: $(VENV)/installed  ## repair what ruff can
+	$(BIN)/python -m ruff check --fix
+	$(BIN)/python -m ruff format
+
+venv: $(VENV)/installed  ## only set up the environment that the others use
+
+clean:  ## remove the environment, caches and builds; results stay
+	rm -rf $(VENV) .cache build dist *.egg-info
+	rm -rf .hypothesis .import_linter_cache .pytest_cache .ruff_cache
+	find benchmarks experiments tests ticketjax -name __pycache__ -prune -exec rm -rf {} +
+
+# New pins remake the environment, so that nothing stays in it that is no longer asked for.
+$(VENV)/pinned: requirements.txt
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' || { \
+	    echo "ticketjax needs Python 3.11 to 3.14, but PYTHON=$(PYTHON) is:" \
+	        "`$(PYTHON) --version 2>&1`" >&2; \
+	    echo "Name another, for example: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+	@echo "Setting up $(VENV) (about a minute, once)"
+	@$(PYTHON) -m venv --clear $(VENV)
+	@$(PIP) install -r requirements.txt
+	@touch $@
+
+$(VENV)/installed: $(VENV)/pinned setup.cfg pyproject.toml
+	@$(PIP) install --no-build-isolation --no-deps -e .
+	@$(PIP) check
+	@touch $@

@@ -1,0 +1,194 @@
+"""Mask algebra, and selection: scores to a mask that keeps an exact number of parameters."""
+
+import re
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ticketjax.base import Params
+
+SCOPES = ("global", "local")
+
+
+def layer_names(params: Params) -> list[str]:
+    """Names of the layers from input to output ("layer_10" stands after "layer_9")."""
+    return sorted(params, key=lambda name: [int(n) for n in re.findall(r"\d+", name)] + [name])
+
+
+def depth(params: Params) -> int:
+    """Layers of neurons, the input included: one more than there are kernels."""
+    return len(params) + 1
+
+
+def apply_mask(params: Params, mask: Params) -> Params:
+    """Parameters with everything outside the mask set to zero."""
+    return jax.tree.map(lambda p, m: jnp.where(m, p, jnp.zeros_like(p)), params, mask)
+
+
+def full_mask(params: Params) -> Params:
+    """The mask that keeps everything."""
+    return jax.tree.map(lambda p: jnp.ones(p.shape, bool), params)
+
+
+def nonzero_mask(params: Params) -> Params:
+    """The mask of a sparse network: True where a parameter is not zero."""
+    return jax.tree.map(lambda p: jnp.asarray(p) != 0, params)
+
+
+def prunable_leaves(tree: Params, prune_bias: bool = True) -> list[list[jax.Array]]:
+    """The prunable arrays, layer by layer: the kernel, then the bias if biases are pruned."""
+    parts = ("kernel", "bias") if prune_bias else ("kernel",)
+    return [[tree[name][part] for part in parts] for name in layer_names(tree)]
+
+
+def count_prunable(params: Params, prune_bias: bool = True) -> int:
+    """How many parameters a density refers to."""
+    return sum(leaf.size for layer in prunable_leaves(params, prune_bias) for leaf in layer)
+
+
+def count_kept(mask: Params, prune_bias: bool = True) -> jax.Array:
+    """How many of the prunable parameters a mask keeps, int32."""
+    return sum(jnp.sum(leaf != 0) for layer in prunable_leaves(mask, prune_bias) for leaf in layer)
+
+
+def density(mask: Params, prune_bias: bool = True) -> jax.Array:
+    """Fraction of the prunable parameters that a mask keeps, float32."""
+    return count_kept(mask, prune_bias) / count_prunable(mask, prune_bias)
+
+
+def layer_densities(mask: Params, prune_bias: bool = True) -> jax.Array:
+    """Kept fraction of the prunable parameters of every layer, (layers,) float32."""
+    return jnp.stack(
+        [
+            sum(jnp.sum(leaf != 0) for leaf in layer) / sum(leaf.size for leaf in layer)
+            for layer in prunable_leaves(mask, prune_bias)
+        ]
+    ).astype(jnp.float32)
+
+
+def ticket_density(target: Params, params: Params, prune_bias: bool = True) -> float:
+    """Density that a sparse target has inside a network of the shape of `params`."""
+    kept = sum(
+        np.count_nonzero(leaf) for layer in prunable_leaves(target, prune_bias) for leaf in layer
+    )
+    return kept / count_prunable(params, prune_bias)
+
+
+def check_density(density: jax.Array | float, size: int) -> None:
+    """Refuse a number that is no density for `size` parameters; an array is not looked at.
+
+    Raises ValueError for a Python or NumPy number outside (0, 1], or so small that it keeps none.
+    """
+    if not isinstance(density, (int, float, np.number)):
+        return
+    if not 0 < density <= 1:
+        raise ValueError(f"density must be in (0, 1], got {density}")
+    if round(float(density) * size) == 0:
+        raise ValueError(
+            f"density {density} keeps none of {size} parameters; "
+            f"the smallest that keeps one is {1 / size:.3g}"
+        )
+
+
+def budget(density: jax.Array | float, size: int) -> jax.Array | int:
+    """How many of `size` parameters a density keeps: round(density * size), halves to even.
+
+    Raises ValueError as check_density() does; a traced density is clipped to 0..size instead.
+    """
+    if isinstance(density, (int, float, np.number)):
+        check_density(density, size)
+        return round(float(density) * size)
+    return jnp.clip(jnp.round(density * size), 0, size).astype(jnp.int32)
+
+
+def _kth_largest(keys: jax.Array, k: jax.Array | int, bits: int) -> jax.Array:
+    """Largest uint32 t of `bits` bits with at least k keys >= t, found bit by bit.
+
+    A traced k forbids top_k, and a full sort costs more than `bits` passes of comparisons.
+    """
+
+    def refine(i, threshold):
+        candidate = threshold | (jnp.uint32(1) << jnp.uint32(bits - 1 - i))
+        return jnp.where(jnp.sum(keys >= candidate) >= k, candidate, threshold)
+
+    return jax.lax.fori_loop(0, bits, refine, jnp.uint32(0))
+
+
+def _ordered_bits(x: jax.Array) -> jax.Array:
+    """uint32 keys in the order of the floats; NaN counts as -inf, -0 as 0."""
+    x = jnp.where(jnp.isnan(x), -jnp.inf, jnp.where(x == 0, 0.0, x)).astype(jnp.float32)
+    bits = jax.lax.bitcast_convert_type(x, jnp.uint32)
+    sign = jnp.uint32(1 << 31)
+    return jnp.where(bits >= sign, ~bits, bits | sign)
+
+
+def top_k_mask(x: jax.Array, k: jax.Array | int) -> jax.Array:
+    """Bool vector that marks exactly the k largest entries; among equals, the first ones.
+
+    x: (n,) float. k: int, may be traced, 0 <= k <= n.
+    """
+    keys = _ordered_bits(x)
+    threshold = _kth_largest(keys, k, bits=32)
+    above, equal = keys > threshold, keys == threshold
+    # Ranks run from n down to 1, so that the first of the equal entries has the largest.
+    ranks = jnp.where(equal, jnp.arange(x.size, 0, -1, dtype=jnp.uint32), 0)
+    lowest = _kth_largest(ranks, k - jnp.sum(above), bits=x.size.bit_length())
+    # With nothing left to take, `lowest` is the largest number of that many bits; a rank can be
+    # as large, hence the second condition.
+    return above | (equal & (ranks >= lowest) & (jnp.sum(above) < k))
+
+
+def _select_together(leaves: list[jax.Array], density: jax.Array | float) -> list[jax.Array]:
+    flat = jnp.concatenate([leaf.ravel() for leaf in leaves])
+    kept = top_k_mask(flat, budget(density, flat.size))
+    ends = np.cumsum([leaf.size for leaf in leaves])[:-1]
+    return [m.reshape(leaf.shape) for m, leaf in zip(jnp.split(kept, ends), leaves, strict=True)]
+
+
+def select(
+    scores: Params,
+    density: jax.Array | float,
+    scope: str = "global",
+    *,
+    prune_bias: bool = True,
+    alive: Params | None = None,
+) -> Params:
+    """The mask that keeps the parameters with the highest scores, exactly as many as asked.
+
+    scores: float tree, any shapes; NaN ranks lowest. Ties go to the lower index: layers from
+        input to output, the kernel before the bias, row-major.
+    density: fraction of the prunable parameters to keep, in (0, 1]; may be traced.
+    scope: "global", one budget of round(density * size) over all layers, or "local", that
+        fraction of every layer.
+    prune_bias: False keeps every bias and leaves biases out of the count.
+    alive: a mask; what it has pruned is chosen only after everything that it keeps.
+
+    Raises ValueError for an unknown scope and for a density that budget() refuses.
+
+    >>> scores = {"layer_0": {"kernel": jnp.array([[3.0, 1.0]]), "bias": jnp.array([2.0, 2.0])}}
+    >>> select(scores, 0.5)["layer_0"]["bias"].tolist()
+    [True, False]
+    """
+    if scope not in SCOPES:
+        raise ValueError(f"scope must be one of {', '.join(SCOPES)}, got {scope!r}")
+    if alive is not None:
+        scores = exclude(scores, alive)
+    layers = prunable_leaves(scores, prune_bias)
+    if scope == "global":
+        flat = iter(_select_together([leaf for layer in layers for leaf in layer], density))
+        kept = [[next(flat) for _ in layer] for layer in layers]
+    else:
+        kept = [_select_together(layer, density) for layer in layers]
+    return {
+        name: {
+            "kernel": masks[0],
+            "bias": masks[1] if prune_bias else jnp.ones(scores[name]["bias"].shape, bool),
+        }
+        for name, masks in zip(layer_names(scores), kept, strict=True)
+    }
+
+
+def exclude(scores: Params, alive: Params) -> Params:
+    """Scores with -inf wherever the mask has pruned."""
+    return jax.tree.map(lambda s, m: jnp.where(m, s, -jnp.inf), scores, alive)

@@ -1,0 +1,109 @@
+"""Losses and metrics of a network's output, as it is or with its scale taken out."""
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from ticketjax.base import CLASSIFICATION, REGRESSION, Batch, Model, Params, Problem, Task
+from ticketjax.masks import depth, ticket_density
+
+KINDS = (REGRESSION, CLASSIFICATION)
+OBJECTIVES = ("raw", "rescaled")
+# The inverse temperature is sought on a logarithmic scale, for logits of maximum magnitude 1.
+LOG_TEMPERATURE_RANGE = (-7.0, 14.0)
+TEMPERATURE_STEPS = 24
+
+
+def loss(kind: str, outputs: jax.Array, y: jax.Array) -> jax.Array:
+    """Mean squared error over samples and outputs, or mean cross entropy of the logits."""
+    if kind == REGRESSION:
+        return jnp.mean((outputs - y) ** 2)
+    return jnp.mean(optax.softmax_cross_entropy_with_integer_labels(outputs, y))
+
+
+def metric(kind: str, outputs: jax.Array, y: jax.Array) -> jax.Array:
+    """What is reported: mean squared error (regression) or accuracy in 0..1 (classification)."""
+    if kind == REGRESSION:
+        return loss(kind, outputs, y)
+    return jnp.mean(jnp.argmax(outputs, -1) == y)
+
+
+def _magnitude(outputs: jax.Array, axis: int | None) -> jax.Array:
+    """Largest absolute output, 1 where all are 0: squares of unscaled outputs underflow."""
+    largest = jnp.max(jnp.abs(outputs), axis=axis)
+    return jnp.where(largest > 0, largest, 1.0)
+
+
+def _least_squares_scale(outputs: jax.Array, y: jax.Array) -> jax.Array:
+    magnitude = _magnitude(outputs, axis=0)
+    unit = outputs / magnitude
+    energy = jnp.sum(unit * unit, axis=0)
+    return jnp.sum(unit * y, axis=0) / jnp.where(energy > 0, energy, 1.0) / magnitude
+
+
+def _inverse_temperature(logits: jax.Array, y: jax.Array) -> jax.Array:
+    # The cross entropy is convex in the inverse temperature: its slope, the mean of
+    # E_softmax[logit] - logit of the label, grows with it and is bisected.
+    magnitude = _magnitude(logits, axis=None)
+    unit = logits / magnitude
+    labelled = jnp.mean(jnp.take_along_axis(unit, y[:, None], axis=1))
+
+    def halve(_, bounds):
+        low, high = bounds
+        middle = (low + high) / 2
+        expected = jnp.mean(jnp.sum(jax.nn.softmax(unit * jnp.exp(middle)) * unit, axis=1))
+        too_cold = expected > labelled
+        return jnp.where(too_cold, low, middle), jnp.where(too_cold, middle, high)
+
+    start = tuple(jnp.float32(bound) for bound in LOG_TEMPERATURE_RANGE)
+    low, _ = jax.lax.fori_loop(0, TEMPERATURE_STEPS, halve, start)
+    return jnp.exp(low) / magnitude
+
+
+def output_scale(kind: str, outputs: jax.Array, y: jax.Array) -> jax.Array:
+    """The positive temperature or the least-squares factors that suit outputs to labels best.
+
+    Returns (outputs,) factors for regression, minimising the squared error per output, and a
+    () inverse temperature for classification, minimising the cross entropy. Outputs of any
+    magnitude that float32 holds are handled; an output that is always 0 gets the factor 0.
+    """
+    if kind == REGRESSION:
+        return _least_squares_scale(outputs, y)
+    return _inverse_temperature(outputs, y)
+
+
+def problem_loss(problem: Problem, params: Params) -> jax.Array:
+    """Loss of parameters on a problem's data under its objective; differentiable.
+
+    "rescaled" fits the output scale anew at every call and holds it constant in the gradient,
+    which is exact: at the best scale, the loss is stationary in it.
+    """
+    outputs = problem.apply(params, problem.batch.x)
+    if problem.objective == "rescaled":
+        scale = output_scale(problem.kind, outputs, problem.batch.y)
+        outputs = outputs * jax.lax.stop_gradient(scale)
+    return loss(problem.kind, outputs, problem.batch.y)
+
+
+def make_problem(
+    task: Task,
+    model: Model,
+    params: Params,
+    batch: Batch,
+    *,
+    objective: str = "raw",
+    prune_bias: bool = True,
+) -> Problem:
+    """All that a seeker may see of a (planted) network: parameters, data, and the rules.
+
+    Raises ValueError for an unknown objective.
+    """
+    if objective not in OBJECTIVES:
+        raise ValueError(f"objective must be one of {', '.join(OBJECTIVES)}, got {objective!r}")
+    try:
+        target = task.ticket(depth=depth(params))
+    except ValueError:  # a task without a ticket of this depth: "ticket" then names no density
+        known = None
+    else:
+        known = ticket_density(target, params, prune_bias)
+    return Problem(params, batch, model.apply, task.kind, objective, prune_bias, known)

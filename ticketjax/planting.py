@@ -1,0 +1,165 @@
+"""Planting: hide a sparse target network inside a random one, exactly."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from ticketjax.base import Params, Planted
+from ticketjax.masks import layer_names
+
+
+class _Placed(NamedTuple):
+    """Where a layer's target neurons went: index in the mother, and target output / its own."""
+
+    index: jax.Array  # (target neurons,) int32
+    scale: jax.Array  # (target neurons,) float32
+
+
+def _check_shapes(target: Params, params: Params) -> None:
+    if len(target) != len(params):
+        raise ValueError(
+            f"the ticket has {len(target)} layers and the network {len(params)}: "
+            f"{'too shallow' if len(params) < len(target) else 'too deep'} by "
+            f"{abs(len(params) - len(target))}"
+        )
+    if set(target) != set(params):
+        raise ValueError(
+            f"layer names differ: {layer_names(target)} in the ticket, "
+            f"{layer_names(params)} in the network"
+        )
+    names = layer_names(target)
+    inputs = target[names[0]]["kernel"].shape[0], params[names[0]]["kernel"].shape[0]
+    if inputs[0] != inputs[1]:
+        raise ValueError(f"the ticket has {inputs[0]} inputs, the network {inputs[1]}")
+    for name in names:
+        needed = target[name]["kernel"].shape[1]
+        there = params[name]["kernel"].shape[1]
+        if name == names[-1] and needed != there:
+            raise ValueError(f"{name}: the ticket has {needed} outputs, the network {there}")
+        if there < needed:
+            raise ValueError(
+                f"{name} is too narrow: the ticket needs {needed} neurons, the network has "
+                f"{there}, {needed - there} too few"
+            )
+
+
+def _norm(x: jax.Array, axis: int | None = None) -> jax.Array:
+    """Euclidean norm that neither over- nor underflows in its squares."""
+    largest = jnp.max(jnp.abs(x), axis=axis, keepdims=True)
+    safe = jnp.where(largest > 0, largest, 1.0)
+    norm = safe * jnp.sqrt(jnp.sum((x / safe) ** 2, axis=axis, keepdims=True))
+    return jnp.squeeze(norm, axis)
+
+
+def _place(wanted: jax.Array, support: jax.Array, candidates: jax.Array):
+    """Give each target neuron the unused mother neuron whose incoming parameters fit it best.
+
+    wanted: (k, target neurons) incoming parameters times the scales of their sources, the bias
+        as last row; support: which of them the target has; candidates: (k, mother neurons).
+    Returns the neurons chosen, their scales, and the parameters to write, (k, target neurons).
+    """
+    in_degree = jnp.sum(support, axis=0)
+    hardest_first = jnp.argsort(-in_degree, stable=True)
+    sizes = _norm(wanted, axis=0)
+
+    def place_one(i, state):
+        used, index, scale, values = state
+        neuron = hardest_first[i]
+        theta, needed = wanted[:, neuron], support[:, neuron, None]
+        theta_size = jnp.where(sizes[neuron] > 0, sizes[neuron], 1.0)
+        matching = jnp.where(needed, candidates, 0.0)
+        matching_size = jnp.sqrt(jnp.sum(matching**2, axis=0))
+        positive_size = jnp.where(matching_size > 0, matching_size, 1.0)
+        # Elementwise, because a matrix product may run in reduced precision.
+        cosine = jnp.sum((theta / theta_size)[:, None] * matching, axis=0) / positive_size
+        best = jnp.argmax(jnp.where(used, -jnp.inf, cosine))
+        # The paper's factor theta.m / |m|^2; it must be positive for relu, so where nothing of
+        # the right direction is left, the one that keeps the size of the mother's parameters.
+        fit = jnp.where(cosine[best] > 0, cosine[best], 1.0)
+        factor = jnp.where(in_degree[neuron] > 0, theta_size * fit / positive_size[best], 1.0)
+        # A single parameter of the right sign is matched by a scale alone: it stays as it is.
+        unchanged = (in_degree[neuron] == 1) & (cosine[best] > 0)
+        value = jnp.where(unchanged, matching[:, best], theta / factor)
+        return (
+            used.at[best].set(True),
+            index.at[neuron].set(best.astype(jnp.int32)),
+            scale.at[neuron].set(factor),
+            values.at[:, neuron].set(value),
+        )
+
+    mother, neurons = candidates.shape[1], wanted.shape[1]
+    start = (
+        jnp.zeros(mother, bool),
+        jnp.zeros(neurons, jnp.int32),
+        jnp.ones(neurons, jnp.float32),
+        jnp.zeros_like(wanted),
+    )
+    _, index, scale, values = jax.lax.fori_loop(0, neurons, place_one, start)
+    return _Placed(index, scale), values
+
+
+def plant(target: Params, params: Params, *, zero_path_biases: bool = False) -> Planted:
+    """Write a target network into a random one of the same depth, and say where it went.
+
+    Layer by layer from the input, hardest neuron (highest in-degree) first, each target neuron
+    takes the unused neuron whose incoming parameters have the largest cosine with its own; those
+    parameters are overwritten up to a positive factor, which the next layer makes good for (relu
+    is positively homogeneous). The output layer stays in place, with one factor for all outputs.
+    Everything that is not the ticket's stays bit for bit. (Fischer and Burkholz 2022, Algorithm 1
+    and appendix A.3; there, each output has a factor of its own.)
+
+    target: kernels (n_in, n_out) and biases (n_out,) without padding; zeros are no parameters.
+    params: the mother network; same layers and inputs and outputs, at least as wide.
+    zero_path_biases: also set to zero the biases that planted neurons have in the mother but not
+        in the target: needed where masks cannot prune biases.
+
+    Returns params, mask and output_scale () > 0 with
+    apply(params * mask, x) * output_scale == the target's output.
+
+    Pure; works under jit and vmap, for either argument.
+
+    Raises ValueError, naming the layer, if the network is too narrow or not of the same depth.
+
+    >>> import numpy as np
+    >>> target = {"layer_0": {"kernel": np.array([[2.0]]), "bias": np.array([0.0])}}
+    >>> params = {"layer_0": {"kernel": jnp.array([[0.5]]), "bias": jnp.array([0.1])}}
+    >>> float(plant(target, params).output_scale)
+    4.0
+    """
+    _check_shapes(target, params)
+    names = layer_names(target)
+    inputs = target[names[0]]["kernel"].shape[0]
+    sources = _Placed(jnp.arange(inputs), jnp.ones(inputs, jnp.float32))
+    planted_params, planted_mask = {}, {}
+    for name in names:
+        kernel, bias = params[name]["kernel"], params[name]["bias"]
+        target_kernel = jnp.asarray(target[name]["kernel"], jnp.float32)
+        target_bias = jnp.asarray(target[name]["bias"], jnp.float32)
+        support = jnp.concatenate([target_kernel, target_bias[None]]) != 0
+        wanted = jnp.concatenate([target_kernel * sources.scale[:, None], target_bias[None]])
+        candidates = jnp.concatenate([kernel[sources.index], bias[None]])
+        if name == names[-1]:
+            # One factor for all outputs, the one that keeps the layer's size: arg max and the
+            # ratios of the outputs are the target's without any correction.
+            size, matching_size = _norm(wanted), _norm(jnp.where(support, candidates, 0.0))
+            ratio = size / jnp.where(matching_size > 0, matching_size, 1.0)
+            factor = jnp.where(ratio > 0, ratio, 1.0)
+            placed = _Placed(jnp.arange(bias.size), jnp.full(bias.size, factor))
+            values = wanted / factor
+        else:
+            placed, values = _place(wanted, support, candidates)
+        weight_at = sources.index[:, None], placed.index[None, :]
+        old_bias = jnp.zeros_like(target_bias) if zero_path_biases else bias[placed.index]
+        planted_params[name] = {
+            "kernel": kernel.at[weight_at].set(
+                jnp.where(support[:-1], values[:-1], kernel[weight_at])
+            ),
+            "bias": bias.at[placed.index].set(jnp.where(support[-1], values[-1], old_bias)),
+        }
+        planted_mask[name] = {
+            "kernel": jnp.zeros(kernel.shape, bool).at[weight_at].set(support[:-1]),
+            "bias": jnp.zeros(bias.shape, bool).at[placed.index].set(support[-1]),
+        }
+        sources = placed
+    return Planted(planted_params, planted_mask, sources.scale[0])

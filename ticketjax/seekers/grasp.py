@@ -1,0 +1,36 @@
+"""GraSP: gradient signal preservation."""
+
+import dataclasses
+
+import jax
+
+from ticketjax.base import CLASSIFICATION, Params, Problem
+from ticketjax.masks import apply_mask
+from ticketjax.objective import problem_loss
+
+# Wang et al. flatten the softmax by this factor; a regression output is not to be scaled.
+LOGIT_TEMPERATURE = 200.0
+
+
+def grasp(key: jax.Array, problem: Problem, params: Params, mask: Params) -> Params:
+    """Score theta * (H g): how much of the gradient's norm the parameter carries.
+
+    g is the gradient of the loss with its logits divided by 200 (classification only), H its
+    Hessian; H g is one forward derivative of the gradient along g. The authors remove the
+    largest -theta * (H g) first; here as everywhere the highest scores are kept.
+
+    Source: Wang, Zhang and Grosse 2020, arXiv 2002.07376, equation 8.
+    """
+    del key
+    if problem.kind == CLASSIFICATION:
+        apply = problem.apply
+        problem = dataclasses.replace(
+            problem, apply=lambda p, x: apply(p, x) / LOGIT_TEMPERATURE
+        )
+
+    # The mask is part of the function, so that H and g live on the kept parameters alone.
+    def gradient(p):
+        return jax.grad(lambda q: problem_loss(problem, apply_mask(q, mask)))(p)
+
+    _, hessian_gradient = jax.jvp(gradient, (params,), (gradient(params),))
+    return jax.tree.map(lambda p, hg: p * hg, apply_mask(params, mask), hessian_gradient)

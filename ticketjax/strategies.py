@@ -1,0 +1,136 @@
+"""Strategies: lift a score to a seeker."""
+
+import dataclasses
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+from ticketjax.base import Batch, Found, Params, Problem, Score, Seeker
+from ticketjax.masks import (
+    SCOPES,
+    apply_mask,
+    check_density,
+    count_prunable,
+    exclude,
+    full_mask,
+    select,
+)
+from ticketjax.training import BATCH_SIZE, LEARNING_RATE, shuffles, train
+
+
+def resolve_density(problem: Problem, density: jax.Array | float | str) -> jax.Array | float:
+    """The density that "ticket" stands for; anything else passes through.
+
+    Raises ValueError for another word, for "ticket" where the task has no ticket of this depth,
+    and for a number that is no density.
+    """
+    if isinstance(density, str):
+        if density != "ticket":
+            raise ValueError(f'density must be a number or "ticket", got {density!r}')
+        if problem.ticket_density is None:
+            raise ValueError('density "ticket": the task has no ticket of this depth')
+        density = problem.ticket_density
+    check_density(density, count_prunable(problem.params, problem.prune_bias))
+    return density
+
+
+def round_density(density: jax.Array | float, k: jax.Array | int, rounds: int) -> jax.Array:
+    """Density after round k of `rounds`: density^(k / rounds), exactly `density` in the last."""
+    density = jnp.asarray(density, jnp.float32)
+    return jnp.where(k == rounds, density, density ** (k / rounds))
+
+
+def _prune_in_rounds(
+    score: Score,
+    scope: str,
+    rounds: int,
+    score_samples: int | None,
+    retrain: Callable[[jax.Array, Problem, Params], Params],
+) -> Seeker:
+    if scope not in SCOPES:
+        raise ValueError(f"scope must be one of {', '.join(SCOPES)}, got {scope!r}")
+    if rounds < 1:
+        raise ValueError(f"rounds must be at least 1, got {rounds}")
+
+    def seek(key, problem, density):
+        density = resolve_density(problem, density)
+        scored = problem
+        if score_samples is not None:
+            # Samples are independent draws, so the first ones are as good as any.
+            batch = Batch(*(array[:score_samples] for array in problem.batch))
+            scored = dataclasses.replace(problem, batch=batch)
+
+        def prune(mask, k):
+            train_key, score_key = jax.random.split(jax.random.fold_in(key, k))
+            params = retrain(train_key, problem, mask)
+            scores = exclude(score(score_key, scored, params, mask), mask)
+            target = density if rounds == 1 else round_density(density, k, rounds)
+            return select(scores, target, scope, prune_bias=problem.prune_bias), scores
+
+        # The first round stands outside the scan: it knows no density yet up to the selection,
+        # so that vmap over densities computes it once for all of them.
+        mask, scores = prune(full_mask(problem.params), 1)
+        if rounds > 1:
+            (mask, scores), _ = jax.lax.scan(
+                lambda carry, k: (prune(carry[0], k), None),
+                (mask, scores),
+                jnp.arange(2, rounds + 1),
+            )
+        return Found(mask, scores, {})
+
+    return seek
+
+
+def singleshot(
+    score: Score,
+    *,
+    scope: str = "global",
+    rounds: int = 1,
+    score_samples: int | None = None,
+) -> Seeker:
+    """Score at initialisation and prune, without any training.
+
+    scope: "global" or "local", as in select().
+    rounds: n > 1 prunes gradually, to density^(k/n) in round k, scoring the pruned network anew
+        each time (as SynFlow does). A pruned parameter never returns.
+    score_samples: how many samples the score sees; None for all.
+
+    Raises ValueError for an unknown scope or rounds < 1.
+    """
+
+    def initial_values(key, problem, mask):
+        del key
+        return apply_mask(problem.params, mask)
+
+    return _prune_in_rounds(score, scope, rounds, score_samples, initial_values)
+
+
+def multishot(
+    score: Score,
+    *,
+    scope: str = "global",
+    rounds: int = 10,
+    round_epochs: int = 5,
+    score_samples: int | None = None,
+    batch_size: int = BATCH_SIZE,
+    learning_rate: float = LEARNING_RATE,
+) -> Seeker:
+    """Rounds of: train, score and prune to density^(k/rounds), reset to the initial values.
+
+    With magnitude as score this is iterative magnitude pruning (Frankle and Carbin 2019). A
+    pruned parameter never returns. Arguments as in singleshot() and train().
+
+    Raises ValueError for an unknown scope or rounds < 1.
+    """
+
+    def train_from_initial_values(key, problem, mask):
+        samples = problem.batch.x.shape[0]
+        order = shuffles(key, round_epochs, samples, batch_size)
+        return train(problem, mask, order, learning_rate=learning_rate)
+
+    return _prune_in_rounds(score, scope, rounds, score_samples, train_from_initial_values)
+
+
+# The names that `strategy` takes.
+STRATEGIES = {"singleshot": singleshot, "multishot": multishot}

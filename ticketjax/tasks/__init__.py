@@ -1,0 +1,32 @@
+"""The tasks by name, each with its data and a sparse network known to solve it."""
+
+import difflib
+
+from ticketjax.base import Task
+from ticketjax.tasks.circle import CIRCLE
+from ticketjax.tasks.helix import HELIX
+from ticketjax.tasks.relu import RELU
+
+__all__ = ["TASKS", "get_task"]
+
+TASKS: dict[str, Task] = {task.name: task for task in (RELU, CIRCLE, HELIX)}
+
+
+def get_task(name: str | Task) -> Task:
+    """Return the task of that name; a `Task` of one's own is returned as it is.
+
+    Raises:
+        ValueError: an unknown name; the message lists the names and suggests the nearest.
+
+    >>> get_task("circle").outputs
+    4
+    """
+    if isinstance(name, Task):
+        return name
+    if name not in TASKS:
+        nearest = difflib.get_close_matches(str(name), TASKS, n=1, cutoff=0.0)[0]
+        raise ValueError(
+            f"task must be one of {', '.join(TASKS)} or a Task, got {name!r}; "
+            f"did you mean {nearest!r}?"
+        )
+    return TASKS[name]

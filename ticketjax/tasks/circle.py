@@ -1,0 +1,156 @@
+"""Circle: tell four concentric rings of the plane apart."""
+
+import math
+import numbers
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ticketjax.base import CLASSIFICATION, Batch, Params, Task
+from ticketjax.tasks.piecewise import fit
+
+# Squared radii at which the class changes.
+_BOUNDARIES = np.array([0.2, 0.5, 0.7])
+# Knots per component without folding: 2 components * 10 knots.
+_KNOTS = 10
+# Non-zero weights around the knots of a folded ticket. The published ticket of depth 10 has 153
+# weights, 50 of them before the knots; at depth 6 this leaves the ticket below the published 119.
+_FOLDED_KNOT_WEIGHTS = 103
+
+
+def sample(key: jax.Array, n: int, noise: jax.typing.ArrayLike = 0.01) -> Batch:
+    """Draw x uniform on [-1, 1]^2 and y, how many of the boundaries 0.2, 0.5, 0.7 |x|^2 exceeds.
+
+    Args:
+        key: typed random key.
+        n: number of samples.
+        noise: probability that a label moves to the other side of the boundary that is nearest in
+            |x|^2; may be traced.
+
+    Returns:
+        Batch with x (n, 2) float32, y (n,) int32 from 0 to 3.
+
+    Raises:
+        ValueError: an n below 1 or not an integer, a noise (when it is a plain number)
+            outside [0, 1].
+    """
+    if not isinstance(n, numbers.Integral) or n < 1:
+        raise ValueError(f"circle: n must be an integer >= 1, got {n!r}")
+    if isinstance(noise, numbers.Real) and not 0 <= noise <= 1:
+        raise ValueError(f"circle: noise must be a probability in [0, 1], got {noise!r}")
+    key_x, key_noise = jax.random.split(key)
+    x = jax.random.uniform(key_x, (n, 2), jnp.float32, minval=-1.0, maxval=1.0)
+    # One column per boundary.
+    beyond = jnp.sum(x * x, axis=1, keepdims=True) - _BOUNDARIES.astype(np.float32)[None, :]
+    y = jnp.sum(beyond > 0, axis=1, dtype=jnp.int32)
+    nearest = jnp.argmin(jnp.abs(beyond), axis=1).astype(jnp.int32)
+    # Boundary k lies between the classes k and k + 1.
+    neighbour = 2 * nearest + 1 - y
+    moved = jax.random.uniform(key_noise, (n,), jnp.float32) < jnp.asarray(noise, jnp.float32)
+    return Batch(x, jnp.where(moved, neighbour, y))
+
+
+def ticket(depth: int) -> Params:
+    """Return the target: g(x) close to |x|^2, then one affine map of g per class.
+
+    Depth 3 puts knots on both sides of 0 on each coordinate. Depth 4 first splits the coordinates
+    by sign, depth 5 adds the two halves to |x1| and |x2|. Every further layer folds the plane along
+    an axis that halves the sector all points lie in, so that one component takes over nearly all of
+    |x|^2 and gets most of the knots.
+
+    Args:
+        depth: layers of neurons, the input included; at least 3.
+
+    Returns:
+        Parameters without padding, float32; kernels (n_in, n_out), biases (n_out,).
+
+    Raises:
+        ValueError: a depth below 3 or not an integer.
+
+    Source: Fischer and Burkholz (2022), section 2.2, with the coefficients of `piecewise.fit`.
+
+    >>> [layer["kernel"].shape for layer in ticket(5).values()]
+    [(2, 4), (4, 2), (2, 20), (20, 4)]
+    """
+    if not isinstance(depth, numbers.Integral) or depth < 3:
+        raise ValueError(
+            f"circle: depth must be an integer >= 3 (layers of neurons, the input included), "
+            f"got {depth!r}"
+        )
+    layers = []
+    # (neurons, 2): the sums of the last layer's neurons that are the two components.
+    components = np.eye(2)
+    if depth >= 4:
+        layers.append((np.array([[1.0, -1.0, 0.0, 0.0], [0.0, 0.0, 1.0, -1.0]]), np.zeros(4)))
+        components = np.array([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0], [0.0, 1.0]])
+    if depth >= 5:
+        layers.append((components, np.zeros(2)))
+        components = np.eye(2)
+    # The angle, seen from the first component's axis, within which all points lie.
+    sector = math.pi / 2
+    for _ in range(depth - 5):
+        sector /= 2
+        parallel = np.array([math.cos(sector), math.sin(sector)])
+        perpendicular = np.array([-math.sin(sector), math.cos(sector)])
+        fold = np.stack([parallel, perpendicular, -perpendicular], axis=1)
+        layers.append((components @ fold, np.zeros(3)))
+        components = np.array([[1.0, 0.0], [0.0, 1.0], [0.0, 1.0]])
+
+    counts = (_KNOTS, _KNOTS) if depth <= 5 else _folded_knots(math.sin(sector))
+    # Outside the last boundary g need only be larger, and its last slopes see to that.
+    radius = math.sqrt(_BOUNDARIES[-1])
+    ranges = (radius, radius * math.sin(sector))
+    squares = [
+        _square(count, limit, both_sides=depth == 3)
+        for count, limit in zip(counts, ranges, strict=True)
+    ]
+    inputs = [
+        np.outer(component, signs)
+        for component, (_, signs, _, _) in zip(components.T, squares, strict=True)
+    ]
+    biases = [0.0 - signs * knots for knots, signs, _, _ in squares]
+    layers.append((np.concatenate(inputs, axis=1), np.concatenate(biases)))
+
+    slope_changes = np.concatenate([slope_changes for _, _, slope_changes, _ in squares])
+    offset = sum(offset for _, _, _, offset in squares)
+    # Logit c is 5 * 2^c g plus what makes it equal its neighbours at their boundaries.
+    slopes = 5.0 * 2.0 ** np.arange(4)
+    steps = (slopes[1:] - slopes[:-1]) * _BOUNDARIES
+    equal_at_boundaries = -np.concatenate([[0.0], np.cumsum(steps)])
+    layers.append((np.outer(slope_changes, slopes), slopes * offset + equal_at_boundaries))
+    return {
+        f"layer_{index}": {"kernel": kernel.astype(np.float32), "bias": bias.astype(np.float32)}
+        for index, (kernel, bias) in enumerate(layers)
+    }
+
+
+def _square(
+    count: int, limit: float, both_sides: bool
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Return knots, signs, slope changes and offset of the square on [0, limit] or its mirror."""
+    if not both_sides:
+        knots = np.arange(count) * (limit / count)
+        signs = np.ones(count)
+        return knots, signs, *fit(np.square, knots, signs, (0.0, limit))
+    half = np.arange(count // 2) * (limit / (count // 2))
+    knots = np.concatenate([half, -half])
+    signs = np.repeat([1.0, -1.0], count // 2)
+    return knots, signs, *fit(np.square, knots, signs, (-limit, limit))
+
+
+def _folded_knots(ratio: float) -> tuple[int, int]:
+    """Return the most knots, in the proportion 1 : ratio of the ranges, that the weights allow.
+
+    A knot of the parallel component has one weight, one of the perpendicular component two, since
+    that is the sum of two neurons; either has four to the classes.
+    """
+    parallel = _FOLDED_KNOT_WEIGHTS // 5
+    while True:
+        perpendicular = max(1, round(parallel * ratio))
+        if 5 * parallel + 6 * perpendicular <= _FOLDED_KNOT_WEIGHTS:
+            return parallel, perpendicular
+        parallel -= 1
+
+
+CIRCLE = Task(name="circle", inputs=2, outputs=4, kind=CLASSIFICATION, sample=sample, ticket=ticket)

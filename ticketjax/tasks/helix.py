@@ -1,0 +1,96 @@
+"""Helix: learn a curve in space, three outputs that share their knots."""
+
+import numbers
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ticketjax.base import REGRESSION, Batch, Params, Task
+from ticketjax.tasks.piecewise import fit
+
+_KNOTS = 30
+
+
+def sample(key: jax.Array, n: int, noise: jax.typing.ArrayLike = 0.01) -> Batch:
+    """Draw x uniform on [-1, 1] and y on the helix, each coordinate with N(0, noise) added.
+
+    With u = 5 pi + 3 pi x the curve is (u cos u, u sin u, u) / (8 pi).
+
+    Args:
+        key: typed random key.
+        n: number of samples.
+        noise: standard deviation; may be traced.
+
+    Returns:
+        Batch with x (n, 1) float32, y (n, 3) float32.
+
+    Raises:
+        ValueError: an n below 1 or not an integer, a noise (when it is a plain number)
+            that is negative or not finite.
+    """
+    if not isinstance(n, numbers.Integral) or n < 1:
+        raise ValueError(f"helix: n must be an integer >= 1, got {n!r}")
+    if isinstance(noise, numbers.Real) and not 0 <= noise < np.inf:
+        raise ValueError(f"helix: noise must be a finite standard deviation >= 0, got {noise!r}")
+    key_x, key_noise = jax.random.split(key)
+    x = jax.random.uniform(key_x, (n, 1), jnp.float32, minval=-1.0, maxval=1.0)
+    u = np.pi * (5 + 3 * x)
+    curve = jnp.concatenate([u * jnp.cos(u), u * jnp.sin(u), u], axis=1) / (8 * np.pi)
+    deviation = jax.random.normal(key_noise, (n, 3), jnp.float32)
+    return Batch(x, curve + jnp.asarray(noise, jnp.float32) * deviation)
+
+
+def ticket(depth: int) -> Params:
+    """Return the target: 30 equidistant knots, then the three coordinates.
+
+    Depth 3 puts the knots on x itself, depth 4 on x + 1 in [0, 2]. From depth 5 on the coordinates
+    are hidden neurons; 1 is added to keep them positive through the identities that follow, and
+    taken off by the last layer. The third coordinate is linear in x, so one knot is all it has.
+
+    Args:
+        depth: layers of neurons, the input included; at least 3.
+
+    Returns:
+        Parameters without padding, float32; kernels (n_in, n_out), biases (n_out,).
+
+    Raises:
+        ValueError: a depth below 3 or not an integer.
+
+    Source: Fischer and Burkholz (2022), section 2.2, with the coefficients of `piecewise.fit`.
+
+    >>> [layer["kernel"].shape for layer in ticket(5).values()]
+    [(1, 1), (1, 30), (30, 3), (3, 3)]
+    """
+    if not isinstance(depth, numbers.Integral) or depth < 3:
+        raise ValueError(
+            f"helix: depth must be an integer >= 3 (layers of neurons, the input included), "
+            f"got {depth!r}"
+        )
+    # The first knot is the left end, the interval right of the last one as wide as the others.
+    distances = np.arange(_KNOTS) * (2 / _KNOTS)
+    slope_changes, offset = fit(_from_left_end, distances, np.ones(_KNOTS), (0.0, 2.0))
+
+    if depth == 3:
+        layers = [(np.ones((1, _KNOTS)), 1.0 - distances)]
+    else:
+        layers = [(np.ones((1, 1)), np.ones(1)), (np.ones((1, _KNOTS)), 0.0 - distances)]
+    if depth <= 4:
+        layers.append((slope_changes, offset))
+    else:
+        layers.append((slope_changes, offset + 1.0))
+        layers.extend((np.eye(3), np.zeros(3)) for _ in range(depth - 5))
+        layers.append((np.eye(3), -np.ones(3)))
+    return {
+        f"layer_{index}": {"kernel": kernel.astype(np.float32), "bias": bias.astype(np.float32)}
+        for index, (kernel, bias) in enumerate(layers)
+    }
+
+
+def _from_left_end(distance: np.ndarray) -> np.ndarray:
+    """Return the curve (n, 3) in float64 at x = distance - 1."""
+    u = np.pi * (2 + 3 * distance)
+    return np.stack([u * np.cos(u), u * np.sin(u), u], axis=1) / (8 * np.pi)
+
+
+HELIX = Task(name="helix", inputs=1, outputs=3, kind=REGRESSION, sample=sample, ticket=ticket)

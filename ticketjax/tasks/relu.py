@@ -1,0 +1,71 @@
+"""ReLU: learn max(x, 0), the simplest target that needs a hidden layer."""
+
+import numbers
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ticketjax.base import REGRESSION, Batch, Params, Task
+
+
+def sample(key: jax.Array, n: int, noise: jax.typing.ArrayLike = 0.01) -> Batch:
+    """Draw x uniform on [-1, 1] and y = max(x, 0) + N(0, noise).
+
+    Args:
+        key: typed random key.
+        n: number of samples.
+        noise: standard deviation; may be traced.
+
+    Returns:
+        Batch with x (n, 1) float32, y (n, 1) float32.
+
+    Raises:
+        ValueError: an n below 1 or not an integer, a noise (when it is a plain number)
+            that is negative or not finite.
+    """
+    if not isinstance(n, numbers.Integral) or n < 1:
+        raise ValueError(f"relu: n must be an integer >= 1, got {n!r}")
+    if isinstance(noise, numbers.Real) and not 0 <= noise < np.inf:
+        raise ValueError(f"relu: noise must be a finite standard deviation >= 0, got {noise!r}")
+    key_x, key_noise = jax.random.split(key)
+    x = jax.random.uniform(key_x, (n, 1), jnp.float32, minval=-1.0, maxval=1.0)
+    deviation = jax.random.normal(key_noise, (n, 1), jnp.float32)
+    return Batch(x, jax.nn.relu(x) + jnp.asarray(noise, jnp.float32) * deviation)
+
+
+def ticket(depth: int) -> Params:
+    """Return the target: one neuron per layer, each of weight 1 and bias 0.
+
+    At depth 2 there is no hidden layer and so no ReLU: that ticket is the identity, x -> x. It is
+    the smallest planted network there is, not a solution of the task (mean squared error 1/6).
+
+    Args:
+        depth: layers of neurons, the input included; at least 2.
+
+    Returns:
+        Parameters without padding, float32; every kernel (1, 1), every bias (1,).
+
+    Raises:
+        ValueError: a depth below 2 or not an integer.
+
+    Source: Fischer and Burkholz (2022), section 2.2.
+
+    >>> {name: layer["kernel"].tolist() for name, layer in ticket(3).items()}
+    {'layer_0': [[1.0]], 'layer_1': [[1.0]]}
+    """
+    if not isinstance(depth, numbers.Integral) or depth < 2:
+        raise ValueError(
+            f"relu: depth must be an integer >= 2 (layers of neurons, the input included), "
+            f"got {depth!r}"
+        )
+    return {
+        f"layer_{index}": {
+            "kernel": np.ones((1, 1), np.float32),
+            "bias": np.zeros(1, np.float32),
+        }
+        for index in range(depth - 1)
+    }
+
+
+RELU = Task(name="relu", inputs=1, outputs=1, kind=REGRESSION, sample=sample, ticket=ticket)

@@ -1,0 +1,325 @@
+"""How wide must a random network be to hold a ticket by chance? Lemma 1 and Theorem 2.
+
+Plain NumPy in float64: this is the analysis of one small ticket on the host, and its terms reach
+1e-400, so chances are kept as logarithms. L counts weight matrices, that is depth - 1.
+
+Source: Fischer and Burkholz, Plant 'n' Seek, ICLR 2022, arXiv 2111.11153v2, Lemma 1, Theorem 2.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from ticketjax.base import Params
+
+# The chance that one random parameter falls within eps of a target parameter is at least this
+# share of eps, while |target| + eps stays within the reach: the support of U[-1, 1], or where the
+# density of N(0, 1) has fallen to 1/4.
+_SHARE = {"uniform": 1.0, "normal": 0.5}
+_REACH = {"uniform": 1.0, "normal": math.sqrt(2 * math.log(4 / math.sqrt(2 * math.pi)))}
+# s_l^2 * n_in of He's initialisation: bound of the uniform, deviation of the normal.
+_HE = {"uniform": 6.0, "normal": 2.0}
+
+
+class LayerBound(NamedTuple):
+    """What the theorem says of one layer.
+
+    neurons: those with a non-zero parameter; the others need no match.
+    in_degree: largest k_i: non-zero incoming weights, plus one for a non-zero bias.
+    parameters: m_l, non-zero weights and biases.
+    largest: largest absolute parameter.
+    tolerance: eps_l.
+    in_reach: whether the theorem covers these parameters: largest + tolerance is at most 1
+        (uniform) or 0.966 (normal). `normalise` brings any target there.
+    log10_matches: of the expected number of mother neurons that match the hardest target neuron.
+    log10_failure: of the sum over neurons of the chance that none matches; vacuous from 0 on.
+    log10_width: of the width at which the layer fails with probability at most delta / L.
+    """
+
+    layer: int
+    neurons: int
+    in_degree: int
+    parameters: int
+    largest: float
+    tolerance: float
+    in_reach: bool
+    log10_matches: float
+    log10_failure: float
+    log10_width: float
+
+
+class RequiredWidth(NamedTuple):
+    """A width of the mother network, exact below 2**53 and to 15 digits above."""
+
+    width: int
+    log10_width: float
+
+
+def activation_norms(target: Params, cells: int = 4096) -> np.ndarray:
+    """Certified upper bounds on sup ||x||_1 of each layer's input, over inputs in the box: (L,).
+
+    Interval arithmetic on every one of about `cells` equal sub-boxes of [-1, 1]^n0: tight where
+    there are few inputs, the plain interval bound from 13 inputs on. Exact up to rounding.
+    """
+    layers = _layers(target)
+    inputs = layers[0][0].shape[0]
+    per_axis = max(1, math.floor(cells ** (1 / inputs) + 1e-9))
+    corner = np.arange(per_axis**inputs)[:, None] // per_axis ** np.arange(inputs) % per_axis
+    low, high = -1 + 2 * corner / per_axis, -1 + 2 * (corner + 1) / per_axis
+    norms = []
+    for kernel, bias in layers:
+        norms.append(np.maximum(-low, high).sum(axis=1).max())
+        rising, falling = np.maximum(kernel, 0), np.minimum(kernel, 0)
+        low, high = low @ rising + high @ falling + bias, high @ rising + low @ falling + bias
+        low, high = np.maximum(low, 0), np.maximum(high, 0)
+    return np.array(norms)
+
+
+def tolerances(
+    target: Params, eps: float, norm: str = "entry", input_norms: Sequence[float] | None = None
+) -> np.ndarray:
+    """Lemma 1: how far each layer's non-zero parameters may be off for an output error eps: (L,).
+
+    norm: "entry" takes ||W||_inf as the largest |entry|, as the paper does. That does not bound
+        how errors grow where many neurons are summed: with 100 hidden neurons of weight 1 and
+        eps = 0.5 the output can be off by 1. "spectral" takes the largest singular value and
+        keeps sqrt(m_l) eps_l <= eps / L, as the proof needs; then the lemma holds always.
+    input_norms: known bounds on sup ||x||_1, (L,), instead of `activation_norms`.
+    Raises ValueError for a bad target, eps, norm or input_norms.
+    """
+    if not 0 < eps < math.inf:
+        raise ValueError(f"eps must be positive and finite, got {eps}")
+    if norm not in ("entry", "spectral"):
+        raise ValueError(f"norm must be 'entry' or 'spectral', got {norm!r}")
+    layers = _layers(target)
+    count = len(layers)
+    norms = activation_norms(target) if input_norms is None else np.asarray(input_norms, float)
+    if norms.shape != (count,) or not (norms >= 0).all():
+        raise ValueError(f"input_norms must be {count} numbers of at least 0, got {input_norms}")
+    allowed, growth = np.empty(count), 1.0
+    for index in reversed(range(count)):
+        kernel = layers[index][0]
+        parameters = max(1, _in_degrees(*layers[index]).sum())
+        amplification = (1 + norms[index]) * growth
+        if norm == "spectral":
+            amplification = max(1.0, amplification)
+        allowed[index] = eps / (count * math.sqrt(parameters) * amplification)
+        size = np.abs(kernel).max() if norm == "entry" else np.linalg.norm(kernel, 2)
+        growth *= size + eps / count
+    return allowed
+
+
+def log10_failure(
+    target: Params,
+    widths: int | Sequence[int],
+    eps: float | Sequence[float],
+    initialisation: str = "uniform",
+) -> np.ndarray:
+    """Theorem 2's failure terms, log10 of sum_i (1 - p_l^k_i)^n_l: (L,). Vacuous from 0 on.
+
+    p_l = eps_l for initialisation "uniform", U[-1, 1], and eps_l / 2 for "normal", N(0, 1): the
+    mother network after division by its s_l (`theorem_scale`). Every layer has n_l candidates,
+    the output layer too, as in the theorem; `plant` keeps the outputs in place instead. Nor does
+    the theorem ask that two target neurons find different matches; a layer narrower than the
+    target's counts as certain failure.
+
+    widths: n_l, one for all layers or (L,). eps: the output error, divided by `tolerances`, or
+    (L,) tolerances. Raises ValueError for a bad target, widths, eps or initialisation.
+    """
+    chances = _log_chances(target, _per_layer(target, eps), initialisation)
+    widths = [widths] * len(chances) if np.ndim(widths) == 0 else list(widths)
+    if len(widths) != len(chances) or min(widths) < 1:
+        raise ValueError(f"widths must be one or {len(chances)} numbers >= 1, got {widths}")
+    pairs = zip(chances, widths, strict=True)
+    return np.array([_log_failure(chance, width) for chance, width in pairs]) / math.log(10)
+
+
+def existence_probability(
+    target: Params,
+    widths: int | Sequence[int],
+    eps: float | Sequence[float],
+    initialisation: str = "uniform",
+) -> float:
+    """Theorem 2: lower bound on the chance that a mother network holds the target; 0 if vacuous.
+
+    prod_l (1 - sum_i (1 - p_l^k_i)^n_l), for targets within reach (see `LayerBound`,
+    `normalise`). Arguments and errors as in `log10_failure`.
+    """
+    failures = log10_failure(target, widths, eps, initialisation) * math.log(10)
+    return math.exp(_log_existence(failures))
+
+
+def required_width(
+    target: Params, eps: float | Sequence[float], delta: float, initialisation: str = "uniform"
+) -> RequiredWidth:
+    """Find the smallest equal width at which `existence_probability` is at least 1 - delta.
+
+    Raises ValueError unless 0 < delta < 1, and as `log10_failure` does.
+
+    >>> half = {"layer_0": {"kernel": np.array([[0.5]]), "bias": np.zeros(1)}}
+    >>> required_width(half, 0.2, delta=0.05).width  # eps_0 = 0.2 / (1 + 1), 0.9^29 < 0.05
+    29
+    """
+    return _smallest_width(
+        _log_chances(target, _per_layer(target, eps), initialisation), _fraction(delta)
+    )
+
+
+def sufficient_width(
+    target: Params, eps: float | Sequence[float], delta: float, initialisation: str = "uniform"
+) -> float:
+    """Closed form: log10 of C log(L n / delta) max_l p_l^-k_max, never below `required_width`.
+
+    C = 1 is enough, n being the number of neurons in the target's widest layer (a width is at
+    least n, too). Raises ValueError as `required_width` does.
+    """
+    chances = _log_chances(target, _per_layer(target, eps), initialisation)
+    return _log_sufficient(chances, _fraction(delta)) / math.log(10)
+
+
+def layer_bounds(
+    target: Params,
+    widths: int | Sequence[int],
+    eps: float | Sequence[float],
+    delta: float = 0.1,
+    initialisation: str = "uniform",
+) -> list[LayerBound]:
+    """Say all of it layer by layer. Arguments and errors as in the functions above."""
+    delta = _fraction(delta)
+    allowed = _per_layer(target, eps)
+    chances = _log_chances(target, allowed, initialisation)
+    failures = log10_failure(target, widths, allowed, initialisation)
+    bounds = []
+    for index, (kernel, bias) in enumerate(_layers(target)):
+        degrees, chance = _in_degrees(kernel, bias), chances[index]
+        largest = float(max(np.abs(kernel).max(), np.abs(bias).max()))
+        width = widths if np.ndim(widths) == 0 else widths[index]
+        bounds.append(
+            LayerBound(
+                layer=index,
+                neurons=chance.size,
+                in_degree=int(degrees.max()),
+                parameters=int(degrees.sum()),
+                largest=largest,
+                tolerance=float(allowed[index]),
+                in_reach=largest + float(allowed[index]) <= _REACH[initialisation],
+                log10_matches=math.log10(width) + float(chance.min(initial=0)) / math.log(10),
+                log10_failure=float(failures[index]),
+                log10_width=_smallest_width([chance], delta / len(chances)).log10_width,
+            )
+        )
+    return bounds
+
+
+def normalise(target: Params, largest: float = 0.9) -> tuple[Params, float]:
+    """Rescale every layer to a largest |parameter| of `largest`: (normalised, factor).
+
+    ReLU is positively homogeneous: target(x) = factor * normalised(x), so an error eps of the
+    target is eps / factor of the normalised one. Tickets have parameters beyond 1, which no
+    U[-1, 1] comes near; 0.9 leaves room for tolerances up to 0.06 under either initialisation.
+    """
+    if not largest > 0:
+        raise ValueError(f"largest must be positive, got {largest}")
+    normalised, factor = {}, 1.0
+    for index, (kernel, bias) in enumerate(_layers(target)):
+        scale = float(max(np.abs(kernel).max(), np.abs(bias).max() / factor)) / largest or 1.0
+        factor *= scale
+        normalised[f"layer_{index}"] = {"kernel": kernel / scale, "bias": bias / factor}
+    return normalised, factor
+
+
+def theorem_scale(fan_ins: Sequence[int], initialisation: str = "uniform") -> float:
+    """Theorem 2's output factor lambda = prod_l 1 / s_l for He's s_l; fan_ins: (L,) n_in.
+
+    s_l is sqrt(6 / n_in) ("uniform") or sqrt(2 / n_in) ("normal"), biases have prod_{k<=l} s_k.
+    """
+    _check_initialisation(initialisation)
+    if min(fan_ins) < 1:
+        raise ValueError(f"fan_ins must be at least 1, got {fan_ins}")
+    return math.prod(math.sqrt(fan_in / _HE[initialisation]) for fan_in in fan_ins)
+
+
+def _layers(target: Params) -> list[tuple[np.ndarray, np.ndarray]]:
+    names = [f"layer_{index}" for index in range(len(target))]
+    if not names or set(names) != set(target):
+        raise ValueError(f"target must have layer_0, layer_1, ..., got {sorted(target)}")
+    layers = [
+        tuple(np.asarray(target[name][part], float) for part in ("kernel", "bias"))
+        for name in names
+    ]
+    fan_in = len(layers[0][0])
+    for name, (kernel, bias) in zip(names, layers, strict=True):
+        if bias.ndim != 1 or kernel.shape != (fan_in, bias.size) or kernel.size == 0:
+            shapes = f"{kernel.shape} and {bias.shape}"
+            raise ValueError(f"target {name} must be ({fan_in}, n) and (n,), got {shapes}")
+        fan_in = bias.size
+    return layers
+
+
+def _in_degrees(kernel: np.ndarray, bias: np.ndarray) -> np.ndarray:
+    return np.count_nonzero(kernel, axis=0) + (bias != 0)
+
+
+def _per_layer(target: Params, eps: float | Sequence[float]) -> np.ndarray:
+    if np.ndim(eps) == 0:
+        return tolerances(target, eps)
+    allowed = np.asarray(eps, float)
+    if allowed.shape != (len(target),) or not (allowed > 0).all():
+        raise ValueError(f"eps must be one or {len(target)} positive numbers, got {eps}")
+    return allowed
+
+
+def _check_initialisation(initialisation: str) -> None:
+    if initialisation not in _SHARE:
+        allowed = " or ".join(map(repr, _SHARE))
+        raise ValueError(f"initialisation must be {allowed}, got {initialisation!r}")
+
+
+def _fraction(delta: float) -> float:
+    if not 0 < delta < 1:
+        raise ValueError(f"delta must be between 0 and 1, got {delta}")
+    return delta
+
+
+def _log_chances(target: Params, allowed: np.ndarray, initialisation: str) -> list[np.ndarray]:
+    """Per layer, log p_l^k_i of the neurons that need a match."""
+    _check_initialisation(initialisation)
+    log_p = np.log(np.minimum(1.0, _SHARE[initialisation] * allowed))
+    degrees = [_in_degrees(*layer) for layer in _layers(target)]
+    return [degree[degree > 0] * p for degree, p in zip(degrees, log_p, strict=True)]
+
+
+def _log_failure(log_chance: np.ndarray, width: int) -> float:
+    if width < log_chance.size:
+        return 0.0
+    chance = np.exp(np.maximum(log_chance, -40.0))  # below that, -log1p(-p) / p is 1
+    with np.errstate(divide="ignore", over="ignore"):
+        log_rate = log_chance + np.log(-np.log1p(-chance) / chance)
+        none_matches = -np.exp(math.log(width) + log_rate)
+    return float(np.logaddexp.reduce(none_matches, initial=-np.inf))
+
+
+def _log_existence(log_failures: Sequence[float]) -> float:
+    if max(log_failures) >= 0:
+        return -math.inf
+    return sum(math.log1p(-math.exp(failure)) for failure in log_failures)
+
+
+def _log_sufficient(chances: list[np.ndarray], delta: float) -> float:
+    neurons = max(1, *[chance.size for chance in chances])
+    hardest = min(chance.min(initial=0.0) for chance in chances)
+    return math.log(math.log(len(chances) * neurons / delta)) - float(hardest)
+
+
+def _smallest_width(chances: list[np.ndarray], delta: float) -> RequiredWidth:
+    # Integers of any size, so that one bisection serves 7 and 10^60.
+    digits = math.ceil(_log_sufficient(chances, delta) / math.log(10))
+    low, high = 0, max(10 ** max(1, digits + 1), *[chance.size for chance in chances])
+    wanted = math.log1p(-delta)
+    while high - low > max(1, high >> 53):
+        width = (low + high) // 2
+        log_probability = _log_existence([_log_failure(chance, width) for chance in chances])
+        low, high = (low, width) if log_probability >= wanted else (width, high)
+    return RequiredWidth(high, math.log10(high))

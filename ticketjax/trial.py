@@ -1,0 +1,245 @@
+"""One run as pure functions: draw data, plant, seek, train, measure."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from ticketjax import masks
+from ticketjax.base import Batch, Found, Model, Params, Planted, Point, Problem, Seeker, Task
+from ticketjax.measure import (
+    collapsed,
+    effective_density,
+    recovery,
+    score_auc,
+    strong_quality,
+    weak_quality,
+)
+from ticketjax.objective import OBJECTIVES, make_problem
+from ticketjax.planting import plant
+from ticketjax.seekers import get_seeker
+from ticketjax.strategies import resolve_density
+from ticketjax.training import BATCH_SIZE, LEARNING_RATE, shuffles, train
+
+
+class Instance(NamedTuple):
+    """A planted network and its data: everything of a run that no seeker has touched yet.
+
+    order: (epochs, steps, batch_size) int32, in which the final training sees the samples.
+    ticket_metric, ticket_loss: () quality of the bare ticket.
+    """
+
+    planted: Planted
+    train: Batch
+    held_out: Batch
+    order: jax.Array
+    ticket_metric: jax.Array
+    ticket_loss: jax.Array
+
+
+class Record(NamedTuple):
+    """What one run measured; every entry () but layer_kept, (layers,).
+
+    density: asked; kept: fraction of the prunable parameters really kept.
+    strong_*: before any training; weak_*: after the final training; ticket_*: the bare ticket.
+    precision, recall, jaccard: of the found mask against the planted one.
+    score_auc: of the scores for "planted".
+    effective_density: kept and on a live path. collapsed: no path is left.
+    """
+
+    density: jax.Array
+    noise: jax.Array
+    kept: jax.Array
+    strong_metric: jax.Array
+    strong_loss: jax.Array
+    weak_metric: jax.Array
+    weak_loss: jax.Array
+    ticket_metric: jax.Array
+    ticket_loss: jax.Array
+    precision: jax.Array
+    recall: jax.Array
+    jaccard: jax.Array
+    score_auc: jax.Array
+    effective_density: jax.Array
+    collapsed: jax.Array
+    layer_kept: jax.Array
+
+
+@dataclasses.dataclass(frozen=True)
+class Setting:
+    """All that is fixed within one compiled program, but for the seeker.
+
+    task, model: what is learned and by which network; the depth follows from the model.
+    samples: drawn per run; the fraction held_out of them is kept for measuring.
+    epochs, batch_size, learning_rate: of the final training.
+    objective: what seekers optimise, "raw" or "rescaled" outputs.
+    prune_bias: whether biases may be pruned; if not, the planted neurons' spare biases are
+        zero, so that the ticket is still in the network.
+
+    Raises ValueError for values that make no run.
+    """
+
+    task: Task
+    model: Model
+    samples: int = 10_000
+    held_out: float = 0.1
+    epochs: int = 10
+    batch_size: int = BATCH_SIZE
+    learning_rate: float = LEARNING_RATE
+    objective: str = "raw"
+    prune_bias: bool = True
+
+    def __post_init__(self):
+        if self.objective not in OBJECTIVES:
+            raise ValueError(
+                f"objective must be one of {', '.join(OBJECTIVES)}, got {self.objective!r}"
+            )
+        if self.epochs < 0:
+            raise ValueError(f"epochs must be at least 0, got {self.epochs}")
+        if not 0 < self.held_out < 1:
+            raise ValueError(f"held_out must be in (0, 1), got {self.held_out}")
+        if not 1 <= self.batch_size <= self.training_samples:
+            raise ValueError(
+                f"batch_size must be in 1..{self.training_samples} (the training samples), "
+                f"got {self.batch_size}"
+            )
+
+    @property
+    def training_samples(self) -> int:
+        """Samples that are not held out."""
+        return self.samples - round(self.samples * self.held_out)
+
+    @property
+    def target(self) -> Params:
+        """The ticket to plant, without padding."""
+        return self.task.ticket(depth=masks.depth(self.parameter_shapes))
+
+    @property
+    def parameter_shapes(self) -> Params:
+        """The network's parameters as shapes, nothing computed."""
+        return jax.eval_shape(self.model.init, jax.random.key(0))
+
+    @property
+    def ticket_density(self) -> float:
+        """Density of the ticket in this network."""
+        return masks.ticket_density(self.target, self.parameter_shapes, self.prune_bias)
+
+    def problem(self, params: Params, batch: Batch) -> Problem:
+        """What a seeker sees of a network with these parameters."""
+        return make_problem(
+            self.task,
+            self.model,
+            params,
+            batch,
+            objective=self.objective,
+            prune_bias=self.prune_bias,
+        )
+
+
+def _keys(key: jax.Array) -> dict[str, jax.Array]:
+    """One independent key per purpose, so that no purpose shifts another's numbers."""
+    purposes = ("data", "init", "seek", "train")
+    return {purpose: jax.random.fold_in(key, i) for i, purpose in enumerate(purposes)}
+
+
+def make_instance(setting: Setting, key: jax.Array, noise: jax.Array | float) -> Instance:
+    """Draw data and a random network, and plant the task's ticket in it. Pure.
+
+    Raises ValueError where the network is too narrow for the ticket.
+    """
+    keys = _keys(key)
+    target = setting.target
+    data = setting.task.sample(keys["data"], setting.samples, noise)
+    split = setting.training_samples
+    train_batch = Batch(data.x[:split], data.y[:split])
+    held_out = Batch(data.x[split:], data.y[split:])
+    planted = plant(
+        target, setting.model.init(keys["init"]), zero_path_biases=not setting.prune_bias
+    )
+    ticket = strong_quality(
+        setting.problem(planted.params, train_batch),
+        jax.tree.map(jnp.asarray, target),
+        held_out,
+    )
+    order = shuffles(keys["train"], setting.epochs, split, setting.batch_size)
+    return Instance(planted, train_batch, held_out, order, ticket.metric, ticket.loss)
+
+
+def seek(
+    setting: Setting, seeker: Seeker, key: jax.Array, instance: Instance, density: jax.Array | float
+) -> tuple[Found, jax.Array]:
+    """Let a seeker look for the ticket; returns what it found and its scores' AUC. Pure.
+
+    key: the run's key, the same as make_instance() had.
+    """
+    problem = setting.problem(instance.planted.params, instance.train)
+    found = seeker(_keys(key)["seek"], problem, density)
+    return found, score_auc(found.scores, instance.planted.mask, setting.prune_bias)
+
+
+def evaluate(setting: Setting, instance: Instance, mask: Params) -> dict[str, jax.Array]:
+    """Measure a mask on the instance, as it stands and after training. Pure.
+
+    Returns the entries of Record that depend on instance and mask alone.
+    """
+    planted, prune_bias = instance.planted, setting.prune_bias
+    problem = setting.problem(planted.params, instance.train)
+    strong = strong_quality(problem, masks.apply_mask(planted.params, mask), instance.held_out)
+    trained = train(problem, mask, instance.order, learning_rate=setting.learning_rate)
+    weak = weak_quality(problem, trained, instance.held_out)
+    overlap = recovery(mask, planted.mask, prune_bias)
+    return {
+        "kept": masks.density(mask, prune_bias),
+        "strong_metric": strong.metric,
+        "strong_loss": strong.loss,
+        "weak_metric": weak.metric,
+        "weak_loss": weak.loss,
+        "ticket_metric": instance.ticket_metric,
+        "ticket_loss": instance.ticket_loss,
+        **overlap._asdict(),
+        "effective_density": effective_density(mask, prune_bias),
+        "collapsed": collapsed(mask),
+        "layer_kept": masks.layer_densities(mask, prune_bias),
+    }
+
+
+def make_trial(
+    task: Task,
+    model: Model,
+    seeker: str | Callable[..., Any] = "synflow",
+    **options: Any,
+) -> Callable[[jax.Array, Point], Record]:
+    """One whole run as a pure function trial(key, Point(density, noise)) -> Record.
+
+    seeker: a name, a score or a seeker of your own, as in get_seeker().
+    options: the remaining fields of Setting.
+
+    The key decides data, initial network, the seeker's randomness and the order of training.
+    Density and noise may be traced; a density may also be "ticket".
+
+    >>> from ticketjax.models import mlp
+    >>> from ticketjax.tasks import get_task
+    >>> task = get_task("relu")
+    >>> trial = make_trial(task, mlp(task, depth=3, width=10), "snip", samples=100, epochs=0)
+    >>> record = trial(jax.random.key(0), Point(density="ticket", noise=0.0))
+    >>> int(record.kept * (2 * 10 + 11))
+    2
+    """
+    setting = Setting(task, model, **options)
+    look = get_seeker(seeker)
+
+    def trial(key: jax.Array, point: Point) -> Record:
+        instance = make_instance(setting, key, point.noise)
+        problem = setting.problem(instance.planted.params, instance.train)
+        density = resolve_density(problem, point.density)
+        found, auc = seek(setting, look, key, instance, density)
+        return Record(
+            density=jnp.float32(density),
+            noise=jnp.float32(point.noise),
+            score_auc=auc,
+            **evaluate(setting, instance, found.mask),
+        )
+
+    return trial
