@@ -381,6 +381,7 @@ def test_float32_device_arrays_are_taken_as_they_are():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
+        (lambda: theory.activation_norms(CHAIN, 0), "cells must be at least 1, got 0"),
         (lambda: theory.tolerances(CHAIN, 0), "eps must be positive and finite, got 0"),
         (lambda: theory.tolerances(CHAIN, -1.0), "eps must be positive"),
         (lambda: theory.tolerances(CHAIN, math.nan), "eps must be positive"),

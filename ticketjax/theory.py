@@ -63,6 +63,8 @@ def activation_norms(target: Params, cells: int = 4096) -> np.ndarray:
     Interval arithmetic on every one of about `cells` equal sub-boxes of [-1, 1]^n0: tight where
     there are few inputs, the plain interval bound from 13 inputs on. Exact up to rounding.
     """
+    if cells < 1:
+        raise ValueError(f"cells must be at least 1, got {cells}")
     layers = _layers(target)
     inputs = layers[0][0].shape[0]
     per_axis = max(1, math.floor(cells ** (1 / inputs) + 1e-9))
