@@ -52,6 +52,16 @@ def _norm(x: jax.Array, axis: int | None = None) -> jax.Array:
     return jnp.squeeze(norm, axis)
 
 
+def _power_of_two(factor: jax.Array) -> jax.Array:
+    """The power of two nearest to a positive factor (in logarithm).
+
+    Dividing by it rounds nothing, so that planting costs none of float32's precision; the factor
+    may be any positive number, and this one is within sqrt(2) of the one wanted.
+    """
+    exponent = jnp.clip(jnp.round(jnp.log2(factor)), -100, 100)
+    return jnp.ldexp(jnp.float32(1.0), exponent.astype(jnp.int32))
+
+
 def _place(wanted: jax.Array, support: jax.Array, candidates: jax.Array):
     """Give each target neuron the unused mother neuron whose incoming parameters fit it best.
 
@@ -77,9 +87,11 @@ def _place(wanted: jax.Array, support: jax.Array, candidates: jax.Array):
         # The paper's factor theta.m / |m|^2; it must be positive for relu, so where nothing of
         # the right direction is left, the one that keeps the size of the mother's parameters.
         fit = jnp.where(cosine[best] > 0, cosine[best], 1.0)
-        factor = jnp.where(in_degree[neuron] > 0, theta_size * fit / positive_size[best], 1.0)
+        best_factor = theta_size * fit / positive_size[best]
         # A single parameter of the right sign is matched by a scale alone: it stays as it is.
         unchanged = (in_degree[neuron] == 1) & (cosine[best] > 0)
+        factor = jnp.where(unchanged, best_factor, _power_of_two(best_factor))
+        factor = jnp.where(in_degree[neuron] > 0, factor, 1.0)
         value = jnp.where(unchanged, matching[:, best], theta / factor)
         return (
             used.at[best].set(True),
@@ -144,7 +156,7 @@ def plant(target: Params, params: Params, *, zero_path_biases: bool = False) -> 
             # ratios of the outputs are the target's without any correction.
             size, matching_size = _norm(wanted), _norm(jnp.where(support, candidates, 0.0))
             ratio = size / jnp.where(matching_size > 0, matching_size, 1.0)
-            factor = jnp.where(ratio > 0, ratio, 1.0)
+            factor = _power_of_two(jnp.where(ratio > 0, ratio, 1.0))
             placed = _Placed(jnp.arange(bias.size), jnp.full(bias.size, factor))
             values = wanted / factor
         else:

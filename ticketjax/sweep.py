@@ -50,6 +50,7 @@ SCHEMA = pa.schema(
     ]
 )
 
+SCORE_SAMPLES_PER_OUTPUT = 10
 # On a CPU larger batches of runs gain nothing and leave the caches; an accelerator wants to be
 # filled. Bytes are those that a run holds at once, as a multiple of its parameters.
 CPU_RUNS_AT_ONCE = 25
@@ -74,8 +75,10 @@ class Sweep:
         name or a Task; a seeker a name, a score or a seeker of your own; a density a number in
         (0, 1] or "ticket", the planted ticket's own.
     seeds: how many (0 to n - 1), or a sequence of them.
-    strategy, scope, rounds, round_epochs, score_samples: as get_seeker() takes them; None leaves
-        the strategy's default.
+    strategy, scope, rounds, round_epochs: as get_seeker() takes them; None leaves the strategy's
+        default.
+    score_samples: training samples that a score sees; None for all, "auto" for ten per output of
+        the network, as the published experiments have it.
     epochs, objective, prune_bias, samples: as in Setting.
     precision: of the matrix products, as in mlp().
     chunk_size: runs at once on each device; "auto" sizes it from the memory there is. It changes
@@ -95,7 +98,7 @@ class Sweep:
     scope: str = "global"
     rounds: int | None = None
     round_epochs: int | None = None
-    score_samples: int | None = None
+    score_samples: int | str | None = "auto"
     epochs: int = 10
     objective: str = "raw"
     prune_bias: bool = True
@@ -122,26 +125,35 @@ class Sweep:
             isinstance(self.chunk_size, int) and self.chunk_size >= 1
         ):
             raise ValueError(f'chunk_size must be "auto" or at least 1, got {self.chunk_size!r}')
-        if self.score_samples is not None and not 1 <= self.score_samples <= self.samples:
+        if not (
+            self.score_samples in ("auto", None)
+            or (isinstance(self.score_samples, int) and self.score_samples >= 1)
+        ):
             raise ValueError(
-                f"score_samples must be in 1..{self.samples}, got {self.score_samples}"
+                'score_samples must be at least 1, "auto" or None for all, '
+                f"got {self.score_samples!r}"
             )
         names = [seeker_name(seeker) for seeker in self.seekers]
         if len(set(names)) < len(names):
             raise ValueError(f"seekers must have different names, got {', '.join(names)}")
-        for seeker in self.seekers:
-            self.seeker(seeker)
         for setting in self.settings():
+            self.seekers_for(setting.setting.task)
             setting.check(self.densities)
 
-    def seeker(self, seeker: str | Callable[..., Any]) -> Seeker:
-        """One of the grid's seekers with the grid's strategy and options."""
-        options = {
-            name: getattr(self, name)
-            for name in ("scope", "rounds", "round_epochs", "score_samples")
-            if getattr(self, name) is not None
+    def seekers_for(self, task: Task) -> dict[str, Seeker]:
+        """The grid's seekers by name, with its strategy and options."""
+        samples = self.score_samples
+        chosen = {
+            "scope": self.scope,
+            "rounds": self.rounds,
+            "round_epochs": self.round_epochs,
+            "score_samples": SCORE_SAMPLES_PER_OUTPUT * task.outputs if samples == "auto" else samples,
         }
-        return get_seeker(seeker, self.strategy, **options)
+        options = {name: value for name, value in chosen.items() if value is not None}
+        return {
+            seeker_name(seeker): get_seeker(seeker, self.strategy, **options)
+            for seeker in self.seekers
+        }
 
     def settings(self) -> list["NamedSetting"]:
         """One setting for every task, depth and width, in the order of the grid."""
@@ -194,8 +206,12 @@ class NamedSetting:
 
     def check(self, densities: Sequence[float | str]) -> None:
         """Raise ValueError if the ticket does not fit or a density keeps nothing."""
-        jax.eval_shape(lambda: make_instance(self.setting, jax.random.key(0), 0.0))
-        self.resolve(densities)
+        try:
+            jax.eval_shape(lambda: make_instance(self.setting, jax.random.key(0), 0.0))
+            self.resolve(densities)
+        except ValueError as error:
+            place = f"{self.setting.task.name}, depth {self.depth}, width {self.width}"
+            raise ValueError(f"{place}: {error}") from None
 
     def resolve(self, densities: Sequence[float | str]) -> np.ndarray:
         """Densities as numbers, float64, "ticket" replaced by the ticket's own."""
@@ -359,9 +375,7 @@ def run(sweep: Sweep, done: Collection[tuple] = ()) -> Iterator[pa.Table]:
         chunks = -(-len(wanted) // per_chunk)
         # Equal shares, so that no chunk is mostly padding and one program serves all.
         slots = -(-len(wanted) // (chunks * devices))
-        programs = _Programs(
-            named.setting, {seeker_name(s): sweep.seeker(s) for s in sweep.seekers}
-        )
+        programs = _Programs(named.setting, sweep.seekers_for(named.setting.task))
         size = slots * devices
         for start in range(0, len(wanted), size):
             chunk = wanted[start : start + size]

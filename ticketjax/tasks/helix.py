@@ -46,7 +46,10 @@ def ticket(depth: int) -> Params:
 
     Depth 3 puts the knots on x itself, depth 4 on x + 1 in [0, 2]. From depth 5 on the coordinates
     are hidden neurons; 1 is added to keep them positive through the identities that follow, and
-    taken off by the last layer. The third coordinate is linear in x, so one knot is all it has.
+    taken off by the last layer. The third coordinate is linear in x, so two knots are all it has.
+
+    Half of the knots look to the right and half to the left of the middle: fewer neurons are then
+    active at once, their sum cancels less, and float32 loses less of it.
 
     Args:
         depth: layers of neurons, the input included; at least 3.
@@ -67,14 +70,16 @@ def ticket(depth: int) -> Params:
             f"helix: depth must be an integer >= 3 (layers of neurons, the input included), "
             f"got {depth!r}"
         )
-    # The first knot is the left end, the interval right of the last one as wide as the others.
-    distances = np.arange(_KNOTS) * (2 / _KNOTS)
-    slope_changes, offset = fit(_from_left_end, distances, np.ones(_KNOTS), (0.0, 2.0))
+    # Both halves start at the middle, which thus has two neurons.
+    half = np.arange(_KNOTS // 2) * (2 / _KNOTS)
+    knots = np.concatenate([half, -half])
+    signs = np.repeat([1.0, -1.0], _KNOTS // 2)
+    slope_changes, offset = fit(_curve, knots, signs, (-1.0, 1.0))
 
     if depth == 3:
-        layers = [(np.ones((1, _KNOTS)), 1.0 - distances)]
+        layers = [(signs[None], 0.0 - signs * knots)]
     else:
-        layers = [(np.ones((1, 1)), np.ones(1)), (np.ones((1, _KNOTS)), 0.0 - distances)]
+        layers = [(np.ones((1, 1)), np.ones(1)), (signs[None], 0.0 - signs * (knots + 1.0))]
     if depth <= 4:
         layers.append((slope_changes, offset))
     else:
@@ -87,9 +92,9 @@ def ticket(depth: int) -> Params:
     }
 
 
-def _from_left_end(distance: np.ndarray) -> np.ndarray:
-    """Return the curve (n, 3) in float64 at x = distance - 1."""
-    u = np.pi * (2 + 3 * distance)
+def _curve(x: np.ndarray) -> np.ndarray:
+    """Return the curve (n, 3) in float64."""
+    u = np.pi * (5 + 3 * x)
     return np.stack([u * np.cos(u), u * np.sin(u), u], axis=1) / (8 * np.pi)
 
 

@@ -1,0 +1,1 @@
+"""Benchmarks: how fast the benchmark runs, against its peers and against the machine."""

@@ -1,0 +1,1 @@
+"""Command lines, one module each: python -m experiments.NAME --help."""

@@ -1,0 +1,189 @@
+"""The flags that the commands share, and the grid that they describe.
+
+Nothing here imports JAX before the flags are parsed: help and refusals come at once.
+"""
+
+import contextlib
+import os
+import sys
+
+from absl import app, flags
+
+FLAGS = flags.FLAGS
+
+
+class FlagError(Exception):
+    """A flag that cannot be honoured; the message names it, its value and what is allowed."""
+
+
+@contextlib.contextmanager
+def naming(flag: str):
+    """Turn a ValueError into a FlagError about --flag and its value."""
+    try:
+        yield
+    except ValueError as error:
+        value = FLAGS[flag].value
+        text = ",".join(map(str, value)) if isinstance(value, list) else value
+        raise FlagError(f"--{flag}={text}: {error}") from None
+
+
+def define_grid(seeds: int = 25) -> None:
+    """Define the flags of a grid of runs."""
+    flags.DEFINE_list("task", ["circle"], "Tasks: relu, circle, helix.")
+    flags.DEFINE_list("depth", ["5"], "Layers of neurons, the input included.")
+    flags.DEFINE_list("width", ["100"], "Neurons of every hidden layer.")
+    flags.DEFINE_list(
+        "seekers", ["random", "magnitude", "snip", "grasp", "synflow"], "Pruners to compare."
+    )
+    flags.DEFINE_list(
+        "densities",
+        ["ticket", "0.01", "0.1", "0.5", "1"],
+        'Fractions of the prunable parameters to keep; "ticket" is the planted ticket\'s own.',
+    )
+    flags.DEFINE_enum("scope", "global", ["global", "local"], "One budget, or one per layer.")
+    flags.DEFINE_enum("objective", "raw", ["raw", "rescaled"], "What seekers optimise.")
+    flags.DEFINE_list("noise", ["0.01"], "Noise levels.")
+    flags.DEFINE_integer("seeds", seeds, "Seeds 0 to N-1.", lower_bound=1)
+    flags.DEFINE_list("seed_list", None, "These seeds, instead of --seeds.")
+    flags.DEFINE_bool("prune_bias", True, "Whether biases may be pruned.")
+    flags.DEFINE_integer("epochs", 10, "Epochs of the final training.", lower_bound=0)
+    flags.DEFINE_integer("samples", 10_000, "Samples per run, a tenth held out.", lower_bound=1)
+    flags.DEFINE_string(
+        "score_samples",
+        "auto",
+        'Training samples that a score sees: a number, "all", or "auto" for the published ten '
+        "per output of the network.",
+    )
+
+
+def define_running(out: str | None) -> None:
+    """Define the flags of how and where a grid is run."""
+    flags.DEFINE_string("out", out, "Results directory; an unfinished one is continued.")
+    flags.DEFINE_string("chunk_size", "auto", 'Runs at once per device, or "auto".')
+    flags.DEFINE_enum(
+        "precision",
+        "highest",
+        ["highest", "high", "default"],
+        "Of matrix products on accelerators; a planted ticket is exact only with the highest.",
+    )
+    flags.DEFINE_string("compilation_cache", None, "Directory that keeps compiled programs.")
+
+
+def numbers(flag: str, kind: type) -> list:
+    """A list flag's values as numbers."""
+    with naming(flag):
+        return [kind(value) for value in FLAGS[flag].value]
+
+
+def seeds() -> list[int]:
+    """The seeds that --seeds or --seed_list name."""
+    if FLAGS.seed_list is None:
+        return list(range(FLAGS.seeds))
+    return numbers("seed_list", int)
+
+
+def chunk_size() -> int | str:
+    """--chunk_size as a number, or "auto"."""
+    if FLAGS.chunk_size == "auto":
+        return "auto"
+    with naming("chunk_size"):
+        if not FLAGS.chunk_size.isdecimal() or int(FLAGS.chunk_size) < 1:
+            raise ValueError('must be a whole number of at least 1, or "auto"')
+        return int(FLAGS.chunk_size)
+
+
+def score_samples() -> int | str | None:
+    """--score_samples as a number or "auto"; None for all."""
+    if FLAGS.score_samples in ("auto", "all"):
+        return None if FLAGS.score_samples == "all" else "auto"
+    with naming("score_samples"):
+        if not FLAGS.score_samples.isdecimal() or int(FLAGS.score_samples) < 1:
+            raise ValueError('must be a whole number of at least 1, "auto" or "all"')
+        return int(FLAGS.score_samples)
+
+
+def grid() -> dict:
+    """The fields of Sweep that the grid's flags describe."""
+    from ticketjax import get_seeker, get_task
+
+    with naming("task"):
+        for task in FLAGS.task:
+            get_task(task)
+    with naming("seekers"):
+        for seeker in FLAGS.seekers:
+            get_seeker(seeker)
+    with naming("densities"):
+        densities = [d if d == "ticket" else float(d) for d in FLAGS.densities]
+        for density in densities:
+            if density != "ticket" and not 0 < density <= 1:
+                raise ValueError(f'densities must be in (0, 1] or "ticket", got {density:g}')
+    return {
+        "task": FLAGS.task,
+        "depth": numbers("depth", int),
+        "width": numbers("width", int),
+        "seekers": FLAGS.seekers,
+        "densities": densities,
+        "scope": FLAGS.scope,
+        "objective": FLAGS.objective,
+        "noise": numbers("noise", float),
+        "seeds": seeds(),
+        "prune_bias": FLAGS.prune_bias,
+        "epochs": FLAGS.epochs,
+        "samples": FLAGS.samples,
+        "score_samples": score_samples(),
+    }
+
+
+def running() -> dict:
+    """The fields of Sweep that the running flags describe."""
+    return {"chunk_size": chunk_size(), "precision": FLAGS.precision}
+
+
+def use_all_cores() -> None:
+    """Ask XLA for as many host devices as there are cores, unless XLA_FLAGS says how many.
+
+    Matters on machines without accelerator only, and only before JAX is first imported.
+    """
+    count = "--xla_force_host_platform_device_count"
+    present = os.environ.get("XLA_FLAGS", "")
+    if count not in present:
+        affinity = getattr(os, "sched_getaffinity", None)
+        cores = len(affinity(0)) if affinity else os.cpu_count()
+        os.environ["XLA_FLAGS"] = f"{present} {count}={cores}".strip()
+
+
+def _parse(argv: list[str]) -> list[str]:
+    try:
+        rest = app.parse_flags_with_usage(argv) if {"--help", "-h"} & set(argv) else FLAGS(argv)
+    except flags.Error as error:
+        sys.exit(_refuse(error))
+    if len(rest) > 1:
+        sys.exit(_refuse(f"only flags are taken, got {' '.join(map(repr, rest[1:]))}"))
+    return rest
+
+
+def _refuse(error: object) -> int:
+    print(f"error: {error}", file=sys.stderr)
+    return 2
+
+
+def start(main) -> None:
+    """Run a command's main(): refusals as one line and exit status 2, Ctrl-C as 130."""
+
+    def run(argv):
+        del argv
+        use_all_cores()
+        if "compilation_cache" in FLAGS and FLAGS.compilation_cache:
+            import jax
+
+            jax.config.update("jax_compilation_cache_dir", FLAGS.compilation_cache)
+            jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+        try:
+            return main()
+        except FlagError as error:
+            return _refuse(error)
+        except KeyboardInterrupt:
+            print("\nstopped; the same command continues with the next chunk", file=sys.stderr)
+            return 130
+
+    app.run(run, flags_parser=_parse)

@@ -1,0 +1,159 @@
+"""Records on disk: a manifest and one Parquet part per finished chunk, made to be resumed."""
+
+import dataclasses
+import hashlib
+import importlib.metadata
+import json
+import os
+import pathlib
+import platform
+import warnings
+from typing import Any
+
+import jax
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ticketjax.base import Task
+from ticketjax.sweep import IDENTITY, SCHEMA, Sweep, seeker_name
+
+MANIFEST = "manifest.json"
+PARTS = "parts"
+PACKAGES = ("ticketjax", "jax", "jaxlib", "flax", "optax", "numpy", "pyarrow")
+# These change no record: more seeds may join a directory, and chunks are only a matter of memory.
+FREE_FIELDS = ("seeds", "chunk_size")
+GRID_ORDER = ("task", "depth", "width", "noise", "seeker", "density", "seed")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return [_plain(entry) for entry in value]
+    if isinstance(value, Task):
+        return value.name
+    return seeker_name(value) if callable(value) else value
+
+
+def configuration(sweep: Sweep) -> dict[str, Any]:
+    """The grid as plain JSON values; tasks and seekers by their names."""
+    return {
+        field.name: _plain(getattr(sweep, field.name)) for field in dataclasses.fields(sweep)
+    }
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def manifest(sweep: Sweep) -> dict[str, Any]:
+    """All that is needed to make the records again: configuration, versions, machine, a hash."""
+    config = configuration(sweep)
+    fixed = {name: value for name, value in config.items() if name not in FREE_FIELDS}
+    return {
+        "configuration": config,
+        "hash": hashlib.sha256(json.dumps(fixed, sort_keys=True).encode()).hexdigest(),
+        "versions": {package: _version(package) for package in PACKAGES},
+        "python": platform.python_version(),
+        "devices": [str(device) for device in jax.devices()],
+        "machine": platform.platform(),
+    }
+
+
+def _write(path: pathlib.Path, write: Any) -> None:
+    """Write under a temporary name, then rename: a file under its own name is always whole."""
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    try:
+        with open(temporary, "wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _read_part(path: pathlib.Path) -> pa.Table | None:
+    """A part's records; None, with a warning, if the file is damaged."""
+    try:
+        return pq.read_table(path, schema=SCHEMA)
+    except (pa.ArrowInvalid, OSError) as error:
+        warnings.warn(f"{path} is damaged and will be computed again: {error}", stacklevel=2)
+        return None
+
+
+def _parts(directory: pathlib.Path) -> dict[pathlib.Path, pa.Table]:
+    tables = {path: _read_part(path) for path in sorted((directory / PARTS).glob("*.parquet"))}
+    return {path: table for path, table in tables.items() if table is not None}
+
+
+def _differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+    names = sorted((set(old) | set(new)) - set(FREE_FIELDS))
+    return [
+        f"{name} was {old.get(name)!r}, is {new.get(name)!r}"
+        for name in names
+        if old.get(name) != new.get(name)
+    ]
+
+
+class Store:
+    """One grid's results directory: manifest.json and parts/*.parquet.
+
+    Opening it writes the manifest. The same grid, or the same with other seeds or another chunk
+    size, continues it.
+
+    Raises ValueError if the directory belongs to another grid or holds something else, or if the
+    records in it were made by another version of ticketjax or jax.
+    """
+
+    def __init__(self, directory: str | os.PathLike, sweep: Sweep):
+        self.directory = pathlib.Path(directory)
+        new = manifest(sweep)
+        path = self.directory / MANIFEST
+        if path.exists():
+            self._check(path, new)
+            seeds = json.loads(path.read_text())["configuration"]["seeds"]
+            new["configuration"]["seeds"] = sorted({*seeds, *sweep.seeds})
+        elif self.directory.exists() and any(self.directory.iterdir()):
+            raise ValueError(f"{self.directory} is not empty and has no {MANIFEST}")
+        (self.directory / PARTS).mkdir(parents=True, exist_ok=True)
+        _write(path, lambda file: file.write((json.dumps(new, indent=2) + "\n").encode()))
+
+    @staticmethod
+    def _check(path: pathlib.Path, new: dict[str, Any]) -> None:
+        try:
+            old = json.loads(path.read_text())
+            different = _differences(old["configuration"], new["configuration"])
+            versions = {name: old["versions"][name] for name in ("ticketjax", "jax")}
+        except (json.JSONDecodeError, KeyError, TypeError) as error:
+            raise ValueError(f"{path} is not a manifest of ticketjax: {error!r}") from None
+        different += _differences(versions, {name: new["versions"][name] for name in versions})
+        if different:
+            raise ValueError(f"{path.parent} holds another grid: {'; '.join(different)}")
+
+    def done(self) -> set[tuple]:
+        """Instances whose records are all there, as tuples of their IDENTITY columns."""
+        tables = [table.select(IDENTITY) for table in _parts(self.directory).values()]
+        if not tables:
+            return set()
+        columns = pa.concat_tables(tables).to_pydict()
+        return set(zip(*columns.values(), strict=True))
+
+    def write(self, records: pa.Table) -> None:
+        """Add a finished chunk's records as one part."""
+        identity = json.dumps(records.select(IDENTITY).to_pydict()).encode()
+        name = f"{hashlib.sha256(identity).hexdigest()[:16]}.parquet"
+        _write(self.directory / PARTS / name, lambda file: pq.write_table(records, file))
+
+
+def load_records(directory: str | os.PathLike) -> pa.Table:
+    """All records of a results directory, in the order of the grid.
+
+    Raises ValueError if there are none.
+    """
+    directory = pathlib.Path(directory)
+    tables = list(_parts(directory).values())
+    if not tables:
+        raise ValueError(f"{directory} holds no records ({directory / PARTS}/*.parquet)")
+    return pa.concat_tables(tables).sort_by([(name, "ascending") for name in GRID_ORDER])
