@@ -53,6 +53,8 @@ def train_many(
     if len(seeds) != runs:
         raise ValueError(f"seeds has {len(seeds)} entries; {runs} runs need one each")
 
+    # The first optimizer of a process imports a second or two of compiler: start-up, not training.
+    torch.optim.Adam([torch.zeros(1)])
     begin = time.perf_counter()
     groups = -(-runs // runs_at_once)
     bounds = [runs * i // groups for i in range(groups + 1)]

@@ -37,6 +37,8 @@ def train_one(
         raise ValueError(f"x has {len(x)} samples; at least batch_size={batch_size} are needed")
     loss_of = losses[kind]
 
+    # The first optimizer of a process imports a second or two of compiler: start-up, not training.
+    torch.optim.Adam([torch.zeros(1)])
     begin = time.perf_counter()
     x = torch.tensor(np.asarray(x, np.float32))
     y = torch.tensor(np.asarray(y, np.int64 if kind == "classification" else np.float32))

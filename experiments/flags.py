@@ -7,7 +7,7 @@ import contextlib
 import os
 import sys
 
-from absl import app, flags
+from absl import app, flags, logging
 
 FLAGS = flags.FLAGS
 
@@ -172,6 +172,8 @@ def start(main) -> None:
 
     def run(argv):
         del argv
+        # JAX tells, as information, of every accelerator that it does not find.
+        logging.set_verbosity(logging.WARNING)
         use_all_cores()
         if "compilation_cache" in FLAGS and FLAGS.compilation_cache:
             import jax
@@ -186,4 +188,7 @@ def start(main) -> None:
             print("\nstopped; the same command continues with the next chunk", file=sys.stderr)
             return 130
 
+    # --help of a command shows the flags of its own module: these are as much its own.
+    for flag in FLAGS.flags_by_module_dict()[__name__]:
+        FLAGS.register_key_flag_for_module(sys.argv[0], flag)
     app.run(run, flags_parser=_parse)

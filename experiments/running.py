@@ -1,36 +1,48 @@
-"""Run a grid into a results directory, with a progress bar, from where it was left."""
+"""Run grids into results directories, with a progress bar, from where they were left."""
 
 import pyarrow as pa
 from tqdm import tqdm
 
-from experiments.flags import FlagError
-from ticketjax import store
+from experiments.flags import FLAGS, FlagError, grid, running
+from ticketjax import report, store
 from ticketjax.sweep import Sweep, run
 
 
-def make_sweep(**grid) -> Sweep:
-    """A grid from flags, or a FlagError that says what cannot be run."""
-    try:
-        return Sweep(**grid)
-    except ValueError as error:
-        raise FlagError(str(error)) from None
+def run_grids(grids: dict[str, dict]) -> pa.Table:
+    """Run what is missing of each grid (fields of Sweep) in its directory; returns all records.
+
+    Every grid is checked before the first one starts. Raises FlagError for what cannot be run.
+    """
+    results = {}
+    for directory, fields in grids.items():
+        try:
+            sweep = Sweep(**fields)
+        except ValueError as error:
+            raise FlagError(str(error)) from None
+        try:
+            results[directory] = sweep, store.Store(directory, sweep)
+        except (ValueError, OSError) as error:
+            raise FlagError(f"--out={FLAGS.out}: {error}") from None
+    done = {directory: parts.done() for directory, (_, parts) in results.items()}
+    finished = sum(
+        len(sweep.instance_names & done[directory]) * sweep.runs_per_instance
+        for directory, (sweep, _) in results.items()
+    )
+    total = sum(sweep.runs for sweep, _ in results.values())
+    with tqdm(total=total, initial=finished, unit="run", smoothing=0.1) as bar:
+        for directory, (sweep, parts) in results.items():
+            bar.set_description(f"{sweep.strategy}")
+            for records in run(sweep, done[directory]):
+                parts.write(records)
+                bar.update(records.num_rows)
+    return pa.concat_tables([store.load_records(directory) for directory in grids])
 
 
-def run_into(directory: str, sweep: Sweep, label: str) -> pa.Table:
-    """Run what is missing of a grid in a directory and return all records of its seeds."""
-    try:
-        results = store.Store(directory, sweep)
-    except (ValueError, OSError) as error:
-        raise FlagError(f"--out={directory}: {error}") from None
-    done = results.done()
-    wanted = {
-        (s.setting.task.name, s.depth, s.width, *key)
-        for s in sweep.settings()
-        for key in sweep.instances
-    }
-    finished = len(wanted & done) * sweep.runs_per_instance
-    with tqdm(total=sweep.runs, initial=finished, unit="run", desc=label, smoothing=0.1) as bar:
-        for records in run(sweep, done):
-            results.write(records)
-            bar.update(records.num_rows)
-    return store.load_records(directory)
+def run_and_show(strategy: str, **options) -> int:
+    """Run the grid of the flags, print its table, write its figure; a command's exit status."""
+    records = run_grids({FLAGS.out: {**grid(), **running(), "strategy": strategy, **options}})
+    panels = [report.Panel(task, quality) for task in FLAGS.task for quality in report.QUALITIES]
+    report.figure(records, panels, f"{FLAGS.out}/figure.png", seekers=FLAGS.seekers)
+    print(report.table(records, FLAGS.seekers))
+    print(f"\nfigure: {FLAGS.out}/figure.png\nrecords: {FLAGS.out}/parts")
+    return 0

@@ -1,4 +1,4 @@
-"""Singleshot pruning: score a planted network at initialisation, prune, train, measure.
+r"""Singleshot pruning: score a planted network at initialisation, prune, train, measure.
 
     python -m experiments.singleshot --task=circle --depth=5 --width=100 \\
         --seekers=random,magnitude,snip,grasp,synflow --densities=ticket,0.01,0.1,0.5,1 \\
@@ -9,25 +9,18 @@ Expect accuracies near 0.97 at densities of 0.1 and more, and collapse at the ti
 
 from absl import flags
 
-from experiments.flags import FLAGS, define_grid, define_running, grid, running, start
+from experiments.flags import FLAGS, define_grid, define_running, start
 
 define_grid()
 define_running(out="results/singleshot")
-flags.DEFINE_integer("rounds", 1, "Prune in this many rounds (without training).", lower_bound=1)
+flags.DEFINE_integer("rounds", 1, "Prune in this many rounds, without training.", lower_bound=1)
 
 
 def main() -> int:
     """Run the grid, print its table, write its figure."""
-    from experiments.running import make_sweep, run_into
-    from ticketjax import report
+    from experiments.running import run_and_show
 
-    sweep = make_sweep(**grid(), **running(), strategy="singleshot", rounds=FLAGS.rounds)
-    records = run_into(FLAGS.out, sweep, "singleshot")
-    print(report.table(records, FLAGS.seekers))
-    panels = [report.Panel(task, quality) for task in FLAGS.task for quality in report.QUALITIES]
-    report.figure(records, panels, f"{FLAGS.out}/figure.png", seekers=FLAGS.seekers)
-    print(f"\nfigure: {FLAGS.out}/figure.png\nrecords: {FLAGS.out}/parts")
-    return 0
+    return run_and_show("singleshot", rounds=FLAGS.rounds)
 
 
 if __name__ == "__main__":

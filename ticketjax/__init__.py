@@ -17,8 +17,42 @@ from ticketjax.models import mlp
 from ticketjax.objective import make_problem
 from ticketjax.planting import plant
 from ticketjax.seekers import SEEKERS, get_seeker
+from ticketjax.store import load_records
 from ticketjax.strategies import STRATEGIES, multishot, singleshot
+from ticketjax.sweep import Sweep, sweep
 from ticketjax.tasks import TASKS, get_task
 from ticketjax.trial import Instance, Record, Setting, make_instance, make_trial
 
-__all__ = [n for n in dir() if not n.startswith("_")]
+__all__ = [
+    "SEEKERS",
+    "STRATEGIES",
+    "TASKS",
+    "Batch",
+    "Found",
+    "Instance",
+    "Model",
+    "Params",
+    "Planted",
+    "Point",
+    "Problem",
+    "Record",
+    "Score",
+    "Seeker",
+    "Setting",
+    "Sweep",
+    "Task",
+    "apply_mask",
+    "get_seeker",
+    "get_task",
+    "layer_densities",
+    "load_records",
+    "make_instance",
+    "make_problem",
+    "make_trial",
+    "mlp",
+    "multishot",
+    "plant",
+    "select",
+    "singleshot",
+    "sweep",
+]

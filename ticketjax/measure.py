@@ -25,6 +25,10 @@ class Recovery(NamedTuple):
     jaccard: jax.Array
 
 
+def _quality(kind: str, outputs: jax.Array, y: jax.Array) -> Quality:
+    return Quality(metric(kind, outputs, y), loss(kind, outputs, y))
+
+
 def strong_quality(problem: Problem, params: Params, held_out: Batch) -> Quality:
     """Quality of a network as it stands, whatever the scale of its output.
 
@@ -35,13 +39,17 @@ def strong_quality(problem: Problem, params: Params, held_out: Batch) -> Quality
     """
     fitted = output_scale(problem.kind, problem.apply(params, problem.batch.x), problem.batch.y)
     outputs = problem.apply(params, held_out.x) * fitted
-    return Quality(metric(problem.kind, outputs, held_out.y), loss(problem.kind, outputs, held_out.y))
+    return Quality(
+        metric(problem.kind, outputs, held_out.y), loss(problem.kind, outputs, held_out.y)
+    )
 
 
 def weak_quality(problem: Problem, params: Params, held_out: Batch) -> Quality:
     """Quality of a trained network: its output as it is, on the held-out data."""
     outputs = problem.apply(params, held_out.x)
-    return Quality(metric(problem.kind, outputs, held_out.y), loss(problem.kind, outputs, held_out.y))
+    return Quality(
+        metric(problem.kind, outputs, held_out.y), loss(problem.kind, outputs, held_out.y)
+    )
 
 
 def _flat(tree: Params, prune_bias: bool) -> jax.Array:

@@ -3,7 +3,6 @@
 import functools
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 
 from ticketjax.base import Model, Task
@@ -37,7 +36,7 @@ class MLP(nn.Module):
         return x
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def mlp(task: Task, depth: int, width: int, precision: str | None = "highest") -> Model:
     """A dense ReLU network for a task.
 

@@ -119,9 +119,7 @@ def _draw_panel(axes, records: pa.Table, panel: Panel, seekers: Sequence[str]) -
     for i, seeker in enumerate(seekers):
         points = _rows(summary, seeker=seeker).sort_by("density")
         x = points["density"].to_numpy()
-        mean, low, high = (
-            points[f"{column}_{how}"].to_numpy() for how in ("mean", "min", "max")
-        )
+        mean, low, high = (points[f"{column}_{how}"].to_numpy() for how in ("mean", "min", "max"))
         colour = COLOURS[i % len(COLOURS)]
         axes.fill_between(x, low, high, color=colour, alpha=0.13, linewidth=0)
         axes.plot(

@@ -35,9 +35,7 @@ def _plain(value: Any) -> Any:
 
 def configuration(sweep: Sweep) -> dict[str, Any]:
     """The grid as plain JSON values; tasks and seekers by their names."""
-    return {
-        field.name: _plain(getattr(sweep, field.name)) for field in dataclasses.fields(sweep)
-    }
+    return {field.name: _plain(getattr(sweep, field.name)) for field in dataclasses.fields(sweep)}
 
 
 def _version(package: str) -> str:

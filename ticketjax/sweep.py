@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from ticketjax import masks
 from ticketjax.base import Seeker, Task
+from ticketjax.compaction import active_width
 from ticketjax.models import mlp
 from ticketjax.seekers import get_seeker
 from ticketjax.tasks import get_task
@@ -51,10 +52,13 @@ SCHEMA = pa.schema(
 )
 
 SCORE_SAMPLES_PER_OUTPUT = 10
-# On a CPU larger batches of runs gain nothing and leave the caches; an accelerator wants to be
-# filled. Bytes are those that a run holds at once, as a multiple of its parameters.
-CPU_RUNS_AT_ONCE = 25
+# On a CPU larger batches of runs gain nothing and leave the caches, and pruned networks are run in
+# these shares of the width; an accelerator wants to be filled.
+CPU_RUNS_AT_ONCE = 8
+CPU_BATCHES_PER_CHUNK = 16
+COMPACT_SHARES = (1, 2, 4)
 MOST_RUNS_AT_ONCE = 4096
+# What a run holds at once, as a multiple of its parameters.
 PARAMETER_COPIES = 12
 MEMORY_SHARE = 0.5
 UNKNOWN_MEMORY = 4 * 2**30
@@ -143,11 +147,15 @@ class Sweep:
     def seekers_for(self, task: Task) -> dict[str, Seeker]:
         """The grid's seekers by name, with its strategy and options."""
         samples = self.score_samples
+        if samples == "auto":
+            samples = SCORE_SAMPLES_PER_OUTPUT * task.outputs
         chosen = {
             "scope": self.scope,
             "rounds": self.rounds,
             "round_epochs": self.round_epochs,
-            "score_samples": SCORE_SAMPLES_PER_OUTPUT * task.outputs if samples == "auto" else samples,
+            "score_samples": SCORE_SAMPLES_PER_OUTPUT * task.outputs
+            if samples == "auto"
+            else samples,
         }
         options = {name: value for name, value in chosen.items() if value is not None}
         return {
@@ -166,6 +174,15 @@ class Sweep:
     def instances(self) -> list[InstanceKey]:
         """The planted networks that each setting needs."""
         return [InstanceKey(noise, seed) for noise in self.noise for seed in self.seeds]
+
+    @property
+    def instance_names(self) -> set[tuple]:
+        """Every instance of the grid as a tuple of its IDENTITY columns."""
+        return {
+            (named.setting.task.name, named.depth, named.width, *key)
+            for named in self.settings()
+            for key in self.instances
+        }
 
     @property
     def runs_per_instance(self) -> int:
@@ -193,6 +210,7 @@ class NamedSetting:
 
     @classmethod
     def of(cls, sweep: Sweep, task: Task, depth: int, width: int) -> "NamedSetting":
+        """The setting of a grid for one task, depth and width."""
         model = mlp(task, depth, width, sweep.precision)
         setting = Setting(
             task,
@@ -250,88 +268,151 @@ def _sharded(function: Callable[..., Any]) -> Callable[..., Any]:
     return jax.pmap(function)
 
 
-class _Programs:
-    """The compiled programs of one setting: one for instances, one per seeker, one to evaluate."""
+def _run_key(seed: jax.Array) -> jax.Array:
+    """Everything of a run follows from its seed, whatever else is in the grid."""
+    return jax.random.fold_in(jax.random.key(0), seed)
 
-    def __init__(self, setting: Setting, seekers: dict[str, Seeker]):
+
+class _Programs:
+    """The compiled programs of one setting, each for one chunk's slice on one device.
+
+    instance: (seeds, noise) -> instances.
+    search, one per seeker: (seeds, instances, densities) -> masks, AUCs, active widths, each
+        (instances, densities, ...).
+    measure, one per width: (instances, masks of every seeker, indices) -> entries of Record.
+    """
+
+    def __init__(self, setting: Setting, seekers: dict[str, Seeker], widths: Sequence[int]):
         def instance(seed, noise):
             return make_instance(setting, _run_key(seed), noise)
 
         def search(seeker, seeds, instances, densities):
             def one(seed, instance, density):
                 found, auc = seek(setting, seeker, _run_key(seed), instance, density)
-                return found.mask, auc
+                return found.mask, auc, active_width(found.mask)
 
             over_densities = jax.vmap(one, (None, None, 0))
             return jax.vmap(over_densities, (0, 0, None))(seeds, instances, densities)
 
-        def measure(instances, found, instance_index, seeker_index, density_index):
-            def one(i, s, d):
-                pick = functools.partial(jax.tree.map, lambda leaf: leaf[i])
-                stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *found)
-                mask = jax.tree.map(lambda leaf: leaf[s, i, d], stacked)
-                return evaluate(setting, pick(instances), mask)
+        def measure(width, instances, found, which_instance, which_seeker, which_density):
+            stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *found)
 
-            return jax.vmap(one)(instance_index, seeker_index, density_index)
+            def one(i, s, d):
+                mask = jax.tree.map(lambda leaf: leaf[s, i, d], stacked)
+                here = jax.tree.map(lambda leaf: leaf[i], instances)
+                return evaluate(setting, here, mask, width)
+
+            return jax.vmap(one)(which_instance, which_seeker, which_density)
 
         self.instance = _sharded(jax.vmap(instance))
-        self.search = {
-            name: _sharded(functools.partial(search, seeker)) for name, seeker in seekers.items()
-        }
-        self.measure = _sharded(measure)
+        self.search = [_sharded(functools.partial(search, seeker)) for seeker in seekers.values()]
+        self.measure = {width: _sharded(functools.partial(measure, width)) for width in widths}
 
 
-def _run_key(seed: jax.Array) -> jax.Array:
-    """Everything of a run follows from its seed, whatever else is in the grid."""
-    return jax.random.fold_in(jax.random.key(0), seed)
+class _Run(NamedTuple):
+    """One run of a chunk: indices into its device's instances, and into the grid."""
+
+    instance: int
+    seeker: int
+    density: int
 
 
-def _deal(items: Sequence[Any], devices: int, slots: int) -> list[list[Any]]:
-    """Deal items to devices in turn; each hand is padded to `slots` by repeating an item."""
-    hands = [list(items[d::devices]) for d in range(devices)]
-    return [hand + [items[0]] * (slots - len(hand)) for hand in hands]
+@dataclasses.dataclass(frozen=True)
+class _Plan:
+    """How a setting's instances are cut to chunks: `slots` of them on each device.
+
+    at_once: runs that a device measures at once. widths: to which networks are compacted.
+    """
+
+    devices: int
+    slots: int
+    at_once: int
+    widths: tuple[int, ...]
+
+    @classmethod
+    def of(cls, sweep: Sweep, named: NamedSetting, instances: int) -> "_Plan":
+        devices = jax.local_device_count()
+        on_cpu = jax.local_devices()[0].platform == "cpu"
+        auto = sweep.chunk_size == "auto"
+        at_once = named.auto_chunk_size() if auto else sweep.chunk_size
+        per_chunk = at_once * (CPU_BATCHES_PER_CHUNK if on_cpu else 1)
+        most = max(1, per_chunk // sweep.runs_per_instance) * devices
+        # Equal shares, so that no chunk is mostly padding and one program serves all.
+        slots = -(-instances // (-(-instances // most) * devices))
+        # An accelerator's time goes by the number of steps, whatever the width.
+        widths = {named.width // share for share in COMPACT_SHARES} if on_cpu else {named.width}
+        return cls(
+            devices,
+            slots,
+            min(at_once, slots * sweep.runs_per_instance),
+            tuple(sorted(width for width in widths if width > 0)),
+        )
+
+
+def _measure(
+    programs: _Programs, plan: _Plan, instances: Any, found: Any, runs: list[list[tuple[int, _Run]]]
+) -> list[dict[_Run, dict[str, np.ndarray]]]:
+    """Measure runs, given per device with the width each needs; returns the entries per run."""
+    started = []
+    for width, narrower in zip(plan.widths, (-1, *plan.widths), strict=False):
+        hands = [[run for needed, run in hand if narrower < needed <= width] for hand in runs]
+        for start in range(0, max(map(len, hands)), plan.at_once):
+            batch = [hand[start : start + plan.at_once] for hand in hands]
+            padded = [b + [_Run(0, 0, 0)] * (plan.at_once - len(b)) for b in batch]
+            index = np.moveaxis(np.array(padded, np.int32), -1, 0)
+            # Only started here: the devices go on while the next batch is made ready.
+            started.append((batch, programs.measure[width](instances, found, *index)))
+    measured: list[dict[_Run, dict[str, np.ndarray]]] = [{} for _ in runs]
+    for batch, result in started:
+        values = jax.device_get(result)
+        for device, hand in enumerate(batch):
+            for n, run in enumerate(hand):
+                measured[device][run] = {name: v[device, n] for name, v in values.items()}
+    return measured
 
 
 def _run_chunk(
-    sweep: Sweep, named: NamedSetting, programs: _Programs, chunk: Sequence[InstanceKey],
-    slots: int, runs_at_once: int,
+    sweep: Sweep,
+    named: NamedSetting,
+    programs: _Programs,
+    plan: _Plan,
+    chunk: Sequence[InstanceKey],
 ) -> pa.Table:
     """All records of some instances: every seeker at every density."""
-    devices = jax.local_device_count()
-    hands = _deal(chunk, devices, slots)
-    seeds = np.array([[key.seed for key in hand] for hand in hands], np.uint32)
-    noise = np.array([[key.noise for key in hand] for hand in hands], np.float32)
+    # Dealt in turn, so that devices share the work; a short hand repeats an instance.
+    hands = [list(chunk[device :: plan.devices]) for device in range(plan.devices)]
+    padded = [hand + [chunk[0]] * (plan.slots - len(hand)) for hand in hands]
+    seeds = np.array([[key.seed for key in hand] for hand in padded], np.uint32)
+    noise = np.array([[key.noise for key in hand] for hand in padded], np.float32)
     asked = named.resolve(sweep.densities)
-    densities = np.broadcast_to(asked.astype(np.float32), (devices, asked.size))
+    densities = np.broadcast_to(asked.astype(np.float32), (plan.devices, asked.size))
 
     instances = programs.instance(seeds, noise)
-    searched = {
-        name: search(seeds, instances, densities) for name, search in programs.search.items()
-    }
-    found = tuple(mask for mask, _ in searched.values())
-    auc = np.stack([np.asarray(a) for _, a in searched.values()], axis=1)
+    searched = [search(seeds, instances, densities) for search in programs.search]
+    found = tuple(mask for mask, _, _ in searched)
+    auc, needed = (
+        np.stack(jax.device_get([result[i] for result in searched]), axis=1) for i in (1, 2)
+    )
 
-    # Runs as (slot, seeker, density). At density 1 all seekers keep the same: computed once.
-    def source(seeker: int, density: int) -> int:
-        return 0 if asked[density] == 1 else seeker
+    def computed(run: _Run) -> _Run:
+        # At density 1 every seeker keeps everything: the first one's run serves all.
+        return run._replace(seeker=0) if asked[run.density] == 1 else run
 
     points = list(itertools.product(range(len(found)), range(asked.size)))
-    distinct = [(s, d) for s, d in points if source(s, d) == s]
-    real = [len(chunk[d::devices]) for d in range(devices)]
-    runs = [[(i, s, d) for i in range(n) for s, d in distinct] for n in real]
-    measured: list[dict[tuple[int, int, int], dict[str, np.ndarray]]] = [{} for _ in runs]
-    for start in range(0, max(map(len, runs)), runs_at_once):
-        batch = [hand[start : start + runs_at_once] for hand in runs]
-        padded = [b + [(0, 0, 0)] * (runs_at_once - len(b)) for b in batch]
-        index = np.moveaxis(np.array(padded, np.int32), -1, 0)
-        values = jax.device_get(programs.measure(instances, found, *index))
-        for device, keys in enumerate(batch):
-            for n, key in enumerate(keys):
-                measured[device][key] = {name: v[device, n] for name, v in values.items()}
+    runs = [
+        [
+            (needed[device, run.seeker, run.instance, run.density], run)
+            for run in dict.fromkeys(
+                computed(_Run(i, *point)) for i in range(len(hand)) for point in points
+            )
+        ]
+        for device, hand in enumerate(hands)
+    ]
+    measured = _measure(programs, plan, instances, found, runs)
 
     rows = []
     for n, key in enumerate(chunk):
-        slot, device = divmod(n, devices)
+        slot, device = divmod(n, plan.devices)
         for s, d in points:
             rows.append(
                 {
@@ -348,7 +429,7 @@ def _run_chunk(
                     "noise": key.noise,
                     "seed": key.seed,
                     "score_auc": auc[device, s, slot, d],
-                    **measured[device][slot, source(s, d), d],
+                    **measured[device][computed(_Run(slot, s, d))],
                 }
             )
     return pa.Table.from_pylist(rows, schema=SCHEMA)
@@ -362,24 +443,17 @@ def run(sweep: Sweep, done: Collection[tuple] = ()) -> Iterator[pa.Table]:
     A chunk holds whole instances: all seekers at all densities of some seeds and noise levels of
     one task, depth and width.
     """
-    devices = jax.local_device_count()
     for named in sweep.settings():
         prefix = (named.setting.task.name, named.depth, named.width)
         wanted = [key for key in sweep.instances if prefix + tuple(key) not in done]
         if not wanted:
             continue
-        runs_at_once = (
-            named.auto_chunk_size() if sweep.chunk_size == "auto" else sweep.chunk_size
-        )
-        per_chunk = max(1, runs_at_once // sweep.runs_per_instance) * devices
-        chunks = -(-len(wanted) // per_chunk)
-        # Equal shares, so that no chunk is mostly padding and one program serves all.
-        slots = -(-len(wanted) // (chunks * devices))
-        programs = _Programs(named.setting, sweep.seekers_for(named.setting.task))
-        size = slots * devices
+        plan = _Plan.of(sweep, named, len(wanted))
+        seekers = sweep.seekers_for(named.setting.task)
+        programs = _Programs(named.setting, seekers, plan.widths)
+        size = plan.slots * plan.devices
         for start in range(0, len(wanted), size):
-            chunk = wanted[start : start + size]
-            yield _run_chunk(sweep, named, programs, chunk, slots, runs_at_once)
+            yield _run_chunk(sweep, named, programs, plan, wanted[start : start + size])
 
 
 def sweep(**grid: Any) -> pa.Table:

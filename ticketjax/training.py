@@ -22,7 +22,9 @@ def shuffles(key: jax.Array, epochs: int, size: int, batch_size: int = BATCH_SIZ
     """
     steps = size // batch_size
     if steps == 0:
-        raise ValueError(f"batch_size must be at most the {size} training samples, got {batch_size}")
+        raise ValueError(
+            f"batch_size must be at most the {size} training samples, got {batch_size}"
+        )
 
     def order(epoch_key):
         return jax.random.permutation(epoch_key, size)[: steps * batch_size]

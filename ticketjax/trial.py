@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from ticketjax import masks
 from ticketjax.base import Batch, Found, Model, Params, Planted, Point, Problem, Seeker, Task
+from ticketjax.compaction import compact
 from ticketjax.measure import (
     collapsed,
     effective_density,
@@ -179,15 +180,23 @@ def seek(
     return found, score_auc(found.scores, instance.planted.mask, setting.prune_bias)
 
 
-def evaluate(setting: Setting, instance: Instance, mask: Params) -> dict[str, jax.Array]:
+def evaluate(
+    setting: Setting, instance: Instance, mask: Params, width: int | None = None
+) -> dict[str, jax.Array]:
     """Measure a mask on the instance, as it stands and after training. Pure.
+
+    width: run the network with hidden layers of this many neurons; at least active_width(mask).
+        It is the same network and the same record up to rounding, in less time.
 
     Returns the entries of Record that depend on instance and mask alone.
     """
     planted, prune_bias = instance.planted, setting.prune_bias
-    problem = setting.problem(planted.params, instance.train)
-    strong = strong_quality(problem, masks.apply_mask(planted.params, mask), instance.held_out)
-    trained = train(problem, mask, instance.order, learning_rate=setting.learning_rate)
+    params, kept = planted.params, mask
+    if width is not None:
+        params, kept = compact(params, mask, width)
+    problem = setting.problem(params, instance.train)
+    strong = strong_quality(problem, masks.apply_mask(params, kept), instance.held_out)
+    trained = train(problem, kept, instance.order, learning_rate=setting.learning_rate)
     weak = weak_quality(problem, trained, instance.held_out)
     overlap = recovery(mask, planted.mask, prune_bias)
     return {

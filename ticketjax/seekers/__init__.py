@@ -57,9 +57,7 @@ def get_seeker(
         if seeker not in SEEKERS:
             near = difflib.get_close_matches(seeker, SEEKERS, n=1)
             hint = f" (did you mean {near[0]!r}?)" if near else ""
-            raise ValueError(
-                f"seeker must be one of {', '.join(SEEKERS)}, got {seeker!r}{hint}"
-            )
+            raise ValueError(f"seeker must be one of {', '.join(SEEKERS)}, got {seeker!r}{hint}")
         score = SEEKERS[seeker]
     elif not callable(seeker):
         raise ValueError(f"seeker must be a name or a function, got {seeker!r}")
@@ -75,7 +73,5 @@ def get_seeker(
     allowed = [p for p in inspect.signature(lift).parameters if p != "score"]
     for option in options:
         if option not in allowed:
-            raise ValueError(
-                f"{strategy} takes the options {', '.join(allowed)}, got {option!r}"
-            )
+            raise ValueError(f"{strategy} takes the options {', '.join(allowed)}, got {option!r}")
     return lift(score, **options)

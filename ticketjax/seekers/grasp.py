@@ -24,9 +24,7 @@ def grasp(key: jax.Array, problem: Problem, params: Params, mask: Params) -> Par
     del key
     if problem.kind == CLASSIFICATION:
         apply = problem.apply
-        problem = dataclasses.replace(
-            problem, apply=lambda p, x: apply(p, x) / LOGIT_TEMPERATURE
-        )
+        problem = dataclasses.replace(problem, apply=lambda p, x: apply(p, x) / LOGIT_TEMPERATURE)
 
     # The mask is part of the function, so that H and g live on the kept parameters alone.
     def gradient(p):
