@@ -103,7 +103,7 @@ def score_samples() -> int | str | None:
 
 
 def grid() -> dict:
-    """The fields of Sweep that the grid's flags describe."""
+    """The fields of Grid that the grid's flags describe."""
     from ticketjax import get_seeker, get_task
 
     with naming("task"):
@@ -135,7 +135,7 @@ def grid() -> dict:
 
 
 def running() -> dict:
-    """The fields of Sweep that the running flags describe."""
+    """The fields of Grid that the running flags describe."""
     return {"chunk_size": chunk_size(), "precision": FLAGS.precision}
 
 

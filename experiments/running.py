@@ -5,34 +5,35 @@ from tqdm import tqdm
 
 from experiments.flags import FLAGS, FlagError, grid, running
 from ticketjax import report, store
-from ticketjax.sweep import Sweep, run
+from ticketjax.grid import Grid
+from ticketjax.sweep import run
 
 
 def run_grids(grids: dict[str, dict]) -> pa.Table:
-    """Run what is missing of each grid (fields of Sweep) in its directory; returns all records.
+    """Run what is missing of each grid (fields of Grid) in its directory; returns all records.
 
     Every grid is checked before the first one starts. Raises FlagError for what cannot be run.
     """
     results = {}
     for directory, fields in grids.items():
         try:
-            sweep = Sweep(**fields)
+            wanted = Grid(**fields)
         except ValueError as error:
             raise FlagError(str(error)) from None
         try:
-            results[directory] = sweep, store.Store(directory, sweep)
+            results[directory] = wanted, store.Store(directory, wanted)
         except (ValueError, OSError) as error:
             raise FlagError(f"--out={FLAGS.out}: {error}") from None
     done = {directory: parts.done() for directory, (_, parts) in results.items()}
     finished = sum(
-        len(sweep.instance_names & done[directory]) * sweep.runs_per_instance
-        for directory, (sweep, _) in results.items()
+        len(wanted.instance_names & done[directory]) * wanted.runs_per_instance
+        for directory, (wanted, _) in results.items()
     )
-    total = sum(sweep.runs for sweep, _ in results.values())
+    total = sum(wanted.runs for sweep, _ in results.values())
     with tqdm(total=total, initial=finished, unit="run", smoothing=0.1) as bar:
-        for directory, (sweep, parts) in results.items():
-            bar.set_description(f"{sweep.strategy}")
-            for records in run(sweep, done[directory]):
+        for directory, (wanted, parts) in results.items():
+            bar.set_description(f"{wanted.strategy}")
+            for records in run(wanted, done[directory]):
                 parts.write(records)
                 bar.update(records.num_rows)
     return pa.concat_tables([store.load_records(directory) for directory in grids])

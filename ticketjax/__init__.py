@@ -12,6 +12,7 @@ from ticketjax.base import (
     Seeker,
     Task,
 )
+from ticketjax.grid import Grid
 from ticketjax.masks import apply_mask, layer_densities, select
 from ticketjax.models import mlp
 from ticketjax.objective import make_problem
@@ -19,7 +20,7 @@ from ticketjax.planting import plant
 from ticketjax.seekers import SEEKERS, get_seeker
 from ticketjax.store import load_records
 from ticketjax.strategies import STRATEGIES, multishot, singleshot
-from ticketjax.sweep import Sweep, sweep
+from ticketjax.sweep import sweep
 from ticketjax.tasks import TASKS, get_task
 from ticketjax.trial import Instance, Record, Setting, make_instance, make_trial
 
@@ -29,6 +30,7 @@ __all__ = [
     "TASKS",
     "Batch",
     "Found",
+    "Grid",
     "Instance",
     "Model",
     "Params",
@@ -39,7 +41,6 @@ __all__ = [
     "Score",
     "Seeker",
     "Setting",
-    "Sweep",
     "Task",
     "apply_mask",
     "get_seeker",

@@ -15,7 +15,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ticketjax.base import Task
-from ticketjax.sweep import IDENTITY, SCHEMA, Sweep, seeker_name
+from ticketjax.grid import IDENTITY, Grid, seeker_name
+from ticketjax.sweep import SCHEMA
 
 MANIFEST = "manifest.json"
 PARTS = "parts"
@@ -33,9 +34,9 @@ def _plain(value: Any) -> Any:
     return seeker_name(value) if callable(value) else value
 
 
-def configuration(sweep: Sweep) -> dict[str, Any]:
+def configuration(grid: Grid) -> dict[str, Any]:
     """The grid as plain JSON values; tasks and seekers by their names."""
-    return {field.name: _plain(getattr(sweep, field.name)) for field in dataclasses.fields(sweep)}
+    return {field.name: _plain(getattr(grid, field.name)) for field in dataclasses.fields(grid)}
 
 
 def _version(package: str) -> str:
@@ -45,9 +46,9 @@ def _version(package: str) -> str:
         return "not installed"
 
 
-def manifest(sweep: Sweep) -> dict[str, Any]:
+def manifest(grid: Grid) -> dict[str, Any]:
     """All that is needed to make the records again: configuration, versions, machine, a hash."""
-    config = configuration(sweep)
+    config = configuration(grid)
     fixed = {name: value for name, value in config.items() if name not in FREE_FIELDS}
     return {
         "configuration": config,
@@ -105,14 +106,14 @@ class Store:
     records in it were made by another version of ticketjax or jax.
     """
 
-    def __init__(self, directory: str | os.PathLike, sweep: Sweep):
+    def __init__(self, directory: str | os.PathLike, grid: Grid):
         self.directory = pathlib.Path(directory)
-        new = manifest(sweep)
+        new = manifest(grid)
         path = self.directory / MANIFEST
         if path.exists():
             self._check(path, new)
             seeds = json.loads(path.read_text())["configuration"]["seeds"]
-            new["configuration"]["seeds"] = sorted({*seeds, *sweep.seeds})
+            new["configuration"]["seeds"] = sorted({*seeds, *grid.seeds})
         elif self.directory.exists() and any(self.directory.iterdir()):
             raise ValueError(f"{self.directory} is not empty and has no {MANIFEST}")
         (self.directory / PARTS).mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""A grid of runs: every seed, noise level and density of it in a few compiled programs."""
+"""Run a grid: every seed, noise level and density of it in a few compiled programs."""
 
 import dataclasses
 import functools
@@ -12,14 +12,11 @@ import numpy as np
 import pyarrow as pa
 
 from ticketjax import masks
-from ticketjax.base import Seeker, Task
+from ticketjax.base import Seeker
 from ticketjax.compaction import active_width
-from ticketjax.models import mlp
-from ticketjax.seekers import get_seeker
-from ticketjax.tasks import get_task
+from ticketjax.grid import Grid, InstanceKey, NamedSetting, seeker_name
 from ticketjax.trial import Setting, evaluate, make_instance, seek
 
-IDENTITY = ("task", "depth", "width", "noise", "seed")
 SCHEMA = pa.schema(
     [
         ("task", pa.string()),
@@ -51,11 +48,10 @@ SCHEMA = pa.schema(
     ]
 )
 
-SCORE_SAMPLES_PER_OUTPUT = 10
 # On a CPU larger batches of runs gain nothing and leave the caches, and pruned networks are run in
 # these shares of the width; an accelerator wants to be filled.
 CPU_RUNS_AT_ONCE = 8
-CPU_BATCHES_PER_CHUNK = 16
+CPU_BATCHES_PER_CHUNK = 8
 COMPACT_SHARES = (1, 2, 4)
 MOST_RUNS_AT_ONCE = 4096
 # What a run holds at once, as a multiple of its parameters.
@@ -64,208 +60,28 @@ MEMORY_SHARE = 0.5
 UNKNOWN_MEMORY = 4 * 2**30
 
 
-class InstanceKey(NamedTuple):
-    """What names a planted network and its data within one task, depth and width."""
-
-    noise: float
-    seed: int
-
-
-@dataclasses.dataclass(frozen=True)
-class Sweep:
-    """A grid over tasks, depths, widths, seekers, densities, noise levels and seeds.
-
-    task, depth, width, seekers, densities, noise: one value or a sequence of them. A task is a
-        name or a Task; a seeker a name, a score or a seeker of your own; a density a number in
-        (0, 1] or "ticket", the planted ticket's own.
-    seeds: how many (0 to n - 1), or a sequence of them.
-    strategy, scope, rounds, round_epochs: as get_seeker() takes them; None leaves the strategy's
-        default.
-    score_samples: training samples that a score sees; None for all, "auto" for ten per output of
-        the network, as the published experiments have it.
-    epochs, objective, prune_bias, samples: as in Setting.
-    precision: of the matrix products, as in mlp().
-    chunk_size: runs at once on each device; "auto" sizes it from the memory there is. It changes
-        no record beyond rounding.
-
-    Raises ValueError, naming the argument, for anything that cannot be run.
-    """
-
-    task: str | Task | Sequence[str | Task] = "circle"
-    depth: int | Sequence[int] = 5
-    width: int | Sequence[int] = 100
-    seekers: Any = ("random", "magnitude", "snip", "grasp", "synflow")
-    densities: Any = ("ticket", 0.01, 0.1, 0.5, 1.0)
-    noise: float | Sequence[float] = 0.01
-    seeds: int | Sequence[int] = 25
-    strategy: str = "singleshot"
-    scope: str = "global"
-    rounds: int | None = None
-    round_epochs: int | None = None
-    score_samples: int | str | None = "auto"
-    epochs: int = 10
-    objective: str = "raw"
-    prune_bias: bool = True
-    samples: int = 10_000
-    precision: str | None = "highest"
-    chunk_size: int | str = "auto"
-
-    def __post_init__(self):
-        for name in ("task", "depth", "width", "seekers", "densities", "noise"):
-            value = getattr(self, name)
-            if isinstance(value, (str, Task)) or not isinstance(value, Sequence):
-                value = (value,)
-            if not value:
-                raise ValueError(f"{name} must not be empty")
-            # Twice the same value would only be computed twice.
-            object.__setattr__(self, name, tuple(dict.fromkeys(value)))
-        seeds = range(self.seeds) if isinstance(self.seeds, int) else self.seeds
-        object.__setattr__(self, "seeds", tuple(dict.fromkeys(int(seed) for seed in seeds)))
-        if not self.seeds or min(self.seeds) < 0 or max(self.seeds) >= 2**31:
-            raise ValueError(f"seeds must be at least one integer in 0..2^31-1, got {seeds}")
-        if min(self.noise) < 0:
-            raise ValueError(f"noise must be at least 0, got {min(self.noise)}")
-        if self.chunk_size != "auto" and not (
-            isinstance(self.chunk_size, int) and self.chunk_size >= 1
-        ):
-            raise ValueError(f'chunk_size must be "auto" or at least 1, got {self.chunk_size!r}')
-        if not (
-            self.score_samples in ("auto", None)
-            or (isinstance(self.score_samples, int) and self.score_samples >= 1)
-        ):
-            raise ValueError(
-                'score_samples must be at least 1, "auto" or None for all, '
-                f"got {self.score_samples!r}"
-            )
-        names = [seeker_name(seeker) for seeker in self.seekers]
-        if len(set(names)) < len(names):
-            raise ValueError(f"seekers must have different names, got {', '.join(names)}")
-        for setting in self.settings():
-            self.seekers_for(setting.setting.task)
-            setting.check(self.densities)
-
-    def seekers_for(self, task: Task) -> dict[str, Seeker]:
-        """The grid's seekers by name, with its strategy and options."""
-        samples = self.score_samples
-        if samples == "auto":
-            samples = SCORE_SAMPLES_PER_OUTPUT * task.outputs
-        chosen = {
-            "scope": self.scope,
-            "rounds": self.rounds,
-            "round_epochs": self.round_epochs,
-            "score_samples": SCORE_SAMPLES_PER_OUTPUT * task.outputs
-            if samples == "auto"
-            else samples,
-        }
-        options = {name: value for name, value in chosen.items() if value is not None}
-        return {
-            seeker_name(seeker): get_seeker(seeker, self.strategy, **options)
-            for seeker in self.seekers
-        }
-
-    def settings(self) -> list["NamedSetting"]:
-        """One setting for every task, depth and width, in the order of the grid."""
-        return [
-            NamedSetting.of(self, get_task(task), depth, width)
-            for task, depth, width in itertools.product(self.task, self.depth, self.width)
-        ]
-
-    @property
-    def instances(self) -> list[InstanceKey]:
-        """The planted networks that each setting needs."""
-        return [InstanceKey(noise, seed) for noise in self.noise for seed in self.seeds]
-
-    @property
-    def instance_names(self) -> set[tuple]:
-        """Every instance of the grid as a tuple of its IDENTITY columns."""
-        return {
-            (named.setting.task.name, named.depth, named.width, *key)
-            for named in self.settings()
-            for key in self.instances
-        }
-
-    @property
-    def runs_per_instance(self) -> int:
-        """Records that each planted network gives."""
-        return len(self.seekers) * len(self.densities)
-
-    @property
-    def runs(self) -> int:
-        """Records of the whole grid."""
-        return len(self.settings()) * len(self.instances) * self.runs_per_instance
+def _auto_chunk_size(named: NamedSetting, devices: Sequence[jax.Device]) -> int:
+    """Runs at once on each device: as many as its memory holds, fewer on a CPU's cache."""
+    if devices[0].platform == "cpu":
+        most, free = CPU_RUNS_AT_ONCE, UNKNOWN_MEMORY // len(devices)
+    else:
+        stats = devices[0].memory_stats() or {}
+        most, free = MOST_RUNS_AT_ONCE, stats.get("bytes_limit", UNKNOWN_MEMORY)
+    parameters = masks.count_prunable(named.setting.parameter_shapes)
+    steps = named.setting.training_samples // named.setting.batch_size
+    order = named.setting.epochs * steps * named.setting.batch_size
+    widest = max(leaf.size for leaf in jax.tree.leaves(named.setting.parameter_shapes))
+    activations = named.setting.samples * max(named.width, widest // max(named.width, 1)) * 4
+    per_run = 4 * (PARAMETER_COPIES * parameters + order + activations)
+    return int(np.clip(MEMORY_SHARE * free // per_run, 1, most))
 
 
-def seeker_name(seeker: str | Callable[..., Any]) -> str:
-    """How records call a seeker: its name, or its function's."""
-    return seeker if isinstance(seeker, str) else getattr(seeker, "__name__", repr(seeker))
-
-
-@dataclasses.dataclass(frozen=True)
-class NamedSetting:
-    """A Setting and how records name it."""
-
-    setting: Setting
-    depth: int
-    width: int
-
-    @classmethod
-    def of(cls, sweep: Sweep, task: Task, depth: int, width: int) -> "NamedSetting":
-        """The setting of a grid for one task, depth and width."""
-        model = mlp(task, depth, width, sweep.precision)
-        setting = Setting(
-            task,
-            model,
-            samples=sweep.samples,
-            epochs=sweep.epochs,
-            objective=sweep.objective,
-            prune_bias=sweep.prune_bias,
-        )
-        return cls(setting, depth, width)
-
-    def check(self, densities: Sequence[float | str]) -> None:
-        """Raise ValueError if the ticket does not fit or a density keeps nothing."""
-        try:
-            jax.eval_shape(lambda: make_instance(self.setting, jax.random.key(0), 0.0))
-            self.resolve(densities)
-        except ValueError as error:
-            place = f"{self.setting.task.name}, depth {self.depth}, width {self.width}"
-            raise ValueError(f"{place}: {error}") from None
-
-    def resolve(self, densities: Sequence[float | str]) -> np.ndarray:
-        """Densities as numbers, float64, "ticket" replaced by the ticket's own."""
-        size = masks.count_prunable(self.setting.parameter_shapes, self.setting.prune_bias)
-        resolved = []
-        for density in densities:
-            if isinstance(density, str) and density != "ticket":
-                raise ValueError(f'densities must be numbers or "ticket", got {density!r}')
-            density = self.setting.ticket_density if density == "ticket" else float(density)
-            masks.check_density(density, size)
-            resolved.append(density)
-        return np.array(resolved)
-
-    def auto_chunk_size(self) -> int:
-        """Runs at once on each device: as many as its memory holds, fewer on a CPU's cache."""
-        device = jax.local_devices()[0]
-        if device.platform == "cpu":
-            most, free = CPU_RUNS_AT_ONCE, UNKNOWN_MEMORY // jax.local_device_count()
-        else:
-            stats = device.memory_stats() or {}
-            most, free = MOST_RUNS_AT_ONCE, stats.get("bytes_limit", UNKNOWN_MEMORY)
-        parameters = masks.count_prunable(self.setting.parameter_shapes)
-        steps = self.setting.training_samples // self.setting.batch_size
-        order = self.setting.epochs * steps * self.setting.batch_size
-        widest = max(leaf.size for leaf in jax.tree.leaves(self.setting.parameter_shapes))
-        activations = self.setting.samples * max(self.width, widest // max(self.width, 1)) * 4
-        per_run = 4 * (PARAMETER_COPIES * parameters + order + activations)
-        return int(np.clip(MEMORY_SHARE * free // per_run, 1, most))
-
-
-def _sharded(function: Callable[..., Any]) -> Callable[..., Any]:
+def _sharded(function: Callable[..., Any], devices: Sequence[jax.Device]) -> Callable[..., Any]:
     """Run one function on every device at once, each on its slice of the first axis.
 
     The only place that says how devices are used.
     """
-    return jax.pmap(function)
+    return jax.pmap(function, devices=devices)
 
 
 def _run_key(seed: jax.Array) -> jax.Array:
@@ -282,7 +98,13 @@ class _Programs:
     measure, one per width: (instances, masks of every seeker, indices) -> entries of Record.
     """
 
-    def __init__(self, setting: Setting, seekers: dict[str, Seeker], widths: Sequence[int]):
+    def __init__(
+        self,
+        setting: Setting,
+        seekers: tuple[Seeker, ...],
+        widths: tuple[int, ...],
+        devices: tuple[jax.Device, ...],
+    ):
         def instance(seed, noise):
             return make_instance(setting, _run_key(seed), noise)
 
@@ -304,9 +126,15 @@ class _Programs:
 
             return jax.vmap(one)(which_instance, which_seeker, which_density)
 
-        self.instance = _sharded(jax.vmap(instance))
-        self.search = [_sharded(functools.partial(search, seeker)) for seeker in seekers.values()]
-        self.measure = {width: _sharded(functools.partial(measure, width)) for width in widths}
+        self.instance = _sharded(jax.vmap(instance), devices)
+        self.search = [_sharded(functools.partial(search, seeker), devices) for seeker in seekers]
+        self.measure = {
+            width: _sharded(functools.partial(measure, width), devices) for width in widths
+        }
+
+
+# Kept, so that a second sweep over the same setting compiles nothing.
+_programs = functools.lru_cache(maxsize=16)(_Programs)
 
 
 class _Run(NamedTuple):
@@ -330,21 +158,22 @@ class _Plan:
     widths: tuple[int, ...]
 
     @classmethod
-    def of(cls, sweep: Sweep, named: NamedSetting, instances: int) -> "_Plan":
-        devices = jax.local_device_count()
-        on_cpu = jax.local_devices()[0].platform == "cpu"
-        auto = sweep.chunk_size == "auto"
-        at_once = named.auto_chunk_size() if auto else sweep.chunk_size
+    def of(
+        cls, grid: Grid, named: NamedSetting, instances: int, devices: Sequence[jax.Device]
+    ) -> "_Plan":
+        on_cpu = devices[0].platform == "cpu"
+        auto = grid.chunk_size == "auto"
+        at_once = _auto_chunk_size(named, devices) if auto else grid.chunk_size
         per_chunk = at_once * (CPU_BATCHES_PER_CHUNK if on_cpu else 1)
-        most = max(1, per_chunk // sweep.runs_per_instance) * devices
+        most = max(1, per_chunk // grid.runs_per_instance) * len(devices)
         # Equal shares, so that no chunk is mostly padding and one program serves all.
-        slots = -(-instances // (-(-instances // most) * devices))
+        slots = -(-instances // (-(-instances // most) * len(devices)))
         # An accelerator's time goes by the number of steps, whatever the width.
         widths = {named.width // share for share in COMPACT_SHARES} if on_cpu else {named.width}
         return cls(
-            devices,
+            len(devices),
             slots,
-            min(at_once, slots * sweep.runs_per_instance),
+            min(at_once, slots * grid.runs_per_instance),
             tuple(sorted(width for width in widths if width > 0)),
         )
 
@@ -372,7 +201,7 @@ def _measure(
 
 
 def _run_chunk(
-    sweep: Sweep,
+    grid: Grid,
     named: NamedSetting,
     programs: _Programs,
     plan: _Plan,
@@ -384,7 +213,7 @@ def _run_chunk(
     padded = [hand + [chunk[0]] * (plan.slots - len(hand)) for hand in hands]
     seeds = np.array([[key.seed for key in hand] for hand in padded], np.uint32)
     noise = np.array([[key.noise for key in hand] for hand in padded], np.float32)
-    asked = named.resolve(sweep.densities)
+    asked = named.resolve(grid.densities)
     densities = np.broadcast_to(asked.astype(np.float32), (plan.devices, asked.size))
 
     instances = programs.instance(seeds, noise)
@@ -419,11 +248,11 @@ def _run_chunk(
                     "task": named.setting.task.name,
                     "depth": named.depth,
                     "width": named.width,
-                    "seeker": seeker_name(sweep.seekers[s]),
-                    "strategy": sweep.strategy,
-                    "scope": sweep.scope,
-                    "objective": sweep.objective,
-                    "prune_bias": sweep.prune_bias,
+                    "seeker": seeker_name(grid.seekers[s]),
+                    "strategy": grid.strategy,
+                    "scope": grid.scope,
+                    "objective": grid.objective,
+                    "prune_bias": grid.prune_bias,
                     "density": float(asked[d]),
                     "ticket_density": named.setting.ticket_density,
                     "noise": key.noise,
@@ -435,35 +264,41 @@ def _run_chunk(
     return pa.Table.from_pylist(rows, schema=SCHEMA)
 
 
-def run(sweep: Sweep, done: Collection[tuple] = ()) -> Iterator[pa.Table]:
+def run(
+    grid: Grid,
+    done: Collection[tuple] = (),
+    devices: Sequence[jax.Device] | None = None,
+) -> Iterator[pa.Table]:
     """Run a grid chunk by chunk; yields each chunk's records as soon as it is finished.
 
     done: instances that are finished already, as tuples of their IDENTITY columns.
+    devices: to share the work among; all of this process by default.
 
     A chunk holds whole instances: all seekers at all densities of some seeds and noise levels of
     one task, depth and width.
     """
-    for named in sweep.settings():
+    devices = tuple(jax.local_devices() if devices is None else devices)
+    for named in grid.settings():
         prefix = (named.setting.task.name, named.depth, named.width)
-        wanted = [key for key in sweep.instances if prefix + tuple(key) not in done]
+        wanted = [key for key in grid.instances if prefix + tuple(key) not in done]
         if not wanted:
             continue
-        plan = _Plan.of(sweep, named, len(wanted))
-        seekers = sweep.seekers_for(named.setting.task)
-        programs = _Programs(named.setting, seekers, plan.widths)
+        plan = _Plan.of(grid, named, len(wanted), devices)
+        seekers = tuple(grid.seekers_for(named.setting.task).values())
+        programs = _programs(named.setting, seekers, plan.widths, devices)
         size = plan.slots * plan.devices
         for start in range(0, len(wanted), size):
-            yield _run_chunk(sweep, named, programs, plan, wanted[start : start + size])
+            yield _run_chunk(grid, named, programs, plan, wanted[start : start + size])
 
 
-def sweep(**grid: Any) -> pa.Table:
+def sweep(**fields: Any) -> pa.Table:
     """Run a grid and return its records, one row per run, as an Arrow table.
 
-    grid: the fields of Sweep.
+    fields: those of Grid.
 
     >>> records = sweep(task="relu", depth=3, width=10, seekers="snip", densities="ticket",
     ...                 seeds=1, samples=100, epochs=0)
     >>> records.num_rows, records["seeker"][0].as_py()
     (1, 'snip')
     """
-    return pa.concat_tables(run(Sweep(**grid)))
+    return pa.concat_tables(run(Grid(**fields)))

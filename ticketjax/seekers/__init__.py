@@ -1,6 +1,7 @@
 """Seekers: algorithms that look for a ticket. One file each; a name's row stands here."""
 
 import difflib
+import functools
 import inspect
 from collections.abc import Callable
 from typing import Any
@@ -39,6 +40,7 @@ def _is_seeker(function: Callable[..., Any]) -> bool:
     return len(required) == 3
 
 
+@functools.cache
 def get_seeker(
     seeker: str | Callable[..., Any], strategy: str = "singleshot", **options: Any
 ) -> Seeker:
@@ -48,6 +50,8 @@ def get_seeker(
         -> scores, which the strategy lifts, or a whole seeker, which is returned as it is.
     strategy: "singleshot" or "multishot".
     options: passed to the strategy: scope, rounds, round_epochs, score_samples, ...
+
+    The same arguments give the same function, so that nothing compiles twice.
 
     Raises ValueError for an unknown name, strategy or option.
 

@@ -1,0 +1,92 @@
+"""The commands as a user starts them: one process each."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from ticketjax.store import load_records
+
+TINY = ["--task=relu", "--depth=3", "--width=6", "--samples=100", "--epochs=1", "--seeds=2"]
+
+
+def command(module, *flags, directory):
+    environment = {**os.environ, "JAX_PLATFORMS": "cpu", "PYTHONPATH": os.getcwd()}
+    environment.pop("XLA_FLAGS", None)
+    return subprocess.run(
+        [sys.executable, "-m", f"experiments.{module}", *flags],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=directory,
+        env=environment,
+    )
+
+
+@pytest.mark.parametrize("module", ["singleshot", "multishot", "paper"])
+def test_help_shows_the_flags_and_imports_no_jax(module, tmp_path):
+    script = (
+        "import runpy, sys; sys.argv = ['x', '--help']\n"
+        f"try: runpy.run_module('experiments.{module}', run_name='__main__')\n"
+        "except SystemExit: pass\n"
+        "assert 'jax' not in sys.modules"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.getcwd()}
+    result = subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+        env=environment,
+    )
+    assert result.returncode == 0, result.stderr
+    assert "--out" in result.stdout and "--seeds" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("module", "flag", "message"),
+    [
+        ("singleshot", "--densities=0.1,2", "--densities=0.1,2: densities must be in (0, 1]"),
+        ("singleshot", "--densities=half", "--densities=half: "),
+        ("singleshot", "--seekers=snop", "--seekers=snop: seeker must be one of"),
+        ("singleshot", "--task=cirle", "did you mean 'circle'"),
+        ("singleshot", "--seeds=0", "--seeds"),
+        ("singleshot", "--scope=all", "--scope=all"),
+        ("singleshot", "--chunk_size=0", "--chunk_size=0: must be a whole number"),
+        ("singleshot", "--no_such_flag=1", "no_such_flag"),
+        ("singleshot", "typo", "only flags are taken, got 'typo'"),
+        ("singleshot", "--width=3,twelve", "--width=3,twelve: "),
+        ("multishot", "--round_epochs=-1", "round_epochs"),
+        ("paper", "--figure=99", "--figure=99: must be one of 3"),
+    ],
+)
+def test_bad_flags_are_refused_in_one_line(module, flag, message, tmp_path):
+    result = command(module, flag, directory=tmp_path)
+    assert result.returncode == 2
+    assert message in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
+    assert os.listdir(tmp_path) == []
+
+
+def test_singleshot_runs_and_a_second_start_has_nothing_to_do(tmp_path):
+    flags = [*TINY, "--seekers=snip,magnitude", "--densities=ticket,0.5", "--out=out"]
+    first = command("singleshot", *flags, directory=tmp_path)
+    assert first.returncode == 0, first.stderr
+    assert "bare ticket" in first.stdout and "snip" in first.stdout
+    assert "100%" in first.stderr and "8/8" in first.stderr
+    assert (tmp_path / "out" / "figure.png").read_bytes()[:4] == b"\x89PNG"
+    records = load_records(tmp_path / "out")
+    assert records.num_rows == 2 * 2 * 2
+    second = command("singleshot", *flags, directory=tmp_path)
+    assert second.returncode == 0
+    assert second.stdout == first.stdout
+    assert load_records(tmp_path / "out") == records
+
+
+def test_multishot_runs(tmp_path):
+    flags = [*TINY, "--rounds=2", "--round_epochs=1", "--densities=0.5", "--seekers=synflow"]
+    result = command("multishot", *flags, "--out=out", directory=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert set(load_records(tmp_path / "out")["strategy"].to_pylist()) == {"multishot"}

@@ -1,0 +1,211 @@
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from ticketjax import Point, masks
+from ticketjax.compaction import active_neurons, active_width, compact
+from ticketjax.grid import IDENTITY, Grid
+from ticketjax.models import mlp
+from ticketjax.seekers import get_seeker
+from ticketjax.sweep import SCHEMA, run, sweep
+from ticketjax.tasks import get_task
+from ticketjax.trial import Setting, evaluate, make_instance, make_trial
+
+SMALL = {"task": "relu", "depth": 4, "width": 12, "samples": 200, "epochs": 1}
+GRID = {
+    **SMALL,
+    "seekers": ("random", "snip"),
+    "densities": ("ticket", 0.3, 1.0),
+    "noise": (0.01, 0.1),
+    "seeds": 5,
+}
+POINT = (*IDENTITY, "seeker", "density")
+FLOATS = [f.name for f in SCHEMA if str(f.type) == "float"]
+
+
+def rows(tables):
+    """Records by the columns that name a run; fails on a run that is there twice."""
+    found = {}
+    for table in tables:
+        for row in table.to_pylist():
+            key = tuple(row[name] for name in POINT)
+            assert key not in found
+            found[key] = row
+    return found
+
+
+def assert_same(found, expected):
+    assert found.keys() == expected.keys()
+    for key, row in expected.items():
+        for name in FLOATS:
+            np.testing.assert_allclose(found[key][name], row[name], rtol=2e-4, atol=1e-6)
+        assert found[key]["layer_kept"] == row["layer_kept"]
+
+
+@pytest.fixture(scope="module")
+def reference():
+    return rows(run(Grid(**GRID), devices=jax.local_devices()[:1]))
+
+
+def test_grid_has_every_run_once(reference):
+    density = Grid(**GRID).settings()[0].setting.ticket_density
+    expected = itertools.product(
+        ["relu"], [4], [12], GRID["noise"], range(5), GRID["seekers"], [density, 0.3, 1.0]
+    )
+    assert set(reference) == set(expected)
+
+
+@pytest.mark.parametrize("devices", [2, 3, 8])
+def test_records_do_not_depend_on_the_devices(reference, devices):
+    # Ten instances on 3 and 8 devices: hands of unequal length and devices without work.
+    assert_same(rows(run(Grid(**GRID), devices=jax.local_devices()[:devices])), reference)
+
+
+@pytest.mark.parametrize("chunk_size", [1, 7])
+def test_records_do_not_depend_on_the_chunks(reference, chunk_size):
+    grid = Grid(**GRID, chunk_size=chunk_size)
+    assert_same(rows(run(grid, devices=jax.local_devices()[:2])), reference)
+
+
+def test_records_do_not_depend_on_the_rest_of_the_grid(reference):
+    grid = Grid(**{**GRID, "seekers": "snip", "densities": 0.3, "noise": 0.1, "seeds": [4, 2]})
+    found = rows(run(grid, devices=jax.local_devices()[:1]))
+    assert_same(found, {key: reference[key] for key in found})
+
+
+def test_a_record_is_the_trial_of_its_seed(reference):
+    task = get_task("relu")
+    snip = get_seeker("snip", score_samples=10)
+    trial = make_trial(task, mlp(task, 4, 12), snip, samples=200, epochs=1)
+    record = trial(jax.random.fold_in(jax.random.key(0), 3), Point(0.3, 0.1))
+    row = reference["relu", 4, 12, 0.1, 3, "snip", 0.3]
+    for name in FLOATS:
+        np.testing.assert_allclose(getattr(record, name), row[name], rtol=2e-4, atol=1e-6)
+
+
+def test_done_instances_are_left_out(reference):
+    done = {("relu", 4, 12, 0.01, seed) for seed in (0, 3)}
+    found = rows(run(Grid(**GRID), done, devices=jax.local_devices()[:1]))
+    assert_same(found, {key: row for key, row in reference.items() if key[:5] not in done})
+
+
+def test_one_trace_per_static_combination():
+    traces = []
+
+    def counting(key, problem, params, mask):
+        traces.append(problem.kind)
+        return jax.tree.map(jnp.abs, params)
+
+    grid = Grid(**{**GRID, "seekers": counting, "chunk_size": 2})
+    tables = list(run(grid, devices=jax.local_devices()[:1]))
+    assert len(tables) > 2
+    assert len(traces) == 1
+    other_seeds = Grid(**{**GRID, "seekers": counting, "chunk_size": 2, "seeds": range(5, 10)})
+    list(run(other_seeds, devices=jax.local_devices()[:1]))
+    assert len(traces) == 1
+
+
+def test_user_defined_seekers_are_named_by_their_function():
+    def mine(key, problem, params, mask):
+        return jax.tree.map(jnp.abs, params)
+
+    table = sweep(**{**GRID, "seekers": [mine, "magnitude"], "noise": 0.0, "seeds": 1})
+    by_seeker = {name: [] for name in ("mine", "magnitude")}
+    for row in table.to_pylist():
+        by_seeker[row.pop("seeker")].append(row)
+    assert by_seeker["mine"] == by_seeker["magnitude"]
+
+
+def test_full_density_keeps_everything_for_every_seeker(reference):
+    for key, row in reference.items():
+        if key[-1] == 1.0:
+            assert row["kept"] == row["recall"] == row["effective_density"] == 1.0
+            assert not row["collapsed"]
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("task", "squares", "task must be one of relu, circle, helix"),
+        ("seekers", "snap", "did you mean 'snip'"),
+        ("densities", 0.0, r"density must be in \(0, 1\]"),
+        ("densities", 1e-6, "keeps none of"),
+        ("densities", "half", 'densities must be numbers or "ticket"'),
+        ("densities", (), "densities must not be empty"),
+        ("noise", -0.1, "noise must be"),
+        ("seeds", 0, "seeds must be"),
+        ("seeds", [-1], "seeds must be"),
+        ("depth", 1, "depth must be at least 2"),
+        ("width", 0, "width must be at least 1"),
+        ("chunk_size", 0, "chunk_size must be"),
+        ("strategy", "twoshot", "strategy must be one of"),
+        ("scope", "universal", "scope must be one of"),
+        ("objective", "scaled", "objective must be one of"),
+        ("epochs", -1, "epochs must be at least 0"),
+        ("samples", 20, "batch_size must be in"),
+        ("rounds", 0, "rounds must be at least 1"),
+        ("round_epochs", 3, "singleshot takes the options"),
+        ("score_samples", 0, "score_samples must be"),
+    ],
+)
+def test_a_grid_that_cannot_be_run_is_refused(field, value, message):
+    with pytest.raises(ValueError, match=message):
+        Grid(**{**GRID, field: value})
+
+
+def test_a_ticket_that_does_not_fit_is_refused():
+    with pytest.raises(ValueError, match="circle, depth 5, width 19: layer_2 is too narrow"):
+        Grid(task="circle", width=19)
+
+
+def hand_mask():
+    """2-3-2-1: hidden neuron 0 is a path, 1 has no input, 2 no output; second layer 1 is biased."""
+    return {
+        "layer_0": {
+            "kernel": jnp.array([[1, 0, 1], [0, 0, 0]], bool),
+            "bias": jnp.zeros(3, bool),
+        },
+        "layer_1": {
+            "kernel": jnp.array([[1, 0], [1, 0], [0, 0]], bool),
+            "bias": jnp.array([0, 1], bool),
+        },
+        "layer_2": {"kernel": jnp.array([[1], [1]], bool), "bias": jnp.ones(1, bool)},
+    }
+
+
+def test_active_neurons_by_hand():
+    first, second = active_neurons(hand_mask())
+    assert first.tolist() == [True, False, False]
+    assert second.tolist() == [True, True]
+    assert int(active_width(hand_mask())) == 2
+
+
+def test_compact_network_computes_the_same():
+    mask = hand_mask()
+    params = jax.tree.map(lambda m: jnp.arange(1.0, m.size + 1).reshape(m.shape), mask)
+    narrow, narrow_mask = compact(params, mask, 2)
+    assert narrow["layer_0"]["kernel"].shape == (2, 2)
+    assert narrow["layer_1"]["kernel"].shape == (2, 2)
+    model = mlp(get_task("circle"), 4, 5)
+    x = jnp.array([[0.5, -0.2], [2.0, 3.0]])
+    expected = model.apply(masks.apply_mask(params, mask), x)
+    found = model.apply(masks.apply_mask(narrow, narrow_mask), x)
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("seeker", ["random", "snip"])
+def test_compaction_changes_no_record(seeker):
+    task = get_task("circle")
+    setting = Setting(task, mlp(task, 4, 40), samples=400, epochs=2)
+    key = jax.random.key(1)
+    instance = make_instance(setting, key, 0.01)
+    problem = setting.problem(instance.planted.params, instance.train)
+    mask = get_seeker(seeker)(key, problem, 0.05).mask
+    width = int(active_width(mask))
+    assert 0 < width < 40
+    full, narrow = (evaluate(setting, instance, mask, w) for w in (None, width))
+    for name, value in full.items():
+        np.testing.assert_allclose(narrow[name], value, rtol=1e-4, atol=1e-6, err_msg=name)

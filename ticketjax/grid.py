@@ -1,0 +1,200 @@
+"""A grid of runs: what is to be run, checked before anything is."""
+
+import dataclasses
+import itertools
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from ticketjax import masks
+from ticketjax.base import Seeker, Task
+from ticketjax.models import mlp
+from ticketjax.seekers import get_seeker
+from ticketjax.tasks import get_task
+from ticketjax.trial import Setting, make_instance
+
+# Columns that name an instance: a planted network and its data.
+IDENTITY = ("task", "depth", "width", "noise", "seed")
+SCORE_SAMPLES_PER_OUTPUT = 10
+
+
+class InstanceKey(NamedTuple):
+    """What names a planted network and its data within one task, depth and width."""
+
+    noise: float
+    seed: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Grid:
+    """A grid over tasks, depths, widths, seekers, densities, noise levels and seeds.
+
+    task, depth, width, seekers, densities, noise: one value or a sequence of them. A task is a
+        name or a Task; a seeker a name, a score or a seeker of your own; a density a number in
+        (0, 1] or "ticket", the planted ticket's own.
+    seeds: how many (0 to n - 1), or a sequence of them.
+    strategy, scope, rounds, round_epochs: as get_seeker() takes them; None leaves the strategy's
+        default.
+    score_samples: training samples that a score sees; None for all, "auto" for ten per output of
+        the network, as the published experiments have it.
+    epochs, objective, prune_bias, samples: as in Setting.
+    precision: of the matrix products, as in mlp().
+    chunk_size: runs at once on each device; "auto" sizes it from the memory there is. It changes
+        no record beyond rounding.
+
+    Raises ValueError, naming the argument, for anything that cannot be run.
+    """
+
+    task: str | Task | Sequence[str | Task] = "circle"
+    depth: int | Sequence[int] = 5
+    width: int | Sequence[int] = 100
+    seekers: Any = ("random", "magnitude", "snip", "grasp", "synflow")
+    densities: Any = ("ticket", 0.01, 0.1, 0.5, 1.0)
+    noise: float | Sequence[float] = 0.01
+    seeds: int | Sequence[int] = 25
+    strategy: str = "singleshot"
+    scope: str = "global"
+    rounds: int | None = None
+    round_epochs: int | None = None
+    score_samples: int | str | None = "auto"
+    epochs: int = 10
+    objective: str = "raw"
+    prune_bias: bool = True
+    samples: int = 10_000
+    precision: str | None = "highest"
+    chunk_size: int | str = "auto"
+
+    def __post_init__(self):
+        for name in ("task", "depth", "width", "seekers", "densities", "noise"):
+            value = getattr(self, name)
+            if isinstance(value, (str, Task)) or not isinstance(value, Sequence):
+                value = (value,)
+            if not value:
+                raise ValueError(f"{name} must not be empty")
+            # Twice the same value would only be computed twice.
+            object.__setattr__(self, name, tuple(dict.fromkeys(value)))
+        seeds = range(self.seeds) if isinstance(self.seeds, int) else self.seeds
+        object.__setattr__(self, "seeds", tuple(dict.fromkeys(int(seed) for seed in seeds)))
+        if not self.seeds or min(self.seeds) < 0 or max(self.seeds) >= 2**31:
+            raise ValueError(f"seeds must be at least one integer in 0..2^31-1, got {seeds}")
+        if min(self.noise) < 0:
+            raise ValueError(f"noise must be at least 0, got {min(self.noise)}")
+        if self.chunk_size != "auto" and not (
+            isinstance(self.chunk_size, int) and self.chunk_size >= 1
+        ):
+            raise ValueError(f'chunk_size must be "auto" or at least 1, got {self.chunk_size!r}')
+        if not (
+            self.score_samples in ("auto", None)
+            or (isinstance(self.score_samples, int) and self.score_samples >= 1)
+        ):
+            raise ValueError(
+                'score_samples must be at least 1, "auto" or None for all, '
+                f"got {self.score_samples!r}"
+            )
+        names = [seeker_name(seeker) for seeker in self.seekers]
+        if len(set(names)) < len(names):
+            raise ValueError(f"seekers must have different names, got {', '.join(names)}")
+        for setting in self.settings():
+            self.seekers_for(setting.setting.task)
+            setting.check(self.densities)
+
+    def seekers_for(self, task: Task) -> dict[str, Seeker]:
+        """The grid's seekers by name, with its strategy and options."""
+        samples = self.score_samples
+        if samples == "auto":
+            samples = SCORE_SAMPLES_PER_OUTPUT * task.outputs
+        chosen = {
+            "scope": self.scope,
+            "rounds": self.rounds,
+            "round_epochs": self.round_epochs,
+            "score_samples": SCORE_SAMPLES_PER_OUTPUT * task.outputs
+            if samples == "auto"
+            else samples,
+        }
+        options = {name: value for name, value in chosen.items() if value is not None}
+        return {
+            seeker_name(seeker): get_seeker(seeker, self.strategy, **options)
+            for seeker in self.seekers
+        }
+
+    def settings(self) -> list["NamedSetting"]:
+        """One setting for every task, depth and width, in the order of the grid."""
+        return [
+            NamedSetting.of(self, get_task(task), depth, width)
+            for task, depth, width in itertools.product(self.task, self.depth, self.width)
+        ]
+
+    @property
+    def instances(self) -> list[InstanceKey]:
+        """The planted networks that each setting needs."""
+        return [InstanceKey(noise, seed) for noise in self.noise for seed in self.seeds]
+
+    @property
+    def instance_names(self) -> set[tuple]:
+        """Every instance of the grid as a tuple of its IDENTITY columns."""
+        return {
+            (named.setting.task.name, named.depth, named.width, *key)
+            for named in self.settings()
+            for key in self.instances
+        }
+
+    @property
+    def runs_per_instance(self) -> int:
+        """Records that each planted network gives."""
+        return len(self.seekers) * len(self.densities)
+
+    @property
+    def runs(self) -> int:
+        """Records of the whole grid."""
+        return len(self.settings()) * len(self.instances) * self.runs_per_instance
+
+
+def seeker_name(seeker: str | Callable[..., Any]) -> str:
+    """How records call a seeker: its name, or its function's."""
+    return seeker if isinstance(seeker, str) else getattr(seeker, "__name__", repr(seeker))
+
+
+@dataclasses.dataclass(frozen=True)
+class NamedSetting:
+    """A Setting and how records name it."""
+
+    setting: Setting
+    depth: int
+    width: int
+
+    @classmethod
+    def of(cls, grid: Grid, task: Task, depth: int, width: int) -> "NamedSetting":
+        """The setting of a grid for one task, depth and width."""
+        model = mlp(task, depth, width, grid.precision)
+        setting = Setting(
+            task,
+            model,
+            samples=grid.samples,
+            epochs=grid.epochs,
+            objective=grid.objective,
+            prune_bias=grid.prune_bias,
+        )
+        return cls(setting, depth, width)
+
+    def check(self, densities: Sequence[float | str]) -> None:
+        """Raise ValueError if the ticket does not fit or a density keeps nothing."""
+        try:
+            jax.eval_shape(lambda: make_instance(self.setting, jax.random.key(0), 0.0))
+            self.resolve(densities)
+        except ValueError as error:
+            place = f"{self.setting.task.name}, depth {self.depth}, width {self.width}"
+            raise ValueError(f"{place}: {error}") from None
+
+    def resolve(self, densities: Sequence[float | str]) -> np.ndarray:
+        """Densities as numbers, float64, "ticket" replaced by the ticket's own."""
+        size = masks.count_prunable(self.setting.parameter_shapes, self.setting.prune_bias)
+        resolved = []
+        for density in densities:
+            if isinstance(density, str) and density != "ticket":
+                raise ValueError(f'densities must be numbers or "ticket", got {density!r}')
+            density = self.setting.ticket_density if density == "ticket" else float(density)
+            masks.check_density(density, size)
+            resolved.append(density)
+        return np.array(resolved)
