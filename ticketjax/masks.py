@@ -1,6 +1,7 @@
 """Mask algebra, and selection: scores to a mask that keeps an exact number of parameters."""
 
 import re
+from types import ModuleType
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +14,7 @@ SCOPES = ("global", "local")
 
 def layer_names(params: Params) -> list[str]:
     """Names of the layers from input to output ("layer_10" stands after "layer_9")."""
-    return sorted(params, key=lambda name: [int(n) for n in re.findall(r"\d+", name)] + [name])
+    return sorted(params, key=lambda name: ([int(n) for n in re.findall(r"\d+", name)], name))
 
 
 def depth(params: Params) -> int:
@@ -75,6 +76,16 @@ def ticket_density(target: Params, params: Params, prune_bias: bool = True) -> f
     return kept / count_prunable(params, prune_bias)
 
 
+def _kept(density: jax.Array | float, size: int, xp: ModuleType) -> jax.Array | np.number:
+    product = density * size
+    # Float32 holds a density such as 0.3 to one part in 2^24, so a traced one may miss a half by
+    # as much: what is that close to a half counts as one, and a number and a traced array agree.
+    half = xp.floor(product) + 0.5
+    tolerance = xp.minimum(product * 2.0**-23, 0.1)
+    product = xp.where(xp.abs(product - half) <= tolerance, half, product)
+    return xp.clip(xp.round(product), 0, size)
+
+
 def check_density(density: jax.Array | float, size: int) -> None:
     """Refuse a number that is no density for `size` parameters; an array is not looked at.
 
@@ -84,10 +95,9 @@ def check_density(density: jax.Array | float, size: int) -> None:
         return
     if not 0 < density <= 1:
         raise ValueError(f"density must be in (0, 1], got {density}")
-    if round(float(density) * size) == 0:
+    if _kept(density, size, np) == 0:
         raise ValueError(
-            f"density {density} keeps none of {size} parameters; "
-            f"the smallest that keeps one is {1 / size:.3g}"
+            f"density {density} keeps none of {size} parameters; one of them is {1 / size:.3g}"
         )
 
 
@@ -98,8 +108,8 @@ def budget(density: jax.Array | float, size: int) -> jax.Array | int:
     """
     if isinstance(density, (int, float, np.number)):
         check_density(density, size)
-        return round(float(density) * size)
-    return jnp.clip(jnp.round(density * size), 0, size).astype(jnp.int32)
+        return int(_kept(density, size, np))
+    return _kept(density, size, jnp).astype(jnp.int32)
 
 
 def _kth_largest(keys: jax.Array, k: jax.Array | int, bits: int) -> jax.Array:
@@ -117,12 +127,16 @@ def _kth_largest(keys: jax.Array, k: jax.Array | int, bits: int) -> jax.Array:
 
 def _ordered_bits(x: jax.Array) -> jax.Array:
     """uint32 keys in the order of the floats; NaN counts as -inf, -0 as 0."""
-    x = jnp.where(jnp.isnan(x), -jnp.inf, jnp.where(x == 0, 0.0, x)).astype(jnp.float32)
-    bits = jax.lax.bitcast_convert_type(x, jnp.uint32)
-    sign = jnp.uint32(1 << 31)
+    # Integers alone: a comparison of floats takes denormals for 0 on some platforms.
+    bits = jax.lax.bitcast_convert_type(x.astype(jnp.float32), jnp.uint32)
+    sign, infinity = jnp.uint32(1 << 31), jnp.uint32(0x7F800000)
+    magnitude = bits & ~sign
+    bits = jnp.where(magnitude > infinity, sign | infinity, jnp.where(magnitude == 0, 0, bits))
     return jnp.where(bits >= sign, ~bits, bits | sign)
 
 
+# Compiled here, because a loop that runs outside of jit is compiled again at every call.
+@jax.jit
 def top_k_mask(x: jax.Array, k: jax.Array | int) -> jax.Array:
     """Bool vector that marks exactly the k largest entries; among equals, the first ones.
 
@@ -190,5 +204,14 @@ def select(
 
 
 def exclude(scores: Params, alive: Params) -> Params:
-    """Scores with -inf wherever the mask has pruned."""
-    return jax.tree.map(lambda s, m: jnp.where(m, s, -jnp.inf), scores, alive)
+    """Scores with -inf wherever the mask has pruned, and nowhere else.
+
+    NaN and -inf of what is alive become the lowest finite number, so that nothing pruned ties.
+    """
+    lowest = jnp.finfo(jnp.float32).min
+
+    def lift(score, kept):
+        score = jnp.asarray(score, jnp.float32)
+        return jnp.where(kept, jnp.where(score > lowest, score, lowest), -jnp.inf)
+
+    return jax.tree.map(lift, scores, alive)

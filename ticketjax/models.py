@@ -1,13 +1,13 @@
 """Networks as pure functions of a parameter tree. The only file that names Flax."""
 
 import functools
+import itertools
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 
-from ticketjax.base import Model, Task
-
-KERNEL_INIT = nn.initializers.variance_scaling(2.0, "fan_in", "normal")
+from ticketjax.base import Model, Params, Task
 
 
 class MLP(nn.Module):
@@ -19,24 +19,30 @@ class MLP(nn.Module):
     @nn.compact
     def __call__(self, x):
         """(n, inputs) -> (n, outputs); no ReLU after the last layer."""
-        bias_scale = 1.0
         for i, width in enumerate(self.widths):
-            # The standard deviation of layer l's biases is that of its signal, the product of
-            # all weight standard deviations so far: larger biases would drown a deep ticket.
-            bias_scale *= (2 / x.shape[-1]) ** 0.5
-            x = nn.Dense(
-                width,
-                kernel_init=KERNEL_INIT,
-                bias_init=nn.initializers.normal(bias_scale),
-                precision=self.precision,
-                name=f"layer_{i}",
-            )(x)
+            x = nn.Dense(width, precision=self.precision, name=f"layer_{i}")(x)
             if i < len(self.widths) - 1:
                 x = nn.relu(x)
         return x
 
 
-@functools.cache
+def _init(key: jax.Array, sizes: tuple[int, ...]) -> Params:
+    # All numbers are drawn at once: a draw per array takes most of a small program's compilation.
+    shapes = list(itertools.pairwise(sizes))
+    counts = [n_in * n_out + n_out for n_in, n_out in shapes]
+    normal = jax.random.normal(key, (sum(counts),))
+    params, bias_scale = {}, 1.0
+    layers = jnp.split(normal, list(itertools.accumulate(counts))[:-1])
+    for i, ((n_in, n_out), layer) in enumerate(zip(shapes, layers, strict=True)):
+        weight_scale = (2 / n_in) ** 0.5
+        bias_scale *= weight_scale
+        params[f"layer_{i}"] = {
+            "kernel": weight_scale * layer[n_out:].reshape(n_in, n_out),
+            "bias": bias_scale * layer[:n_out],
+        }
+    return params
+
+
 def mlp(task: Task, depth: int, width: int, precision: str | None = "highest") -> Model:
     """A dense ReLU network for a task.
 
@@ -46,8 +52,9 @@ def mlp(task: Task, depth: int, width: int, precision: str | None = "highest") -
         with it), "high", "default" (TF32 or bfloat16 passes on accelerators), or None for JAX's
         own setting. It makes no difference on a CPU.
 
-    Weights are N(0, 2 / n_in), layer-l biases N(0, (prod_{k<=l} sqrt(2 / n_{k-1}))^2) (He 2015;
-    Fischer 2021). The same arguments give the same object, so that nothing compiles twice.
+    Weights are N(0, 2 / n_in), layer-l biases N(0, (prod_{k<=l} sqrt(2 / n_{k-1}))^2): as large
+    as the layer's signal, where larger ones would drown a deep ticket (He 2015; Fischer 2021). The
+    same arguments give the same object, so that nothing compiles twice.
 
     Raises ValueError if depth < 2 or width < 1.
     """
@@ -55,14 +62,20 @@ def mlp(task: Task, depth: int, width: int, precision: str | None = "highest") -
         raise ValueError(f"depth must be at least 2 (an input and an output layer), got {depth}")
     if width < 1:
         raise ValueError(f"width must be at least 1, got {width}")
-    widths = (width,) * (depth - 2) + (task.outputs,)
+    # By position: to the cache, an argument given by its name is another one.
+    return _mlp(task, depth, width, precision)
+
+
+@functools.cache
+def _mlp(task: Task, depth: int, width: int, precision: str | None) -> Model:
+    sizes = (task.inputs, *(width,) * (depth - 2), task.outputs)
 
     def init(key):
-        return MLP(widths, precision).init(key, jnp.zeros((1, task.inputs)))["params"]
+        return _init(key, sizes)
 
     def apply(params, x):
         # Widths are those of the parameters, so that a bare ticket runs in the same function.
-        sizes = tuple(params[f"layer_{i}"]["bias"].size for i in range(len(params)))
-        return MLP(sizes, precision).apply({"params": params}, x)
+        widths = tuple(params[f"layer_{i}"]["bias"].size for i in range(len(params)))
+        return MLP(widths, precision).apply({"params": params}, x)
 
     return Model(init, apply)

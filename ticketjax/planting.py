@@ -1,5 +1,6 @@
 """Planting: hide a sparse target network inside a random one, exactly."""
 
+import functools
 from typing import NamedTuple
 
 import jax
@@ -31,7 +32,7 @@ def _check_shapes(target: Params, params: Params) -> None:
     names = layer_names(target)
     inputs = target[names[0]]["kernel"].shape[0], params[names[0]]["kernel"].shape[0]
     if inputs[0] != inputs[1]:
-        raise ValueError(f"the ticket has {inputs[0]} inputs, the network {inputs[1]}")
+        raise ValueError(f"{names[0]}: the ticket has {inputs[0]} inputs, the network {inputs[1]}")
     for name in names:
         needed = target[name]["kernel"].shape[1]
         there = params[name]["kernel"].shape[1]
@@ -111,6 +112,45 @@ def _place(wanted: jax.Array, support: jax.Array, candidates: jax.Array):
     return _Placed(index, scale), values
 
 
+# Compiled here, because a loop that runs outside of jit is compiled again at every call.
+@functools.partial(jax.jit, static_argnames=("is_last", "zero_path_biases"))
+def _plant_layer(
+    target: dict[str, jax.Array],
+    mother: dict[str, jax.Array],
+    sources: _Placed,
+    is_last: bool,
+    zero_path_biases: bool,
+) -> tuple[dict[str, jax.Array], dict[str, jax.Array], _Placed]:
+    """One layer's parameters and mask, and where its target neurons went."""
+    kernel, bias = mother["kernel"], mother["bias"]
+    target_kernel = jnp.asarray(target["kernel"], jnp.float32)
+    target_bias = jnp.asarray(target["bias"], jnp.float32)
+    support = jnp.concatenate([target_kernel, target_bias[None]]) != 0
+    wanted = jnp.concatenate([target_kernel * sources.scale[:, None], target_bias[None]])
+    candidates = jnp.concatenate([kernel[sources.index], bias[None]])
+    if is_last:
+        # One factor for all outputs, the one that keeps the layer's size: arg max and the
+        # ratios of the outputs are the target's without any correction.
+        size, matching_size = _norm(wanted), _norm(jnp.where(support, candidates, 0.0))
+        ratio = size / jnp.where(matching_size > 0, matching_size, 1.0)
+        factor = _power_of_two(jnp.where(ratio > 0, ratio, 1.0))
+        placed = _Placed(jnp.arange(bias.size), jnp.full(bias.size, factor))
+        values = wanted / factor
+    else:
+        placed, values = _place(wanted, support, candidates)
+    weight_at = sources.index[:, None], placed.index[None, :]
+    old_bias = jnp.zeros_like(target_bias) if zero_path_biases else bias[placed.index]
+    params = {
+        "kernel": kernel.at[weight_at].set(jnp.where(support[:-1], values[:-1], kernel[weight_at])),
+        "bias": bias.at[placed.index].set(jnp.where(support[-1], values[-1], old_bias)),
+    }
+    mask = {
+        "kernel": jnp.zeros(kernel.shape, bool).at[weight_at].set(support[:-1]),
+        "bias": jnp.zeros(bias.shape, bool).at[placed.index].set(support[-1]),
+    }
+    return params, mask, placed
+
+
 def plant(target: Params, params: Params, *, zero_path_biases: bool = False) -> Planted:
     """Write a target network into a random one of the same depth, and say where it went.
 
@@ -145,33 +185,11 @@ def plant(target: Params, params: Params, *, zero_path_biases: bool = False) -> 
     sources = _Placed(jnp.arange(inputs), jnp.ones(inputs, jnp.float32))
     planted_params, planted_mask = {}, {}
     for name in names:
-        kernel, bias = params[name]["kernel"], params[name]["bias"]
-        target_kernel = jnp.asarray(target[name]["kernel"], jnp.float32)
-        target_bias = jnp.asarray(target[name]["bias"], jnp.float32)
-        support = jnp.concatenate([target_kernel, target_bias[None]]) != 0
-        wanted = jnp.concatenate([target_kernel * sources.scale[:, None], target_bias[None]])
-        candidates = jnp.concatenate([kernel[sources.index], bias[None]])
-        if name == names[-1]:
-            # One factor for all outputs, the one that keeps the layer's size: arg max and the
-            # ratios of the outputs are the target's without any correction.
-            size, matching_size = _norm(wanted), _norm(jnp.where(support, candidates, 0.0))
-            ratio = size / jnp.where(matching_size > 0, matching_size, 1.0)
-            factor = _power_of_two(jnp.where(ratio > 0, ratio, 1.0))
-            placed = _Placed(jnp.arange(bias.size), jnp.full(bias.size, factor))
-            values = wanted / factor
-        else:
-            placed, values = _place(wanted, support, candidates)
-        weight_at = sources.index[:, None], placed.index[None, :]
-        old_bias = jnp.zeros_like(target_bias) if zero_path_biases else bias[placed.index]
-        planted_params[name] = {
-            "kernel": kernel.at[weight_at].set(
-                jnp.where(support[:-1], values[:-1], kernel[weight_at])
-            ),
-            "bias": bias.at[placed.index].set(jnp.where(support[-1], values[-1], old_bias)),
-        }
-        planted_mask[name] = {
-            "kernel": jnp.zeros(kernel.shape, bool).at[weight_at].set(support[:-1]),
-            "bias": jnp.zeros(bias.shape, bool).at[placed.index].set(support[-1]),
-        }
-        sources = placed
+        planted_params[name], planted_mask[name], sources = _plant_layer(
+            target[name],
+            params[name],
+            sources,
+            is_last=name == names[-1],
+            zero_path_biases=zero_path_biases,
+        )
     return Planted(planted_params, planted_mask, sources.scale[0])

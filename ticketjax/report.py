@@ -19,6 +19,8 @@ from ticketjax.tasks import TASKS
 # Okabe and Ito's palette: told apart with any colour vision, and by markers in grey.
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#F0E442", "#000000")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+# How papers write the names that flags and records spell in lower case.
+TITLES = {"relu": "ReLU", "snip": "SNIP", "grasp": "GraSP", "synflow": "SynFlow"}
 INK, FAINT = "#222222", "#8a8a8a"
 POINT = ("task", "depth", "width", "noise", "strategy", "scope", "seeker", "density")
 QUALITIES = ("strong", "weak")
@@ -124,17 +126,24 @@ def _draw_panel(axes, records: pa.Table, panel: Panel, seekers: Sequence[str]) -
         axes.fill_between(x, low, high, color=colour, alpha=0.13, linewidth=0)
         axes.plot(
             x, mean, color=colour, marker=MARKERS[i % len(MARKERS)], markersize=4.5,
-            linewidth=1.6, label=seeker,
+            linewidth=1.6, label=TITLES.get(seeker, seeker.replace("_", " ")),
         )  # fmt: skip
     baseline = np.mean(rows["ticket_metric"].to_numpy())
     axes.axhline(baseline, color=INK, linestyle=(0, (5, 3)), linewidth=1.1, label="bare ticket")
     ticket_density = rows["ticket_density"][0].as_py()
     axes.axvline(ticket_density, color=FAINT, linestyle=":", linewidth=1, zorder=0)
     axes.set_xscale("log")
+    # Away from the baseline: an accuracy's is near the top, an error's near the bottom.
     axes.annotate(
-        "ticket's\ndensity", (ticket_density, 0.02), xycoords=("data", "axes fraction"),
-        xytext=(4, 0), textcoords="offset points", fontsize=7, color=FAINT, va="bottom",
-    )  # fmt: skip
+        "ticket's\ndensity",
+        (ticket_density, 0.02 if accuracy else 0.98),
+        xycoords=("data", "axes fraction"),
+        xytext=(4, 0),
+        textcoords="offset points",
+        fontsize=7,
+        color=FAINT,
+        va="bottom" if accuracy else "top",
+    )
     axes.set_xlabel("density")
     if accuracy:
         axes.set_ylim(0, 1.02)
@@ -143,8 +152,7 @@ def _draw_panel(axes, records: pa.Table, panel: Panel, seekers: Sequence[str]) -
         axes.set_yscale("log")
         axes.set_ylabel("mean squared error")
     trained = "before training (strong)" if panel.quality == "strong" else "after training (weak)"
-    names = {"relu": "ReLU"}
-    axes.set_title(f"{names.get(panel.task, panel.task.capitalize())}, {trained}", loc="left")
+    axes.set_title(f"{TITLES.get(panel.task, panel.task.capitalize())}, {trained}", loc="left")
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
     axes.grid(True, which="major", color="#e8e8e8", linewidth=0.7)

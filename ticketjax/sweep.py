@@ -53,6 +53,8 @@ SCHEMA = pa.schema(
 CPU_RUNS_AT_ONCE = 8
 CPU_BATCHES_PER_CHUNK = 8
 COMPACT_SHARES = (1, 2, 4)
+# Compiling the narrower programs takes as long as so many runs.
+COMPACT_FROM_RUNS = 100
 MOST_RUNS_AT_ONCE = 4096
 # What a run holds at once, as a multiple of its parameters.
 PARAMETER_COPIES = 12
@@ -169,7 +171,8 @@ class _Plan:
         # Equal shares, so that no chunk is mostly padding and one program serves all.
         slots = -(-instances // (-(-instances // most) * len(devices)))
         # An accelerator's time goes by the number of steps, whatever the width.
-        widths = {named.width // share for share in COMPACT_SHARES} if on_cpu else {named.width}
+        worth_it = on_cpu and instances * grid.runs_per_instance >= COMPACT_FROM_RUNS
+        widths = {named.width // share for share in (COMPACT_SHARES if worth_it else (1,))}
         return cls(
             len(devices),
             slots,

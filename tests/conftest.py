@@ -1,0 +1,22 @@
+"""Settings of the whole session: CPU with several devices, strict broadcasting, nothing random."""
+
+import os
+
+# Both are read when JAX is imported, so they come first. pmap needs several devices to mean
+# anything; whoever sets the variables keeps their own values.
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+if "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
+    os.environ["XLA_FLAGS"] = (
+        os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
+    )
+
+import hypothesis  # noqa: E402
+import jax  # noqa: E402
+
+# (n,) against (n, 1) is (n, n) without a word: the commonest silent mistake in a loss.
+jax.config.update("jax_numpy_rank_promotion", "raise")
+
+hypothesis.settings.register_profile(
+    "repeatable", derandomize=True, database=None, deadline=None, max_examples=100
+)
+hypothesis.settings.load_profile("repeatable")

@@ -1,0 +1,85 @@
+"""Algorithm 1 of Fischer and Burkholz (2022), neuron by neuron, in plain Python and float64.
+
+With the library's two deviations: every factor but that of a lone parameter is rounded to the
+nearest power of two, and the output layer has one factor, which keeps the layer's size.
+"""
+
+import math
+
+import numpy as np
+
+from tests.oracles.forward import layers
+
+
+def _power_of_two(factor):
+    return 2.0 ** round(math.log2(factor))
+
+
+def _fit(theta, matching):
+    """(cosine, factor) of a candidate; a factor must be positive, so the misfit is |theta| sin."""
+    size, product = math.sqrt(matching @ matching), theta @ matching
+    cosine = product / size / math.sqrt(theta @ theta) if size else 0.0
+    return cosine, (product / size**2 if product > 0 else math.sqrt(theta @ theta) / (size or 1))
+
+
+def place(target, params):
+    """Where every layer's target neurons go, and with which factors.
+
+    Returns (neurons, factors) per layer: lists of the mother neuron and the factor (target output
+    / planted output) of each target neuron.
+    """
+    placed = []
+    pairs, mothers = layers(target), layers(params)
+    sources, scales = list(range(len(pairs[0][0]))), [1.0] * len(pairs[0][0])
+    for depth, ((kernel, bias), (mother_kernel, mother_bias)) in enumerate(
+        zip(pairs, mothers, strict=True)
+    ):
+        neurons, factors = [None] * len(bias), [None] * len(bias)
+        # Incoming parameters of target neuron i, times what its sources lack.
+        wanted = [np.append(kernel[:, i] * scales, bias[i]) for i in range(len(bias))]
+        there = [
+            np.append(mother_kernel[sources, j], mother_bias[j]) for j in range(len(mother_bias))
+        ]
+        if depth == len(pairs) - 1:
+            matching = [np.where(wanted[i] != 0, there[i], 0) for i in range(len(bias))]
+            factor = np.linalg.norm(wanted) / np.linalg.norm(matching)
+            placed.append((list(range(len(bias))), [_power_of_two(factor)] * len(bias)))
+            break
+        free = list(range(len(mother_bias)))
+        for i in sorted(range(len(bias)), key=lambda i: -np.count_nonzero(wanted[i])):
+            support = np.flatnonzero(wanted[i])
+            fits = [_fit(wanted[i][support], there[j][support]) for j in free]
+            # Lone parameters of one sign fit equally well: rounding must not choose among them.
+            best = max(range(len(free)), key=lambda c: (round(fits[c][0], 12), -free[c]))
+            cosine, factor = fits[best]
+            lone = len(support) == 1 and cosine > 0
+            neurons[i], factors[i] = free.pop(best), factor if lone else _power_of_two(factor)
+        placed.append((neurons, factors))
+        sources, scales = neurons, np.array(factors)
+    return placed
+
+
+def plant(target, params):
+    """As ticketjax.plant: parameters, mask and output scale."""
+    planted = {
+        name: {part: np.array(leaf, np.float64) for part, leaf in layer.items()}
+        for name, layer in params.items()
+    }
+    mask = {
+        name: {part: np.zeros(np.shape(leaf), bool) for part, leaf in layer.items()}
+        for name, layer in params.items()
+    }
+    pairs, placed = layers(target), place(target, params)
+    sources, scales = list(range(len(pairs[0][0]))), [1.0] * len(pairs[0][0])
+    for depth, ((kernel, bias), (neurons, factors)) in enumerate(zip(pairs, placed, strict=True)):
+        name = f"layer_{depth}"
+        for i, (neuron, factor) in enumerate(zip(neurons, factors, strict=True)):
+            for j, source in enumerate(sources):
+                if kernel[j, i] != 0:
+                    planted[name]["kernel"][source, neuron] = kernel[j, i] * scales[j] / factor
+                    mask[name]["kernel"][source, neuron] = True
+            if bias[i] != 0:
+                planted[name]["bias"][neuron] = bias[i] / factor
+                mask[name]["bias"][neuron] = True
+        sources, scales = neurons, factors
+    return planted, mask, scales[0]

@@ -1,0 +1,114 @@
+"""What every seeker promises, under every strategy and scope: a new one is tested by its row."""
+
+import dataclasses
+import functools
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import ticketjax as tj
+from ticketjax import masks
+
+OPTIONS = {"singleshot": {}, "multishot": {"rounds": 2, "round_epochs": 1}}
+DENSITIES = np.array([0.07, 0.5, 1.0], np.float32)
+KEYS = jax.random.split(jax.random.key(7), 2)
+
+
+def assert_same(found, expected):
+    """Equal masks, and scores equal but for the order in which a compiler adds."""
+    chex.assert_trees_all_equal(found.mask, expected.mask)
+    chex.assert_trees_all_close(found.scores, expected.scores, rtol=1e-4, atol=1e-6)
+
+
+@functools.cache
+def problem():
+    task = tj.get_task("relu")
+    model = tj.mlp(task, depth=3, width=9)
+    params = model.init(jax.random.key(1))
+    return tj.make_problem(task, model, params, task.sample(jax.random.key(0), 64, noise=0.01))
+
+
+@functools.cache
+def compiled(name, strategy, scope):
+    return jax.jit(tj.get_seeker(name, strategy=strategy, scope=scope, **OPTIONS[strategy]))
+
+
+def budgets(density, scope):
+    """Parameters to keep in each layer, or in the whole network."""
+    sizes = [18, 10]  # 1 * 9 weights and 9 biases, 9 * 1 weights and 1 bias
+    return [round(density * n) for n in (sizes if scope == "local" else [sum(sizes)])]
+
+
+def kept(mask, scope):
+    layers = [sum(int(leaf.sum()) for leaf in jax.tree.leaves(layer)) for layer in mask.values()]
+    return layers if scope == "local" else [sum(layers)]
+
+
+@pytest.mark.parametrize("scope", masks.SCOPES)
+@pytest.mark.parametrize("strategy", tj.STRATEGIES)
+@pytest.mark.parametrize("name", tj.SEEKERS)
+def test_found_is_exact_pure_and_of_the_promised_form(name, strategy, scope):
+    seeker, params = compiled(name, strategy, scope), problem().params
+    for density in DENSITIES:
+        found = seeker(KEYS[0], problem(), density)
+        assert isinstance(found, tj.Found)
+        assert isinstance(found.info, dict)
+        chex.assert_trees_all_equal_shapes(found.mask, found.scores, params)
+        assert {leaf.dtype for leaf in jax.tree.leaves(found.mask)} == {jnp.dtype(bool)}
+        assert {leaf.dtype for leaf in jax.tree.leaves(found.scores)} == {jnp.dtype(jnp.float32)}
+        assert not any(jnp.any(jnp.isnan(leaf)) for leaf in jax.tree.leaves(found.scores))
+        assert kept(found.mask, scope) == budgets(float(density), scope)
+        chex.assert_trees_all_equal(found, seeker(KEYS[0], problem(), density))
+
+
+@pytest.mark.parametrize(
+    ("name", "strategy", "scope"),
+    [(name, "singleshot", "global") for name in tj.SEEKERS] + [("random", "multishot", "local")],
+)
+def test_devices_times_keys_times_densities_are_the_loop(name, strategy, scope):
+    seeker = tj.get_seeker(name, strategy=strategy, scope=scope, **OPTIONS[strategy])
+    over_densities = jax.vmap(seeker, (None, None, 0))
+    over_keys = jax.vmap(over_densities, (0, None, None))
+    on_devices = jax.pmap(over_keys, in_axes=(0, None, None), devices=jax.devices()[:2])
+    keys = jax.random.split(jax.random.key(8), (2, 2))
+    all_found = jax.device_get(on_devices(keys, problem(), DENSITIES))
+    for device, key, density in np.ndindex(2, 2, DENSITIES.size):
+        found = jax.tree.map(lambda leaf, at=(device, key, density): leaf[at], all_found)
+        alone = compiled(name, strategy, scope)(keys[device, key], problem(), DENSITIES[density])
+        assert_same(found, alone)
+
+
+@pytest.mark.parametrize(
+    ("name", "strategy", "scope"),
+    [("random", "singleshot", "global"), ("synflow", "singleshot", "local")]
+    + [("grasp", "multishot", "global")],
+)
+def test_eager_is_compiled(name, strategy, scope):
+    seeker = tj.get_seeker(name, strategy=strategy, scope=scope, **OPTIONS[strategy])
+    expected = compiled(name, strategy, scope)(KEYS[0], problem(), 0.2)
+    assert_same(seeker(KEYS[0], problem(), 0.2), expected)
+
+
+@pytest.mark.parametrize("strategy", tj.STRATEGIES)
+def test_densities_that_are_none_are_refused(strategy):
+    seeker = tj.get_seeker("magnitude", strategy=strategy, **OPTIONS[strategy])
+    for density in (0, 0.0, -0.1, 1.01, float("nan"), np.float32(2.0), 0.01, "tickets"):
+        with pytest.raises(ValueError, match="density"):
+            jax.eval_shape(lambda p, d=density: seeker(KEYS[0], p, d), problem())
+    nameless = dataclasses.replace(problem(), ticket_density=None)
+    with pytest.raises(ValueError, match='"ticket".*no ticket'):
+        jax.eval_shape(lambda p: seeker(KEYS[0], p, "ticket"), nameless)
+
+
+def test_densities_by_word_and_by_any_kind_of_number():
+    seeker = tj.get_seeker("magnitude")
+
+    def count(density):
+        return int(masks.count_kept(seeker(KEYS[0], problem(), density).mask))
+
+    assert count("ticket") == 2  # one weight per layer
+    assert count(1) == count(1.0) == count(jnp.float32(1)) == 28
+    assert count(2 / 28) == count(np.float32(2 / 28)) == count(jnp.float32(2 / 28)) == 2

@@ -1,0 +1,391 @@
+"""Mask algebra and exact budgets against a stable sort in NumPy."""
+
+import re
+from fractions import Fraction
+
+import hypothesis
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from tests.oracles import selection
+from ticketjax import masks
+
+INFINITY = float("inf")
+# Values that comparisons, arithmetic or flushed denormals get wrong most easily.
+AWKWARD = np.array(
+    [0.0, -0.0, 1.0, -1.0, INFINITY, -INFINITY, np.nan, -np.nan]
+    + [1e-45, -1e-45, 3e-45, 1e-40, -1e-40, 1.1754944e-38, -1.1754944e-38]
+    + [3.4028235e38, -3.4028235e38, 1.0000001, 0.99999994],
+    np.float32,
+)
+# One below and one at a power of two, since ranks are found bit by bit.
+SIZES = (1, 7, 8, 33)
+
+
+def tree(widths, draw):
+    """Parameters of a network of these widths, every leaf from draw(shape)."""
+    return {
+        f"layer_{i}": {"kernel": draw((n_in, n_out)), "bias": draw((n_out,))}
+        for i, (n_in, n_out) in enumerate(zip(widths, widths[1:], strict=False))
+    }
+
+
+def assert_same_masks(mask, expected):
+    assert jax.tree.structure(mask) == jax.tree.structure(expected)
+    for leaf, other in zip(jax.tree.leaves(mask), jax.tree.leaves(expected), strict=True):
+        assert leaf.dtype == bool
+        np.testing.assert_array_equal(leaf, other)
+
+
+# top_k_mask
+
+
+@pytest.mark.parametrize("size", SIZES)
+@hypothesis.given(data=st.data())
+def test_top_k_of_awkward_values(size, data):
+    elements = st.sampled_from(AWKWARD) | st.floats(width=32)
+    pool = data.draw(arrays(np.float32, data.draw(st.integers(1, 8)), elements=elements))
+    x = pool[data.draw(arrays(np.int32, size, elements=st.integers(0, pool.size - 1)))]
+    for k in {0, 1, size - 1, size, data.draw(st.integers(0, size))}:
+        np.testing.assert_array_equal(masks.top_k_mask(x, k), selection.top_k(x, k))
+
+
+@pytest.mark.parametrize("value", AWKWARD)
+@pytest.mark.parametrize("size", SIZES)
+def test_top_k_of_equal_values_are_the_first(value, size):
+    x = np.full(size, value, np.float32)
+    for k in range(size + 1):
+        np.testing.assert_array_equal(masks.top_k_mask(x, k), np.arange(size) < k)
+
+
+def test_top_k_ranks_every_float_in_order():
+    in_order = np.sort(AWKWARD[np.isfinite(AWKWARD) & (AWKWARD != 0)])
+    shuffled = np.random.default_rng(0).permutation(in_order)
+    for k in range(in_order.size + 1):
+        kept = shuffled[np.asarray(masks.top_k_mask(shuffled, k))]
+        assert set(kept) == set(in_order[in_order.size - k :])
+
+
+def test_zeros_of_either_sign_are_equal_and_nan_ranks_with_minus_infinity():
+    x = np.array([-0.0, 0.0, -0.0, 0.0], np.float32)
+    assert masks.top_k_mask(x, 2).tolist() == [True, True, False, False]
+    x = np.array([-INFINITY, np.nan, -INFINITY, -3e38, -np.nan], np.float32)
+    assert masks.top_k_mask(x, 3).tolist() == [True, True, False, True, False]
+
+
+@pytest.mark.parametrize("distinct", [1, 2, 50, None])
+def test_top_k_of_a_long_vector(distinct):
+    generator = np.random.default_rng(1)
+    x = generator.standard_normal(100_003).astype(np.float32)
+    if distinct:
+        x = x[generator.integers(0, distinct, x.size)]
+    for k in (0, 1, 1_000, 65_535, 65_536, 65_537, x.size - 1, x.size):
+        np.testing.assert_array_equal(masks.top_k_mask(x, k), selection.top_k(x, k))
+
+
+@pytest.mark.parametrize("dtype", [jnp.float16, jnp.bfloat16])
+def test_top_k_of_half_precision(dtype):
+    x = jnp.asarray(np.random.default_rng(2).integers(-9, 9, 200) / 8, dtype)
+    np.testing.assert_array_equal(
+        masks.top_k_mask(x, 77), selection.top_k(np.asarray(x, np.float64), 77)
+    )
+
+
+def test_top_k_under_vmap():
+    generator = np.random.default_rng(3)
+    x = generator.integers(-3, 3, (20, 50)).astype(np.float32)
+    ks = generator.integers(0, 51, 20)
+    batched = jax.vmap(masks.top_k_mask)(x, ks)
+    np.testing.assert_array_equal(batched, [selection.top_k(a, k) for a, k in zip(x, ks)])  # noqa: B905
+
+
+def test_top_k_sorts_nothing():
+    program = str(jax.make_jaxpr(masks.top_k_mask)(jnp.zeros(1_000), 10))
+    assert not re.search(r"\b(sort|top_k|approx_top_k)\[", program)
+    assert re.search(r"\bsort\[", str(jax.make_jaxpr(jnp.sort)(jnp.zeros(1_000))))
+
+
+# budget and check_density
+
+
+@pytest.mark.parametrize("size", [1, 2, 10, 335, 365, 655, 9_304, 30_904])
+def test_budget_is_the_rounded_product(size):
+    # As fractions, for 0.7 * 365 is a half, whatever floats make of it.
+    exact = [Fraction(i, 200) for i in range(1, 201) if round(Fraction(i, 200) * size)]
+    densities, expected = [float(d) for d in exact], [round(d * size) for d in exact]
+    assert [masks.budget(density, size) for density in densities] == expected
+    traced = jax.jit(masks.budget, static_argnums=1)(jnp.array(densities), size)
+    assert traced.dtype == jnp.int32
+    assert traced.tolist() == expected
+
+
+def test_budget_halves_to_even():
+    assert [masks.budget(k / 8, 4) for k in (3, 5, 7)] == [2, 2, 4]
+    assert masks.budget(jnp.array([1, 3, 5, 7]) / 8, 4).tolist() == [0, 2, 2, 4]
+    # 0.3 is a little more than 3 / 10 in float32, and 100.5 so a little more than a half.
+    assert masks.budget(0.3, 335) == masks.budget(jnp.float32(0.3), 335) == 100
+    assert masks.budget(np.float32(0.3), 335) == 100
+
+
+@pytest.mark.parametrize("size", [1_000, 9_304, 999_983, 3_000_001])
+def test_budget_of_a_share_is_its_count(size):
+    counts = np.unique(np.linspace(1, size, 1_000).astype(int))
+    shares = counts / size
+    assert masks.budget(jnp.asarray(shares, jnp.float32), size).tolist() == counts.tolist()
+    assert [masks.budget(share, size) for share in shares] == counts.tolist()
+
+
+@pytest.mark.parametrize("size", [2**23 - 1, 2**23 + 1, 15_000_001, 2**24])
+def test_the_whole_of_a_large_network_is_kept_at_density_one(size):
+    assert int(masks.budget(jnp.float32(1), size)) == masks.budget(1.0, size) == size
+
+
+def test_a_traced_density_is_clipped():
+    densities = jnp.array([-1.0, 0.0, 1.0, 1.5, INFINITY])
+    assert masks.budget(densities, 7).tolist() == [0, 0, 7, 7, 7]
+
+
+@pytest.mark.parametrize("density", [0, 0.0, -0.1, 1.0000001, 2, np.nan, INFINITY, np.float32(-1)])
+def test_no_density_is_refused(density):
+    for function in (masks.check_density, masks.budget):
+        with pytest.raises(ValueError, match=r"density must be in \(0, 1\], got"):
+            function(density, 100)
+
+
+def test_a_density_that_keeps_nothing_is_refused():
+    message = r"density 0.004 keeps none of 100 parameters.*0.01"
+    with pytest.raises(ValueError, match=message):
+        masks.check_density(0.004, 100)
+    with pytest.raises(ValueError, match="keeps none"):
+        masks.budget(0.005, 100)  # a half, which goes to the even 0
+    assert masks.budget(0.006, 100) == 1
+
+
+# select
+
+WIDTHS = (3, 4, 1, 5, 2)
+
+
+def tied_scores(generator, widths):
+    return tree(widths, lambda shape: AWKWARD[generator.integers(0, 8, shape)])
+
+
+@pytest.mark.parametrize("prune_bias", [True, False])
+@pytest.mark.parametrize("scope", ["global", "local"])
+def test_select_against_the_oracle(scope, prune_bias):
+    compiled = jax.jit(
+        lambda scores, density, alive: masks.select(
+            scores, density, scope, prune_bias=prune_bias, alive=alive
+        )
+    )
+    generator = np.random.default_rng(4)
+    everything = tree(WIDTHS, lambda shape: np.ones(shape, bool))
+    for trial in range(40):
+        scores = tied_scores(generator, WIDTHS)
+        alive = tree(WIDTHS, lambda shape: generator.random(shape) < 0.6)
+        for density in (0.3, 0.5, generator.uniform(0.3, 1), 1.0):
+            for survivors in (everything, alive):
+                expected = selection.select(scores, density, scope, prune_bias, survivors)
+                mask = compiled(scores, jnp.float32(density), survivors)
+                assert_same_masks(mask, expected)
+        if trial < 3:
+            eager = masks.select(scores, density, scope, prune_bias=prune_bias, alive=alive)
+            assert_same_masks(eager, selection.select(scores, density, scope, prune_bias, alive))
+
+
+@hypothesis.given(
+    scores=arrays(np.float32, 26, elements=st.sampled_from(AWKWARD)),
+    alive=arrays(bool, 26),
+    density=st.floats(0.05, 1),
+    scope=st.sampled_from(masks.SCOPES),
+)
+@hypothesis.settings(max_examples=50)
+def test_select_keeps_exactly_what_is_asked(scores, alive, density, scope):
+    shapes = {"kernel": (4, 4), "bias": (4,)}, {"kernel": (4, 1), "bias": (2,)}
+    leaves = np.split(scores, [16, 20, 24]), np.split(alive, [16, 20, 24])
+    scores, alive = (
+        {
+            f"layer_{i}": {
+                "kernel": parts[2 * i].reshape(shapes[i]["kernel"]),
+                "bias": parts[2 * i + 1].reshape(shapes[i]["bias"]),
+            }
+            for i in range(2)
+        }
+        for parts in leaves
+    )
+    mask = masks.select(scores, jnp.float32(density), scope, alive=alive)
+    sizes = {"global": [26], "local": [20, 6]}[scope]
+    assert int(masks.count_kept(mask)) == sum(round(density * size) for size in sizes)
+    # What is pruned comes back only where all that is alive is kept.
+    groups = [list(mask)] if scope == "global" else [[name] for name in mask]
+    for names in groups:
+        revived = any(np.any(mask[n][p] & ~alive[n][p]) for n in names for p in mask[n])
+        missing = any(np.any(~mask[n][p] & alive[n][p]) for n in names for p in mask[n])
+        assert not (revived and missing)
+
+
+def test_ties_go_to_the_lower_index_in_every_respect():
+    scores = tree((2, 2, 2), lambda shape: jnp.zeros(shape))
+    order = []
+    for k in range(1, 13):
+        mask = masks.select(scores, k / 12)
+        flat = [
+            (name, part, index)
+            for name in mask
+            for part in mask[name]
+            for index in zip(*map(np.ndarray.tolist, np.nonzero(np.asarray(mask[name][part]))))  # noqa: B905
+        ]
+        order += [place for place in flat if place not in order]
+        assert len(order) == k
+    one_layer = [("kernel", (i, j)) for i in (0, 1) for j in (0, 1)] + [
+        ("bias", (j,)) for j in (0, 1)
+    ]
+    assert order == [(f"layer_{i}", *place) for i in (0, 1) for place in one_layer]
+
+
+def test_layers_beyond_the_tenth_stay_in_order():
+    scores = tree((1,) * 14, lambda shape: jnp.zeros(shape))
+    names = [f"layer_{i}" for i in range(13)]
+    assert masks.layer_names(scores) == names
+    for kept in (5, 20):
+        mask = masks.select(scores, kept / 26)
+        flags = [bool(mask[name][part].item()) for name in names for part in ("kernel", "bias")]
+        assert flags == [True] * kept + [False] * (26 - kept)
+
+
+def test_scopes_differ_where_layers_do():
+    scores = {
+        "layer_0": {"kernel": jnp.array([[1.0, 2.0, 3.0]]), "bias": jnp.array([4.0, 5.0, 6.0])},
+        "layer_1": {"kernel": jnp.array([[7.0], [8.0], [9.0]]), "bias": jnp.array([10.0])},
+    }
+    everywhere, by_layer = masks.select(scores, 0.5), masks.select(scores, 0.5, "local")
+    assert masks.layer_densities(everywhere).tolist() == pytest.approx([1 / 6, 1])
+    assert masks.layer_densities(by_layer).tolist() == [0.5, 0.5]
+    assert by_layer["layer_1"]["kernel"].ravel().tolist() == [False, False, True]
+
+
+def test_without_biases_all_of_them_are_kept_and_none_is_counted():
+    scores = tree((2, 3, 1), lambda shape: jnp.full(shape, 9.0 if len(shape) == 1 else 1.0))
+    mask = masks.select(scores, 4 / 9, prune_bias=False)
+    assert mask["layer_0"]["kernel"].tolist() == [[True, True, True], [True, False, False]]
+    assert not np.any(mask["layer_1"]["kernel"])
+    assert all(np.all(layer["bias"]) for layer in mask.values())
+    assert int(masks.count_kept(mask, prune_bias=False)) == 4
+
+
+@pytest.mark.parametrize("scope", masks.SCOPES)
+def test_a_traced_density_selects_what_a_number_does(scope):
+    generator = np.random.default_rng(5)
+    scores = tree((5, 30, 5), lambda shape: generator.integers(0, 4, shape).astype(np.float32))
+    densities = [0.05, 0.1, 0.3, 1 / 3, 0.5, 1.0]  # 335 parameters, of which 0.3 are 100.5
+    batched = jax.jit(jax.vmap(lambda d: masks.select(scores, d, scope)))(jnp.array(densities))
+    for i, density in enumerate(densities):
+        expected = masks.select(scores, density, scope)
+        assert_same_masks(jax.tree.map(lambda leaf, i=i: leaf[i], batched), expected)
+
+
+def test_select_under_vmap_over_scores_and_densities():
+    generator = np.random.default_rng(6)
+    scores = tree(WIDTHS, lambda shape: AWKWARD[generator.integers(0, 19, (8, *shape))])
+    densities = np.linspace(0.1, 1, 8)
+    batched = jax.vmap(masks.select)(scores, jnp.asarray(densities, jnp.float32))
+    for i, density in enumerate(densities):
+        one = jax.tree.map(lambda leaf, i=i: leaf[i], scores)
+        mask = jax.tree.map(lambda leaf, i=i: leaf[i], batched)
+        assert_same_masks(mask, selection.select(one, density, "global"))
+
+
+@pytest.mark.parametrize("worst", [np.nan, -INFINITY, np.finfo(np.float32).min])
+def test_what_is_pruned_ranks_below_the_worst_that_is_alive(worst):
+    scores = tree((2, 2), lambda shape: np.full(shape, worst, np.float32))
+    alive = tree((2, 2), lambda shape: np.zeros(shape, bool))
+    alive["layer_0"]["bias"][1] = True
+    mask = masks.select(scores, 1 / 6, alive=alive)
+    assert_same_masks(mask, alive)
+    # The same in two steps, as seekers do it.
+    assert_same_masks(masks.select(masks.exclude(scores, alive), 1 / 6), alive)
+
+
+def test_exclude_leaves_the_order_of_the_others():
+    scores = {
+        "layer_0": {"kernel": jnp.array([[1.0, -2.0, 0.0]]), "bias": jnp.array([5.0, -0.0, 3e-39])}
+    }
+    alive = {"layer_0": {"kernel": jnp.array([[True, False, True]]), "bias": jnp.array([True] * 3)}}
+    excluded = masks.exclude(scores, alive)["layer_0"]
+    assert excluded["kernel"].tolist() == [[1.0, -INFINITY, 0.0]]
+    assert np.array_equal(
+        np.asarray(excluded["bias"]).view(np.uint32),
+        np.asarray(scores["layer_0"]["bias"]).view(np.uint32),
+    )
+
+
+def test_an_unknown_scope_is_refused():
+    scores = tree((1, 1), jnp.zeros)
+    with pytest.raises(ValueError, match="scope must be one of global, local, got 'layer'"):
+        masks.select(scores, 0.5, "layer")
+
+
+@pytest.mark.parametrize("density", [0, 1.5, 0.01])
+def test_a_density_that_is_none_is_refused_by_select(density):
+    with pytest.raises(ValueError, match="density"):
+        masks.select(tree((2, 2), jnp.zeros), density)
+
+
+# Algebra
+
+TARGET = {
+    "layer_0": {"kernel": np.array([[1.0, 0.0], [0.0, -2.0]]), "bias": np.array([0.0, 0.5])},
+    "layer_1": {"kernel": np.array([[3.0], [0.0]]), "bias": np.array([0.0])},
+}
+
+
+def test_counts_and_densities_of_a_hand_worked_mask():
+    mask = masks.nonzero_mask(TARGET)
+    assert mask["layer_0"]["kernel"].tolist() == [[True, False], [False, True]]
+    assert masks.depth(TARGET) == 3
+    assert masks.count_prunable(TARGET) == 9
+    assert masks.count_prunable(TARGET, prune_bias=False) == 6
+    assert int(masks.count_kept(mask)) == 4
+    assert int(masks.count_kept(mask, prune_bias=False)) == 3
+    assert float(masks.density(mask)) == pytest.approx(4 / 9)
+    assert float(masks.density(mask, prune_bias=False)) == 0.5
+    assert masks.layer_densities(mask).tolist() == pytest.approx([3 / 6, 1 / 3])
+    assert masks.layer_densities(mask, prune_bias=False).tolist() == [0.5, 0.5]
+
+
+def test_ticket_density_counts_the_mother_network():
+    mother = tree((2, 10, 1), lambda shape: jnp.ones(shape))
+    assert masks.ticket_density(TARGET, mother) == 4 / (20 + 10 + 10 + 1)
+    assert masks.ticket_density(TARGET, mother, prune_bias=False) == 3 / 30
+
+
+def test_a_ticket_density_selects_as_many_as_the_ticket_has():
+    generator = np.random.default_rng(7)
+    mother = tree((2, 100, 100, 4), lambda shape: generator.standard_normal(shape, np.float32))
+    for kept in (1, 4, 108, 5_000):
+        target = tree((2, 100, 100, 4), lambda shape: np.zeros(shape))
+        target["layer_1"]["kernel"].flat[:kept] = 1.0
+        density = masks.ticket_density(target, mother)
+        assert int(masks.count_kept(masks.select(mother, density))) == kept
+        assert int(masks.count_kept(masks.select(mother, jnp.float32(density)))) == kept
+
+
+def test_a_mask_stops_even_infinities_and_nan():
+    params = {
+        "layer_0": {"kernel": jnp.array([[np.nan, 2.0]]), "bias": jnp.array([INFINITY, -1.0])}
+    }
+    mask = {"layer_0": {"kernel": jnp.array([[False, True]]), "bias": jnp.array([False, True])}}
+    assert masks.apply_mask(params, mask)["layer_0"]["kernel"].tolist() == [[0.0, 2.0]]
+    assert masks.apply_mask(params, mask)["layer_0"]["bias"].tolist() == [0.0, -1.0]
+
+
+def test_the_full_mask_changes_nothing():
+    params = tree((2, 3, 1), lambda shape: jnp.ones(shape))
+    full = masks.full_mask(params)
+    assert float(masks.density(full)) == 1.0
+    assert all(leaf.dtype == bool for leaf in jax.tree.leaves(full))
+    assert_same_masks(masks.nonzero_mask(masks.apply_mask(params, full)), full)

@@ -1,0 +1,363 @@
+"""Planting against Algorithm 1 in plain Python, and against the target in float64."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from tests.oracles import algorithm_1
+from tests.oracles.forward import forward, layers, masked
+from ticketjax.models import mlp
+from ticketjax.planting import plant
+from ticketjax.tasks import TASKS, get_task
+
+SEEDS = 3
+
+
+def random_network(generator, widths, density=1.0, seeds=()):
+    """Weights of order 1 that float32 holds exactly; biases smaller with every layer."""
+
+    def draw(shape, spread):
+        values = generator.normal(0, spread, (*seeds, *shape))
+        return (values * (generator.random(values.shape) < density)).astype(np.float32)
+
+    return {
+        f"layer_{i}": {"kernel": draw((n_in, n_out), 1.0), "bias": draw((n_out,), 0.5**i)}
+        for i, (n_in, n_out) in enumerate(zip(widths, widths[1:], strict=False))
+    }
+
+
+def widths_of(params):
+    pairs = layers(params)
+    return [len(pairs[0][0])] + [len(bias) for _, bias in pairs]
+
+
+def every(batched):
+    """The single results of a vmapped call, as NumPy."""
+    batched = jax.tree.map(np.asarray, batched)
+    count = jax.tree.leaves(batched)[0].shape[0]
+    return [jax.tree.map(lambda leaf, i=i: leaf[i], batched) for i in range(count)]
+
+
+def same_bits(one, other):
+    return np.array_equal(np.asarray(one).view(np.uint32), np.asarray(other).view(np.uint32))
+
+
+def assert_planted(target, mother, planted, inputs, zero_path_biases=False):
+    """All that a planting promises, but for the choice of neurons."""
+    params, mask, scale = planted
+    assert scale.shape == () and scale.dtype == np.float32 and scale > 0
+    # Exact.
+    wanted = forward(target, inputs)
+    error = np.abs(forward(masked(params, mask), inputs) * float(scale) - wanted).max()
+    assert error < 1e-5 * np.abs(wanted).max()
+    for i, (kernel, bias) in enumerate(layers(target)):
+        layer, marks, before = params[f"layer_{i}"], mask[f"layer_{i}"], mother[f"layer_{i}"]
+        for part, of_target in (("kernel", kernel), ("bias", bias)):
+            assert marks[part].dtype == bool and layer[part].dtype == np.float32
+            # The mask is the support: as many, of the same signs (factors are positive), no zeros.
+            values = layer[part][marks[part]]
+            assert np.sum(values > 0) == np.sum(of_target > 0)
+            assert np.sum(values < 0) == np.sum(of_target < 0)
+            assert marks[part].sum() == np.count_nonzero(of_target)
+            # The rest is the mother's, bit for bit.
+            untouched = ~marks[part]
+            if part == "bias" and zero_path_biases:
+                untouched &= ~marks["kernel"].any(axis=0)
+            assert same_bits(layer[part][untouched], before[part][untouched])
+        # One mother neuron for each target neuron: the in-degrees are the same.
+        degrees = marks["kernel"].sum(axis=0) + marks["bias"]
+        expected = np.count_nonzero(kernel, axis=0) + (bias != 0)
+        assert sorted(degrees[degrees > 0]) == sorted(expected[expected > 0])
+    # Planted weights join planted neurons: those of one layer are the sources of the next.
+    for i in range(len(mask) - 1):
+        fed = mask[f"layer_{i}"]["kernel"].any(axis=0) | mask[f"layer_{i}"]["bias"]
+        used = mask[f"layer_{i + 1}"]["kernel"].any(axis=1)
+        idle = np.sum(~layers(target)[i][0].any(axis=0) & (layers(target)[i][1] == 0))
+        assert np.sum(used & ~fed) <= idle
+
+
+# Against Algorithm 1
+
+SMALL = [
+    ((2, 3, 1), (2, 6, 1)),
+    ((1, 4, 3, 2), (1, 5, 5, 2)),
+    ((2, 3, 3, 2, 3), (2, 9, 3, 7, 3)),
+    ((3, 2), (3, 2)),
+]
+
+
+@pytest.mark.parametrize("density", [1.0, 0.5])
+@pytest.mark.parametrize("target_widths, mother_widths", SMALL)
+def test_choice_of_neurons_and_values_are_those_of_algorithm_1(
+    target_widths, mother_widths, density
+):
+    generator = np.random.default_rng(len(mother_widths))
+    targets = random_network(generator, target_widths, density, seeds=(20,))
+    # The output layer of a target without any parameter there has no scale to speak of.
+    targets[f"layer_{len(target_widths) - 2}"]["bias"][:, 0] = 1.0
+    mothers = random_network(generator, mother_widths, seeds=(20,))
+    planted = every(jax.jit(jax.vmap(plant))(targets, mothers))
+    chosen = set()
+    for target, mother, (params, mask, scale) in zip(
+        every(targets), every(mothers), planted, strict=True
+    ):
+        expected_params, expected_mask, expected_scale = algorithm_1.plant(target, mother)
+        for name in mother:
+            for part in ("kernel", "bias"):
+                np.testing.assert_array_equal(mask[name][part], expected_mask[name][part])
+                np.testing.assert_allclose(
+                    params[name][part], expected_params[name][part], rtol=1e-5
+                )
+        assert float(scale) == expected_scale
+        chosen |= set(algorithm_1.place(target, mother)[0][0])
+        inputs = generator.uniform(-1, 1, (100, mother_widths[0]))
+        assert_planted(target, mother, (params, mask, scale), inputs)
+    # Every neuron, the first and the last among them, is taken by some seed.
+    assert chosen == set(range(mother_widths[1]))
+
+
+def one_hidden_layer(kernel, bias, out, out_bias=0.0):
+    return {
+        "layer_0": {"kernel": jnp.array(kernel), "bias": jnp.array(bias)},
+        "layer_1": {"kernel": jnp.array(out)[:, None], "bias": jnp.array([out_bias])},
+    }
+
+
+def test_the_neuron_of_highest_in_degree_chooses_first():
+    # Both target neurons fit the mother's neuron 1 best: by the first input alone, cosines are
+    # 1 for every neuron, and for (3, 4) they are 0.8 and 1. The second target neuron is harder.
+    target = one_hidden_layer([[1.0, 3.0], [0.0, 4.0]], [0.0, 0.0], [1.0, 1.0])
+    mother = one_hidden_layer([[0.0, 3.0], [1.0, 4.0]], [0.0, 0.0], [1.0, 1.0])
+    mask = plant(target, mother).mask["layer_0"]["kernel"]
+    assert mask.tolist() == [[True, True], [False, True]]
+    swapped = jax.tree.map(lambda leaf: leaf, mother)
+    swapped["layer_0"]["kernel"] = mother["layer_0"]["kernel"][:, ::-1]
+    assert plant(target, swapped).mask["layer_0"]["kernel"].tolist() == [
+        [True, True],
+        [True, False],
+    ]
+
+
+def test_the_bias_counts_in_in_degree_and_cosine():
+    # (weight, bias) = (1, 1) is harder than (1, 0), and fits (2, 2) best.
+    target = one_hidden_layer([[1.0, 1.0]], [0.0, 1.0], [1.0, 1.0])
+    mother = one_hidden_layer([[2.0, 2.0]], [2.0, -1.0], [1.0, 1.0])
+    planted = plant(target, mother)
+    assert planted.mask["layer_0"]["bias"].tolist() == [True, False]
+    assert planted.params["layer_0"]["bias"].tolist() == [2.0, -1.0]
+    assert planted.params["layer_0"]["kernel"].tolist() == [[2.0, 2.0]]
+    # Each hidden neuron's output is twice the target's, which the next layer makes good for.
+    assert float(planted.output_scale) == 0.5
+    assert planted.params["layer_1"]["kernel"].tolist() == [[1.0], [1.0]]
+
+
+def test_a_lone_parameter_of_the_right_sign_stays_as_it_is():
+    generator = np.random.default_rng(0)
+    mothers = random_network(generator, (1, 5, 1), seeds=(20,))
+    target = one_hidden_layer([[-3.0]], [0.0], [2.0])
+    for mother, planted in zip(
+        every(mothers), every(jax.vmap(functools.partial(plant, target))(mothers)), strict=True
+    ):
+        signs = np.sign(mother["layer_0"]["kernel"][0])
+        first = mother["layer_0"], planted.params["layer_0"]
+        if np.any(signs < 0):
+            assert same_bits(first[0]["kernel"], first[1]["kernel"])
+            assert signs[planted.mask["layer_0"]["kernel"][0]] == -1
+        assert_planted(target, mother, planted, np.linspace(-1, 1, 9)[:, None])
+
+
+def test_factors_are_positive_where_no_neuron_has_the_right_sign():
+    target = one_hidden_layer([[-1.0, -2.0, 1.0]], [0.5, 0.0, 0.0], [1.0, -1.0, 2.0], 0.25)
+    mother = one_hidden_layer([[1.0, 2.0, 3.0, 4.0]], [-1.0, -2.0, -3.0, -4.0], [1.0] * 4)
+    assert_planted(
+        target,
+        jax.tree.map(np.asarray, mother),
+        jax.tree.map(np.asarray, plant(target, mother)),
+        np.linspace(-1, 1, 21)[:, None],
+    )
+
+
+@pytest.mark.parametrize("fill", [0.0, 1.0, -1.0])
+def test_a_mother_without_any_variety(fill):
+    target = one_hidden_layer([[-1.0, 2.0], [0.5, 0.0]], [0.5, 0.0], [1.0, -1.0], 0.25)
+    mother = jax.tree.map(
+        np.asarray,
+        one_hidden_layer([[fill] * 3] * 2, [fill] * 3, [fill] * 3, fill),
+    )
+    planted = jax.tree.map(np.asarray, plant(target, mother))
+    assert_planted(target, mother, planted, np.random.default_rng(0).uniform(-1, 1, (50, 2)))
+
+
+def test_neurons_without_parameters_take_none():
+    # The middle neuron has none; it still takes a place, of which nothing is marked.
+    target = one_hidden_layer([[1.0, 0.0, -1.0]], [0.0, 0.0, 0.5], [1.0, 7.0, -1.0])
+    generator = np.random.default_rng(1)
+    mothers = random_network(generator, (1, 3, 1), seeds=(5,))
+    inputs = np.linspace(-1, 1, 21)[:, None]
+    for mother, planted in zip(
+        every(mothers), every(jax.vmap(functools.partial(plant, target))(mothers)), strict=True
+    ):
+        assert_planted(target, mother, planted, inputs)
+        assert planted.mask["layer_1"]["kernel"].all()
+
+
+def test_magnitudes_far_from_one():
+    generator = np.random.default_rng(2)
+    target = random_network(generator, (2, 3, 3, 2))
+    inputs = generator.uniform(-1, 1, (50, 2))
+    for power in (-12, 12):
+        mother = random_network(generator, (2, 5, 5, 2))
+        mother = jax.tree.map(lambda leaf, p=power: (leaf * 10.0**p).astype(np.float32), mother)
+        assert_planted(target, mother, jax.tree.map(np.asarray, plant(target, mother)), inputs)
+
+
+# The tasks' tickets
+
+
+@functools.cache
+def narrowest(name, depth):
+    return max(widths_of(TASKS[name].ticket(depth))[1:-1])
+
+
+def mothers_of(task, depth, width, seeds):
+    keys = jax.random.split(jax.random.key(depth), seeds)
+    return jax.vmap(mlp(task, depth, width).init)(keys)
+
+
+def inputs_of(task, count=2_000):
+    return np.random.default_rng(3).uniform(-1, 1, (count, task.inputs)).astype(np.float32)
+
+
+@pytest.mark.parametrize("depth", range(3, 11))
+@pytest.mark.parametrize("name", TASKS)
+def test_tickets_in_the_narrowest_network_that_fits(name, depth):
+    task = TASKS[name]
+    target, mothers = task.ticket(depth), mothers_of(task, depth, narrowest(name, depth), SEEDS)
+    planted = jax.vmap(functools.partial(plant, target))(mothers)
+    for mother, one in zip(every(mothers), every(planted), strict=True):
+        assert_planted(target, mother, one, inputs_of(task))
+
+
+@pytest.mark.parametrize("name, depth", [("circle", 10), ("helix", 5)])
+def test_tickets_in_a_wide_network(name, depth):
+    task = TASKS[name]
+    target, mothers = task.ticket(depth), mothers_of(task, depth, 1_000, 1)
+    one = jax.tree.map(lambda leaf: leaf[0], mothers)
+    planted = jax.tree.map(np.asarray, plant(target, one))
+    assert_planted(target, jax.tree.map(np.asarray, one), planted, inputs_of(task, 500))
+
+
+def test_relu_at_depth_two_has_no_hidden_neuron():
+    task = get_task("relu")
+    mother = mlp(task, 2, 100).init(jax.random.key(0))
+    planted = jax.tree.map(np.asarray, plant(task.ticket(2), mother))
+    assert_planted(task.ticket(2), jax.tree.map(np.asarray, mother), planted, inputs_of(task))
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_path_biases_can_be_zeroed_so_that_masks_need_not_prune_them(name):
+    task, depth = TASKS[name], 5
+    target, mothers = task.ticket(depth), mothers_of(task, depth, 40, SEEDS)
+    planted = jax.vmap(functools.partial(plant, target, zero_path_biases=True))(mothers)
+    inputs = inputs_of(task)
+    wanted = forward(target, inputs)
+    for mother, one in zip(every(mothers), every(planted), strict=True):
+        assert_planted(target, mother, one, inputs, zero_path_biases=True)
+        with_biases = {
+            layer: {"kernel": marks["kernel"], "bias": np.ones_like(marks["bias"])}
+            for layer, marks in one.mask.items()
+        }
+        outputs = forward(masked(one.params, with_biases), inputs) * float(one.output_scale)
+        assert np.abs(outputs - wanted).max() < 1e-5 * np.abs(wanted).max()
+
+
+def test_path_biases_stay_unless_asked():
+    task = get_task("relu")
+    mother = mlp(task, 4, 10).init(jax.random.key(0))
+    planted = plant(task.ticket(4), mother)
+    for name in mother:
+        assert same_bits(planted.params[name]["bias"], mother[name]["bias"])
+        assert not np.any(planted.mask[name]["bias"])
+
+
+# Transformations
+
+
+def assert_same_planting(one, other):
+    for leaf, expected in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True):
+        if leaf.dtype == bool:
+            np.testing.assert_array_equal(leaf, expected)
+        else:
+            np.testing.assert_allclose(leaf, expected, rtol=1e-6)
+
+
+def test_jit_vmap_and_pmap_over_seeds_are_a_loop():
+    task = get_task("circle")
+    target, mothers = task.ticket(4), mothers_of(task, 4, 24, SEEDS)
+    hide = functools.partial(plant, target)
+    one_by_one = [hide(jax.tree.map(lambda leaf, i=i: leaf[i], mothers)) for i in range(SEEDS)]
+    for transformed in (jax.vmap(hide), jax.jit(jax.vmap(hide)), jax.pmap(hide)):
+        for one, expected in zip(every(transformed(mothers)), one_by_one, strict=True):
+            assert_same_planting(one, expected)
+
+
+def test_a_traced_target_is_planted_as_a_constant_one():
+    generator = np.random.default_rng(4)
+    targets = random_network(generator, (2, 3, 2), 0.7, seeds=(4,))
+    mother = random_network(generator, (2, 6, 2))
+    batched = jax.jit(jax.vmap(plant, in_axes=(0, None)))(targets, mother)
+    for target, one in zip(every(targets), every(batched), strict=True):
+        assert_same_planting(one, plant(target, mother))
+
+
+def test_arguments_are_not_changed():
+    generator = np.random.default_rng(5)
+    target, mother = random_network(generator, (2, 3, 2)), random_network(generator, (2, 6, 2))
+    before = jax.tree.map(np.copy, (target, mother))
+    plant(target, mother, zero_path_biases=True)
+    assert jax.tree.all(jax.tree.map(same_bits, before, (target, mother)))
+
+
+# Errors
+
+
+def networks(target_widths, mother_widths):
+    generator = np.random.default_rng(6)
+    return random_network(generator, target_widths), random_network(generator, mother_widths)
+
+
+@pytest.mark.parametrize(
+    "target_widths, mother_widths, message",
+    [
+        ((2, 5, 1), (2, 4, 1), "layer_0 is too narrow: .* 5 neurons, .* 4, 1 too few"),
+        ((2, 3, 9, 1), (2, 6, 6, 1), "layer_1 is too narrow: .* 9 neurons, .* 6, 3 too few"),
+        ((2, 3, 3, 1), (2, 6, 1), "3 layers and the network 2: too shallow by 1"),
+        ((2, 3, 1), (2, 6, 6, 6, 1), "2 layers and the network 4: too deep by 2"),
+        ((2, 3, 1), (3, 6, 1), "layer_0: the ticket has 2 inputs, the network 3"),
+        ((2, 3, 1), (2, 6, 4), "layer_1: the ticket has 1 outputs, the network 4"),
+        ((2, 3, 4), (2, 6, 1), "layer_1: the ticket has 4 outputs, the network 1"),
+    ],
+)
+def test_networks_that_do_not_fit_are_refused(target_widths, mother_widths, message):
+    target, mother = networks(target_widths, mother_widths)
+    for function in (plant, jax.jit(plant)):
+        with pytest.raises(ValueError, match=message):
+            function(target, mother)
+
+
+def test_other_layer_names_are_refused():
+    target, mother = networks((2, 3, 1), (2, 6, 1))
+    mother["output"] = mother.pop("layer_1")
+    with pytest.raises(ValueError, match="layer names differ"):
+        plant(target, mother)
+
+
+@pytest.mark.parametrize("name", ["circle", "helix"])
+def test_one_neuron_less_than_the_narrowest_is_refused(name):
+    task, width = TASKS[name], narrowest(name, 5) - 1
+    mother = mlp(task, 5, width).init(jax.random.key(0))
+    with pytest.raises(ValueError, match=rf"too narrow.* {width + 1} neurons.* {width}, 1 too few"):
+        plant(task.ticket(5), mother)
