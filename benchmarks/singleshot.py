@@ -21,6 +21,8 @@ flags.DEFINE_integer("seeds", 10, "Seeds of the sweeps in a turn.", lower_bound=
 
 use_all_cores()
 
+EXPERT_RUNS = 100  # its best: fewer take longer per run
+
 
 def _sweep(grid):
     """Seconds per run of a sweep, and those of its first time, compilation included."""
@@ -89,7 +91,7 @@ def main() -> int:
         from benchmarks.torch_expert import train_many
         from benchmarks.torch_idiomatic import train_one
 
-        x, y, params, masks = _torch_inputs(setting, 16)
+        x, y, params, masks = _torch_inputs(setting, EXPERT_RUNS)
         first = [(k[0], b[0]) for k, b in params], [(k[0], b[0]) for k, b in masks]
         candidates["PyTorch, idiomatic, one by one"] = lambda: train_one(
             x[0], y[0], *first, "classification"

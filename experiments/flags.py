@@ -10,6 +10,7 @@ import sys
 from absl import app, flags, logging
 
 FLAGS = flags.FLAGS
+PRUNERS = "random,magnitude,snip,grasp,synflow"
 
 
 class FlagError(Exception):
@@ -27,20 +28,23 @@ def naming(flag: str):
         raise FlagError(f"--{flag}={text}: {error}") from None
 
 
-def define_grid(seeds: int = 25) -> None:
-    """Define the flags of a grid of runs."""
+def define_grid(seeds: int = 25, seekers: str = PRUNERS, scope: str = "global") -> None:
+    """Define the flags of a grid of runs, with a command's own defaults."""
     flags.DEFINE_list("task", ["circle"], "Tasks: relu, circle, helix.")
     flags.DEFINE_list("depth", ["5"], "Layers of neurons, the input included.")
     flags.DEFINE_list("width", ["100"], "Neurons of every hidden layer.")
-    flags.DEFINE_list(
-        "seekers", ["random", "magnitude", "snip", "grasp", "synflow"], "Pruners to compare."
-    )
+    flags.DEFINE_list("seekers", seekers, "Algorithms to compare.")
     flags.DEFINE_list(
         "densities",
         ["ticket", "0.01", "0.1", "0.5", "1"],
         'Fractions of the prunable parameters to keep; "ticket" is the planted ticket\'s own.',
     )
-    flags.DEFINE_enum("scope", "global", ["global", "local"], "One budget, or one per layer.")
+    flags.DEFINE_enum(
+        "scope",
+        scope,
+        ["global", "local", "oracle"],
+        "One budget, one per layer, or each layer's share of the planted ticket (a diagnostic).",
+    )
     flags.DEFINE_enum("objective", "raw", ["raw", "rescaled"], "What seekers optimise.")
     flags.DEFINE_list("noise", ["0.01"], "Noise levels.")
     flags.DEFINE_integer("seeds", seeds, "Seeds 0 to N-1.", lower_bound=1)

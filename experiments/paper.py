@@ -1,9 +1,10 @@
 """The figures of Fischer and Burkholz 2022, from planting to plot.
 
     python -m experiments.paper --figure=3 --out=results/paper
+    python -m experiments.paper --figure=all
 
-Figure 3: 1,875 runs (25 seeds, 5 pruners, 5 densities, 3 tasks). Repetitions are the paper's;
---seeds shortens them. Grids that figures share are run once; whatever was stopped continues.
+Repetitions are the paper's; --seeds shortens them. Grids that figures share are run once, and what
+was stopped continues. Figure 3 is 1,875 runs: 25 seeds, 5 pruners, 5 densities, 3 tasks.
 """
 
 import dataclasses
@@ -14,17 +15,26 @@ from experiments.flags import FLAGS, define_running, running, start
 
 PRUNERS = ("random", "magnitude", "snip", "grasp", "synflow")
 DENSITIES = ("ticket", 0.01, 0.1, 0.5, 1.0)
+SEARCHED_DENSITIES = DENSITIES[:-1]
 TASKS = ("circle", "relu", "helix")
+NOISES = (0.0, 0.001, 0.01, 0.1)
 
 
 @dataclasses.dataclass(frozen=True)
 class Figure:
-    """A figure: its grids by directory name, the paper's number of repetitions, its panels."""
+    """A figure: its grids by directory name, the paper's number of repetitions, its panels.
+
+    panels: quality, columns that records must have, and a title or None.
+    """
 
     title: str
     seeds: int
     grids: dict[str, dict]
-    panels: tuple[tuple[str, str], ...]
+    panels: tuple[tuple[str, dict, str | None], ...]
+
+
+def _panels(*tasks: str) -> tuple[tuple[str, dict, None], ...]:
+    return tuple((quality, {"task": t}, None) for t in tasks for quality in ("strong", "weak"))
 
 
 def _singleshot(depth: int) -> dict[str, dict]:
@@ -32,53 +42,120 @@ def _singleshot(depth: int) -> dict[str, dict]:
     return {f"singleshot-depth{depth}": fields}
 
 
-def _both(*tasks: str) -> tuple[tuple[str, str], ...]:
-    return tuple((task, quality) for task in tasks for quality in ("strong", "weak"))
+def _multishot_and_edge_popup() -> dict[str, dict]:
+    searched = {"task": TASKS, "densities": SEARCHED_DENSITIES, "seekers": "edge_popup"}
+    return {
+        "multishot-depth5": {
+            "task": TASKS,
+            "strategy": "multishot",
+            "seekers": PRUNERS,
+            "densities": DENSITIES,
+        },
+        "edge_popup-plain": {**searched, "strategy": "plain", "scope": "local"},
+        "edge_popup-annealed": {**searched, "strategy": "annealed", "scope": "local"},
+    }
 
 
+CIRCLE = {"task": "circle", "seekers": PRUNERS, "densities": DENSITIES}
 FIGURES = {
     3: Figure(
         "Singleshot pruning of planted tickets, depth 5, width 100",
         25,
         _singleshot(5),
-        (("circle", "strong"), ("circle", "weak"), ("relu", "weak"), ("helix", "weak")),
+        (*_panels("circle"), *_panels("relu")[1:], *_panels("helix")[1:]),
     ),
-    6: Figure("Singleshot pruning, depth 3, width 100", 25, _singleshot(3), _both(*TASKS)),
-    7: Figure("Singleshot pruning, depth 5, width 100", 25, _singleshot(5), _both(*TASKS)),
-    8: Figure("Singleshot pruning, depth 10, width 100", 25, _singleshot(10), _both(*TASKS)),
+    4: Figure(
+        "Multishot pruning and edge-popup, depth 5, width 100",
+        10,
+        _multishot_and_edge_popup(),
+        _panels(*TASKS),
+    ),
+    6: Figure("Singleshot pruning, depth 3, width 100", 25, _singleshot(3), _panels(*TASKS)),
+    7: Figure("Singleshot pruning, depth 5, width 100", 25, _singleshot(5), _panels(*TASKS)),
+    8: Figure("Singleshot pruning, depth 10, width 100", 25, _singleshot(10), _panels(*TASKS)),
+    9: Figure(
+        "Singleshot pruning, Circle, depth 6, width 1000",
+        10,
+        {"singleshot-width1000": {**CIRCLE, "depth": 6, "width": 1000}},
+        _panels("circle"),
+    ),
+    10: Figure(
+        "SynFlow in 1 and 100 rounds without training, Circle, depth 6, width 100",
+        10,
+        {
+            f"synflow-rounds{rounds}": {
+                **CIRCLE,
+                "depth": 6,
+                "seekers": "synflow",
+                "rounds": rounds,
+            }
+            for rounds in (1, 100)
+        },
+        _panels("circle"),
+    ),
+    11: Figure(
+        "Multishot pruning under noise, Circle, depth 6, width 100",
+        10,
+        {"multishot-noise": {**CIRCLE, "depth": 6, "strategy": "multishot", "noise": NOISES}},
+        tuple(
+            (quality, {"task": "circle", "noise": noise}, f"noise {noise:g}, {quality}")
+            for noise in NOISES
+            for quality in ("strong", "weak")
+        ),
+    ),
+    12: Figure(
+        "GraSP with a global and a local budget, multishot, Circle, depth 5, width 100",
+        10,
+        {
+            f"grasp-{scope}": {
+                **CIRCLE,
+                "strategy": "multishot",
+                "seekers": "grasp",
+                "scope": scope,
+            }
+            for scope in ("global", "local")
+        },
+        _panels("circle"),
+    ),
 }
 
 define_running(out="results/paper")
-flags.DEFINE_integer("figure", 3, f"Which figure: {', '.join(map(str, FIGURES))}.")
+flags.DEFINE_list("figure", ["3"], f'Which figures: {", ".join(map(str, FIGURES))}, or "all".')
 flags.DEFINE_integer("seeds", None, "Repetitions instead of the paper's.", lower_bound=1)
 flags.register_validator(
     "figure",
-    lambda number: number in FIGURES,
-    message=f"must be one of {', '.join(map(str, FIGURES))}",
+    lambda names: names == ["all"] or {*names} <= {*map(str, FIGURES)},
+    message=f'must be among {", ".join(map(str, FIGURES))}, or "all"',
 )
 
 
-def main() -> int:
-    """Run what the figure still lacks, print its table, draw it."""
+def _make(number: int) -> None:
     from experiments.running import run_grids
     from ticketjax import report
 
-    figure = FIGURES[FLAGS.figure]
+    figure = FIGURES[number]
     seeds = FLAGS.seeds or figure.seeds
     grids = {
         f"{FLAGS.out}/{name}": {**fields, "seeds": seeds, **running()}
         for name, fields in figure.grids.items()
     }
     records = run_grids(grids)
-    text = report.table(records, PRUNERS)
-    name = f"{FLAGS.out}/figure{FLAGS.figure}"
+    text = report.table(records)
+    name = f"{FLAGS.out}/figure{number}"
     with open(f"{name}.txt", "w", encoding="utf-8") as file:
         file.write(f"{figure.title}\n\n{text}\n")
     panels = [report.Panel(*panel) for panel in figure.panels]
-    report.figure(records, panels, f"{name}.png", title=figure.title, seekers=PRUNERS)
+    report.figure(records, panels, f"{name}.png", title=figure.title)
     print(f"{text}\n\nfigure: {name}.png\ntable: {name}.txt")
     for directory in grids:
         print(f"records: {directory}/parts")
+
+
+def main() -> int:
+    """Run what each figure still lacks, print its table, draw it."""
+    chosen = FIGURES if FLAGS.figure == ["all"] else map(int, FLAGS.figure)
+    for number in chosen:
+        _make(number)
     return 0
 
 

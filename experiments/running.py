@@ -1,5 +1,7 @@
 """Run grids into results directories, with a progress bar, from where they were left."""
 
+import itertools
+
 import pyarrow as pa
 from tqdm import tqdm
 
@@ -41,9 +43,23 @@ def run_grids(grids: dict[str, dict]) -> pa.Table:
 
 def run_and_show(strategy: str, **options) -> int:
     """Run the grid of the flags, print its table, write its figure; a command's exit status."""
-    records = run_grids({FLAGS.out: {**grid(), **running(), "strategy": strategy, **options}})
-    panels = [report.Panel(task, quality) for task in FLAGS.task for quality in report.QUALITIES]
-    report.figure(records, panels, f"{FLAGS.out}/figure.png", seekers=FLAGS.seekers)
-    print(report.table(records, FLAGS.seekers))
+    fields = {**grid(), **running(), "strategy": strategy, **options}
+    records = run_grids({FLAGS.out: fields})
+    places = itertools.product(fields["task"], fields["depth"], fields["width"], fields["noise"])
+    panels = [
+        report.Panel(quality, dict(zip(report.WHERE, place, strict=True)))
+        for place in places
+        for quality in report.QUALITIES
+    ]
+    several = len({panel.where["task"] for panel in panels}) < len(panels) // 2
+    if several:
+        panels = [panel._replace(title=_place(panel)) for panel in panels]
+    report.figure(records, panels, f"{FLAGS.out}/figure.png")
+    print(report.table(records))
     print(f"\nfigure: {FLAGS.out}/figure.png\nrecords: {FLAGS.out}/parts")
     return 0
+
+
+def _place(panel: report.Panel) -> str:
+    task, depth, width, noise = panel.where.values()
+    return f"{task}, depth {depth}, width {width}, noise {noise:g}: {panel.quality}"

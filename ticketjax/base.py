@@ -70,6 +70,7 @@ class Problem:
         scale, or temperature, is fitted).
     prune_bias: whether biases count as prunable; otherwise every mask keeps all of them.
     ticket_density: the density that "ticket" stands for; None where the task has no ticket.
+    ticket_layers: how many parameters of each layer that is, for the scope "oracle" alone.
 
     params and batch are traced under jit, the rest is static.
     """
@@ -81,6 +82,9 @@ class Problem:
     objective: str = dataclasses.field(default="raw", metadata={"static": True})
     prune_bias: bool = dataclasses.field(default=True, metadata={"static": True})
     ticket_density: float | None = dataclasses.field(default=None, metadata={"static": True})
+    ticket_layers: tuple[int, ...] | None = dataclasses.field(
+        default=None, metadata={"static": True}
+    )
 
 
 class Planted(NamedTuple):

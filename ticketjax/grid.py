@@ -1,6 +1,7 @@
 """A grid of runs: what is to be run, checked before anything is."""
 
 import dataclasses
+import inspect
 import itertools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -11,7 +12,9 @@ import numpy as np
 from ticketjax import masks
 from ticketjax.base import Seeker, Task
 from ticketjax.models import mlp
-from ticketjax.seekers import get_seeker
+from ticketjax.seekers import TRAINED, get_seeker, is_seeker
+from ticketjax.seekers.edge_popup import EPOCHS as EDGE_POPUP_EPOCHS
+from ticketjax.strategies import STRATEGIES
 from ticketjax.tasks import get_task
 from ticketjax.trial import Setting, make_instance
 
@@ -36,7 +39,8 @@ class Grid:
         (0, 1] or "ticket", the planted ticket's own.
     seeds: how many (0 to n - 1), or a sequence of them.
     strategy, scope, rounds, round_epochs: as get_seeker() takes them; None leaves the strategy's
-        default.
+        default. A whole seeker of your own needs none of them.
+    search_epochs: epochs that a trained seeker (edge_popup) looks for; None for its default.
     score_samples: training samples that a score sees; None for all, "auto" for ten per output of
         the network, as the published experiments have it.
     epochs, objective, prune_bias, samples: as in Setting.
@@ -58,6 +62,7 @@ class Grid:
     scope: str = "global"
     rounds: int | None = None
     round_epochs: int | None = None
+    search_epochs: int | None = None
     score_samples: int | str | None = "auto"
     epochs: int = 10
     objective: str = "raw"
@@ -93,6 +98,7 @@ class Grid:
                 'score_samples must be at least 1, "auto" or None for all, '
                 f"got {self.score_samples!r}"
             )
+        self._spell_out_defaults()
         names = [seeker_name(seeker) for seeker in self.seekers]
         if len(set(names)) < len(names):
             raise ValueError(f"seekers must have different names, got {', '.join(names)}")
@@ -100,24 +106,36 @@ class Grid:
             self.seekers_for(setting.setting.task)
             setting.check(self.densities)
 
+    def _spell_out_defaults(self) -> None:
+        """Replace None by the strategy's default, so that records and manifests say it."""
+        if self.strategy in STRATEGIES:
+            parameters = inspect.signature(STRATEGIES[self.strategy]).parameters
+            for name in ("rounds", "round_epochs"):
+                if getattr(self, name) is None and name in parameters:
+                    object.__setattr__(self, name, parameters[name].default)
+        if self.search_epochs is None and any(seeker in TRAINED for seeker in self.seekers):
+            object.__setattr__(self, "search_epochs", EDGE_POPUP_EPOCHS)
+
     def seekers_for(self, task: Task) -> dict[str, Seeker]:
         """The grid's seekers by name, with its strategy and options."""
         samples = self.score_samples
         if samples == "auto":
             samples = SCORE_SAMPLES_PER_OUTPUT * task.outputs
-        chosen = {
-            "scope": self.scope,
+        lifting = {
             "rounds": self.rounds,
             "round_epochs": self.round_epochs,
-            "score_samples": SCORE_SAMPLES_PER_OUTPUT * task.outputs
-            if samples == "auto"
-            else samples,
+            "score_samples": samples,
         }
-        options = {name: value for name, value in chosen.items() if value is not None}
-        return {
-            seeker_name(seeker): get_seeker(seeker, self.strategy, **options)
-            for seeker in self.seekers
-        }
+        training = {"epochs": self.search_epochs}
+
+        def make(seeker: str | Callable[..., Any]) -> Seeker:
+            if is_seeker(seeker):
+                return get_seeker(seeker)
+            options = training if seeker in TRAINED else lifting
+            given = {name: value for name, value in options.items() if value is not None}
+            return get_seeker(seeker, self.strategy, scope=self.scope, **given)
+
+        return {seeker_name(seeker): make(seeker) for seeker in self.seekers}
 
     def settings(self) -> list["NamedSetting"]:
         """One setting for every task, depth and width, in the order of the grid."""

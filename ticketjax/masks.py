@@ -1,6 +1,7 @@
 """Mask algebra, and selection: scores to a mask that keeps an exact number of parameters."""
 
 import re
+from collections.abc import Sequence
 from types import ModuleType
 
 import jax
@@ -9,7 +10,7 @@ import numpy as np
 
 from ticketjax.base import Params
 
-SCOPES = ("global", "local")
+SCOPES = ("global", "local", "oracle")
 
 
 def layer_names(params: Params) -> list[str]:
@@ -68,12 +69,17 @@ def layer_densities(mask: Params, prune_bias: bool = True) -> jax.Array:
     ).astype(jnp.float32)
 
 
+def count_ticket_layers(target: Params, prune_bias: bool = True) -> tuple[int, ...]:
+    """How many prunable parameters a sparse target has in each layer."""
+    return tuple(
+        sum(int(np.count_nonzero(leaf)) for leaf in layer)
+        for layer in prunable_leaves(target, prune_bias)
+    )
+
+
 def ticket_density(target: Params, params: Params, prune_bias: bool = True) -> float:
     """Density that a sparse target has inside a network of the shape of `params`."""
-    kept = sum(
-        np.count_nonzero(leaf) for layer in prunable_leaves(target, prune_bias) for leaf in layer
-    )
-    return kept / count_prunable(params, prune_bias)
+    return sum(count_ticket_layers(target, prune_bias)) / count_prunable(params, prune_bias)
 
 
 def _kept(density: jax.Array | float, size: int, xp: ModuleType) -> jax.Array | np.number:
@@ -97,7 +103,7 @@ def check_density(density: jax.Array | float, size: int) -> None:
         raise ValueError(f"density must be in (0, 1], got {density}")
     if _kept(density, size, np) == 0:
         raise ValueError(
-            f"density {density} keeps none of {size} parameters; one of them is {1 / size:.3g}"
+            f"density {density} keeps none of {size} parameters; it must be above {0.5 / size:.3g}"
         )
 
 
@@ -153,11 +159,29 @@ def top_k_mask(x: jax.Array, k: jax.Array | int) -> jax.Array:
     return above | (equal & (ranks >= lowest) & (jnp.sum(above) < k))
 
 
-def _select_together(leaves: list[jax.Array], density: jax.Array | float) -> list[jax.Array]:
+def _select_together(leaves: list[jax.Array], kept: jax.Array | int) -> list[jax.Array]:
     flat = jnp.concatenate([leaf.ravel() for leaf in leaves])
-    kept = top_k_mask(flat, budget(density, flat.size))
+    mask = top_k_mask(flat, kept)
     ends = np.cumsum([leaf.size for leaf in leaves])[:-1]
-    return [m.reshape(leaf.shape) for m, leaf in zip(jnp.split(kept, ends), leaves, strict=True)]
+    return [m.reshape(leaf.shape) for m, leaf in zip(jnp.split(mask, ends), leaves, strict=True)]
+
+
+def _oracle_budgets(
+    density: jax.Array | float, sizes: Sequence[int], ticket_layers: Sequence[int]
+) -> list[jax.Array]:
+    """Every layer's share of the ticket, scaled to the density, at most the layer itself."""
+    scale = sum(sizes) / sum(ticket_layers)
+    density = jnp.asarray(density, jnp.float32)
+    budgets = [_kept(density, count * scale, jnp) for count in ticket_layers]
+    return [
+        jnp.minimum(kept, size).astype(jnp.int32) for kept, size in zip(budgets, sizes, strict=True)
+    ]
+
+
+def check_scope(scope: str) -> None:
+    """Raise ValueError for an unknown scope."""
+    if scope not in SCOPES:
+        raise ValueError(f"scope must be one of {', '.join(SCOPES)}, got {scope!r}")
 
 
 def select(
@@ -167,33 +191,48 @@ def select(
     *,
     prune_bias: bool = True,
     alive: Params | None = None,
+    ticket_layers: Sequence[int] | None = None,
 ) -> Params:
     """The mask that keeps the parameters with the highest scores, exactly as many as asked.
 
     scores: float tree, any shapes; NaN ranks lowest. Ties go to the lower index: layers from
         input to output, the kernel before the bias, row-major.
     density: fraction of the prunable parameters to keep, in (0, 1]; may be traced.
-    scope: "global", one budget of round(density * size) over all layers, or "local", that
-        fraction of every layer.
+    scope: "global", one budget of round(density * size) over all layers; "local", that fraction
+        of every layer; or "oracle", a diagnostic: every layer's budget in proportion to what the
+        planted ticket has there (each rounded, so the total is exact at the ticket's density and
+        may be off by rounding, or short of layers that are full, at others).
     prune_bias: False keeps every bias and leaves biases out of the count.
     alive: a mask; what it has pruned is chosen only after everything that it keeps.
+    ticket_layers: for "oracle", the ticket's prunable parameters in each layer.
 
-    Raises ValueError for an unknown scope and for a density that budget() refuses.
+    Raises ValueError for an unknown scope, an oracle without ticket_layers, and for a density
+    that budget() refuses.
 
     >>> scores = {"layer_0": {"kernel": jnp.array([[3.0, 1.0]]), "bias": jnp.array([2.0, 2.0])}}
     >>> select(scores, 0.5)["layer_0"]["bias"].tolist()
     [True, False]
     """
-    if scope not in SCOPES:
-        raise ValueError(f"scope must be one of {', '.join(SCOPES)}, got {scope!r}")
+    check_scope(scope)
     if alive is not None:
         scores = exclude(scores, alive)
     layers = prunable_leaves(scores, prune_bias)
+    sizes = [sum(leaf.size for leaf in layer) for layer in layers]
+    check_density(density, sum(sizes))
     if scope == "global":
-        flat = iter(_select_together([leaf for layer in layers for leaf in layer], density))
+        together = [leaf for layer in layers for leaf in layer]
+        flat = iter(_select_together(together, budget(density, sum(sizes))))
         kept = [[next(flat) for _ in layer] for layer in layers]
+    elif scope == "local":
+        kept = [
+            _select_together(layer, budget(density, size))
+            for layer, size in zip(layers, sizes, strict=True)
+        ]
     else:
-        kept = [_select_together(layer, density) for layer in layers]
+        if ticket_layers is None:
+            raise ValueError("scope 'oracle' needs a task that has a ticket of this depth")
+        budgets = _oracle_budgets(density, sizes, ticket_layers)
+        kept = [_select_together(layer, k) for layer, k in zip(layers, budgets, strict=True)]
     return {
         name: {
             "kernel": masks[0],

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import optax
 
 from ticketjax.base import CLASSIFICATION, REGRESSION, Batch, Model, Params, Problem, Task
-from ticketjax.masks import depth, ticket_density
+from ticketjax.masks import count_ticket_layers, depth, ticket_density
 
 KINDS = (REGRESSION, CLASSIFICATION)
 OBJECTIVES = ("raw", "rescaled")
@@ -103,7 +103,8 @@ def make_problem(
     try:
         target = task.ticket(depth=depth(params))
     except ValueError:  # a task without a ticket of this depth: "ticket" then names no density
-        known = None
+        known, layers = None, None
     else:
         known = ticket_density(target, params, prune_bias)
-    return Problem(params, batch, model.apply, task.kind, objective, prune_bias, known)
+        layers = count_ticket_layers(target, prune_bias)
+    return Problem(params, batch, model.apply, task.kind, objective, prune_bias, known, layers)

@@ -20,17 +20,38 @@ from ticketjax.tasks import TASKS
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#F0E442", "#000000")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 # How papers write the names that flags and records spell in lower case.
-TITLES = {"relu": "ReLU", "snip": "SNIP", "grasp": "GraSP", "synflow": "SynFlow"}
+TITLES = {
+    "relu": "ReLU",
+    "snip": "SNIP",
+    "grasp": "GraSP",
+    "synflow": "SynFlow",
+    "edge_popup": "edge-popup",
+}
 INK, FAINT = "#222222", "#8a8a8a"
-POINT = ("task", "depth", "width", "noise", "strategy", "scope", "seeker", "density")
 QUALITIES = ("strong", "weak")
+WHERE = ("task", "depth", "width", "noise")
+# What tells two series of one seeker apart.
+VARIANT = ("strategy", "scope", "rounds", "objective")
+POINT = (*WHERE, "seeker", *VARIANT, "density")
 
 
 class Panel(NamedTuple):
-    """One plot: a task's strong or weak quality against density."""
+    """One plot of quality against density.
 
-    task: str
+    quality: "strong" or "weak". where: columns and the values that records must have in them, a
+    task among them. title: replaces the default one.
+    """
+
     quality: str
+    where: dict[str, object]
+    title: str | None = None
+
+
+class Series(NamedTuple):
+    """One line of a plot, one row of a table: a seeker and how it was used."""
+
+    label: str
+    where: dict[str, object]
 
 
 def summarise(records: pa.Table) -> pa.Table:
@@ -47,6 +68,26 @@ def summarise(records: pa.Table) -> pa.Table:
     return summary.rename_columns(names).sort_by([(name, "ascending") for name in POINT])
 
 
+def _series(records: pa.Table) -> list[Series]:
+    """Every seeker with every variant of it, in the order of the records; names as papers write."""
+    groups = records.group_by(["seeker", *VARIANT], use_threads=False).aggregate([]).to_pylist()
+    differing = {
+        seeker: [
+            name for name in VARIANT if len({g[name] for g in groups if g["seeker"] == seeker}) > 1
+        ]
+        for seeker in dict.fromkeys(g["seeker"] for g in groups)
+    }
+
+    def label(group: dict[str, object]) -> str:
+        seeker = group["seeker"]
+        words = [TITLES.get(seeker, seeker)]
+        for name in differing[seeker]:
+            words.append(f"{group[name]} rounds" if name == "rounds" else str(group[name]))
+        return " ".join(words)
+
+    return [Series(label(group), group) for group in groups]
+
+
 def _is_accuracy(task: str) -> bool:
     return task in TASKS and TASKS[task].kind == CLASSIFICATION
 
@@ -59,51 +100,53 @@ def _density_label(density: float, ticket_density: float) -> str:
     return f"ticket {density:.2g}" if density == ticket_density else f"{density:g}"
 
 
-def _in_order(values: Sequence[str], seekers: Sequence[str] | None) -> list[str]:
-    present = dict.fromkeys(values)
-    return [s for s in seekers if s in present] if seekers else list(present)
-
-
 def _rows(table: pa.Table, **equal: object) -> pa.Table:
     for name, value in equal.items():
-        table = table.filter(pc.equal(table[name], value))
+        matches = pc.is_null(table[name]) if value is None else pc.equal(table[name], value)
+        table = table.filter(matches)
     return table
 
 
-def table(records: pa.Table, seekers: Sequence[str] | None = None) -> str:
-    """A text table: mean [min, max] per seeker and density, with the bare ticket's baseline.
+def _table_cells(part: pa.Table, quality: str, accuracy: bool) -> list[list[str]]:
+    densities = sorted(set(part["density"].to_pylist()))
+    ticket_density = part["ticket_density"][0].as_py()
+    cells = [["seeker", *(_density_label(d, ticket_density) for d in densities)]]
+    for series in _series(part):
+        cells.append([series.label])
+        for density in densities:
+            rows = _rows(part, **series.where, density=density).to_pylist()
+            if not rows:
+                cells[-1].append("-")
+                continue
+            mean, low, high = (
+                _number(rows[0][f"{quality}_metric_{how}"], accuracy)
+                for how in ("mean", "min", "max")
+            )
+            cells[-1].append(f"{mean} [{low}, {high}]")
+    return cells
 
-    seekers: their order; by default that of the records.
-    """
+
+def table(records: pa.Table) -> str:
+    """A text table: mean [min, max] per seeker and density, with the bare ticket's baseline."""
     summary, blocks = summarise(records), []
-    groups = summary.group_by(["task", "depth", "width", "noise"], use_threads=False).aggregate([])
-    for group in groups.to_pylist():
+    order = {series.label: n for n, series in enumerate(_series(records))}
+    for group in summary.group_by(WHERE, use_threads=False).aggregate([]).to_pylist():
         part = _rows(summary, **group)
         accuracy = _is_accuracy(group["task"])
-        densities = sorted(set(part["density"].to_pylist()))
-        ticket_density = part["ticket_density"][0].as_py()
-        labels = [_density_label(d, ticket_density) for d in densities]
         measure = "accuracy" if accuracy else "mean squared error"
+        baseline = np.mean(_rows(records, **group)["ticket_metric"].to_numpy())
+        runs = sorted(set(part["runs"].to_pylist()))
+        seeds = str(runs[0]) if len(runs) == 1 else f"{runs[0]}-{runs[-1]}"
         for quality in QUALITIES:
+            head, *body = _table_cells(part, quality, accuracy)
+            cells = [head, *sorted(body, key=lambda row: order.get(row[0], 0))]
+            widths = [max(len(row[i]) for row in cells) for i in range(len(head))]
             trained = "before training" if quality == "strong" else "after training"
-            baseline = np.mean(_rows(records, **group)["ticket_metric"].to_numpy())
-            cells = [["seeker", *labels]]
-            for seeker in _in_order(part["seeker"].to_pylist(), seekers):
-                cells.append([seeker])
-                for density in densities:
-                    rows = _rows(part, seeker=seeker, density=density).to_pylist()
-                    mean, low, high = (
-                        _number(rows[0][f"{quality}_metric_{how}"], accuracy)
-                        for how in ("mean", "min", "max")
-                    )
-                    cells[-1].append(f"{mean} [{low}, {high}]")
-            widths = [max(len(row[i]) for row in cells) for i in range(len(cells[0]))]
-            runs = part["runs"].to_pylist()
-            seeds = f"{min(runs)}" if min(runs) == max(runs) else f"{min(runs)}-{max(runs)}"
             title = (
-                f"{group['task']}, depth {group['depth']}, width {group['width']}, noise "
-                f"{group['noise']:g}: {quality} {measure} ({trained}), mean [min, max] of "
-                f"{seeds} seeds; bare ticket {_number(baseline, accuracy)}"
+                f"{TITLES.get(group['task'], group['task'].capitalize())}, depth "
+                f"{group['depth']}, width {group['width']}, noise {group['noise']:g}: {quality} "
+                f"{measure} ({trained}), mean [min, max] of {seeds} seeds; "
+                f"bare ticket {_number(baseline, accuracy)}"
             )
             lines = [
                 "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
@@ -113,21 +156,19 @@ def table(records: pa.Table, seekers: Sequence[str] | None = None) -> str:
     return "\n\n".join(blocks)
 
 
-def _draw_panel(axes, records: pa.Table, panel: Panel, seekers: Sequence[str]) -> None:
-    rows = _rows(records, task=panel.task)
+def _draw_panel(axes: plt.Axes, records: pa.Table, panel: Panel, series: list[Series]) -> None:
+    rows = _rows(records, **panel.where)
     summary = summarise(rows)
-    accuracy = _is_accuracy(panel.task)
+    task = panel.where["task"]
+    accuracy = _is_accuracy(task)
     column = f"{panel.quality}_metric"
-    for i, seeker in enumerate(seekers):
-        points = _rows(summary, seeker=seeker).sort_by("density")
+    for i, (label, where) in enumerate(series):
+        points = _rows(summary, **where).sort_by("density")
         x = points["density"].to_numpy()
         mean, low, high = (points[f"{column}_{how}"].to_numpy() for how in ("mean", "min", "max"))
-        colour = COLOURS[i % len(COLOURS)]
+        colour, marker = COLOURS[i % len(COLOURS)], MARKERS[i % len(MARKERS)]
         axes.fill_between(x, low, high, color=colour, alpha=0.13, linewidth=0)
-        axes.plot(
-            x, mean, color=colour, marker=MARKERS[i % len(MARKERS)], markersize=4.5,
-            linewidth=1.6, label=TITLES.get(seeker, seeker.replace("_", " ")),
-        )  # fmt: skip
+        axes.plot(x, mean, color=colour, marker=marker, markersize=4.5, linewidth=1.6, label=label)
     baseline = np.mean(rows["ticket_metric"].to_numpy())
     axes.axhline(baseline, color=INK, linestyle=(0, (5, 3)), linewidth=1.1, label="bare ticket")
     ticket_density = rows["ticket_density"][0].as_py()
@@ -152,7 +193,8 @@ def _draw_panel(axes, records: pa.Table, panel: Panel, seekers: Sequence[str]) -
         axes.set_yscale("log")
         axes.set_ylabel("mean squared error")
     trained = "before training (strong)" if panel.quality == "strong" else "after training (weak)"
-    axes.set_title(f"{TITLES.get(panel.task, panel.task.capitalize())}, {trained}", loc="left")
+    title = panel.title or f"{TITLES.get(task, task.capitalize())}, {trained}"
+    axes.set_title(title, loc="left")
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
     axes.grid(True, which="major", color="#e8e8e8", linewidth=0.7)
@@ -165,14 +207,13 @@ def figure(
     path: str | os.PathLike,
     *,
     title: str = "",
-    seekers: Sequence[str] | None = None,
     columns: int = 2,
 ) -> None:
-    """Draw quality against density, one panel per task and quality, into a PNG (or PDF, SVG) file.
+    """Draw quality against density, one panel each, into a PNG (or PDF, SVG) file.
 
-    Mean as a line and the range over seeds as a band per seeker, the bare ticket dashed.
+    Mean as a line and the range over seeds as a band per series, the bare ticket dashed.
     """
-    seekers = _in_order(records["seeker"].to_pylist(), seekers)
+    series = _series(records)
     columns = min(columns, len(panels))
     lines = -(-len(panels) // columns)
     style = {
@@ -184,20 +225,17 @@ def figure(
         "xtick.color": INK,
         "ytick.color": INK,
     }
+    height = 3.1 * lines + 0.9
     with plt.rc_context(style):
-        canvas, axes = plt.subplots(
-            lines, columns, figsize=(4.6 * columns, 3.1 * lines + 0.8), squeeze=False
-        )
+        canvas, axes = plt.subplots(lines, columns, figsize=(4.6 * columns, height), squeeze=False)
         for ax in axes.flat[len(panels) :]:
             ax.set_visible(False)
         for ax, panel in zip(axes.flat, panels, strict=False):
-            _draw_panel(ax, records, panel, seekers)
+            _draw_panel(ax, records, panel, series)
         handles, labels = axes.flat[0].get_legend_handles_labels()
-        canvas.legend(
-            handles, labels, loc="lower center", ncols=len(labels), frameon=False, fontsize=9
-        )
+        canvas.legend(handles, labels, loc="lower center", ncols=min(6, len(labels)), frameon=False)
         if title:
             canvas.suptitle(title, x=0.01, ha="left", fontsize=12, weight="bold")
-        canvas.tight_layout(rect=(0, 0.06, 1, 1))
+        canvas.tight_layout(rect=(0, 0.5 / height, 1, 1))
         canvas.savefig(path, dpi=160)
         plt.close(canvas)

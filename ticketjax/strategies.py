@@ -8,15 +8,15 @@ import jax.numpy as jnp
 
 from ticketjax.base import Batch, Found, Params, Problem, Score, Seeker
 from ticketjax.masks import (
-    SCOPES,
     apply_mask,
     check_density,
+    check_scope,
     count_prunable,
     exclude,
     full_mask,
     select,
 )
-from ticketjax.training import BATCH_SIZE, LEARNING_RATE, shuffles, train
+from ticketjax.training import BATCH_SIZE, LEARNING_RATE, check_count, shuffles, train
 
 
 def resolve_density(problem: Problem, density: jax.Array | float | str) -> jax.Array | float:
@@ -48,10 +48,10 @@ def _prune_in_rounds(
     score_samples: int | None,
     retrain: Callable[[jax.Array, Problem, Params], Params],
 ) -> Seeker:
-    if scope not in SCOPES:
-        raise ValueError(f"scope must be one of {', '.join(SCOPES)}, got {scope!r}")
-    if rounds < 1:
-        raise ValueError(f"rounds must be at least 1, got {rounds}")
+    check_scope(scope)
+    check_count("rounds", rounds, 1)
+    if score_samples is not None:
+        check_count("score_samples", score_samples, 1)
 
     def seek(key, problem, density):
         density = resolve_density(problem, density)
@@ -66,7 +66,14 @@ def _prune_in_rounds(
             params = retrain(train_key, problem, mask)
             scores = exclude(score(score_key, scored, params, mask), mask)
             target = density if rounds == 1 else round_density(density, k, rounds)
-            return select(scores, target, scope, prune_bias=problem.prune_bias), scores
+            mask = select(
+                scores,
+                target,
+                scope,
+                prune_bias=problem.prune_bias,
+                ticket_layers=problem.ticket_layers,
+            )
+            return mask, scores
 
         # The first round stands outside the scan: it knows no density yet up to the selection,
         # so that vmap over densities computes it once for all of them.
@@ -91,12 +98,12 @@ def singleshot(
 ) -> Seeker:
     """Score at initialisation and prune, without any training.
 
-    scope: "global" or "local", as in select().
+    scope: "global", "local" or "oracle", as in select().
     rounds: n > 1 prunes gradually, to density^(k/n) in round k, scoring the pruned network anew
         each time (as SynFlow does). A pruned parameter never returns.
     score_samples: how many samples the score sees; None for all.
 
-    Raises ValueError for an unknown scope or rounds < 1.
+    Raises ValueError for an unknown scope, rounds < 1 or score_samples < 1.
     """
 
     def initial_values(key, problem, mask):
@@ -121,8 +128,11 @@ def multishot(
     With magnitude as score this is iterative magnitude pruning (Frankle and Carbin 2019). A
     pruned parameter never returns. Arguments as in singleshot() and train().
 
-    Raises ValueError for an unknown scope or rounds < 1.
+    Raises ValueError for an unknown scope, rounds < 1, score_samples < 1, round_epochs < 0 or
+    batch_size < 1.
     """
+    check_count("round_epochs", round_epochs, 0)
+    check_count("batch_size", batch_size, 1)
 
     def train_from_initial_values(key, problem, mask):
         samples = problem.batch.x.shape[0]

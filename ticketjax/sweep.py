@@ -25,6 +25,7 @@ SCHEMA = pa.schema(
         ("seeker", pa.string()),
         ("strategy", pa.string()),
         ("scope", pa.string()),
+        ("rounds", pa.int32()),
         ("objective", pa.string()),
         ("prune_bias", pa.bool_()),
         ("density", pa.float64()),
@@ -95,8 +96,8 @@ class _Programs:
     """The compiled programs of one setting, each for one chunk's slice on one device.
 
     instance: (seeds, noise) -> instances.
-    search, one per seeker: (seeds, instances, densities) -> masks, AUCs, active widths, each
-        (instances, densities, ...).
+    search, one per seeker: (seeds, instances, densities) -> masks, AUCs, active widths and
+        whether everything is kept, each (instances, densities, ...).
     measure, one per width: (instances, masks of every seeker, indices) -> entries of Record.
     """
 
@@ -113,7 +114,8 @@ class _Programs:
         def search(seeker, seeds, instances, densities):
             def one(seed, instance, density):
                 found, auc = seek(setting, seeker, _run_key(seed), instance, density)
-                return found.mask, auc, active_width(found.mask)
+                everything = masks.count_kept(found.mask) == masks.count_prunable(found.mask)
+                return found.mask, auc, active_width(found.mask), everything
 
             over_densities = jax.vmap(one, (None, None, 0))
             return jax.vmap(over_densities, (0, 0, None))(seeds, instances, densities)
@@ -221,21 +223,25 @@ def _run_chunk(
 
     instances = programs.instance(seeds, noise)
     searched = [search(seeds, instances, densities) for search in programs.search]
-    found = tuple(mask for mask, _, _ in searched)
-    auc, needed = (
-        np.stack(jax.device_get([result[i] for result in searched]), axis=1) for i in (1, 2)
+    found = tuple(result[0] for result in searched)
+    auc, needed, everything = (
+        np.stack(jax.device_get([result[i] for result in searched]), axis=1) for i in (1, 2, 3)
     )
 
-    def computed(run: _Run) -> _Run:
-        # At density 1 every seeker keeps everything: the first one's run serves all.
-        return run._replace(seeker=0) if asked[run.density] == 1 else run
-
     points = list(itertools.product(range(len(found)), range(asked.size)))
+
+    def computed(device: int, run: _Run) -> _Run:
+        # Runs that keep everything do not differ: the first one serves all.
+        full = everything[device, :, run.instance, :]
+        if not full[run.seeker, run.density]:
+            return run
+        return _Run(run.instance, *next(point for point in points if full[point]))
+
     runs = [
         [
             (needed[device, run.seeker, run.instance, run.density], run)
             for run in dict.fromkeys(
-                computed(_Run(i, *point)) for i in range(len(hand)) for point in points
+                computed(device, _Run(i, *point)) for i in range(len(hand)) for point in points
             )
         ]
         for device, hand in enumerate(hands)
@@ -254,6 +260,7 @@ def _run_chunk(
                     "seeker": seeker_name(grid.seekers[s]),
                     "strategy": grid.strategy,
                     "scope": grid.scope,
+                    "rounds": grid.rounds,
                     "objective": grid.objective,
                     "prune_bias": grid.prune_bias,
                     "density": float(asked[d]),
@@ -261,7 +268,7 @@ def _run_chunk(
                     "noise": key.noise,
                     "seed": key.seed,
                     "score_auc": auc[device, s, slot, d],
-                    **measured[device][computed(_Run(slot, s, d))],
+                    **measured[device][computed(device, _Run(slot, s, d))],
                 }
             )
     return pa.Table.from_pylist(rows, schema=SCHEMA)

@@ -1,5 +1,7 @@
 """Training of a masked network: Adam as one lax.scan."""
 
+import numbers
+
 import jax
 import jax.numpy as jnp
 import optax
@@ -12,14 +14,23 @@ BATCH_SIZE = 32
 LEARNING_RATE = 1e-3
 
 
+def check_count(name: str, value: int, least: int) -> None:
+    """Raise ValueError for anything but an integer of at least `least`."""
+    if not isinstance(value, numbers.Integral) or value < least:
+        raise ValueError(f"{name} must be at least {least} and a whole number, got {value!r}")
+
+
 def shuffles(key: jax.Array, epochs: int, size: int, batch_size: int = BATCH_SIZE) -> jax.Array:
     """The order in which samples are seen, (epochs, steps, batch_size) int32.
 
     Every epoch is a fresh random order of all samples; the last short batch is dropped, so that
     every step has the same weight and shape.
 
-    Raises ValueError if there are fewer samples than one batch takes.
+    Raises ValueError if there are fewer samples than one batch takes, for a negative number of
+    epochs and for a batch without samples.
     """
+    check_count("epochs", epochs, 0)
+    check_count("batch_size", batch_size, 1)
     steps = size // batch_size
     if steps == 0:
         raise ValueError(

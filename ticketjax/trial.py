@@ -22,7 +22,7 @@ from ticketjax.objective import OBJECTIVES, make_problem
 from ticketjax.planting import plant
 from ticketjax.seekers import get_seeker
 from ticketjax.strategies import resolve_density
-from ticketjax.training import BATCH_SIZE, LEARNING_RATE, shuffles, train
+from ticketjax.training import BATCH_SIZE, LEARNING_RATE, check_count, shuffles, train
 
 
 class Instance(NamedTuple):
@@ -97,11 +97,17 @@ class Setting:
             raise ValueError(
                 f"objective must be one of {', '.join(OBJECTIVES)}, got {self.objective!r}"
             )
-        if self.epochs < 0:
-            raise ValueError(f"epochs must be at least 0, got {self.epochs}")
+        check_count("epochs", self.epochs, 0)
+        check_count("samples", self.samples, 1)
         if not 0 < self.held_out < 1:
             raise ValueError(f"held_out must be in (0, 1), got {self.held_out}")
-        if not 1 <= self.batch_size <= self.training_samples:
+        if self.training_samples == self.samples:
+            raise ValueError(
+                f"held_out must leave a sample to measure on, got {self.held_out} of "
+                f"{self.samples} samples"
+            )
+        check_count("batch_size", self.batch_size, 1)
+        if self.batch_size > self.training_samples:
             raise ValueError(
                 f"batch_size must be in 1..{self.training_samples} (the training samples), "
                 f"got {self.batch_size}"

@@ -52,8 +52,11 @@ def place(target, params):
             # Lone parameters of one sign fit equally well: rounding must not choose among them.
             best = max(range(len(free)), key=lambda c: (round(fits[c][0], 12), -free[c]))
             cosine, factor = fits[best]
-            lone = len(support) == 1 and cosine > 0
-            neurons[i], factors[i] = free.pop(best), factor if lone else _power_of_two(factor)
+            if len(support) == 0:
+                factor = 1.0
+            elif len(support) > 1 or cosine <= 0:
+                factor = _power_of_two(factor)
+            neurons[i], factors[i] = free.pop(best), factor
         placed.append((neurons, factors))
         sources, scales = neurons, np.array(factors)
     return placed

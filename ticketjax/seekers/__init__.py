@@ -6,7 +6,8 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-from ticketjax.base import Seeker
+from ticketjax.base import Score, Seeker
+from ticketjax.seekers.edge_popup import edge_popup
 from ticketjax.seekers.grasp import grasp
 from ticketjax.seekers.magnitude import magnitude
 from ticketjax.seekers.random import random
@@ -14,18 +15,33 @@ from ticketjax.seekers.snip import snip
 from ticketjax.seekers.synflow import synflow
 from ticketjax.strategies import STRATEGIES
 
-# Scores, which a strategy lifts to seekers.
-SEEKERS: dict[str, Callable[..., Any]] = {
+# Scores, which a strategy of STRATEGIES lifts to seekers.
+SCORES: dict[str, Score] = {
     "random": random,
     "magnitude": magnitude,
     "snip": snip,
     "grasp": grasp,
     "synflow": synflow,
 }
+# Seekers that train what they keep, each with strategies of its own.
+TRAINED: dict[str, dict[str, Callable[..., Seeker]]] = {
+    "edge_popup": {
+        "plain": edge_popup,
+        "annealed": functools.partial(edge_popup, annealed=True),
+    },
+}
+SEEKERS = {**SCORES, **TRAINED}
 
 
-def _is_seeker(function: Callable[..., Any]) -> bool:
-    """A seeker takes (key, problem, density), a score (key, problem, params, mask)."""
+def is_seeker(function: str | Callable[..., Any]) -> bool:
+    """Whether this is a whole seeker (key, problem, density), not a name or a score.
+
+    Raises ValueError for a function that takes neither a seeker's nor a score's arguments.
+    """
+    if isinstance(function, str):
+        return False
+    if not callable(function):
+        raise ValueError(f"seeker must be a name or a function, got {function!r}")
     kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     required = [
         p
@@ -40,15 +56,27 @@ def _is_seeker(function: Callable[..., Any]) -> bool:
     return len(required) == 3
 
 
+def _lifts(seeker: str | Callable[..., Any]) -> dict[str, Callable[..., Seeker]]:
+    """The strategies that a name or score may be used with: functions of options alone."""
+    if not isinstance(seeker, str):
+        score = seeker
+    elif seeker in TRAINED:
+        return TRAINED[seeker]
+    else:
+        score = SCORES[seeker]
+    return {name: functools.partial(lift, score) for name, lift in STRATEGIES.items()}
+
+
 @functools.cache
 def get_seeker(
-    seeker: str | Callable[..., Any], strategy: str = "singleshot", **options: Any
+    seeker: str | Callable[..., Any], strategy: str | None = None, **options: Any
 ) -> Seeker:
     """A seeker (key, problem, density) -> Found, ready to jit, vmap and pmap.
 
     seeker: a name from SEEKERS, or a function of your own: a score (key, problem, params, mask)
         -> scores, which the strategy lifts, or a whole seeker, which is returned as it is.
-    strategy: "singleshot" or "multishot".
+    strategy: "singleshot" (default) or "multishot"; for edge_popup "plain" (default) or
+        "annealed".
     options: passed to the strategy: scope, rounds, round_epochs, score_samples, ...
 
     The same arguments give the same function, so that nothing compiles twice.
@@ -62,20 +90,21 @@ def get_seeker(
             near = difflib.get_close_matches(seeker, SEEKERS, n=1)
             hint = f" (did you mean {near[0]!r}?)" if near else ""
             raise ValueError(f"seeker must be one of {', '.join(SEEKERS)}, got {seeker!r}{hint}")
-        score = SEEKERS[seeker]
-    elif not callable(seeker):
-        raise ValueError(f"seeker must be a name or a function, got {seeker!r}")
-    elif _is_seeker(seeker):
+    elif is_seeker(seeker):
         if options:
             raise ValueError(f"a seeker of your own takes no options, got {', '.join(options)}")
         return seeker
-    else:
-        score = seeker
-    if strategy not in STRATEGIES:
-        raise ValueError(f"strategy must be one of {', '.join(STRATEGIES)}, got {strategy!r}")
-    lift = STRATEGIES[strategy]
-    allowed = [p for p in inspect.signature(lift).parameters if p != "score"]
+    lifts = _lifts(seeker)
+    strategy = next(iter(lifts)) if strategy is None else strategy
+    if strategy not in lifts:
+        raise ValueError(f"strategy must be one of {', '.join(lifts)}, got {strategy!r}")
+    lift = lifts[strategy]
+    allowed = [
+        name
+        for name, parameter in inspect.signature(lift).parameters.items()
+        if parameter.kind is parameter.KEYWORD_ONLY and name != "annealed"
+    ]
     for option in options:
         if option not in allowed:
             raise ValueError(f"{strategy} takes the options {', '.join(allowed)}, got {option!r}")
-    return lift(score, **options)
+    return lift(**options)

@@ -7,10 +7,12 @@ import jax.numpy as jnp
 import optax
 
 from ticketjax.base import Batch, Found, Params, Problem, Seeker
-from ticketjax.masks import layer_names, select
+from ticketjax.masks import check_scope, layer_names, select
 from ticketjax.objective import problem_loss
-from ticketjax.strategies import check_scope, resolve_density, round_density
+from ticketjax.strategies import resolve_density, round_density
 from ticketjax.training import BATCH_SIZE, shuffles
+
+EPOCHS = 10
 
 
 def _initial_scores(key: jax.Array, params: Params) -> Params:
@@ -46,7 +48,7 @@ def edge_popup(
     *,
     annealed: bool = False,
     scope: str = "local",
-    epochs: int = 10,
+    epochs: int = EPOCHS,
     batch_size: int = BATCH_SIZE,
     learning_rate: float = 0.1,
     momentum: float = 0.9,
