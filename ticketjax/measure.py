@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from ticketjax.base import Batch, Params, Problem
 from ticketjax.masks import count_prunable, layer_names, prunable_leaves
-from ticketjax.objective import loss, metric, output_scale
+from ticketjax.objective import loss, metric, output_scale, rescale
 
 
 class Quality(NamedTuple):
@@ -38,7 +38,7 @@ def strong_quality(problem: Problem, params: Params, held_out: Batch) -> Quality
     as the bare ticket does.
     """
     fitted = output_scale(problem.kind, problem.apply(params, problem.batch.x), problem.batch.y)
-    outputs = problem.apply(params, held_out.x) * fitted
+    outputs = rescale(problem.apply(params, held_out.x), fitted)
     return Quality(
         metric(problem.kind, outputs, held_out.y), loss(problem.kind, outputs, held_out.y)
     )

@@ -36,7 +36,7 @@ def _magnitude(outputs: jax.Array, axis: int | None) -> jax.Array:
 
 def _least_squares_scale(outputs: jax.Array, y: jax.Array) -> jax.Array:
     magnitude = _magnitude(outputs, axis=0)
-    unit = outputs / magnitude
+    unit = outputs / magnitude[None]
     energy = jnp.sum(unit * unit, axis=0)
     return jnp.sum(unit * y, axis=0) / jnp.where(energy > 0, energy, 1.0) / magnitude
 
@@ -72,6 +72,11 @@ def output_scale(kind: str, outputs: jax.Array, y: jax.Array) -> jax.Array:
     return _inverse_temperature(outputs, y)
 
 
+def rescale(outputs: jax.Array, scale: jax.Array) -> jax.Array:
+    """Outputs times the factors that output_scale() returns."""
+    return outputs * jnp.broadcast_to(scale, outputs.shape)
+
+
 def problem_loss(problem: Problem, params: Params) -> jax.Array:
     """Loss of parameters on a problem's data under its objective; differentiable.
 
@@ -81,8 +86,20 @@ def problem_loss(problem: Problem, params: Params) -> jax.Array:
     outputs = problem.apply(params, problem.batch.x)
     if problem.objective == "rescaled":
         scale = output_scale(problem.kind, outputs, problem.batch.y)
-        outputs = outputs * jax.lax.stop_gradient(scale)
+        outputs = rescale(outputs, jax.lax.stop_gradient(scale))
     return loss(problem.kind, outputs, problem.batch.y)
+
+
+def _check_batch(task: Task, batch: Batch) -> None:
+    x_shape, y_shape = jnp.shape(batch.x), jnp.shape(batch.y)
+    if len(x_shape) != 2 or x_shape[1] != task.inputs:
+        raise ValueError(f"batch.x must be (n, {task.inputs}), got {x_shape}")
+    if task.kind == CLASSIFICATION:
+        y_type = jnp.result_type(batch.y)
+        if y_shape != x_shape[:1] or not jnp.issubdtype(y_type, jnp.integer):
+            raise ValueError(f"batch.y must be ({x_shape[0]},) integers, got {y_shape} {y_type}")
+    elif y_shape != (x_shape[0], task.outputs):
+        raise ValueError(f"batch.y must be {(x_shape[0], task.outputs)}, got {y_shape}")
 
 
 def make_problem(
@@ -96,10 +113,14 @@ def make_problem(
 ) -> Problem:
     """All that a seeker may see of a (planted) network: parameters, data, and the rules.
 
-    Raises ValueError for an unknown objective.
+    Raises ValueError for an unknown objective or kind of task, and for data of the wrong shape,
+    which would otherwise broadcast to a loss that means nothing.
     """
     if objective not in OBJECTIVES:
         raise ValueError(f"objective must be one of {', '.join(OBJECTIVES)}, got {objective!r}")
+    if task.kind not in KINDS:
+        raise ValueError(f"a task's kind must be one of {', '.join(KINDS)}, got {task.kind!r}")
+    _check_batch(task, batch)
     try:
         target = task.ticket(depth=depth(params))
     except ValueError:  # a task without a ticket of this depth: "ticket" then names no density

@@ -71,45 +71,35 @@ def _place(wanted: jax.Array, support: jax.Array, candidates: jax.Array):
     Returns the neurons chosen, their scales, and the parameters to write, (k, target neurons).
     """
     in_degree = jnp.sum(support, axis=0)
-    hardest_first = jnp.argsort(-in_degree, stable=True)
-    sizes = _norm(wanted, axis=0)
-
-    def place_one(i, state):
-        used, index, scale, values = state
-        neuron = hardest_first[i]
-        theta, needed = wanted[:, neuron], support[:, neuron, None]
-        theta_size = jnp.where(sizes[neuron] > 0, sizes[neuron], 1.0)
-        matching = jnp.where(needed, candidates, 0.0)
-        matching_size = jnp.sqrt(jnp.sum(matching**2, axis=0))
-        positive_size = jnp.where(matching_size > 0, matching_size, 1.0)
-        # Elementwise, because a matrix product may run in reduced precision.
-        cosine = jnp.sum((theta / theta_size)[:, None] * matching, axis=0) / positive_size
-        best = jnp.argmax(jnp.where(used, -jnp.inf, cosine))
-        # The paper's factor theta.m / |m|^2; it must be positive for relu, so where nothing of
-        # the right direction is left, the one that keeps the size of the mother's parameters.
-        fit = jnp.where(cosine[best] > 0, cosine[best], 1.0)
-        best_factor = theta_size * fit / positive_size[best]
-        # A single parameter of the right sign is matched by a scale alone: it stays as it is.
-        unchanged = (in_degree[neuron] == 1) & (cosine[best] > 0)
-        factor = jnp.where(unchanged, best_factor, _power_of_two(best_factor))
-        factor = jnp.where(in_degree[neuron] > 0, factor, 1.0)
-        value = jnp.where(unchanged, matching[:, best], theta / factor)
-        return (
-            used.at[best].set(True),
-            index.at[neuron].set(best.astype(jnp.int32)),
-            scale.at[neuron].set(factor),
-            values.at[:, neuron].set(value),
-        )
-
-    mother, neurons = candidates.shape[1], wanted.shape[1]
-    start = (
-        jnp.zeros(mother, bool),
-        jnp.zeros(neurons, jnp.int32),
-        jnp.ones(neurons, jnp.float32),
-        jnp.zeros_like(wanted),
+    size = _norm(wanted, axis=0)
+    size = jnp.where(size > 0, size, 1.0)
+    matching_size = jnp.sqrt(
+        jnp.sum(jnp.where(support[:, :, None], candidates[:, None, :] ** 2, 0.0), axis=0)
     )
-    _, index, scale, values = jax.lax.fori_loop(0, neurons, place_one, start)
-    return _Placed(index, scale), values
+    matching_size = jnp.where(matching_size > 0, matching_size, 1.0)
+    # Elementwise, because a matrix product may run in reduced precision; (k, target, mother).
+    products = (wanted / size[None, :])[:, :, None] * candidates[:, None, :]
+    cosine = jnp.sum(products, axis=0) / matching_size
+
+    def choose(used, neuron):
+        best = jnp.argmax(jnp.where(used, -jnp.inf, cosine[neuron]))
+        return used | (jnp.arange(used.size) == best), best
+
+    hardest_first = jnp.argsort(-in_degree, stable=True)
+    _, chosen = jax.lax.scan(choose, jnp.zeros(candidates.shape[1], bool), hardest_first)
+    index = chosen[jnp.argsort(hardest_first)].astype(jnp.int32)
+
+    neurons = jnp.arange(index.size)
+    fit, matching_size = cosine[neurons, index], matching_size[neurons, index]
+    # The paper's factor theta.m / |m|^2; it must be positive for relu, so where nothing of the
+    # right direction was left, the one that keeps the size of the mother's parameters.
+    factor = size * jnp.where(fit > 0, fit, 1.0) / matching_size
+    # A single parameter of the right sign is matched by a scale alone: it stays as it is.
+    unchanged = (in_degree == 1) & (fit > 0)
+    factor = jnp.where(unchanged, factor, _power_of_two(factor))
+    factor = jnp.where(in_degree > 0, factor, 1.0)
+    values = jnp.where(unchanged[None, :], candidates[:, index], wanted / factor[None, :])
+    return _Placed(index, factor), values
 
 
 # Compiled here, because a loop that runs outside of jit is compiled again at every call.

@@ -1,0 +1,72 @@
+"""The one property: the planted mask is a strong ticket under the benchmark's own measure."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from tests.oracles.forward import forward, masked
+from tests.oracles.networks import he_network
+from ticketjax.base import CLASSIFICATION, Batch
+from ticketjax.masks import apply_mask
+from ticketjax.measure import strong_quality
+from ticketjax.models import mlp
+from ticketjax.objective import make_problem
+from ticketjax.planting import plant
+from ticketjax.tasks import TASKS
+
+WIDTH, SEEDS, SAMPLES, TRAIN = 100, 3, 10_000, 9_000
+
+
+@functools.cache
+def data_of(name):
+    """Training and held-out data of every seed."""
+    keys = jax.random.split(jax.random.key(0), SEEDS)
+    draw = jax.jit(jax.vmap(lambda key: TASKS[name].sample(key, SAMPLES, 0.01)))
+    x, y = draw(keys)
+    return Batch(x[:, :TRAIN], y[:, :TRAIN]), Batch(x[:, TRAIN:], y[:, TRAIN:])
+
+
+@pytest.mark.parametrize("depth", range(3, 11))
+@pytest.mark.parametrize("name", TASKS)
+def test_the_planted_mask_is_as_good_as_the_bare_ticket(name, depth):
+    task, model = TASKS[name], mlp(TASKS[name], depth, WIDTH)
+    target = task.ticket(depth)
+    widths = [task.inputs, *[WIDTH] * (depth - 2), task.outputs]
+    mothers = he_network(np.random.default_rng(depth), widths, (SEEDS,))
+    planted = jax.vmap(functools.partial(plant, target))(mothers)
+    ticket = apply_mask(planted.params, planted.mask)
+    train, held_out = data_of(name)
+
+    # Both in one batch, so that one program measures them.
+    @jax.vmap
+    def strong(params, train, held_out):
+        return strong_quality(make_problem(task, model, params, train), params, held_out)
+
+    qualities = strong(ticket, train, held_out)
+    same = jax.tree.map(lambda leaf: jnp.stack([jnp.asarray(leaf)] * SEEDS), target)
+    bare = strong(same, train, held_out)
+    np.testing.assert_allclose(qualities.metric, bare.metric, rtol=0, atol=1e-4)
+    np.testing.assert_allclose(qualities.loss, bare.loss, rtol=0, atol=1e-4)
+    # Mean squared errors are themselves of that order, hence also relative to them.
+    np.testing.assert_allclose(qualities.loss, bare.loss, rtol=1e-3)
+
+    # The measure sees a ticket, not a network that is as bad as another.
+    metric, y = np.asarray(qualities.metric), np.asarray(held_out.y, np.float64)
+    if task.kind == CLASSIFICATION:
+        assert np.all(metric > 0.95)
+    else:
+        assert np.all(metric < 0.02 * y.var(axis=1).mean(axis=-1))
+
+    # And exactly: what is planted computes the target.
+    x = np.asarray(held_out.x[0])
+    wanted = forward(target, x)
+    for seed in range(SEEDS):
+        one = jax.tree.map(lambda leaf, i=seed: np.asarray(leaf[i]), planted)
+        outputs = forward(masked(one.params, one.mask), x) * float(one.output_scale)
+        assert np.abs(outputs - wanted).max() < 1e-5 * np.abs(wanted).max()
+        in_float32 = model.apply(jax.tree.map(lambda leaf, i=seed: leaf[i], ticket), x)
+        error = np.abs(np.asarray(in_float32, np.float64) * float(one.output_scale) - wanted).max()
+        assert error < 1e-5 * np.abs(wanted).max()

@@ -1,0 +1,297 @@
+"""One run from key to record: every entry computed again in NumPy, and what must not matter."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import ticketjax as tj
+from tests.oracles import backprop as oracle
+from ticketjax.trial import Setting, evaluate, make_instance, make_trial, seek
+
+SIZES = {"samples": 240, "held_out": 0.2, "epochs": 2}
+KEY = jax.random.key(11)
+DENSITIES = np.array([0.1, 0.4, 1.0], np.float32)
+
+
+def setting_of(name, depth, width, **options):
+    task = tj.get_task(name)
+    return Setting(task, tj.mlp(task, depth, width), **{**SIZES, **options})
+
+
+@functools.cache
+def relu_trial():
+    task = tj.get_task("relu")
+    return jax.jit(make_trial(task, tj.mlp(task, 4, 8), tj.get_seeker("random"), **SIZES))
+
+
+@functools.cache
+def over_densities():
+    task = tj.get_task("relu")
+    trial = make_trial(task, tj.mlp(task, 4, 8), "random", **SIZES)
+    return jax.jit(
+        jax.vmap(lambda key, density, noise: trial(key, tj.Point(density, noise)), (None, 0, None))
+    )
+
+
+def flat(tree, prune_bias=True):
+    leaves = [
+        np.asarray(layer[part]).ravel()
+        for layer in tree.values()
+        for part in (("kernel", "bias") if prune_bias else ("kernel",))
+    ]
+    return np.concatenate(leaves)
+
+
+def quality(kind, out, y):
+    metric = oracle.loss(kind, out, y) if kind == "regression" else np.mean(out.argmax(1) == y)
+    return metric, oracle.loss(kind, out, y)
+
+
+def strong(kind, layers, train, held_out):
+    scale = oracle.fitted_scale(kind, oracle.outputs(layers, train.x), train.y)
+    return quality(kind, oracle.outputs(layers, held_out.x) * scale, held_out.y)
+
+
+def on_live_paths(mask):
+    """Kept parameters of neurons that lie between an input and an output."""
+    kernels = [kernel for kernel, _ in mask]
+    reached = [np.ones(len(kernels[0]))]
+    for kernel in kernels:
+        reached.append(((reached[-1] @ kernel) > 0) * 1.0)
+    leads_out = [np.ones(kernels[-1].shape[1])]
+    for kernel in kernels[::-1]:
+        leads_out.insert(0, ((kernel @ leads_out[0]) > 0) * 1.0)
+    live = [a * b for a, b in zip(reached, leads_out, strict=True)]
+    return sum(
+        (kernel * np.outer(source, sink)).sum() + (bias * sink).sum()
+        for (kernel, bias), source, sink in zip(mask, live, live[1:], strict=False)
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "depth", "width", "seeker", "density", "objective"),
+    [("relu", 4, 8, "snip", 0.5, "raw"), ("circle", 3, 22, "synflow", 0.4, "rescaled")],
+)
+def test_every_entry_of_a_record_is_numpys(name, depth, width, seeker, density, objective):
+    setting = setting_of(name, depth, width, objective=objective, learning_rate=3e-3)
+    look = tj.get_seeker(seeker)
+    trial = make_trial(
+        setting.task, setting.model, seeker, **SIZES, objective=objective, learning_rate=3e-3
+    )
+
+    @jax.jit
+    def everything(key, density):
+        instance = make_instance(setting, key, 0.05)
+        return (
+            instance,
+            seek(setting, look, key, instance, density),
+            trial(key, tj.Point(density, 0.05)),
+        )
+
+    instance, (found, auc), record = jax.device_get(everything(KEY, density))
+    kind, train, held_out = setting.task.kind, instance.train, instance.held_out
+    layers, mask = oracle.layers_of(instance.planted.params), oracle.layers_of(found.mask)
+    kept, planted, scores = flat(found.mask), flat(instance.planted.mask), flat(found.scores)
+
+    expected = {"density": density, "noise": 0.05, "kept": round(density * kept.size) / kept.size}
+    expected["strong_metric"], expected["strong_loss"] = strong(
+        kind, oracle.combine(np.multiply, layers, mask), train, held_out
+    )
+    steps = instance.order.reshape(-1, instance.order.shape[-1])
+    trained = oracle.adam(kind, layers, mask, train.x, train.y, steps, 3e-3)
+    expected["weak_metric"], expected["weak_loss"] = quality(
+        kind, oracle.outputs(trained, held_out.x), held_out.y
+    )
+    expected["ticket_metric"], expected["ticket_loss"] = strong(
+        kind, oracle.layers_of(setting.target), train, held_out
+    )
+    expected["precision"] = (kept & planted).sum() / kept.sum()
+    expected["recall"] = (kept & planted).sum() / planted.sum()
+    expected["jaccard"] = (kept & planted).sum() / (kept | planted).sum()
+    pairs = scores[planted][:, None] - scores[~planted][None, :]
+    expected["score_auc"] = np.mean((pairs > 0) + 0.5 * (pairs == 0))
+    expected["effective_density"] = on_live_paths(mask) / kept.size
+    expected["collapsed"] = expected["effective_density"] == 0
+    expected["layer_kept"] = [np.mean(np.r_[k.ravel(), b]) for k, b in mask]
+    assert set(expected) == set(record._fields)
+    for field, value in expected.items():
+        got = getattr(record, field)
+        assert got.dtype == (bool if field == "collapsed" else np.float32), field
+        assert got.shape == ((depth - 1,) if field == "layer_kept" else ()), field
+        np.testing.assert_allclose(got, value, rtol=1e-3, atol=1e-6, err_msg=field)
+    np.testing.assert_allclose(auc, record.score_auc, rtol=1e-6)
+    # The measure is of something: neither nothing learned, nor the ticket itself.
+    assert record.weak_loss < record.strong_loss * 10
+    assert 0 < record.effective_density <= record.kept < 1
+
+
+def test_the_split_is_of_one_draw():
+    setting = setting_of("circle", 3, 22, samples=50, held_out=0.1, batch_size=8, epochs=3)
+    instance = jax.jit(lambda key: make_instance(setting, key, 0.0))(KEY)
+    assert instance.train.x.shape == (45, 2)
+    assert instance.held_out.x.shape == (5, 2)
+    assert instance.train.y.shape == (45,)
+    assert instance.order.shape == (3, 5, 8)
+    points = np.concatenate([instance.train.x, instance.held_out.x])
+    assert len(np.unique(points, axis=0)) == 50
+    assert instance.order.max() <= 44
+
+
+def test_same_key_same_record_and_another_key_another():
+    first, again = (relu_trial()(KEY, tj.Point(0.3, 0.01)) for _ in range(2))
+    other = relu_trial()(jax.random.key(12), tj.Point(0.3, 0.01))
+    for field in tj.Record._fields:
+        np.testing.assert_array_equal(getattr(first, field), getattr(again, field))
+    for field in ("strong_loss", "weak_loss", "ticket_loss", "score_auc"):
+        assert getattr(first, field) != getattr(other, field)
+
+
+def test_densities_under_vmap_are_the_loop():
+    records = over_densities()(KEY, DENSITIES, 0.01)
+    for i, density in enumerate(DENSITIES):
+        alone = relu_trial()(KEY, tj.Point(density, 0.01))
+        for field in tj.Record._fields:
+            np.testing.assert_allclose(
+                getattr(records, field)[i], getattr(alone, field), rtol=1e-4, err_msg=field
+            )
+
+
+def test_a_record_does_not_know_what_else_is_computed():
+    records = over_densities()(KEY, DENSITIES, 0.01)
+    others = over_densities()(KEY, np.array([0.7, 0.4, 0.2], np.float32), 0.01)
+    for field in tj.Record._fields:
+        np.testing.assert_array_equal(getattr(records, field)[1], getattr(others, field)[1])
+
+
+def test_density_one_keeps_all():
+    record = jax.tree.map(lambda leaf: leaf[2], over_densities()(KEY, DENSITIES, 0.01))
+    size = 8 + 8 + 64 + 8 + 8 + 1
+    assert record.kept == record.recall == record.effective_density == 1
+    np.testing.assert_allclose([record.precision, record.jaccard], 3 / size, rtol=1e-6)
+    np.testing.assert_array_equal(record.layer_kept, [1, 1, 1])
+    assert not record.collapsed
+
+
+def test_the_word_ticket_is_the_tickets_density():
+    task = tj.get_task("relu")
+    trial = make_trial(task, tj.mlp(task, 4, 8), "random", **SIZES)
+    record = jax.jit(lambda key: trial(key, tj.Point("ticket", 0.01)))(KEY)
+    np.testing.assert_allclose([record.density, record.kept], 3 / 97, rtol=1e-6)
+
+
+def test_purposes_have_keys_of_their_own():
+    base = setting_of("relu", 4, 8)
+
+    @jax.jit
+    def networks(key):
+        longer = setting_of("relu", 4, 8, samples=300, epochs=1)
+        return (
+            make_instance(base, key, 0.0),
+            make_instance(base, key, 0.5),
+            make_instance(longer, key, 0.0),
+        )
+
+    clean, noisy, longer = networks(KEY)
+    # Neither the noise nor the amount of data or training touches the network.
+    for other in (noisy, longer):
+        np.testing.assert_array_equal(flat(clean.planted.params), flat(other.planted.params))
+    np.testing.assert_array_equal(clean.train.x, noisy.train.x)
+    np.testing.assert_array_equal(clean.order, noisy.order)
+    assert not np.array_equal(clean.train.y, noisy.train.y)
+
+
+@pytest.mark.parametrize(
+    ("name", "depth", "width"), [("relu", 5, 6), ("circle", 5, 25), ("helix", 4, 40)]
+)
+def test_with_biases_that_stay_the_planted_mask_is_the_bare_ticket(name, depth, width):
+    setting = setting_of(name, depth, width, prune_bias=False, epochs=0)
+
+    @jax.jit
+    def measured(key):
+        instance = make_instance(setting, key, 0.01)
+        mask = {
+            layer: {"kernel": part["kernel"], "bias": jnp.ones_like(part["bias"])}
+            for layer, part in instance.planted.mask.items()
+        }
+        return instance, mask, evaluate(setting, instance, mask)
+
+    instance, mask, record = jax.device_get(measured(KEY))
+    assert abs(record["strong_metric"] - record["ticket_metric"]) < 1e-5
+    assert record["precision"] == record["recall"] == record["jaccard"] == 1
+    np.testing.assert_allclose(record["kept"], setting.ticket_density, rtol=1e-6)
+    kept = oracle.combine(
+        np.multiply, oracle.layers_of(instance.planted.params), oracle.layers_of(mask)
+    )
+    out = oracle.outputs(kept, instance.held_out.x) * instance.planted.output_scale
+    wanted = oracle.outputs(oracle.layers_of(setting.target), instance.held_out.x)
+    np.testing.assert_allclose(out, wanted, atol=1e-5 * np.abs(wanted).max())
+    # The spare biases are really there: a mother network without biases would prove nothing.
+    assert np.mean(instance.planted.params["layer_0"]["bias"] != 0) > 0.3
+
+
+def test_a_score_and_a_seeker_of_ones_own_take_the_place_of_a_name():
+    task = tj.get_task("relu")
+    model = tj.mlp(task, 4, 8)
+
+    def own_score(key, problem, params, mask):
+        return jax.tree.map(jnp.abs, params)
+
+    def own_seeker(key, problem, density):
+        return tj.get_seeker("magnitude")(key, problem, density)
+
+    @jax.jit
+    def records(key):
+        point = tj.Point(0.2, 0.01)
+        return [
+            make_trial(task, model, seeker, **SIZES)(key, point)
+            for seeker in ("magnitude", own_score, own_seeker)
+        ]
+
+    by_name, *own = records(KEY)
+    for record in own:
+        for field in tj.Record._fields:
+            np.testing.assert_allclose(
+                getattr(record, field), getattr(by_name, field), rtol=1e-5, err_msg=field
+            )
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"objective": "scaled"}, "objective must be one of raw, rescaled, got 'scaled'"),
+        ({"epochs": -1}, "epochs must be at least 0.*got -1"),
+        ({"epochs": 0.5}, "epochs must be at least 0.*got 0.5"),
+        ({"samples": 0}, "samples must be at least 1.*got 0"),
+        ({"samples": 100.0}, "samples must be at least 1.*got 100.0"),
+        ({"held_out": 0.0}, r"held_out must be in \(0, 1\), got 0.0"),
+        ({"held_out": 1}, r"held_out must be in \(0, 1\), got 1"),
+        ({"samples": 100, "held_out": 0.001}, "held_out must leave a sample.*0.001 of 100"),
+        ({"samples": 30}, "batch_size must be in 1..27 .*got 32"),
+        ({"batch_size": 0}, "batch_size must be at least 1.*got 0"),
+    ],
+)
+def test_settings_that_make_no_run_are_refused_at_once(options, message):
+    task = tj.get_task("relu")
+    with pytest.raises(ValueError, match=message):
+        make_trial(task, tj.mlp(task, 3, 5), "random", **options)
+
+
+def test_seekers_and_points_that_are_none_are_refused():
+    task = tj.get_task("relu")
+    model = tj.mlp(task, 3, 5)
+    with pytest.raises(ValueError, match="seeker must be one of"):
+        make_trial(task, model, "snoop")
+    trial = make_trial(task, model, "random", **SIZES)
+    for density in (0.0, 1.5, "tickets", 0.001):
+        with pytest.raises(ValueError, match="density"):
+            jax.eval_shape(lambda key, d=density: trial(key, tj.Point(d, 0.01)), KEY)
+
+
+def test_a_network_too_narrow_for_the_ticket_is_refused_with_the_layer():
+    task = tj.get_task("circle")
+    trial = make_trial(task, tj.mlp(task, 3, 10), "random", **SIZES)
+    with pytest.raises(ValueError, match="layer_0 .*narrow.* 20 .* 10"):
+        jax.eval_shape(lambda key: trial(key, tj.Point(0.5, 0.01)), KEY)
