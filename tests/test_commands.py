@@ -24,7 +24,7 @@ def command(module, *flags, directory):
     )
 
 
-@pytest.mark.parametrize("module", ["singleshot", "multishot", "paper"])
+@pytest.mark.parametrize("module", ["singleshot", "multishot", "edge_popup", "paper"])
 def test_help_shows_the_flags_and_imports_no_jax(module, tmp_path):
     script = (
         "import runpy, sys; sys.argv = ['x', '--help']\n"
@@ -59,7 +59,7 @@ def test_help_shows_the_flags_and_imports_no_jax(module, tmp_path):
         ("singleshot", "typo", "only flags are taken, got 'typo'"),
         ("singleshot", "--width=3,twelve", "--width=3,twelve: "),
         ("multishot", "--round_epochs=-1", "round_epochs"),
-        ("paper", "--figure=99", "--figure=99: must be one of 3"),
+        ("paper", "--figure=99", "--figure=99: must be among 3"),
     ],
 )
 def test_bad_flags_are_refused_in_one_line(module, flag, message, tmp_path):
@@ -74,7 +74,7 @@ def test_singleshot_runs_and_a_second_start_has_nothing_to_do(tmp_path):
     flags = [*TINY, "--seekers=snip,magnitude", "--densities=ticket,0.5", "--out=out"]
     first = command("singleshot", *flags, directory=tmp_path)
     assert first.returncode == 0, first.stderr
-    assert "bare ticket" in first.stdout and "snip" in first.stdout
+    assert "bare ticket" in first.stdout and "SNIP" in first.stdout
     assert "100%" in first.stderr and "8/8" in first.stderr
     assert (tmp_path / "out" / "figure.png").read_bytes()[:4] == b"\x89PNG"
     records = load_records(tmp_path / "out")
@@ -90,3 +90,13 @@ def test_multishot_runs(tmp_path):
     result = command("multishot", *flags, "--out=out", directory=tmp_path)
     assert result.returncode == 0, result.stderr
     assert set(load_records(tmp_path / "out")["strategy"].to_pylist()) == {"multishot"}
+
+
+def test_edge_popup_runs(tmp_path):
+    flags = [*TINY, "--anneal", "--search_epochs=2", "--densities=0.5", "--noise=0,0.1"]
+    result = command("edge_popup", *flags, "--out=out", directory=tmp_path)
+    assert result.returncode == 0, result.stderr
+    records = load_records(tmp_path / "out")
+    assert set(records["strategy"].to_pylist()) == {"annealed"}
+    assert set(records["scope"].to_pylist()) == {"local"}
+    assert records.num_rows == 4

@@ -17,7 +17,7 @@ from ticketjax.models import mlp
 from ticketjax.objective import loss, make_problem, metric, output_scale, problem_loss
 from ticketjax.tasks import get_task
 
-POWERS = (-25, -12, -3, 0, 3, 12, 25)
+POWERS = (-30, -25, -3, 0, 3, 25, 30)
 fit = jax.jit(output_scale, static_argnums=0)
 
 
@@ -129,7 +129,7 @@ def test_temperature_undoes_any_magnitude(power):
     )
 
 
-@pytest.mark.parametrize("common", [10.0, 100.0])
+@pytest.mark.parametrize("common", [10.0, 1000.0])
 def test_temperature_is_blind_to_what_all_logits_have_in_common(common):
     logits, y = labelled_logits(4)
     shifted = logits + np.float32(common) * np.random.default_rng(4).choice(
@@ -205,8 +205,8 @@ def test_loss_and_gradient_against_finite_differences(kind, objective):
                 above = loss_in_float64(problem, params)
                 params[name][part][index] -= 2 * step
                 slope = (above - loss_in_float64(problem, params)) / (2 * step)
-                assert gradients[name][part][index] == pytest.approx(
-                    slope, rel=2e-3, abs=2e-4 * largest
+                assert float(gradients[name][part][index]) == pytest.approx(
+                    slope, rel=2e-3, abs=2e-4 * float(largest)
                 )
 
 

@@ -9,7 +9,7 @@ from ticketjax.masks import count_ticket_layers, depth, ticket_density
 
 KINDS = (REGRESSION, CLASSIFICATION)
 OBJECTIVES = ("raw", "rescaled")
-# The inverse temperature is sought on a logarithmic scale, for logits of maximum magnitude 1.
+# The inverse temperature is sought on a logarithmic scale, for logits that differ by at most 1.
 LOG_TEMPERATURE_RANGE = (-7.0, 14.0)
 TEMPERATURE_STEPS = 24
 
@@ -43,16 +43,17 @@ def _least_squares_scale(outputs: jax.Array, y: jax.Array) -> jax.Array:
 
 def _inverse_temperature(logits: jax.Array, y: jax.Array) -> jax.Array:
     # The cross entropy is convex in the inverse temperature: its slope, the mean of
-    # E_softmax[logit] - logit of the label, grows with it and is bisected.
-    magnitude = _magnitude(logits, axis=None)
-    unit = logits / magnitude
-    labelled = jnp.mean(jnp.take_along_axis(unit, y[:, None], axis=1))
+    # E_softmax[logit] - logit of the label, grows with it and is bisected. Taken relative to the
+    # label's, most logits of a good network add next to nothing, and little is cancelled.
+    margins = logits - jnp.take_along_axis(logits, y[:, None], axis=1)
+    magnitude = _magnitude(margins, axis=None)
+    unit = margins / magnitude
 
     def halve(_, bounds):
         low, high = bounds
         middle = (low + high) / 2
-        expected = jnp.mean(jnp.sum(jax.nn.softmax(unit * jnp.exp(middle)) * unit, axis=1))
-        too_cold = expected > labelled
+        slope = jnp.mean(jnp.sum(jax.nn.softmax(unit * jnp.exp(middle)) * unit, axis=1))
+        too_cold = slope > 0
         return jnp.where(too_cold, low, middle), jnp.where(too_cold, middle, high)
 
     start = tuple(jnp.float32(bound) for bound in LOG_TEMPERATURE_RANGE)
@@ -64,8 +65,8 @@ def output_scale(kind: str, outputs: jax.Array, y: jax.Array) -> jax.Array:
     """The positive temperature or the least-squares factors that suit outputs to labels best.
 
     Returns (outputs,) factors for regression, minimising the squared error per output, and a
-    () inverse temperature for classification, minimising the cross entropy. Outputs of any
-    magnitude that float32 holds are handled; an output that is always 0 gets the factor 0.
+    () inverse temperature for classification, minimising the cross entropy. Outputs
+    from 1e-30 to 1e30 in magnitude are handled; an output that is always 0 gets the factor 0.
     """
     if kind == REGRESSION:
         return _least_squares_scale(outputs, y)

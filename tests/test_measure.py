@@ -1,0 +1,344 @@
+"""Recovery, ranking, paths and quality against hand-worked masks and brute force."""
+
+import hypothesis
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import scipy.optimize
+import scipy.special
+import scipy.stats
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from tests.oracles import paths
+from tests.oracles.forward import forward
+from tests.oracles.networks import he_network
+from ticketjax.base import Batch
+from ticketjax.measure import (
+    collapsed,
+    effective_density,
+    live_neurons,
+    recovery,
+    score_auc,
+    strong_quality,
+    weak_quality,
+)
+from ticketjax.models import mlp
+from ticketjax.objective import make_problem
+from ticketjax.tasks import get_task
+
+
+def network(*layers):
+    """A tree from (kernel, bias) pairs."""
+    return {
+        f"layer_{i}": {"kernel": jnp.array(kernel), "bias": jnp.array(bias)}
+        for i, (kernel, bias) in enumerate(layers)
+    }
+
+
+def random_mask(generator, widths, density, seeds=()):
+    params = he_network(generator, widths, seeds)
+    return jax.tree.map(lambda leaf: generator.random(leaf.shape) < density, params)
+
+
+def flip(mask):
+    return jax.tree.map(jnp.logical_not, mask)
+
+
+T, F = True, False
+# Inputs 2, hidden 3 and 2, output 1; 3 layers of 9, 8 and 3 parameters, weights 6, 6 and 2.
+FOUND = network(
+    ([[T, F, F], [T, T, F]], [T, F, T]),
+    ([[T, F], [F, F], [F, T]], [F, T]),
+    ([[T], [T]], [F]),
+)
+PLANTED = network(
+    ([[T, F, F], [F, T, F]], [F, F, F]),
+    ([[T, F], [T, F], [F, F]], [T, F]),
+    ([[T], [F]], [T]),
+)
+
+
+# Recovery
+
+
+def test_recovery_by_hand():
+    # Found: 3 + 2, 2 + 1, 2 + 0 = 10. Planted: 2, 2 + 1, 1 + 1 = 7. Both: 2, 1, 1 = 4.
+    assert [float(share) for share in recovery(FOUND, PLANTED)] == pytest.approx(
+        [4 / 10, 4 / 7, 4 / 13]
+    )
+    # Weights alone: 7, 5, and the same 4.
+    assert [float(share) for share in recovery(FOUND, PLANTED, False)] == pytest.approx(
+        [4 / 7, 4 / 5, 4 / 8]
+    )
+
+
+@pytest.mark.parametrize("prune_bias", [True, False])
+def test_recovery_of_the_planted_mask_and_of_its_complement(prune_bias):
+    assert [float(x) for x in recovery(PLANTED, PLANTED, prune_bias)] == [1, 1, 1]
+    assert [float(x) for x in recovery(flip(PLANTED), PLANTED, prune_bias)] == [0, 0, 0]
+    everything = jax.tree.map(jnp.ones_like, PLANTED)
+    size, kept = (20, 7) if prune_bias else (14, 5)
+    assert [float(x) for x in recovery(everything, PLANTED, prune_bias)] == pytest.approx(
+        [kept / size, 1, kept / size]
+    )
+    nothing = jax.tree.map(jnp.zeros_like, PLANTED)
+    assert [float(x) for x in recovery(nothing, PLANTED, prune_bias)] == [0, 0, 0]
+
+
+def test_recovery_takes_masks_of_numbers_too():
+    as_floats = jax.tree.map(lambda leaf: leaf.astype(jnp.float32), (FOUND, PLANTED))
+    assert recovery(*as_floats) == recovery(FOUND, PLANTED)
+
+
+# Ranking
+
+
+def brute_force_auc(scores, positive):
+    scores = np.where(np.isnan(scores), -np.inf, scores.astype(np.float64))
+    pairs = [(a > b) + 0.5 * (a == b) for a in scores[positive] for b in scores[~positive]]
+    return np.mean(pairs) if pairs else 0.5
+
+
+def one_layer(values):
+    """All but the last value as kernel, the last as bias."""
+    return {"layer_0": {"kernel": values[:-1, None], "bias": values[-1:]}}
+
+
+auc = jax.jit(score_auc, static_argnames="prune_bias")
+
+
+@hypothesis.given(
+    scores=arrays(
+        np.float32,
+        24,
+        elements=st.sampled_from(
+            [0.0, -0.0, 1.0, -1.0, 2.0, np.inf, -np.inf, np.nan, -np.nan, 1e-40, -1e-45, 3e38]
+        )
+        | st.floats(-2, 2, width=16),
+    ),
+    positive=arrays(bool, 24),
+)
+def test_auc_against_all_pairs(scores, positive):
+    value = auc(one_layer(scores), one_layer(positive))
+    assert float(value) == pytest.approx(brute_force_auc(scores, positive), abs=1e-6)
+    value = auc(one_layer(scores), one_layer(positive), prune_bias=False)
+    assert float(value) == pytest.approx(brute_force_auc(scores[:-1], positive[:-1]), abs=1e-6)
+
+
+def test_auc_by_hand():
+    positive = np.array([T, F, T, F])
+    for scores, expected in (
+        ([4, 1, 3, 2], 1.0),
+        ([1, 4, 2, 3], 0.0),
+        ([7, 7, 7, 7], 0.5),
+        ([3, 3, 1, 2], 0.375),  # ties with one (1/2), beats one, loses twice: 1.5 of 4
+        ([-np.inf, -np.inf, np.nan, 0], 0.25),  # ties twice, loses twice
+    ):
+        value = auc(one_layer(np.array(scores, np.float32)), one_layer(positive))
+        assert float(value) == expected
+
+
+def test_auc_of_a_planted_mask_and_its_complement():
+    scores = jax.tree.map(lambda leaf: leaf.astype(jnp.float32), PLANTED)
+    assert float(auc(scores, PLANTED)) == 1.0
+    assert float(auc(jax.tree.map(jnp.negative, scores), PLANTED)) == 0.0
+    assert float(auc(scores, flip(PLANTED))) == 0.0
+
+
+def test_auc_of_a_large_network():
+    generator = np.random.default_rng(0)
+    scores = generator.integers(0, 1_000, 300_001).astype(np.float32)
+    positive = generator.random(scores.size) < np.where(scores > 600, 0.01, 0.002)
+    ranks = scipy.stats.rankdata(scores.astype(np.float64))
+    count = positive.sum()
+    expected = (ranks[positive].sum() - count * (count + 1) / 2) / count / (~positive).sum()
+    assert float(auc(one_layer(scores), one_layer(positive))) == pytest.approx(expected, abs=1e-5)
+
+
+# Paths
+
+
+def test_live_neurons_by_hand():
+    # Hidden 0 and 1 are reached in FOUND, hidden 2 is not; only hidden 0 feeds anything that
+    # is: 0 -> 0. The second layer's neuron 1 is fed by hidden 2 alone.
+    assert [layer.tolist() for layer in live_neurons(FOUND)] == [[T, T], [T, F, F], [T, F], [T]]
+    assert not bool(collapsed(FOUND))
+    # On a path: 2 weights and 1 bias, 1 weight, 1 weight: 5 of 20, 4 of 14 weights.
+    assert float(effective_density(FOUND)) == pytest.approx(5 / 20)
+    assert float(effective_density(FOUND, prune_bias=False)) == pytest.approx(4 / 14)
+
+
+def test_a_collapsed_mask_by_hand():
+    # Every layer keeps something, but no two kept weights of the first two layers meet.
+    mask = network(
+        ([[T, F]], [T, T]),
+        ([[F, F], [T, T]], [T, T]),
+        ([[T], [T]], [T]),
+    )
+    assert bool(collapsed(mask))
+    assert not np.any(np.concatenate(live_neurons(mask)))
+    assert float(effective_density(mask)) == 0.0
+
+
+@pytest.mark.parametrize("empty", range(3))
+def test_an_empty_layer_collapses_the_network(empty):
+    mask = jax.tree.map(jnp.ones_like, FOUND)
+    assert not bool(collapsed(mask)) and float(effective_density(mask)) == 1.0
+    mask[f"layer_{empty}"]["kernel"] = jnp.zeros_like(mask[f"layer_{empty}"]["kernel"])
+    assert bool(collapsed(mask)) and float(effective_density(mask)) == 0.0
+
+
+def test_one_path_is_enough():
+    mask = jax.tree.map(jnp.zeros_like, FOUND)
+    for i, (source, sink) in enumerate([(1, 2), (2, 0), (0, 0)]):
+        mask[f"layer_{i}"]["kernel"] = mask[f"layer_{i}"]["kernel"].at[source, sink].set(True)
+    assert not bool(collapsed(mask))
+    assert float(effective_density(mask)) == pytest.approx(3 / 20)
+
+
+@pytest.mark.parametrize("widths", [(2, 3, 1), (2, 4, 3, 2), (1, 3, 3, 2, 2)])
+def test_paths_against_their_enumeration_under_vmap(widths):
+    generator = np.random.default_rng(len(widths))
+    masks = jax.tree.map(
+        lambda *leaves: np.stack(leaves),
+        *[random_mask(generator, widths, d) for d in np.linspace(0.1, 0.9, 40)],
+    )
+    lives, gone, share, weight_share = jax.jit(
+        jax.vmap(
+            lambda m: (
+                live_neurons(m),
+                collapsed(m),
+                effective_density(m),
+                effective_density(m, prune_bias=False),
+            )
+        )
+    )(masks)
+    sizes = [a * b for a, b in zip(widths, widths[1:], strict=False)]
+    for i in range(40):
+        mask = jax.tree.map(lambda leaf, i=i: leaf[i], masks)
+        expected = paths.live(mask)
+        assert [set(np.flatnonzero(layer[i])) for layer in lives] == expected
+        assert bool(gone[i]) == (not expected[0])
+        assert float(share[i]) * (sum(sizes) + sum(widths[1:])) == pytest.approx(
+            paths.on_paths(mask), abs=1e-3
+        )
+        assert float(weight_share[i]) * sum(sizes) == pytest.approx(
+            paths.on_paths(mask, prune_bias=False), abs=1e-3
+        )
+    assert 0 < gone.sum() < 40  # both kinds were there
+
+
+def test_the_order_of_hidden_neurons_does_not_matter():
+    generator = np.random.default_rng(1)
+    widths = (2, 9, 8, 7, 2)
+    for density in (0.15, 0.2, 0.3, 0.5):
+        mask = random_mask(generator, widths, density)
+        orders = [generator.permutation(width) for width in widths]
+        orders[0], orders[-1] = np.arange(2), np.arange(2)
+        permuted = {
+            name: {
+                "kernel": layer["kernel"][orders[i]][:, orders[i + 1]],
+                "bias": layer["bias"][orders[i + 1]],
+            }
+            for i, (name, layer) in enumerate(mask.items())
+        }
+        assert bool(collapsed(permuted)) == bool(collapsed(mask))
+        assert float(effective_density(permuted)) == float(effective_density(mask))
+        for order, before, after in zip(
+            orders, live_neurons(mask), live_neurons(permuted), strict=True
+        ):
+            np.testing.assert_array_equal(before[order], after)
+
+
+def test_measures_under_vmap():
+    generator = np.random.default_rng(2)
+    found, planted = (random_mask(generator, (2, 4, 1), 0.5, (6,)) for _ in range(2))
+    scores = he_network(generator, (2, 4, 1), (6,))
+    shares, rank = jax.vmap(recovery)(found, planted), jax.vmap(score_auc)(scores, planted)
+    for i in range(6):
+        one = jax.tree.map(lambda leaf, i=i: leaf[i], (found, planted, scores))
+        np.testing.assert_allclose(
+            [share[i] for share in shares], recovery(one[0], one[1]), rtol=1e-6
+        )
+        assert float(rank[i]) == pytest.approx(float(score_auc(one[2], one[1])), abs=1e-6)
+
+
+# Quality
+
+
+def data_for(task, params, generator, samples):
+    x = generator.uniform(-1, 1, (samples, task.inputs)).astype(np.float32)
+    outputs = forward(params, x)
+    if task.name == "circle":
+        noise = 0.3 * generator.gumbel(size=outputs.shape)
+        return Batch(x, np.argmax(outputs + noise, axis=1).astype(np.int32))
+    noise = 0.3 * generator.standard_normal(outputs.shape)
+    return Batch(x, (outputs * np.array([2.0, -1.0, 0.5]) + noise).astype(np.float32))
+
+
+@pytest.mark.parametrize("name", ["helix", "circle"])
+def test_strong_quality_fits_on_training_data_and_measures_on_held_out(name):
+    task, generator = get_task(name), np.random.default_rng(3)
+    params = he_network(generator, (task.inputs, 6, task.outputs))
+    train, held_out = (data_for(task, params, generator, n) for n in (300, 100))
+    problem = make_problem(task, mlp(task, 3, 6), params, train)
+    quality, weak = (
+        strong_quality(problem, params, held_out),
+        weak_quality(problem, params, held_out),
+    )
+
+    fitted, outputs = forward(params, train.x), forward(params, held_out.x)
+    if name == "helix":
+        scale = (fitted * train.y).sum(axis=0) / (fitted**2).sum(axis=0)
+        expected = [np.mean((outputs * scale - held_out.y) ** 2)] * 2
+        expected_weak = [np.mean((outputs - held_out.y) ** 2)] * 2
+    else:
+
+        def cross_entropy(logits, y):
+            chosen = logits[np.arange(len(y)), y]
+            return np.mean(scipy.special.logsumexp(logits, axis=1) - chosen)
+
+        best = scipy.optimize.minimize_scalar(
+            lambda log_scale: cross_entropy(np.exp(log_scale) * fitted, train.y),
+            bounds=(-5, 5),
+            method="bounded",
+        )
+        accuracy = np.mean(np.argmax(outputs, axis=1) == held_out.y)
+        expected = [accuracy, cross_entropy(np.exp(best.x) * outputs, held_out.y)]
+        expected_weak = [accuracy, cross_entropy(outputs, held_out.y)]
+    np.testing.assert_allclose([quality.metric, quality.loss], expected, rtol=1e-4)
+    np.testing.assert_allclose([weak.metric, weak.loss], expected_weak, rtol=1e-4)
+    # The two differ, so that neither stands for the other.
+    assert abs(expected[1] / expected_weak[1] - 1) > 0.05
+
+
+@pytest.mark.parametrize("name", ["helix", "circle"])
+def test_strong_quality_is_blind_to_the_output_scale(name):
+    task, generator = get_task(name), np.random.default_rng(4)
+    params = he_network(generator, (task.inputs, 6, task.outputs))
+    train, held_out = (data_for(task, params, generator, n) for n in (300, 100))
+    problem = make_problem(task, mlp(task, 3, 6), params, train)
+    quality = strong_quality(problem, params, held_out)
+    for power in (-20, 20):
+        factor = np.float32(10.0**power)
+        scaled = {**params, "layer_1": {k: v * factor for k, v in params["layer_1"].items()}}
+        other = strong_quality(problem, scaled, held_out)
+        assert float(other.metric) == pytest.approx(float(quality.metric), rel=1e-4)
+        assert float(other.loss) == pytest.approx(float(quality.loss), rel=1e-4)
+
+
+@pytest.mark.parametrize("name", ["helix", "circle"])
+def test_quality_of_a_network_that_outputs_zero(name):
+    task, generator = get_task(name), np.random.default_rng(5)
+    params = he_network(generator, (task.inputs, 6, task.outputs))
+    train, held_out = (data_for(task, params, generator, n) for n in (300, 100))
+    problem = make_problem(task, mlp(task, 3, 6), params, train)
+    zeros = jax.tree.map(jnp.zeros_like, params)
+    quality = strong_quality(problem, zeros, held_out)
+    if name == "helix":
+        assert float(quality.metric) == pytest.approx(float(np.mean(held_out.y**2)), rel=1e-5)
+    else:
+        assert float(quality.metric) == pytest.approx(float(np.mean(held_out.y == 0)))
+        assert float(quality.loss) == pytest.approx(np.log(4))
