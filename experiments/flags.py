@@ -193,6 +193,6 @@ def start(main) -> None:
             return 130
 
     # --help of a command shows the flags of its own module: these are as much its own.
-    for flag in FLAGS.flags_by_module_dict()[__name__]:
+    for flag in FLAGS.flags_by_module_dict().get(__name__, ()):
         FLAGS.register_key_flag_for_module(sys.argv[0], flag)
     app.run(run, flags_parser=_parse)

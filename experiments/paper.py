@@ -11,7 +11,7 @@ import dataclasses
 
 from absl import flags
 
-from experiments.flags import FLAGS, define_running, running, start
+from experiments.flags import FLAGS, define_running, naming, running, start
 
 PRUNERS = ("random", "magnitude", "snip", "grasp", "synflow")
 DENSITIES = ("ticket", 0.01, 0.1, 0.5, 1.0)
@@ -122,11 +122,6 @@ FIGURES = {
 define_running(out="results/paper")
 flags.DEFINE_list("figure", ["3"], f'Which figures: {", ".join(map(str, FIGURES))}, or "all".')
 flags.DEFINE_integer("seeds", None, "Repetitions instead of the paper's.", lower_bound=1)
-flags.register_validator(
-    "figure",
-    lambda names: names == ["all"] or {*names} <= {*map(str, FIGURES)},
-    message=f'must be among {", ".join(map(str, FIGURES))}, or "all"',
-)
 
 
 def _make(number: int) -> None:
@@ -153,8 +148,10 @@ def _make(number: int) -> None:
 
 def main() -> int:
     """Run what each figure still lacks, print its table, draw it."""
-    chosen = FIGURES if FLAGS.figure == ["all"] else map(int, FLAGS.figure)
-    for number in chosen:
+    with naming("figure"):
+        if FLAGS.figure != ["all"] and not {*FLAGS.figure} <= {*map(str, FIGURES)}:
+            raise ValueError(f'must be among {", ".join(map(str, FIGURES))}, or "all"')
+    for number in FIGURES if FLAGS.figure == ["all"] else map(int, FLAGS.figure):
         _make(number)
     return 0
 

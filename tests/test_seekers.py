@@ -1,5 +1,6 @@
 """Scores against NumPy oracles and numbers worked by hand; names and functions of one's own."""
 
+import dataclasses
 import functools
 import math
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 from tests.oracles import backprop as oracle
-from ticketjax import masks
+from ticketjax import masks, seekers
 from ticketjax.base import CLASSIFICATION, REGRESSION, Batch, Found, Problem
 from ticketjax.models import mlp
 from ticketjax.seekers import SEEKERS, get_seeker
@@ -21,7 +22,7 @@ WIDTHS = (2, 7, 6, 5, 3)
 KEY = jax.random.key(0)
 # The model's apply takes any widths; compiled once for all networks of the same form.
 APPLY = mlp(get_task("circle"), depth=3, width=1).apply
-SCORES = {name: jax.jit(score) for name, score in SEEKERS.items()}
+SCORES = {name: jax.jit(score) for name, score in seekers.SCORES.items()}
 
 
 def random_layers(widths, seed, scale=1.0):
@@ -247,7 +248,7 @@ def test_random_scores_depend_on_the_key_alone():
     assert not np.any(flat(a) == flat(c))
 
 
-@pytest.mark.parametrize("name", sorted(SEEKERS.keys() - {"random"}))
+@pytest.mark.parametrize("name", sorted(SCORES.keys() - {"random"}))
 def test_only_random_looks_at_the_key(name):
     problem = problem_of(random_layers(WIDTHS, 0))
     mask = masks.full_mask(problem.params)
@@ -268,7 +269,7 @@ def test_scores_of_pruned_entries_are_zero_whatever_stands_there(name):
     np.testing.assert_array_equal(dense, sparse)
 
 
-@pytest.mark.parametrize("name", sorted(SEEKERS))
+@pytest.mark.parametrize("name", sorted(SCORES))
 def test_scores_of_a_network_without_a_path_are_numbers(name):
     layers = random_layers(WIDTHS, 2)
     layers[1] = np.zeros_like(layers[1][0]), layers[1][1]
@@ -302,12 +303,32 @@ def test_a_seeker_of_ones_own_is_returned_as_it_is():
         return Found(mask, problem.params, {})
 
     assert get_seeker(keep_everything) is keep_everything
-    lifted = singleshot(SEEKERS["snip"])
+    lifted = singleshot(SCORES["snip"])
     assert get_seeker(lifted) is lifted
     partial = functools.partial(lifted, density=0.5)
     assert get_seeker(functools.partial(keep_everything)).func is keep_everything
     with pytest.raises(ValueError, match="2 arguments"):
         get_seeker(partial)
+
+
+def test_a_score_of_ones_own_may_be_any_callable():
+    @dataclasses.dataclass
+    class Power:  # dataclasses that can change have no hash
+        power: float
+
+        def __call__(self, key, problem, params, mask):
+            return jax.tree.map(lambda p: jnp.abs(p) ** self.power, params)
+
+    found = jax.eval_shape(get_seeker(Power(2.0), rounds=2), KEY, small_problem(), 0.3)
+    assert isinstance(found, Found)
+
+
+def test_the_same_arguments_give_the_same_seeker():
+    assert get_seeker("snip", rounds=2) is get_seeker("snip", rounds=2)
+    assert get_seeker("snip", rounds=2) is not get_seeker("snip", rounds=3)
+    # Equal numbers of another kind are other arguments.
+    with pytest.raises(ValueError, match="rounds must be .*got 2.0"):
+        get_seeker("snip", rounds=2.0)
 
 
 def test_optional_arguments_do_not_make_a_score_a_seeker():
@@ -327,6 +348,8 @@ def test_what_is_no_seeker_is_refused():
         get_seeker("")
     with pytest.raises(ValueError, match="name or a function, got 3"):
         get_seeker(3)
+    with pytest.raises(ValueError, match=r"name or a function, got \['snip'\]"):
+        get_seeker(["snip"])
     with pytest.raises(ValueError, match="2 arguments"):
         get_seeker(lambda key, problem: None)
     with pytest.raises(ValueError, match=r"strategy.*singleshot, multishot.*'oneshot'"):

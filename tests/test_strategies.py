@@ -150,7 +150,7 @@ def test_a_pruned_parameter_never_returns_in_multishot():
 
 @pytest.mark.parametrize("name", ["random", "snip", "synflow"])
 def test_multishot_of_one_round_without_training_is_singleshot(name):
-    score = tj.SEEKERS[name]
+    score = SCORES[name]
 
     @jax.jit
     def both(key, problem, density):

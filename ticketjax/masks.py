@@ -82,14 +82,12 @@ def ticket_density(target: Params, params: Params, prune_bias: bool = True) -> f
     return sum(count_ticket_layers(target, prune_bias)) / count_prunable(params, prune_bias)
 
 
-def _kept(density: jax.Array | float, size: int, xp: ModuleType) -> jax.Array | np.number:
-    product = density * size
+def _rounded(product: jax.Array | float, xp: ModuleType) -> jax.Array | np.number:
     # Float32 holds a density such as 0.3 to one part in 2^24, so a traced one may miss a half by
     # as much: what is that close to a half counts as one, and a number and a traced array agree.
     half = xp.floor(product) + 0.5
     tolerance = xp.minimum(product * 2.0**-23, 0.1)
-    product = xp.where(xp.abs(product - half) <= tolerance, half, product)
-    return xp.clip(xp.round(product), 0, size)
+    return xp.round(xp.where(xp.abs(product - half) <= tolerance, half, product))
 
 
 def check_density(density: jax.Array | float, size: int) -> None:
@@ -101,7 +99,7 @@ def check_density(density: jax.Array | float, size: int) -> None:
         return
     if not 0 < density <= 1:
         raise ValueError(f"density must be in (0, 1], got {density}")
-    if _kept(density, size, np) == 0:
+    if _rounded(density * size, np) == 0:
         raise ValueError(
             f"density {density} keeps none of {size} parameters; it must be above {0.5 / size:.3g}"
         )
@@ -114,8 +112,8 @@ def budget(density: jax.Array | float, size: int) -> jax.Array | int:
     """
     if isinstance(density, (int, float, np.number)):
         check_density(density, size)
-        return int(_kept(density, size, np))
-    return _kept(density, size, jnp).astype(jnp.int32)
+        return int(_rounded(density * size, np))
+    return jnp.clip(_rounded(density * size, jnp), 0, size).astype(jnp.int32)
 
 
 def _kth_largest(keys: jax.Array, k: jax.Array | int, bits: int) -> jax.Array:
@@ -131,7 +129,7 @@ def _kth_largest(keys: jax.Array, k: jax.Array | int, bits: int) -> jax.Array:
     return jax.lax.fori_loop(0, bits, refine, jnp.uint32(0))
 
 
-def _ordered_bits(x: jax.Array) -> jax.Array:
+def ordered_bits(x: jax.Array) -> jax.Array:
     """uint32 keys in the order of the floats; NaN counts as -inf, -0 as 0."""
     # Integers alone: a comparison of floats takes denormals for 0 on some platforms.
     bits = jax.lax.bitcast_convert_type(x.astype(jnp.float32), jnp.uint32)
@@ -148,7 +146,7 @@ def top_k_mask(x: jax.Array, k: jax.Array | int) -> jax.Array:
 
     x: (n,) float. k: int, may be traced, 0 <= k <= n.
     """
-    keys = _ordered_bits(x)
+    keys = ordered_bits(x)
     threshold = _kth_largest(keys, k, bits=32)
     above, equal = keys > threshold, keys == threshold
     # Ranks run from n down to 1, so that the first of the equal entries has the largest.
@@ -172,9 +170,9 @@ def _oracle_budgets(
     """Every layer's share of the ticket, scaled to the density, at most the layer itself."""
     scale = sum(sizes) / sum(ticket_layers)
     density = jnp.asarray(density, jnp.float32)
-    budgets = [_kept(density, count * scale, jnp) for count in ticket_layers]
     return [
-        jnp.minimum(kept, size).astype(jnp.int32) for kept, size in zip(budgets, sizes, strict=True)
+        jnp.clip(_rounded(density * (count * scale), jnp), 0, size).astype(jnp.int32)
+        for count, size in zip(ticket_layers, sizes, strict=True)
     ]
 
 

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from ticketjax.base import Batch, Params, Problem
-from ticketjax.masks import count_prunable, layer_names, prunable_leaves
+from ticketjax.masks import count_prunable, layer_names, ordered_bits, prunable_leaves
 from ticketjax.objective import loss, metric, output_scale, rescale
 
 
@@ -39,17 +39,13 @@ def strong_quality(problem: Problem, params: Params, held_out: Batch) -> Quality
     """
     fitted = output_scale(problem.kind, problem.apply(params, problem.batch.x), problem.batch.y)
     outputs = rescale(problem.apply(params, held_out.x), fitted)
-    return Quality(
-        metric(problem.kind, outputs, held_out.y), loss(problem.kind, outputs, held_out.y)
-    )
+    return _quality(problem.kind, outputs, held_out.y)
 
 
 def weak_quality(problem: Problem, params: Params, held_out: Batch) -> Quality:
     """Quality of a trained network: its output as it is, on the held-out data."""
     outputs = problem.apply(params, held_out.x)
-    return Quality(
-        metric(problem.kind, outputs, held_out.y), loss(problem.kind, outputs, held_out.y)
-    )
+    return _quality(problem.kind, outputs, held_out.y)
 
 
 def _flat(tree: Params, prune_bias: bool) -> jax.Array:
@@ -73,9 +69,9 @@ def score_auc(scores: Params, planted: Params, prune_bias: bool = True) -> jax.A
 
     The area under the ROC curve of the scores for "planted", as the Mann-Whitney statistic.
     """
-    flat, positive = _flat(scores, prune_bias), _flat(planted, prune_bias) != 0
-    # NaN ranks lowest, as in select().
-    flat = jnp.where(jnp.isnan(flat), -jnp.inf, flat)
+    # In select()'s own order: NaN ranks lowest, and denormals are told apart.
+    flat = ordered_bits(_flat(scores, prune_bias))
+    positive = _flat(planted, prune_bias) != 0
     ordered = jnp.sort(flat)
     below = jnp.searchsorted(ordered, flat, side="left")
     not_above = jnp.searchsorted(ordered, flat, side="right")

@@ -3,7 +3,7 @@
 import difflib
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Any
 
 from ticketjax.base import Score, Seeker
@@ -67,7 +67,6 @@ def _lifts(seeker: str | Callable[..., Any]) -> dict[str, Callable[..., Seeker]]
     return {name: functools.partial(lift, score) for name, lift in STRATEGIES.items()}
 
 
-@functools.cache
 def get_seeker(
     seeker: str | Callable[..., Any], strategy: str | None = None, **options: Any
 ) -> Seeker:
@@ -85,6 +84,14 @@ def get_seeker(
 
     >>> seeker = get_seeker("snip", strategy="multishot", scope="global", rounds=3)
     """
+    # A callable of your own need not have a hash.
+    make = _make if isinstance(seeker, Hashable) else _make.__wrapped__
+    return make(seeker, strategy, **options)
+
+
+# Typed, or else a wrong 2.0 would pass for a 2 that was there before.
+@functools.lru_cache(maxsize=None, typed=True)
+def _make(seeker: str | Callable[..., Any], strategy: str | None, **options: Any) -> Seeker:
     if isinstance(seeker, str):
         if seeker not in SEEKERS:
             near = difflib.get_close_matches(seeker, SEEKERS, n=1)
