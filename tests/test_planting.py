@@ -16,11 +16,6 @@ from ticketjax.tasks import TASKS, get_task
 SEEDS = 3
 
 
-def widths_of(params):
-    pairs = layers(params)
-    return [len(pairs[0][0])] + [len(bias) for _, bias in pairs]
-
-
 def every(batched):
     """The single results of a vmapped call, as NumPy."""
     batched = jax.tree.map(np.asarray, batched)
@@ -71,11 +66,7 @@ def assert_planted(target, mother, planted, inputs, zero_path_biases=False):
 
 @pytest.mark.parametrize(
     "target_widths, mother_widths",
-    [
-        ((1, 4, 3, 2), (1, 5, 5, 2)),
-        ((2, 3, 3, 2, 3), (2, 9, 3, 7, 3)),
-        ((3, 2), (3, 2)),
-    ],
+    [((2, 3, 3, 2, 3), (2, 9, 3, 7, 3)), ((3, 2), (3, 2))],
 )
 def test_choice_of_neurons_and_values_are_those_of_algorithm_1(target_widths, mother_widths):
     generator = np.random.default_rng(len(mother_widths))
@@ -87,7 +78,7 @@ def test_choice_of_neurons_and_values_are_those_of_algorithm_1(target_widths, mo
     # The output layer of a target without any parameter there has no scale to speak of.
     targets[f"layer_{len(target_widths) - 2}"]["bias"][:, 0] = 1.0
     mothers = he_network(generator, mother_widths, density.shape)
-    planted = every(jax.jit(jax.vmap(plant))(targets, mothers))
+    planted = every(jax.vmap(plant)(targets, mothers))
     chosen = set()
     for target, mother, (params, mask, scale) in zip(
         every(targets), every(mothers), planted, strict=True
@@ -107,105 +98,110 @@ def test_choice_of_neurons_and_values_are_those_of_algorithm_1(target_widths, mo
     assert chosen == set(range(mother_widths[1]))
 
 
-def one_hidden_layer(kernel, bias, out, out_bias=0.0):
-    return {
-        "layer_0": {"kernel": jnp.array(kernel), "bias": jnp.array(bias)},
-        "layer_1": {"kernel": jnp.array(out)[:, None], "bias": jnp.array([out_bias])},
+def two_in_three(kernel, bias, out, out_bias=0.0):
+    """One hidden layer; all have the same shapes, so that planting is compiled once."""
+    params = {
+        "layer_0": {"kernel": jnp.array(kernel, float), "bias": jnp.array(bias, float)},
+        "layer_1": {"kernel": jnp.array(out, float)[:, None], "bias": jnp.array([out_bias])},
     }
+    assert params["layer_0"]["kernel"].shape in ((2, 2), (2, 3))
+    return params
+
+
+def random_mothers(generator, count):
+    return every(he_network(generator, (2, 3, 1), (count,)))
+
+
+def as_numpy(tree):
+    return jax.tree.map(np.asarray, tree)
+
+
+SQUARE = np.random.default_rng(7).uniform(-1, 1, (50, 2)).astype(np.float32)
 
 
 def test_the_neuron_of_highest_in_degree_chooses_first():
-    # Both target neurons fit the mother's neuron 1 best: by the first input alone, cosines are
-    # 1 for every neuron, and for (3, 4) they are 0.8 and 1. The second target neuron is harder.
-    target = one_hidden_layer([[1.0, 3.0], [0.0, 4.0]], [0.0, 0.0], [1.0, 1.0])
-    mother = one_hidden_layer([[0.0, 3.0], [1.0, 4.0]], [0.0, 0.0], [1.0, 1.0])
+    # (3, 4) fits (3, 4) best, and so does (0, 1), by the second input alone, where every neuron
+    # but the last is as good: the harder target neuron comes first although it is the second.
+    target = two_in_three([[0, 3], [1, 4]], [0, 0], [1, 1])
+    mother = two_in_three([[3, 4, 0], [4, 3, 0]], [0, 0, 0], [1, 1, 1])
     mask = plant(target, mother).mask["layer_0"]["kernel"]
-    assert mask.tolist() == [[True, True], [False, True]]
-    swapped = jax.tree.map(lambda leaf: leaf, mother)
-    swapped["layer_0"]["kernel"] = mother["layer_0"]["kernel"][:, ::-1]
-    assert plant(target, swapped).mask["layer_0"]["kernel"].tolist() == [
-        [True, True],
-        [True, False],
-    ]
+    assert mask.tolist() == [[True, False, False], [True, True, False]]
+    mother = two_in_three([[4, 0, 3], [3, 0, 4]], [0, 0, 0], [1, 1, 1])
+    mask = plant(target, mother).mask["layer_0"]["kernel"]
+    assert mask.tolist() == [[False, False, True], [True, False, True]]
 
 
 def test_the_bias_counts_in_in_degree_and_cosine():
     # (weight, bias) = (1, 1) is harder than (1, 0), and fits (2, 2) best.
-    target = one_hidden_layer([[1.0, 1.0]], [0.0, 1.0], [1.0, 1.0])
-    mother = one_hidden_layer([[2.0, 2.0]], [2.0, -1.0], [1.0, 1.0])
+    target = two_in_three([[1, 1], [0, 0]], [0, 1], [1, 1])
+    mother = two_in_three([[2, 2, 0.5], [9, 9, 9]], [2, -1, -1], [1, 1, 1])
     planted = plant(target, mother)
-    assert planted.mask["layer_0"]["bias"].tolist() == [True, False]
-    assert planted.params["layer_0"]["bias"].tolist() == [2.0, -1.0]
-    assert planted.params["layer_0"]["kernel"].tolist() == [[2.0, 2.0]]
+    assert planted.mask["layer_0"]["bias"].tolist() == [True, False, False]
+    assert planted.params["layer_0"]["bias"].tolist() == [2, -1, -1]
+    assert planted.params["layer_0"]["kernel"].tolist() == [[2, 2, 0.5], [9, 9, 9]]
     # Each hidden neuron's output is twice the target's, which the next layer makes good for.
     assert float(planted.output_scale) == 0.5
-    assert planted.params["layer_1"]["kernel"].tolist() == [[1.0], [1.0]]
+    assert planted.params["layer_1"]["kernel"].tolist() == [[1], [1], [1]]
 
 
 def test_a_lone_parameter_of_the_right_sign_stays_as_it_is():
-    generator = np.random.default_rng(0)
-    mothers = he_network(generator, (1, 5, 1), (20,))
-    target = one_hidden_layer([[-3.0]], [0.0], [2.0])
-    for mother, planted in zip(
-        every(mothers), every(jax.vmap(functools.partial(plant, target))(mothers)), strict=True
-    ):
-        signs = np.sign(mother["layer_0"]["kernel"][0])
-        first = mother["layer_0"], planted.params["layer_0"]
-        if np.any(signs < 0):
-            assert same_bits(first[0]["kernel"], first[1]["kernel"])
-            assert signs[planted.mask["layer_0"]["kernel"][0]] == -1
-        assert_planted(target, mother, planted, np.linspace(-1, 1, 9)[:, None])
+    target = two_in_three([[-3, 0], [0, 0.5]], [0, 0], [2, -1])
+    unchanged = 0
+    for mother in random_mothers(np.random.default_rng(0), 20):
+        planted = as_numpy(plant(target, mother))
+        assert_planted(target, mother, planted, SQUARE)
+        kernel = mother["layer_0"]["kernel"]
+        # The first neuron finds its sign; the second, too, if that one is not its last.
+        if np.any(kernel[0] < 0) and np.sum(kernel[1] > 0) > 1:
+            assert same_bits(planted.params["layer_0"]["kernel"], kernel)
+            unchanged += 1
+    assert unchanged > 5
 
 
 def test_factors_are_positive_where_no_neuron_has_the_right_sign():
-    target = one_hidden_layer([[-1.0, -2.0, 1.0]], [0.5, 0.0, 0.0], [1.0, -1.0, 2.0], 0.25)
-    mother = one_hidden_layer([[1.0, 2.0, 3.0, 4.0]], [-1.0, -2.0, -3.0, -4.0], [1.0] * 4)
-    assert_planted(
-        target,
-        jax.tree.map(np.asarray, mother),
-        jax.tree.map(np.asarray, plant(target, mother)),
-        np.linspace(-1, 1, 21)[:, None],
-    )
+    target = two_in_three([[-1, 1], [-2, 0]], [-0.5, 0], [1, -1], 0.25)
+    mother = as_numpy(two_in_three([[1, 2, 3], [4, 5, 6]], [1, 2, 3], [1, 2, 3], -1.0))
+    assert_planted(target, mother, as_numpy(plant(target, mother)), SQUARE)
 
 
 @pytest.mark.parametrize("fill", [0.0, 1.0, -1.0])
 def test_a_mother_without_any_variety(fill):
-    target = one_hidden_layer([[-1.0, 2.0], [0.5, 0.0]], [0.5, 0.0], [1.0, -1.0], 0.25)
-    mother = jax.tree.map(
-        np.asarray,
-        one_hidden_layer([[fill] * 3] * 2, [fill] * 3, [fill] * 3, fill),
-    )
-    planted = jax.tree.map(np.asarray, plant(target, mother))
-    assert_planted(target, mother, planted, np.random.default_rng(0).uniform(-1, 1, (50, 2)))
+    target = two_in_three([[-1, 2], [0.5, 0]], [0.5, 0], [1, -1], 0.25)
+    mother = as_numpy(two_in_three([[fill] * 3] * 2, [fill] * 3, [fill] * 3, fill))
+    assert_planted(target, mother, as_numpy(plant(target, mother)), SQUARE)
 
 
-def test_neurons_without_parameters_take_none():
-    # The middle neuron has none; it still takes a place, of which nothing is marked.
-    target = one_hidden_layer([[1.0, 0.0, -1.0]], [0.0, 0.0, 0.5], [1.0, 7.0, -1.0])
-    generator = np.random.default_rng(1)
-    mothers = he_network(generator, (1, 3, 1), (5,))
-    inputs = np.linspace(-1, 1, 21)[:, None]
-    for mother, planted in zip(
-        every(mothers), every(jax.vmap(functools.partial(plant, target))(mothers)), strict=True
-    ):
-        assert_planted(target, mother, planted, inputs)
-        assert planted.mask["layer_1"]["kernel"].all()
+def test_neurons_without_parameters_take_a_place_of_which_nothing_is_marked():
+    target = two_in_three([[0, -1], [0, 2]], [0, 0.5], [7, -1])
+    for mother in random_mothers(np.random.default_rng(1), 5):
+        planted = as_numpy(plant(target, mother))
+        assert_planted(target, mother, planted, SQUARE)
+        assert planted.mask["layer_0"]["kernel"].any(axis=0).sum() == 1
+        assert planted.mask["layer_1"]["kernel"].sum() == 2
 
 
-def test_magnitudes_far_from_one():
+def test_a_target_without_parameters_is_planted_nowhere():
+    target = two_in_three([[0, 0], [0, 0]], [0, 0], [0, 0])
+    mother = random_mothers(np.random.default_rng(6), 1)[0]
+    planted = as_numpy(plant(target, mother))
+    assert not any(leaf.any() for leaf in jax.tree.leaves(planted.mask))
+    assert jax.tree.all(jax.tree.map(same_bits, planted.params, mother))
+    assert planted.output_scale > 0
+
+
+@pytest.mark.parametrize("power", [-12, 12])
+def test_magnitudes_far_from_one(power):
     generator = np.random.default_rng(2)
-    target = sparse_network(generator, (2, 3, 3, 2), 1.0)
-    inputs = generator.uniform(-1, 1, (50, 2))
-    for power in (-12, 12):
-        mother = he_network(generator, (2, 5, 5, 2))
-        mother = jax.tree.map(lambda leaf, p=power: (leaf * 10.0**p).astype(np.float32), mother)
-        assert_planted(target, mother, jax.tree.map(np.asarray, plant(target, mother)), inputs)
+    target = sparse_network(generator, (2, 2, 1), 1.0)
+    for mother in random_mothers(generator, 5):
+        mother = jax.tree.map(lambda leaf: (leaf * 10.0**power).astype(np.float32), mother)
+        assert_planted(target, mother, as_numpy(plant(target, mother)), SQUARE)
 
 
 # The tasks' tickets
 
 
-# The widest hidden layer of any depth's ticket: nothing narrower holds them all.
+# The widest hidden layer at depth 5, which no ticket of another depth exceeds.
 NARROWEST = {"relu": 1, "circle": 20, "helix": 30}
 
 
@@ -228,14 +224,9 @@ def test_tickets_in_the_narrowest_network_that_fits(name, depth):
         assert_planted(target, mother, one, inputs_of(task))
 
 
-def test_the_narrowest_network_is_the_narrowest():
-    for name, width in NARROWEST.items():
-        assert width == max(max(widths_of(TASKS[name].ticket(d))[1:-1]) for d in range(3, 11))
-
-
 def test_a_ticket_in_a_wide_network():
     task = get_task("circle")
-    target, mothers = task.ticket(5), mothers_of(task, 5, 1_000, 1)
+    target, mothers = task.ticket(4), mothers_of(task, 4, 1_000, 1)
     planted = every(jax.vmap(functools.partial(plant, target))(mothers))
     assert_planted(target, *every(mothers), *planted, inputs_of(task, 500))
 
@@ -250,7 +241,7 @@ def test_relu_at_depth_two_has_no_hidden_neuron():
 
 @pytest.mark.parametrize("name", ["relu", "circle"])
 def test_path_biases_can_be_zeroed_so_that_masks_need_not_prune_them(name):
-    task, depth = TASKS[name], 5
+    task, depth = TASKS[name], 3
     target, mothers = task.ticket(depth), mothers_of(task, depth, 40, SEEDS)
     planted = jax.vmap(functools.partial(plant, target, zero_path_biases=True))(mothers)
     inputs = inputs_of(task)
@@ -278,8 +269,8 @@ def assert_same_planting(one, other):
 
 def test_jit_vmap_and_pmap_over_targets_and_mothers_are_a_loop():
     generator = np.random.default_rng(4)
-    targets = sparse_network(generator, (2, 3, 2), 0.7, (4,))
-    mothers = he_network(generator, (2, 6, 2), (4,))
+    targets = sparse_network(generator, (2, 2, 1), 0.7, (4,))
+    mothers = he_network(generator, (2, 3, 1), (4,))
     one_by_one = [plant(*pair) for pair in zip(every(targets), every(mothers), strict=True)]
     for transformed in (jax.vmap(plant), jax.jit(jax.vmap(plant)), jax.pmap(plant)):
         for one, expected in zip(every(transformed(targets, mothers)), one_by_one, strict=True):
@@ -289,7 +280,7 @@ def test_jit_vmap_and_pmap_over_targets_and_mothers_are_a_loop():
 
 def test_arguments_are_not_changed():
     generator = np.random.default_rng(5)
-    target, mother = sparse_network(generator, (2, 3, 2), 0.7), he_network(generator, (2, 6, 2))
+    target, mother = sparse_network(generator, (2, 2, 1), 0.7), he_network(generator, (2, 3, 1))
     before = jax.tree.map(np.copy, (target, mother))
     plant(target, mother)
     assert jax.tree.all(jax.tree.map(same_bits, before, (target, mother)))

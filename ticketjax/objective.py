@@ -41,6 +41,8 @@ def _least_squares_scale(outputs: jax.Array, y: jax.Array) -> jax.Array:
     return jnp.sum(unit * y, axis=0) / jnp.where(energy > 0, energy, 1.0) / magnitude
 
 
+# Compiled here, because a loop that runs outside of jit is compiled again at every call.
+@jax.jit
 def _inverse_temperature(logits: jax.Array, y: jax.Array) -> jax.Array:
     # The cross entropy is convex in the inverse temperature: its slope, the mean of
     # E_softmax[logit] - logit of the label, grows with it and is bisected. Taken relative to the

@@ -17,7 +17,8 @@ def grasp(key: jax.Array, problem: Problem, params: Params, mask: Params) -> Par
 
     g is the gradient of the loss with its logits divided by 200 (classification only), H its
     Hessian; H g is one forward derivative of the gradient along g. The authors remove the
-    largest -theta * (H g) first; here as everywhere the highest scores are kept.
+    largest -theta * (H g) first; here as everywhere the highest scores are kept. With the rescaled
+    objective, H is that of the loss at the fitted scale: the scale does not move with theta.
 
     Source: Wang, Zhang and Grosse 2020, arXiv 2002.07376, equation 8.
     """
