@@ -236,11 +236,11 @@ def test_parameters_of_the_other_tickets_by_hand():
     # Fold: 2 + 2 + 2, then 3 + 3 + 3; a knot of the perpendicular component has two weights.
     assert counts("circle", 6, "kernel") == [4, 4, 6, 11 + 2 * 8, 4 * 19]
     assert counts("circle", 7, "kernel") == [4, 4, 6, 9, 14 + 2 * 5, 4 * 19]
-    # One knot of 30 is enough for the linear coordinate.
-    assert counts("helix", 3, "kernel") == [30, 61]
-    assert counts("helix", 3, "bias") == [29, 3]  # knot 15 is at 0
-    assert counts("helix", 6, "kernel") == [1, 30, 61, 3, 3]
-    assert counts("helix", 6, "bias") == [1, 29, 3, 0, 3]
+    # The linear coordinate needs one knot to each side of the middle.
+    assert counts("helix", 3, "kernel") == [30, 62]
+    assert counts("helix", 3, "bias") == [28, 3]  # two knots are at 0
+    assert counts("helix", 6, "kernel") == [1, 30, 62, 3, 3]
+    assert counts("helix", 6, "bias") == [1, 30, 3, 0, 3]
     assert counts("relu", 6, "kernel") == [1, 1, 1, 1, 1]
     assert counts("relu", 6, "bias") == [0, 0, 0, 0, 0]
 

@@ -54,19 +54,27 @@ def count_kept(mask: Params, prune_bias: bool = True) -> jax.Array:
     return sum(jnp.sum(leaf != 0) for layer in prunable_leaves(mask, prune_bias) for leaf in layer)
 
 
+def share(count: jax.Array, size: int) -> jax.Array:
+    """Return count / size, float32, exactly 1 for all of them.
+
+    Behind the barrier, the size is no constant: XLA would multiply by its rounded inverse.
+    """
+    return count / jax.lax.optimization_barrier(jnp.float32(size))
+
+
 def density(mask: Params, prune_bias: bool = True) -> jax.Array:
     """Fraction of the prunable parameters that a mask keeps, float32."""
-    return count_kept(mask, prune_bias) / count_prunable(mask, prune_bias)
+    return share(count_kept(mask, prune_bias), count_prunable(mask, prune_bias))
 
 
 def layer_densities(mask: Params, prune_bias: bool = True) -> jax.Array:
     """Kept fraction of the prunable parameters of every layer, (layers,) float32."""
     return jnp.stack(
         [
-            sum(jnp.sum(leaf != 0) for leaf in layer) / sum(leaf.size for leaf in layer)
+            share(sum(jnp.sum(leaf != 0) for leaf in layer), sum(leaf.size for leaf in layer))
             for layer in prunable_leaves(mask, prune_bias)
         ]
-    ).astype(jnp.float32)
+    )
 
 
 def count_ticket_layers(target: Params, prune_bias: bool = True) -> tuple[int, ...]:
@@ -90,16 +98,24 @@ def _rounded(product: jax.Array | float, xp: ModuleType) -> jax.Array | np.numbe
     return xp.round(xp.where(xp.abs(product - half) <= tolerance, half, product))
 
 
-def check_density(density: jax.Array | float, size: int) -> None:
-    """Refuse a number that is no density for `size` parameters; an array is not looked at.
-
-    Raises ValueError for a Python or NumPy number outside (0, 1], or so small that it keeps none.
-    """
+def _is_number(density: jax.Array | float) -> bool:
+    """Whether this is no array; a word or a number outside (0, 1] is a ValueError."""
+    if isinstance(density, str):
+        raise ValueError(f"density must be a number here, got {density!r}")
     if not isinstance(density, (int, float, np.number)):
-        return
+        return False
     if not 0 < density <= 1:
         raise ValueError(f"density must be in (0, 1], got {density}")
-    if _rounded(density * size, np) == 0:
+    return True
+
+
+def check_density(density: jax.Array | float, size: int) -> None:
+    """Refuse what is no density for `size` parameters; an array is not looked at.
+
+    Raises ValueError for a word, and for a Python or NumPy number outside (0, 1], or so small that
+    it keeps none.
+    """
+    if _is_number(density) and budget(density, size) == 0:
         raise ValueError(
             f"density {density} keeps none of {size} parameters; it must be above {0.5 / size:.3g}"
         )
@@ -108,10 +124,10 @@ def check_density(density: jax.Array | float, size: int) -> None:
 def budget(density: jax.Array | float, size: int) -> jax.Array | int:
     """How many of `size` parameters a density keeps: round(density * size), halves to even.
 
-    Raises ValueError as check_density() does; a traced density is clipped to 0..size instead.
+    An int for a number, int32 for an array, which is clipped to 0..size. A small layer may keep
+    none. Raises ValueError for a word, and for a number outside (0, 1].
     """
-    if isinstance(density, (int, float, np.number)):
-        check_density(density, size)
+    if _is_number(density):
         return int(_rounded(density * size, np))
     return jnp.clip(_rounded(density * size, jnp), 0, size).astype(jnp.int32)
 
@@ -152,9 +168,8 @@ def top_k_mask(x: jax.Array, k: jax.Array | int) -> jax.Array:
     # Ranks run from n down to 1, so that the first of the equal entries has the largest.
     ranks = jnp.where(equal, jnp.arange(x.size, 0, -1, dtype=jnp.uint32), 0)
     lowest = _kth_largest(ranks, k - jnp.sum(above), bits=x.size.bit_length())
-    # With nothing left to take, `lowest` is the largest number of that many bits; a rank can be
-    # as large, hence the second condition.
-    return above | (equal & (ranks >= lowest) & (jnp.sum(above) < k))
+    # With k = 0 the threshold is above every key, so that nothing equals it.
+    return above | (equal & (ranks >= lowest))
 
 
 def _select_together(leaves: list[jax.Array], kept: jax.Array | int) -> list[jax.Array]:
@@ -205,7 +220,7 @@ def select(
     ticket_layers: for "oracle", the ticket's prunable parameters in each layer.
 
     Raises ValueError for an unknown scope, an oracle without ticket_layers, and for a density
-    that budget() refuses.
+    that check_density() refuses.
 
     >>> scores = {"layer_0": {"kernel": jnp.array([[3.0, 1.0]]), "bias": jnp.array([2.0, 2.0])}}
     >>> select(scores, 0.5)["layer_0"]["bias"].tolist()

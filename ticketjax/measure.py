@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from ticketjax.base import Batch, Params, Problem
-from ticketjax.masks import count_prunable, layer_names, ordered_bits, prunable_leaves
+from ticketjax.masks import count_prunable, layer_names, ordered_bits, prunable_leaves, share
 from ticketjax.objective import loss, metric, output_scale, rescale
 
 
@@ -117,4 +117,4 @@ def effective_density(mask: Params, prune_bias: bool = True) -> jax.Array:
         }
         for name, source, sink in zip(layer_names(mask), live, live[1:], strict=False)
     }
-    return jnp.sum(_flat(effective, prune_bias)) / count_prunable(mask, prune_bias)
+    return share(jnp.sum(_flat(effective, prune_bias)), count_prunable(mask, prune_bias))

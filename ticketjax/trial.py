@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import chex
 import jax
 import jax.numpy as jnp
 
@@ -180,9 +181,13 @@ def seek(
     """Let a seeker look for the ticket; returns what it found and its scores' AUC. Pure.
 
     key: the run's key, the same as make_instance() had.
+
+    Raises AssertionError if mask or scores have not the shapes of the parameters.
     """
     problem = setting.problem(instance.planted.params, instance.train)
     found = seeker(_keys(key)["seek"], problem, density)
+    # A seeker of the user's own may return anything; later, it would only break somewhere inside.
+    chex.assert_trees_all_equal_shapes(found.mask, found.scores, problem.params)
     return found, score_auc(found.scores, instance.planted.mask, setting.prune_bias)
 
 

@@ -1,13 +1,13 @@
 """Circle: tell four concentric rings of the plane apart."""
 
 import math
-import numbers
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from ticketjax.base import CLASSIFICATION, Batch, Params, Task
+from ticketjax.tasks.checks import check_depth, check_sample
 from ticketjax.tasks.piecewise import fit
 
 # Squared radii at which the class changes.
@@ -35,10 +35,7 @@ def sample(key: jax.Array, n: int, noise: jax.typing.ArrayLike = 0.01) -> Batch:
         ValueError: an n below 1 or not an integer, a noise (when it is a plain number)
             outside [0, 1].
     """
-    if not isinstance(n, numbers.Integral) or n < 1:
-        raise ValueError(f"circle: n must be an integer >= 1, got {n!r}")
-    if isinstance(noise, numbers.Real) and not 0 <= noise <= 1:
-        raise ValueError(f"circle: noise must be a probability in [0, 1], got {noise!r}")
+    check_sample("circle", n, noise, largest_noise=1.0)
     key_x, key_noise = jax.random.split(key)
     x = jax.random.uniform(key_x, (n, 2), jnp.float32, minval=-1.0, maxval=1.0)
     # One column per boundary.
@@ -73,11 +70,7 @@ def ticket(depth: int) -> Params:
     >>> [layer["kernel"].shape for layer in ticket(5).values()]
     [(2, 4), (4, 2), (2, 20), (20, 4)]
     """
-    if not isinstance(depth, numbers.Integral) or depth < 3:
-        raise ValueError(
-            f"circle: depth must be an integer >= 3 (layers of neurons, the input included), "
-            f"got {depth!r}"
-        )
+    check_depth("circle", depth, smallest=3)
     layers = []
     # (neurons, 2): the sums of the last layer's neurons that are the two components.
     components = np.eye(2)

@@ -1,12 +1,13 @@
 """Helix: learn a curve in space, three outputs that share their knots."""
 
-import numbers
+import math
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from ticketjax.base import REGRESSION, Batch, Params, Task
+from ticketjax.tasks.checks import check_depth, check_sample
 from ticketjax.tasks.piecewise import fit
 
 _KNOTS = 30
@@ -29,10 +30,7 @@ def sample(key: jax.Array, n: int, noise: jax.typing.ArrayLike = 0.01) -> Batch:
         ValueError: an n below 1 or not an integer, a noise (when it is a plain number)
             that is negative or not finite.
     """
-    if not isinstance(n, numbers.Integral) or n < 1:
-        raise ValueError(f"helix: n must be an integer >= 1, got {n!r}")
-    if isinstance(noise, numbers.Real) and not 0 <= noise < np.inf:
-        raise ValueError(f"helix: noise must be a finite standard deviation >= 0, got {noise!r}")
+    check_sample("helix", n, noise, largest_noise=math.inf)
     key_x, key_noise = jax.random.split(key)
     x = jax.random.uniform(key_x, (n, 1), jnp.float32, minval=-1.0, maxval=1.0)
     u = np.pi * (5 + 3 * x)
@@ -65,11 +63,7 @@ def ticket(depth: int) -> Params:
     >>> [layer["kernel"].shape for layer in ticket(5).values()]
     [(1, 1), (1, 30), (30, 3), (3, 3)]
     """
-    if not isinstance(depth, numbers.Integral) or depth < 3:
-        raise ValueError(
-            f"helix: depth must be an integer >= 3 (layers of neurons, the input included), "
-            f"got {depth!r}"
-        )
+    check_depth("helix", depth, smallest=3)
     # Both halves start at the middle, which thus has two neurons.
     half = np.arange(_KNOTS // 2) * (2 / _KNOTS)
     knots = np.concatenate([half, -half])

@@ -1,12 +1,13 @@
 """ReLU: learn max(x, 0), the simplest target that needs a hidden layer."""
 
-import numbers
+import math
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from ticketjax.base import REGRESSION, Batch, Params, Task
+from ticketjax.tasks.checks import check_depth, check_sample
 
 
 def sample(key: jax.Array, n: int, noise: jax.typing.ArrayLike = 0.01) -> Batch:
@@ -24,10 +25,7 @@ def sample(key: jax.Array, n: int, noise: jax.typing.ArrayLike = 0.01) -> Batch:
         ValueError: an n below 1 or not an integer, a noise (when it is a plain number)
             that is negative or not finite.
     """
-    if not isinstance(n, numbers.Integral) or n < 1:
-        raise ValueError(f"relu: n must be an integer >= 1, got {n!r}")
-    if isinstance(noise, numbers.Real) and not 0 <= noise < np.inf:
-        raise ValueError(f"relu: noise must be a finite standard deviation >= 0, got {noise!r}")
+    check_sample("relu", n, noise, largest_noise=math.inf)
     key_x, key_noise = jax.random.split(key)
     x = jax.random.uniform(key_x, (n, 1), jnp.float32, minval=-1.0, maxval=1.0)
     deviation = jax.random.normal(key_noise, (n, 1), jnp.float32)
@@ -54,11 +52,7 @@ def ticket(depth: int) -> Params:
     >>> {name: layer["kernel"].tolist() for name, layer in ticket(3).items()}
     {'layer_0': [[1.0]], 'layer_1': [[1.0]]}
     """
-    if not isinstance(depth, numbers.Integral) or depth < 2:
-        raise ValueError(
-            f"relu: depth must be an integer >= 2 (layers of neurons, the input included), "
-            f"got {depth!r}"
-        )
+    check_depth("relu", depth, smallest=2)
     return {
         f"layer_{index}": {
             "kernel": np.ones((1, 1), np.float32),
