@@ -100,7 +100,9 @@ def test_top_k_under_vmap():
     x = generator.integers(-3, 3, (20, 50)).astype(np.float32)
     ks = generator.integers(0, 51, 20)
     batched = jax.vmap(masks.top_k_mask)(x, ks)
-    np.testing.assert_array_equal(batched, [selection.top_k(a, k) for a, k in zip(x, ks)])  # noqa: B905
+    np.testing.assert_array_equal(
+        batched, [selection.top_k(a, k) for a, k in zip(x, ks, strict=True)]
+    )
 
 
 def test_top_k_sorts_nothing():
@@ -238,7 +240,7 @@ def test_ties_go_to_the_lower_index_in_every_respect():
             (name, part, index)
             for name in mask
             for part in mask[name]
-            for index in zip(*map(np.ndarray.tolist, np.nonzero(np.asarray(mask[name][part]))))  # noqa: B905
+            for index in map(tuple, np.argwhere(mask[name][part]).tolist())
         ]
         order += [place for place in flat if place not in order]
         assert len(order) == k

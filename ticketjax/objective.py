@@ -67,8 +67,8 @@ def output_scale(kind: str, outputs: jax.Array, y: jax.Array) -> jax.Array:
     """The positive temperature or the least-squares factors that suit outputs to labels best.
 
     Returns (outputs,) factors for regression, minimising the squared error per output, and a
-    () inverse temperature for classification, minimising the cross entropy. Outputs
-    from 1e-30 to 1e30 in magnitude are handled; an output that is always 0 gets the factor 0.
+    () inverse temperature for classification, minimising the cross entropy. Outputs from 1e-30
+    to 1e30 in magnitude are handled; an output that is always 0 gets the factor 0.
     """
     if kind == REGRESSION:
         return _least_squares_scale(outputs, y)
@@ -84,7 +84,8 @@ def problem_loss(problem: Problem, params: Params) -> jax.Array:
     """Loss of parameters on a problem's data under its objective; differentiable.
 
     "rescaled" fits the output scale anew at every call and holds it constant in the gradient,
-    which is exact: at the best scale, the loss is stationary in it.
+    which is exact: at the best scale, the loss is stationary in it. Not so for second derivatives,
+    which leave out how the scale itself moves.
     """
     outputs = problem.apply(params, problem.batch.x)
     if problem.objective == "rescaled":
