@@ -10,6 +10,7 @@ import pytest
 from tests.oracles import algorithm_1
 from tests.oracles.forward import forward, layers, masked
 from tests.oracles.networks import he_network, sparse_network
+from ticketjax.models import mlp
 from ticketjax.planting import plant
 from ticketjax.tasks import TASKS, get_task
 
@@ -327,3 +328,14 @@ def test_one_neuron_less_than_the_narrowest_is_refused(name):
     mother = every(mother)[0]
     with pytest.raises(ValueError, match=rf"too narrow.* {width + 1} neurons.* {width}, 1 too few"):
         plant(task.ticket(5), mother)
+
+
+def test_lone_parameters_do_not_gather_at_low_indices():
+    # ReLU's ticket is all lone parameters: any neuron of the right sign fits each of them equally.
+    target = get_task("relu").ticket(depth=5)
+    keys = jax.random.split(jax.random.key(0), 400)
+    mask = jax.vmap(lambda key: plant(target, mlp(get_task("relu"), 5, 100).init(key)).mask)(keys)
+    index = np.argmax(np.asarray(mask["layer_0"]["kernel"])[:, 0, :], axis=1)
+    counts = np.bincount(index // 10, minlength=10)
+    # 40 expected in each tenth; the 0.999 quantile of chi-squared with 9 degrees of freedom.
+    assert np.sum((counts - 40.0) ** 2 / 40.0) < 27.9

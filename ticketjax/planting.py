@@ -9,6 +9,8 @@ import jax.numpy as jnp
 from ticketjax.base import Params, Planted
 from ticketjax.masks import layer_names
 
+EQUAL_COSINES = 1e-6  # a few float32 roundings
+
 
 class _Placed(NamedTuple):
     """Where a layer's target neurons went: index in the mother, and target output / its own."""
@@ -63,11 +65,27 @@ def _power_of_two(factor: jax.Array) -> jax.Array:
     return jnp.ldexp(jnp.float32(1.0), exponent.astype(jnp.int32))
 
 
-def _place(wanted: jax.Array, support: jax.Array, candidates: jax.Array):
+def _lots(kernel: jax.Array, bias: jax.Array) -> jax.Array:
+    """A number per mother neuron, (n_out,) uint32, that says nothing of its place or parameters.
+
+    Lone parameters fit every neuron of the right sign equally well. Were the first of them taken,
+    low indices would betray the ticket, to every pruner whose ties go to low indices. So they draw
+    lots: a hash of the bits of their incoming parameters, as there is no key to draw from.
+    """
+    bits = jax.lax.bitcast_convert_type(jnp.concatenate([kernel, bias[None]]), jnp.uint32)
+    lot = jnp.sum(bits, axis=0, dtype=jnp.uint32)
+    # The last steps of MurmurHash3: every bit of the sum moves every bit of the lot.
+    lot = (lot ^ (lot >> 16)) * jnp.uint32(0x85EBCA6B)
+    lot = (lot ^ (lot >> 13)) * jnp.uint32(0xC2B2AE35)
+    return lot ^ (lot >> 16)
+
+
+def _place(wanted: jax.Array, support: jax.Array, candidates: jax.Array, lots: jax.Array):
     """Give each target neuron the unused mother neuron whose incoming parameters fit it best.
 
     wanted: (k, target neurons) incoming parameters times the scales of their sources, the bias
-        as last row; support: which of them the target has; candidates: (k, mother neurons).
+        as last row; support: which of them the target has; candidates: (k, mother neurons);
+        lots: (mother neurons,), the highest of equally good ones is taken.
     Returns the neurons chosen, their scales, and the parameters to write, (k, target neurons).
     """
     in_degree = jnp.sum(support, axis=0)
@@ -82,7 +100,9 @@ def _place(wanted: jax.Array, support: jax.Array, candidates: jax.Array):
     cosine = jnp.sum(products, axis=0) / matching_size
 
     def choose(used, neuron):
-        best = jnp.argmax(jnp.where(used, -jnp.inf, cosine[neuron]))
+        fit = jnp.where(used, -jnp.inf, cosine[neuron])
+        equal = fit >= jnp.max(fit) - EQUAL_COSINES
+        best = jnp.argmax(jnp.where(equal, lots | 1, 0))
         return used | (jnp.arange(used.size) == best), best
 
     hardest_first = jnp.argsort(-in_degree, stable=True)
@@ -127,7 +147,7 @@ def _plant_layer(
         placed = _Placed(jnp.arange(bias.size), jnp.full(bias.size, factor))
         values = wanted / factor
     else:
-        placed, values = _place(wanted, support, candidates)
+        placed, values = _place(wanted, support, candidates, _lots(kernel, bias))
     weight_at = sources.index[:, None], placed.index[None, :]
     old_bias = jnp.zeros_like(target_bias) if zero_path_biases else bias[placed.index]
     params = {
@@ -145,8 +165,8 @@ def plant(target: Params, params: Params, *, zero_path_biases: bool = False) -> 
     """Write a target network into a random one of the same depth, and say where it went.
 
     Layer by layer from the input, hardest neuron (highest in-degree) first, each target neuron
-    takes the unused neuron whose incoming parameters have the largest cosine with its own; those
-    parameters are overwritten up to a positive factor, which the next layer makes good for (relu
+    takes the unused neuron whose incoming parameters have the largest cosine with its own (equally
+    good ones draw lots); those parameters are overwritten up to a positive factor, which the next layer makes good for (relu
     is positively homogeneous). The output layer stays in place, with one factor for all outputs.
     Everything that is not the ticket's stays bit for bit. (Fischer and Burkholz 2022, Algorithm 1
     and appendix A.3; there, each output has a factor of its own.)

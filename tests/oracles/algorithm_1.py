@@ -1,7 +1,8 @@
 """Algorithm 1 of Fischer and Burkholz (2022), neuron by neuron, in plain Python and float64.
 
-With the library's two deviations: every factor but that of a lone parameter is rounded to the
-nearest power of two, and the output layer has one factor, which keeps the layer's size.
+With the library's deviations: every factor but that of a lone parameter is rounded to the nearest
+power of two, the output layer has one factor, which keeps the layer's size, and lots choose among
+neurons that fit equally well.
 """
 
 import math
@@ -13,6 +14,15 @@ from tests.oracles.forward import layers
 
 def _power_of_two(factor):
     return 2.0 ** round(math.log2(factor))
+
+
+def _lot(parameters):
+    """MurmurHash3's finalizer of the summed bits, with Python's integers."""
+    bits = np.asarray(parameters, np.float32).view(np.uint32)
+    lot = sum(map(int, bits)) % 2**32
+    lot = (lot ^ (lot >> 16)) * 0x85EBCA6B % 2**32
+    lot = (lot ^ (lot >> 13)) * 0xC2B2AE35 % 2**32
+    return (lot ^ (lot >> 16)) | 1
 
 
 def _fit(theta, matching):
@@ -46,11 +56,17 @@ def place(target, params):
             placed.append((list(range(len(bias))), [_power_of_two(factor)] * len(bias)))
             break
         free = list(range(len(mother_bias)))
+        lots = [
+            _lot(np.append(column, b))
+            for column, b in zip(mother_kernel.T, mother_bias, strict=True)
+        ]
         for i in sorted(range(len(bias)), key=lambda i: -np.count_nonzero(wanted[i])):
             support = np.flatnonzero(wanted[i])
             fits = [_fit(wanted[i][support], there[j][support]) for j in free]
-            # Lone parameters of one sign fit equally well: rounding must not choose among them.
-            best = max(range(len(free)), key=lambda c: (round(fits[c][0], 12), -free[c]))
+            # Lone parameters of one sign fit equally well: lots choose among them.
+            highest = max(cosine for cosine, _ in fits)
+            equal = [c for c in range(len(free)) if fits[c][0] >= highest - 1e-6]
+            best = max(equal, key=lambda c: lots[free[c]])
             cosine, factor = fits[best]
             if len(support) == 0:
                 factor = 1.0
