@@ -166,10 +166,10 @@ def plant(target: Params, params: Params, *, zero_path_biases: bool = False) -> 
 
     Layer by layer from the input, hardest neuron (highest in-degree) first, each target neuron
     takes the unused neuron whose incoming parameters have the largest cosine with its own (equally
-    good ones draw lots); those parameters are overwritten up to a positive factor, which the next layer makes good for (relu
-    is positively homogeneous). The output layer stays in place, with one factor for all outputs.
-    Everything that is not the ticket's stays bit for bit. (Fischer and Burkholz 2022, Algorithm 1
-    and appendix A.3; there, each output has a factor of its own.)
+    good ones draw lots). Those parameters are overwritten up to a positive factor, which the next
+    layer makes good for (relu is positively homogeneous). The output layer stays in place, with one
+    factor for all outputs. Everything that is not the ticket's stays bit for bit. (Fischer and
+    Burkholz 2022, Algorithm 1 and appendix A.3; there, each output has a factor of its own.)
 
     target: kernels (n_in, n_out) and biases (n_out,) without padding; zeros are no parameters.
     params: the mother network; same layers and inputs and outputs, at least as wide.
