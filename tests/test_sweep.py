@@ -42,7 +42,7 @@ def assert_same(found, expected):
     for key, row in expected.items():
         for name in FLOATS:
             np.testing.assert_allclose(found[key][name], row[name], rtol=2e-4, atol=1e-6)
-        assert found[key]["layer_kept"] == row["layer_kept"]
+        np.testing.assert_allclose(found[key]["layer_kept"], row["layer_kept"], rtol=1e-6)
 
 
 @pytest.fixture(scope="module")
