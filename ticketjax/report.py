@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ticketjax.base import CLASSIFICATION
+from ticketjax.seekers import SEEKERS
 from ticketjax.tasks import TASKS
 
 # Okabe and Ito's palette: told apart with any colour vision, and by markers in grey.
@@ -69,8 +70,10 @@ def summarise(records: pa.Table) -> pa.Table:
 
 
 def _series(records: pa.Table) -> list[Series]:
-    """Every seeker with every variant of it, in the order of the records; names as papers write."""
+    """Every seeker with every variant of it, in the registry's order; names as papers write."""
     groups = records.group_by(["seeker", *VARIANT], use_threads=False).aggregate([]).to_pylist()
+    known = {name: n for n, name in enumerate(SEEKERS)}
+    groups.sort(key=lambda group: known.get(group["seeker"], len(known)))
     differing = {
         seeker: [
             name for name in VARIANT if len({g[name] for g in groups if g["seeker"] == seeker}) > 1
@@ -174,16 +177,16 @@ def _draw_panel(axes: plt.Axes, records: pa.Table, panel: Panel, series: list[Se
     ticket_density = rows["ticket_density"][0].as_py()
     axes.axvline(ticket_density, color=FAINT, linestyle=":", linewidth=1, zorder=0)
     axes.set_xscale("log")
-    # Away from the baseline: an accuracy's is near the top, an error's near the bottom.
+    # Where neither the baseline nor collapsed runs are: these lie at opposite ends.
     axes.annotate(
         "ticket's\ndensity",
-        (ticket_density, 0.02 if accuracy else 0.98),
+        (ticket_density, 0.02 if accuracy else 0.3),
         xycoords=("data", "axes fraction"),
         xytext=(4, 0),
         textcoords="offset points",
         fontsize=7,
         color=FAINT,
-        va="bottom" if accuracy else "top",
+        va="bottom",
     )
     axes.set_xlabel("density")
     if accuracy:
