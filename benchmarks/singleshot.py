@@ -25,7 +25,7 @@ EXPERT_RUNS = 100  # its best: fewer take longer per run
 
 
 def _sweep(grid):
-    """Seconds per run of a sweep, and those of its first time, compilation included."""
+    """Seconds per run of a sweep; the first time with compilation."""
     from ticketjax.sweep import run
 
     begin = time.perf_counter()
