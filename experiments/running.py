@@ -16,22 +16,23 @@ def run_grids(grids: dict[str, dict]) -> pa.Table:
 
     Every grid is checked before the first one starts. Raises FlagError for what cannot be run.
     """
-    results = {}
-    for directory, fields in grids.items():
-        try:
-            wanted = Grid(**fields)
-        except ValueError as error:
-            raise FlagError(str(error)) from None
-        try:
-            results[directory] = wanted, store.Store(directory, wanted)
-        except (ValueError, OSError) as error:
-            raise FlagError(f"--out={FLAGS.out}: {error}") from None
+    try:
+        checked = {directory: Grid(**fields) for directory, fields in grids.items()}
+    except ValueError as error:
+        raise FlagError(str(error)) from None
+    try:
+        results = {
+            directory: (wanted, store.Store(directory, wanted))
+            for directory, wanted in checked.items()
+        }
+    except (ValueError, OSError) as error:
+        raise FlagError(f"--out={FLAGS.out}: {error}") from None
     done = {directory: parts.done() for directory, (_, parts) in results.items()}
     finished = sum(
         len(wanted.instance_names & done[directory]) * wanted.runs_per_instance
         for directory, (wanted, _) in results.items()
     )
-    total = sum(wanted.runs for sweep, _ in results.values())
+    total = sum(wanted.runs for wanted in checked.values())
     with tqdm(total=total, initial=finished, unit="run", smoothing=0.1) as bar:
         for directory, (wanted, parts) in results.items():
             bar.set_description(f"{wanted.strategy}")
