@@ -4,10 +4,12 @@
     python -m experiments.paper --figure=all
 
 Repetitions are the paper's; --seeds shortens them. Grids that figures share are run once, and what
-was stopped continues. Figure 3 is 1,875 runs: 25 seeds, 5 pruners, 5 densities, 3 tasks.
+was stopped continues. Figures 1 and 2 draw tasks and tickets and need no runs. Figure 3 is 1,875
+runs: 25 seeds, 5 pruners, 5 densities, 3 tasks.
 """
 
 import dataclasses
+import os
 
 from absl import flags
 
@@ -56,6 +58,8 @@ def _multishot_and_edge_popup() -> dict[str, dict]:
     }
 
 
+# Figures without runs: the functions of ticketjax.draw.
+DRAWINGS = {1: "samples", 2: "construction"}
 CIRCLE = {"task": "circle", "seekers": PRUNERS, "densities": DENSITIES}
 FIGURES = {
     3: Figure(
@@ -119,9 +123,20 @@ FIGURES = {
     ),
 }
 
+NUMBERS = (*DRAWINGS, *FIGURES)
+
 define_running(out="results/paper")
-flags.DEFINE_list("figure", ["3"], f'Which figures: {", ".join(map(str, FIGURES))}, or "all".')
+flags.DEFINE_list("figure", ["3"], f'Which figures: {", ".join(map(str, NUMBERS))}, or "all".')
 flags.DEFINE_integer("seeds", None, "Repetitions instead of the paper's.", lower_bound=1)
+
+
+def _draw(number: int) -> None:
+    from ticketjax import draw
+
+    os.makedirs(FLAGS.out, exist_ok=True)
+    path = f"{FLAGS.out}/figure{number}.png"
+    getattr(draw, DRAWINGS[number])(path)
+    print(f"figure: {path}")
 
 
 def _make(number: int) -> None:
@@ -147,12 +162,12 @@ def _make(number: int) -> None:
 
 
 def main() -> int:
-    """Run what each figure still lacks, print its table, draw it."""
+    """Run what each figure still lacks, print its table, draw it; draw those without runs."""
     with naming("figure"):
-        if FLAGS.figure != ["all"] and not {*FLAGS.figure} <= {*map(str, FIGURES)}:
-            raise ValueError(f'must be among {", ".join(map(str, FIGURES))}, or "all"')
-    for number in FIGURES if FLAGS.figure == ["all"] else map(int, FLAGS.figure):
-        _make(number)
+        if FLAGS.figure != ["all"] and not {*FLAGS.figure} <= {*map(str, NUMBERS)}:
+            raise ValueError(f'must be among {", ".join(map(str, NUMBERS))}, or "all"')
+    for number in NUMBERS if FLAGS.figure == ["all"] else map(int, FLAGS.figure):
+        (_draw if number in DRAWINGS else _make)(number)
     return 0
 
 

@@ -59,7 +59,7 @@ def test_help_shows_the_flags_and_imports_no_jax(module, tmp_path):
         ("singleshot", "typo", "only flags are taken, got 'typo'"),
         ("singleshot", "--width=3,twelve", "--width=3,twelve: "),
         ("multishot", "--round_epochs=-1", "round_epochs"),
-        ("paper", "--figure=99", "--figure=99: must be among 3"),
+        ("paper", "--figure=99", "--figure=99: must be among 1"),
     ],
 )
 def test_bad_flags_are_refused_in_one_line(module, flag, message, tmp_path):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from ticketjax import theory
+from ticketjax.tasks import get_task
 
 
 def network(*layers):
@@ -120,6 +121,71 @@ def test_entry_norm_of_the_paper_breaks_where_the_spectral_one_holds(target, eps
 
     assert error("entry") > error_entry > eps
     assert 0 < error("spectral") <= eps
+
+
+def test_the_norm_reaches_every_function_and_is_the_spectral_one_unless_told():
+    # The first layer is the hardest; the last has norm sqrt(2), its largest entry is 1.
+    target = network((np.ones((3, 2)), np.ones(2)), (np.ones((2, 1)), [0]))
+
+    def everything(**norm):
+        return (
+            theory.log10_failure(target, 10**8, 0.5, **norm)[0],
+            theory.existence_probability(target, 10**8, 0.5, **norm),
+            theory.required_width(target, 0.5, 0.1, **norm).width,
+            theory.sufficient_width(target, 0.5, 0.1, **norm),
+            theory.layer_bounds(target, 100, 0.5, **norm)[0].tolerance,
+        )
+
+    entry, spectral = everything(norm="entry"), everything(norm="spectral")
+    assert everything() == spectral
+    assert all(ours != paper for ours, paper in zip(spectral, entry, strict=True))
+    assert entry[-1] / spectral[-1] == pytest.approx((math.sqrt(2) + 0.25) / 1.25)
+
+
+def test_error_reached_is_the_worst_of_all_corners():
+    allowed = [0.01, 0.02]
+    inputs = box(2, 41)
+    exact = forward(PAIR, inputs)
+    signs = np.array(np.meshgrid(*[[-1, 1]] * 7)).reshape(7, -1).T
+    worst = 0.0
+    for corner in signs:
+        first, second = corner[:5] * 0.01, corner[5:] * 0.02
+        shifted = network(
+            (
+                [[0.6 + first[0], 0], [-0.3 + first[1], 0.7 + first[2]]],
+                [0.4 + first[3], -0.5 + first[4]],
+            ),
+            ([[0.5 + second[0]], [-0.6 + second[1]]], [0]),
+        )
+        worst = max(worst, np.abs(forward(shifted, inputs) - exact).max())
+    assert theory.error_reached(PAIR, allowed) == pytest.approx(worst, rel=0.03)
+    assert theory.error_reached(PAIR, allowed) <= worst * (1 + 1e-9)
+
+
+@pytest.mark.parametrize("widths", [(1, 3, 1), (2, 4, 3, 2), (3, 20, 20, 20, 4)])
+def test_error_reached_beats_random_corners_and_keeps_to_the_lemma(widths):
+    generator = np.random.default_rng(8)
+    for _ in range(5):
+        target = random_network(generator, widths)
+        allowed = theory.tolerances(target, 0.3)
+        inputs = generator.uniform(-1, 1, (300, widths[0]))
+        exact = forward(target, inputs)
+        corners = [
+            moved(target, lambda i, s, a=allowed: a[i] * generator.choice([-1, 1], s))
+            for _ in range(50)
+        ]
+        errors = [np.linalg.norm(forward(c, inputs) - exact, axis=1).max() for c in corners]
+        assert 0.9 * max(errors) < theory.error_reached(target, allowed) <= 0.3
+
+
+def test_circles_own_ticket_breaks_the_entry_norm_and_keeps_the_spectral_one():
+    for depth, at_least in [(5, 0.2), (10, 0.4)]:
+        target, factor = theory.normalise(get_task("circle").ticket(depth))
+        entry, spectral = (
+            factor * theory.error_reached(target, theory.tolerances(target, 0.1 / factor, norm))
+            for norm in ("entry", "spectral")
+        )
+        assert spectral <= 0.1 < at_least < entry
 
 
 def test_activation_norms_by_hand():
@@ -273,6 +339,9 @@ def test_chances_beyond_the_range_of_floats():
     assert wide.log10_width == pytest.approx(400 + math.log10(math.log(10)), abs=1e-9)
     assert theory.existence_probability(target, wide.width, [1e-100]) == pytest.approx(0.9)
     assert theory.existence_probability(target, 10**402, [1e-100]) == pytest.approx(1)
+    # 100 neurons of chance 1e-100 each: a failure that only its distance from 1 tells from 1.
+    single = network(([[0.5]], [0]))
+    assert theory.existence_probability(single, 100, [1e-100]) == pytest.approx(1e-98)
     # A certain match: nothing left to fail, even in a single neuron.
     assert theory.log10_failure(target, 1, [1.0])[0] == -math.inf
     assert theory.existence_probability(target, 1, [1.0]) == 1
@@ -386,6 +455,8 @@ def test_float32_device_arrays_are_taken_as_they_are():
         (lambda: theory.tolerances(CHAIN, -1.0), "eps must be positive"),
         (lambda: theory.tolerances(CHAIN, math.nan), "eps must be positive"),
         (lambda: theory.tolerances(CHAIN, 0.1, "max"), "norm must be 'entry' or 'spectral'"),
+        (lambda: theory.required_width(CHAIN, [0.1, 0.1], 0.1, norm="max"), "norm must be 'entry'"),
+        (lambda: theory.error_reached(CHAIN, [0.1]), "eps must be one or 2 positive"),
         (lambda: theory.tolerances(CHAIN, 0.1, input_norms=[1]), "input_norms must be 2"),
         (lambda: theory.existence_probability(CHAIN, 10, -0.1), "eps must be positive"),
         (lambda: theory.existence_probability(CHAIN, 10, [0.1]), "eps must be one or 2 positive"),

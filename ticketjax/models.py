@@ -10,6 +10,20 @@ import jax.numpy as jnp
 from ticketjax.base import Model, Params, Task
 
 
+class Dense(nn.Module):
+    """A dense layer of samples in the last axis, which CPUs multiply a quarter faster."""
+
+    width: int
+    precision: str | None
+
+    @nn.compact
+    def __call__(self, x):
+        """(n_in, n) -> (width, n)."""
+        kernel = self.param("kernel", nn.initializers.zeros, (x.shape[0], self.width))
+        bias = self.param("bias", nn.initializers.zeros, (self.width,))
+        return jnp.matmul(kernel.T, x, precision=self.precision) + bias[:, None]
+
+
 class MLP(nn.Module):
     """Fully connected ReLU network; parameters {"layer_0": {"kernel", "bias"}, ...}."""
 
@@ -19,11 +33,13 @@ class MLP(nn.Module):
     @nn.compact
     def __call__(self, x):
         """(n, inputs) -> (n, outputs); no ReLU after the last layer."""
+        x = x.T
         for i, width in enumerate(self.widths):
-            x = nn.Dense(width, precision=self.precision, name=f"layer_{i}")(x)
+            x = Dense(width, self.precision, name=f"layer_{i}")(x)
             if i < len(self.widths) - 1:
                 x = nn.relu(x)
-        return x
+        # Otherwise XLA turns the last product over, to one that takes it five times as long.
+        return jax.lax.optimization_barrier(x).T
 
 
 def _init(key: jax.Array, sizes: tuple[int, ...]) -> Params:

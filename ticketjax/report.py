@@ -1,4 +1,4 @@
-"""Tables and figures of records. The only file that names matplotlib."""
+"""Tables and figures of records."""
 
 import os
 from collections.abc import Sequence
@@ -12,6 +12,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
 
 from ticketjax.base import CLASSIFICATION
 from ticketjax.seekers import SEEKERS
@@ -29,11 +32,28 @@ TITLES = {
     "edge_popup": "edge-popup",
 }
 INK, FAINT = "#222222", "#8a8a8a"
+STYLE = {
+    "font.size": 9,
+    "axes.titlesize": 10,
+    "axes.edgecolor": FAINT,
+    "axes.labelcolor": INK,
+    "text.color": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+}
 QUALITIES = ("strong", "weak")
 WHERE = ("task", "depth", "width", "noise")
 # What tells two series of one seeker apart.
 VARIANT = ("strategy", "scope", "rounds", "objective")
 POINT = (*WHERE, "seeker", *VARIANT, "density")
+RESAMPLES = 4000
+ENDS = ("low", "high")
+TAILS = (0.025, 0.975)
+# What the bands of a figure show, and how dark they are: the inner one lies on the outer one.
+BANDS = {
+    "95% interval of the mean": (ENDS, 0.3),
+    "range over seeds": (("min", "max"), 0.1),
+}
 
 
 class Panel(NamedTuple):
@@ -55,18 +75,67 @@ class Series(NamedTuple):
     where: dict[str, object]
 
 
-def summarise(records: pa.Table) -> pa.Table:
-    """Mean, minimum and maximum over seeds of every float column, and how many seeds there are.
+class Bound(NamedTuple):
+    """A lower bound on the chance that a random network holds a task's ticket, by its width.
 
-    One row per point of the grid; columns such as weak_metric_mean, and runs.
+    task: whose ticket. initialisation: the mother network's, "uniform" or "normal".
+    log10_width: (n,), rising. probability: (n,). required: log10 of the width that is enough.
+    """
+
+    task: str
+    initialisation: str
+    log10_width: np.ndarray
+    probability: np.ndarray
+    required: float
+
+
+def task_title(task: str) -> str:
+    """How papers write the task's name."""
+    return TITLES.get(task, task.capitalize())
+
+
+def summarise(records: pa.Table) -> pa.Table:
+    """Mean, its 95% interval, minimum and maximum over seeds of every float column, and runs.
+
+    One row per point of the grid; columns such as weak_metric_mean, weak_metric_low and
+    weak_metric_high (percentile bootstrap over seeds), weak_metric_min, weak_metric_max; runs is
+    how many seeds there are. An interval is NaN where it is undefined: for a single seed, and
+    where a value is not finite. The same seeds give the same interval in whatever order and
+    company they come.
     """
     measures = [f.name for f in records.schema if pa.types.is_float32(f.type)]
-    aggregates = [(name, how) for name in measures for how in ("mean", "min", "max")]
-    summary = records.group_by([*POINT, "ticket_density"]).aggregate(
-        [*aggregates, ("seed", "count")]
-    )
+    aggregates = [(name, how) for name in measures for how in ("mean", "min", "max", "list")]
+    groups = records.sort_by("seed").group_by([*POINT, "ticket_density"], use_threads=False)
+    summary = groups.aggregate([*aggregates, ("seed", "count")])
+    runs = summary["seed_count"].to_numpy()
+    intervals = {f"{name}_{end}": np.full(len(runs), np.nan) for name in measures for end in ENDS}
+    for size in set(runs.tolist()) - {1}:
+        of_size = np.flatnonzero(runs == size)
+        lists = summary.take(pa.array(of_size))
+        draws = np.random.default_rng(0).multinomial(size, np.full(size, 1 / size), RESAMPLES)
+        for name in measures:
+            values = pc.list_flatten(lists[f"{name}_list"]).to_numpy().reshape(-1, size)
+            for end, bounds in zip(ENDS, _interval(values, draws), strict=True):
+                intervals[f"{name}_{end}"][of_size] = bounds
+    summary = summary.drop_columns([f"{name}_list" for name in measures])
+    for name, bounds in intervals.items():
+        summary = summary.append_column(name, pa.array(bounds))
     names = [{"seed_count": "runs"}.get(name, name) for name in summary.column_names]
     return summary.rename_columns(names).sort_by([(name, "ascending") for name in POINT])
+
+
+def _interval(values: np.ndarray, draws: np.ndarray) -> np.ndarray:
+    """Percentile bootstrap of the mean of each row: (groups, n) -> (2, groups).
+
+    draws: (resamples, n), how often each value is drawn; all groups share them.
+    """
+    bounds = np.full((2, len(values)), np.nan)
+    finite = np.isfinite(values).all(axis=1)
+    values = values[finite].astype(float)
+    quantiles = np.quantile(values @ draws.T / draws.shape[1], TAILS, axis=1)
+    # No mean of values lies outside of them, but for rounding.
+    bounds[:, finite] = np.clip(quantiles, values.min(axis=1), values.max(axis=1))
+    return bounds
 
 
 def _series(records: pa.Table) -> list[Series]:
@@ -110,29 +179,42 @@ def _rows(table: pa.Table, **equal: object) -> pa.Table:
     return table
 
 
-def _table_cells(part: pa.Table, quality: str, accuracy: bool) -> list[list[str]]:
+def _cell(row: dict, column: str, accuracy: bool) -> tuple[str, str]:
+    """What stands in a cell's two lines; of one seed there is only the mean."""
+    mean, low, high, least, most = (
+        _number(row[f"{column}_{how}"], accuracy) for how in ("mean", *ENDS, "min", "max")
+    )
+    if row["runs"] == 1:
+        return mean, ""
+    interval = "-" if "nan" in (low, high) else f"{low}, {high}"
+    return f"{mean} [{interval}]", f"{' ' * len(mean)} ({least}, {most})"
+
+
+def _table_lines(part: pa.Table, quality: str, accuracy: bool, series: list[Series]) -> list[str]:
     densities = sorted(set(part["density"].to_pylist()))
     ticket_density = part["ticket_density"][0].as_py()
     cells = [["seeker", *(_density_label(d, ticket_density) for d in densities)]]
-    for series in _series(part):
-        cells.append([series.label])
+    for label, where in series:
+        lines = ([label], [""])
         for density in densities:
-            rows = _rows(part, **series.where, density=density).to_pylist()
-            if not rows:
-                cells[-1].append("-")
-                continue
-            mean, low, high = (
-                _number(rows[0][f"{quality}_metric_{how}"], accuracy)
-                for how in ("mean", "min", "max")
-            )
-            cells[-1].append(f"{mean} [{low}, {high}]")
-    return cells
+            rows = _rows(part, **where, density=density).to_pylist()
+            cell = _cell(rows[0], f"{quality}_metric", accuracy) if rows else ("-", "")
+            for line, text in zip(lines, cell, strict=True):
+                line.append(text)
+        cells += [line for line in lines if any(line)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in cells
+    ]
 
 
 def table(records: pa.Table) -> str:
-    """A text table: mean [min, max] per seeker and density, with the bare ticket's baseline."""
-    summary, blocks = summarise(records), []
-    order = {series.label: n for n, series in enumerate(_series(records))}
+    """A text table: how good each seeker is at each density, with the bare ticket's baseline.
+
+    Two lines each: the mean with its 95% interval in brackets, then (minimum, maximum).
+    """
+    summary, series, blocks = summarise(records), _series(records), []
     for group in summary.group_by(WHERE, use_threads=False).aggregate([]).to_pylist():
         part = _rows(summary, **group)
         accuracy = _is_accuracy(group["task"])
@@ -140,22 +222,19 @@ def table(records: pa.Table) -> str:
         baseline = np.mean(_rows(records, **group)["ticket_metric"].to_numpy())
         runs = sorted(set(part["runs"].to_pylist()))
         seeds = str(runs[0]) if len(runs) == 1 else f"{runs[0]}-{runs[-1]}"
+        what = f"mean [95% interval of the mean] (min, max) of {seeds} seeds"
+        what = "1 seed" if runs == [1] else what
+        present = [s for s in series if _rows(part, **s.where).num_rows]
         for quality in QUALITIES:
-            head, *body = _table_cells(part, quality, accuracy)
-            cells = [head, *sorted(body, key=lambda row: order.get(row[0], 0))]
-            widths = [max(len(row[i]) for row in cells) for i in range(len(head))]
             trained = "before training" if quality == "strong" else "after training"
             title = (
-                f"{TITLES.get(group['task'], group['task'].capitalize())}, depth "
+                f"{task_title(group['task'])}, depth "
                 f"{group['depth']}, width {group['width']}, noise {group['noise']:g}: {quality} "
-                f"{measure} ({trained}), mean [min, max] of {seeds} seeds; "
-                f"bare ticket {_number(baseline, accuracy)}"
+                f"{measure} ({trained})"
             )
-            lines = [
-                "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-                for row in cells
-            ]
-            blocks.append("\n".join([title, *(line.rstrip() for line in lines)]))
+            legend = f"{what}; bare ticket {_number(baseline, accuracy)}"
+            lines = _table_lines(part, quality, accuracy, present)
+            blocks.append("\n".join([title, legend, *lines]))
     return "\n\n".join(blocks)
 
 
@@ -168,9 +247,11 @@ def _draw_panel(axes: plt.Axes, records: pa.Table, panel: Panel, series: list[Se
     for i, (label, where) in enumerate(series):
         points = _rows(summary, **where).sort_by("density")
         x = points["density"].to_numpy()
-        mean, low, high = (points[f"{column}_{how}"].to_numpy() for how in ("mean", "min", "max"))
+        mean = points[f"{column}_mean"].to_numpy()
         colour, marker = COLOURS[i % len(COLOURS)], MARKERS[i % len(MARKERS)]
-        axes.fill_between(x, low, high, color=colour, alpha=0.13, linewidth=0)
+        for ends, shade in BANDS.values():
+            low, high = (points[f"{column}_{end}"].to_numpy() for end in ends)
+            axes.fill_between(x, low, high, color=colour, alpha=shade, linewidth=0)
         axes.plot(x, mean, color=colour, marker=marker, markersize=4.5, linewidth=1.6, label=label)
     baseline = np.mean(rows["ticket_metric"].to_numpy())
     axes.axhline(baseline, color=INK, linestyle=(0, (5, 3)), linewidth=1.1, label="bare ticket")
@@ -196,8 +277,12 @@ def _draw_panel(axes: plt.Axes, records: pa.Table, panel: Panel, series: list[Se
         axes.set_yscale("log")
         axes.set_ylabel("mean squared error")
     trained = "before training (strong)" if panel.quality == "strong" else "after training (weak)"
-    title = panel.title or f"{TITLES.get(task, task.capitalize())}, {trained}"
+    title = panel.title or f"{task_title(task)}, {trained}"
     axes.set_title(title, loc="left")
+    _tidy(axes)
+
+
+def _tidy(axes: plt.Axes) -> None:
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
     axes.grid(True, which="major", color="#e8e8e8", linewidth=0.7)
@@ -214,31 +299,109 @@ def figure(
 ) -> None:
     """Draw quality against density, one panel each, into a PNG (or PDF, SVG) file.
 
-    Mean as a line and the range over seeds as a band per series, the bare ticket dashed.
+    Per series the mean as a line, its 95% interval as a band on the lighter one of the range over
+    seeds; the bare ticket dashed.
     """
     series = _series(records)
     columns = min(columns, len(panels))
     lines = -(-len(panels) // columns)
-    style = {
-        "font.size": 9,
-        "axes.titlesize": 10,
-        "axes.edgecolor": FAINT,
-        "axes.labelcolor": INK,
-        "text.color": INK,
-        "xtick.color": INK,
-        "ytick.color": INK,
-    }
     height = 3.1 * lines + 0.9
-    with plt.rc_context(style):
+    with plt.rc_context(STYLE):
         canvas, axes = plt.subplots(lines, columns, figsize=(4.6 * columns, height), squeeze=False)
         for ax in axes.flat[len(panels) :]:
             ax.set_visible(False)
         for ax, panel in zip(axes.flat, panels, strict=False):
             _draw_panel(ax, records, panel, series)
         handles, labels = axes.flat[0].get_legend_handles_labels()
-        canvas.legend(handles, labels, loc="lower center", ncols=min(6, len(labels)), frameon=False)
+        if records.num_rows and pc.count_distinct(records["seed"]).as_py() > 1:
+            handles += [Patch(color=FAINT, alpha=2 * shade, lw=0) for _, shade in BANDS.values()]
+            labels += BANDS
+        canvas.legend(handles, labels, loc="lower center", ncols=4, frameon=False)
         if title:
             canvas.suptitle(title, x=0.01, ha="left", fontsize=12, weight="bold")
-        canvas.tight_layout(rect=(0, 0.5 / height, 1, 1))
+        canvas.tight_layout(rect=(0, (0.15 + 0.18 * -(-len(labels) // 4)) / height, 1, 1))
+        canvas.savefig(path, dpi=160)
+        plt.close(canvas)
+
+
+def _width_label(log10_width: float, position: int | None = None) -> str:
+    del position
+    return f"{10**log10_width:.0f}" if log10_width < 4 else f"$10^{{{log10_width:.0f}}}$"
+
+
+def _draw_bounds(axes: plt.Axes, curves: Sequence[Bound], colour: str, delta: float) -> None:
+    for curve in curves:
+        dashes = "-" if curve.initialisation == "uniform" else (0, (4, 2))
+        axes.plot(
+            curve.log10_width, curve.probability, color=colour, linestyle=dashes, linewidth=1.6
+        )
+        axes.plot(curve.required, 1 - delta, "o", color=colour, markersize=4.5)
+    axes.set_ylim(-0.03, 1.03)
+    axes.set_yticks([0, 0.5, 1])
+    axes.axhline(1 - delta, color=FAINT, linestyle=":", linewidth=1, zorder=0)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=3, nbins=6))
+    axes.xaxis.set_major_formatter(_width_label)
+    axes.set_xlabel("width of the random network")
+    _tidy(axes)
+
+
+def bounds(
+    curves: Sequence[Bound],
+    path: str | os.PathLike,
+    *,
+    delta: float,
+    landmarks: dict[str, float] | None = None,
+    title: str = "",
+    subtitle: str = "",
+) -> None:
+    """Draw the chance that tickets exist against width, all tasks on one axis and each closer.
+
+    Dots mark the widths at which it is 1 - delta, dotted lines the landmarks (log10 of widths).
+    """
+    tasks = {
+        task: [curve for curve in curves if curve.task == task]
+        for task in dict.fromkeys(curve.task for curve in curves)
+    }
+    widest = max(curve.log10_width[-1] for curve in curves)
+    with plt.rc_context(STYLE):
+        canvas = plt.figure(figsize=(max(3.1 * len(tasks), 6.2), 5.4))
+        grid = canvas.add_gridspec(2, len(tasks), height_ratios=(1, 1.1))
+        whole = canvas.add_subplot(grid[0, :])
+        beside = {"textcoords": "offset points", "va": "center"}
+        for label, log10_width in (landmarks or {}).items():
+            if log10_width <= widest:
+                whole.axvline(log10_width, color=FAINT, linestyle=":", linewidth=1, zorder=0)
+                place = {"xytext": (-5, 0), "ha": "right", **beside}
+                whole.annotate(label, (log10_width, 0.62), fontsize=8, color=FAINT, **place)
+        for i, (task, both) in enumerate(tasks.items()):
+            colour = COLOURS[i % len(COLOURS)]
+            name = task_title(task)
+            # On the side where there is room, of the curve that is nearest to it.
+            required = [curve.required for curve in both]
+            left = min(required) > widest / 2
+            end, side, shift = (min, "right", -8) if left else (max, "left", 8)
+            place = {"xytext": (shift, 0), "ha": side, "weight": "bold", **beside}
+            whole.annotate(name, (end(required), 0.25), color=colour, **place)
+            closer = canvas.add_subplot(grid[1, i])
+            for axes in (whole, closer):
+                _draw_bounds(axes, both, colour, delta)
+            closer.set_title(name, loc="left", color=colour, weight="bold")
+            for curve in both:
+                side, shift = ("right", -6) if curve.required == min(required) else ("left", 6)
+                place = {"xytext": (shift, -9), "ha": side, **beside}
+                text = _width_label(curve.required)
+                closer.annotate(text, (curve.required, 1 - delta), fontsize=8, **place)
+            if i == 0:
+                closer.set_ylabel("chance, at least")
+        whole.set_xlim(0, widest * 1.02)
+        whole.set_ylabel("chance, at least")
+        whole.set_title(subtitle, loc="left")
+        lines = [Line2D([], [], color=INK, linestyle=style) for style in ("-", (0, (4, 2)))]
+        dot = Line2D([], [], color=INK, marker="o", markersize=4.5, linestyle="")
+        labels = ["uniform initialisation", "normal initialisation", f"chance {1 - delta:g}"]
+        canvas.legend([*lines, dot], labels, loc="lower center", ncols=3, frameon=False)
+        if title:
+            canvas.suptitle(title, x=0.01, ha="left", fontsize=12, weight="bold")
+        canvas.tight_layout(rect=(0, 0.05, 1, 1))
         canvas.savefig(path, dpi=160)
         plt.close(canvas)

@@ -52,8 +52,8 @@ SCHEMA = pa.schema(
 # On a CPU larger batches of runs gain nothing and leave the caches, and pruned networks are run in
 # these shares of the width; an accelerator wants to be filled.
 CPU_RUNS_AT_ONCE = 8
-CPU_BATCHES_PER_CHUNK = 8
-COMPACT_SHARES = (1, 2, 4)
+CPU_BATCHES_PER_CHUNK = 16
+COMPACT_SHARES = (1, 4)
 # Compiling the narrower programs takes as long as so many runs.
 COMPACT_FROM_RUNS = 100
 MOST_RUNS_AT_ONCE = 4096

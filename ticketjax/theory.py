@@ -80,21 +80,21 @@ def activation_norms(target: Params, cells: int = 4096) -> np.ndarray:
 
 
 def tolerances(
-    target: Params, eps: float, norm: str = "entry", input_norms: Sequence[float] | None = None
+    target: Params, eps: float, norm: str = "spectral", input_norms: Sequence[float] | None = None
 ) -> np.ndarray:
     """Lemma 1: how far each layer's non-zero parameters may be off for an output error eps: (L,).
 
-    norm: "entry" takes ||W||_inf as the largest |entry|, as the paper does. That does not bound
-        how errors grow where many neurons are summed: with 100 hidden neurons of weight 1 and
-        eps = 0.5 the output can be off by 1. "spectral" takes the largest singular value and
-        keeps sqrt(m_l) eps_l <= eps / L, as the proof needs; then the lemma holds always.
+    norm: "spectral" takes the largest singular value for the paper's ||W||_inf and keeps
+        sqrt(m_l) eps_l <= eps / L, as the proof needs; then the lemma holds always. "entry" takes
+        the largest |entry|, as the paper does. That does not bound how errors grow where many
+        neurons are summed: with 100 hidden neurons of weight 1 and eps = 0.5 the output can be
+        off by 1, and Circle's own ticket breaks it (`error_reached`).
     input_norms: known bounds on sup ||x||_1, (L,), instead of `activation_norms`.
     Raises ValueError for a bad target, eps, norm or input_norms.
     """
     if not 0 < eps < math.inf:
         raise ValueError(f"eps must be positive and finite, got {eps}")
-    if norm not in ("entry", "spectral"):
-        raise ValueError(f"norm must be 'entry' or 'spectral', got {norm!r}")
+    _check_norm(norm)
     layers = _layers(target)
     count = len(layers)
     norms = activation_norms(target) if input_norms is None else np.asarray(input_norms, float)
@@ -113,11 +113,48 @@ def tolerances(
     return allowed
 
 
+def error_reached(target: Params, allowed: Sequence[float], samples: int = 1000) -> float:
+    """Find an output error, in the 2-norm, that parameters within tolerances do reach.
+
+    A lower bound on the worst case that `tolerances` promise to keep below eps. From each of so
+    many random inputs, every non-zero parameter is moved by all of its layer's tolerance in the
+    direction in which one of the outputs grows there, or falls.
+    allowed: (L,) tolerances. Raises ValueError for a bad target or tolerances.
+
+    >>> half = {"layer_0": {"kernel": np.array([[0.5]]), "bias": np.array([0.25])}}
+    >>> error_reached(half, [0.05])  # |x| eps_0 + eps_0
+    0.1
+    """
+    layers, allowed = _layers(target), _tolerances_given(target, allowed)
+    signals = [np.random.default_rng(0).uniform(-1, 1, (samples, len(layers[0][0])))]
+    for index, (kernel, bias) in enumerate(layers):
+        sums = signals[-1] @ kernel + bias
+        signals.append(np.maximum(sums, 0) if index < len(layers) - 1 else sums)
+    worst = 0.0
+    for output in range(signals[-1].shape[1]):
+        slopes = [np.zeros_like(signals[-1])]
+        slopes[0][:, output] = 1
+        for (kernel, _), signal in zip(layers[:0:-1], signals[-2:0:-1], strict=True):
+            slopes.insert(0, (slopes[0] @ kernel.T) * (signal > 0))
+        for direction in (1, -1):
+            moved = signals[0]
+            for index, (kernel, bias) in enumerate(layers):
+                # A weight's step has the sign of its signal times that of the slope behind it.
+                reach = (moved * _sign(signals[index])) @ (kernel != 0) + (bias != 0)
+                steps = direction * allowed[index] * _sign(slopes[index]) * reach
+                moved = moved @ kernel + bias + steps
+                if index < len(layers) - 1:
+                    moved = np.maximum(moved, 0)
+            worst = max(worst, float(np.linalg.norm(moved - signals[-1], axis=1).max()))
+    return worst
+
+
 def log10_failure(
     target: Params,
     widths: int | Sequence[int],
     eps: float | Sequence[float],
     initialisation: str = "uniform",
+    norm: str = "spectral",
 ) -> np.ndarray:
     """Theorem 2's failure terms, log10 of sum_i (1 - p_l^k_i)^n_l: (L,). Vacuous from 0 on.
 
@@ -127,10 +164,11 @@ def log10_failure(
     the theorem ask that two target neurons find different matches; a layer narrower than the
     target's counts as certain failure.
 
-    widths: n_l, one for all layers or (L,). eps: the output error, divided by `tolerances`, or
-    (L,) tolerances. Raises ValueError for a bad target, widths, eps or initialisation.
+    widths: n_l, one for all layers or (L,). eps: the output error, divided by `tolerances` in
+    this norm, or (L,) tolerances. Raises ValueError for a bad target, widths, eps, initialisation
+    or norm.
     """
-    chances = _log_chances(target, _per_layer(target, eps), initialisation)
+    chances = _log_chances(target, _per_layer(target, eps, norm), initialisation)
     widths = [widths] * len(chances) if np.ndim(widths) == 0 else list(widths)
     if len(widths) != len(chances) or min(widths) < 1:
         raise ValueError(f"widths must be one or {len(chances)} numbers >= 1, got {widths}")
@@ -143,18 +181,23 @@ def existence_probability(
     widths: int | Sequence[int],
     eps: float | Sequence[float],
     initialisation: str = "uniform",
+    norm: str = "spectral",
 ) -> float:
     """Theorem 2: lower bound on the chance that a mother network holds the target; 0 if vacuous.
 
     prod_l (1 - sum_i (1 - p_l^k_i)^n_l), for targets within reach (see `LayerBound`,
     `normalise`). Arguments and errors as in `log10_failure`.
     """
-    failures = log10_failure(target, widths, eps, initialisation) * math.log(10)
+    failures = log10_failure(target, widths, eps, initialisation, norm) * math.log(10)
     return math.exp(_log_existence(failures))
 
 
 def required_width(
-    target: Params, eps: float | Sequence[float], delta: float, initialisation: str = "uniform"
+    target: Params,
+    eps: float | Sequence[float],
+    delta: float,
+    initialisation: str = "uniform",
+    norm: str = "spectral",
 ) -> RequiredWidth:
     """Find the smallest equal width at which `existence_probability` is at least 1 - delta.
 
@@ -165,19 +208,23 @@ def required_width(
     29
     """
     return _smallest_width(
-        _log_chances(target, _per_layer(target, eps), initialisation), _fraction(delta)
+        _log_chances(target, _per_layer(target, eps, norm), initialisation), _fraction(delta)
     )
 
 
 def sufficient_width(
-    target: Params, eps: float | Sequence[float], delta: float, initialisation: str = "uniform"
+    target: Params,
+    eps: float | Sequence[float],
+    delta: float,
+    initialisation: str = "uniform",
+    norm: str = "spectral",
 ) -> float:
     """Closed form: log10 of C log(L n / delta) max_l p_l^-k_max, never below `required_width`.
 
     C = 1 is enough, n being the number of neurons in the target's widest layer (a width is at
     least n, too). Raises ValueError as `required_width` does.
     """
-    chances = _log_chances(target, _per_layer(target, eps), initialisation)
+    chances = _log_chances(target, _per_layer(target, eps, norm), initialisation)
     return _log_sufficient(chances, _fraction(delta)) / math.log(10)
 
 
@@ -187,10 +234,11 @@ def layer_bounds(
     eps: float | Sequence[float],
     delta: float = 0.1,
     initialisation: str = "uniform",
+    norm: str = "spectral",
 ) -> list[LayerBound]:
     """Say all of it layer by layer. Arguments and errors as in the functions above."""
     delta = _fraction(delta)
-    allowed = _per_layer(target, eps)
+    allowed = _per_layer(target, eps, norm)
     chances = _log_chances(target, allowed, initialisation)
     failures = log10_failure(target, widths, allowed, initialisation)
     bounds = []
@@ -264,9 +312,16 @@ def _in_degrees(kernel: np.ndarray, bias: np.ndarray) -> np.ndarray:
     return np.count_nonzero(kernel, axis=0) + (bias != 0)
 
 
-def _per_layer(target: Params, eps: float | Sequence[float]) -> np.ndarray:
-    if np.ndim(eps) == 0:
-        return tolerances(target, eps)
+def _sign(values: np.ndarray) -> np.ndarray:
+    return np.where(values < 0, -1.0, 1.0)
+
+
+def _per_layer(target: Params, eps: float | Sequence[float], norm: str) -> np.ndarray:
+    _check_norm(norm)
+    return tolerances(target, eps, norm) if np.ndim(eps) == 0 else _tolerances_given(target, eps)
+
+
+def _tolerances_given(target: Params, eps: Sequence[float]) -> np.ndarray:
     allowed = np.asarray(eps, float)
     if allowed.shape != (len(target),) or not (allowed > 0).all():
         raise ValueError(f"eps must be one or {len(target)} positive numbers, got {eps}")
@@ -277,6 +332,11 @@ def _check_initialisation(initialisation: str) -> None:
     if initialisation not in _SHARE:
         allowed = " or ".join(map(repr, _SHARE))
         raise ValueError(f"initialisation must be {allowed}, got {initialisation!r}")
+
+
+def _check_norm(norm: str) -> None:
+    if norm not in ("entry", "spectral"):
+        raise ValueError(f"norm must be 'entry' or 'spectral', got {norm!r}")
 
 
 def _fraction(delta: float) -> float:
@@ -306,7 +366,11 @@ def _log_failure(log_chance: np.ndarray, width: int) -> float:
 def _log_existence(log_failures: Sequence[float]) -> float:
     if max(log_failures) >= 0:
         return -math.inf
-    return sum(math.log1p(-math.exp(failure)) for failure in log_failures)
+    # log(1 - e^f), whichever way keeps its digits.
+    return sum(
+        math.log(-math.expm1(failure)) if failure > -0.7 else math.log1p(-math.exp(failure))
+        for failure in log_failures
+    )
 
 
 def _log_sufficient(chances: list[np.ndarray], delta: float) -> float:

@@ -1,10 +1,10 @@
 """Training of a masked network: Adam as one lax.scan."""
 
 import numbers
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import optax
 
 from ticketjax.base import Batch, Params, Problem
 from ticketjax.masks import apply_mask
@@ -12,6 +12,7 @@ from ticketjax.objective import loss
 
 BATCH_SIZE = 32
 LEARNING_RATE = 1e-3
+BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-8
 
 
 def check_count(name: str, value: int, least: int) -> None:
@@ -46,6 +47,38 @@ def shuffles(key: jax.Array, epochs: int, size: int, batch_size: int = BATCH_SIZ
     return orders[:, : steps * batch_size].reshape(epochs, steps, batch_size).astype(jnp.int32)
 
 
+class _Adam(NamedTuple):
+    step: jax.Array
+    params: Params
+    first: Params
+    second: Params
+
+
+def _adam(state: _Adam, gradients: Params, learning_rate: float) -> _Adam:
+    # optax.adam with its two bias corrections, divisions of every parameter, moved into the step
+    # size: a fifth of a step's time. The same numbers up to rounding.
+    step = state.step + 1
+    correction = jnp.sqrt(1 - BETA_2**step)
+    rate = learning_rate * correction / (1 - BETA_1**step)
+    # Backpropagation ends at the first layer. Waiting for it, XLA sees that no kernel is needed any
+    # more when it is overwritten; otherwise it copies every one at every step.
+    rate += 0 * jnp.ravel(jax.tree.leaves(gradients)[0])[0]
+    first = jax.tree.map(lambda m, g: BETA_1 * m + (1 - BETA_1) * g, state.first, gradients)
+    second = jax.tree.map(lambda v, g: BETA_2 * v + (1 - BETA_2) * g * g, state.second, gradients)
+    params = jax.tree.map(
+        lambda p, m, v: p - rate * m / (jnp.sqrt(v) + EPSILON * correction),
+        state.params,
+        first,
+        second,
+    )
+    return _Adam(step, params, first, second)
+
+
+def _transposed(params: Params) -> Params:
+    # Networks multiply kernels as (n_out, n_in). Stored so from step to step, none is turned over.
+    return jax.tree.map(lambda leaf: leaf.T if leaf.ndim == 2 else leaf, params)
+
+
 def train(
     problem: Problem,
     mask: Params,
@@ -62,24 +95,23 @@ def train(
     Returns params * mask after epochs * steps steps of Adam (the paper's setting: learning rate
     1e-3, batches of 32); with no epoch, the initial params * mask.
     """
-    optimiser = optax.adam(learning_rate)
+    mask = _transposed(mask)
 
     def batch_loss(params: Params, batch: Batch) -> jax.Array:
-        return loss(problem.kind, problem.apply(params, batch.x), batch.y)
+        return loss(problem.kind, problem.apply(_transposed(params), batch.x), batch.y)
 
     def step(carry, batch):
-        params, state = carry
-        gradients = apply_mask(jax.grad(batch_loss)(params, batch), mask)
+        gradients = apply_mask(jax.grad(batch_loss)(carry.params, batch), mask)
         # Masked gradients from the first step on keep both moments at zero, so that Adam itself
         # never moves a pruned parameter.
-        updates, state = optimiser.update(gradients, state)
-        return (optax.apply_updates(params, updates), state), None
+        return _adam(carry, gradients, learning_rate), None
 
     def epoch(carry, indices):
         # Gathered once per epoch: a gather per step costs more than the step's first layer.
         batches = Batch(problem.batch.x[indices], problem.batch.y[indices])
         return jax.lax.scan(step, carry, batches)
 
-    params = apply_mask(problem.params, mask)
-    (params, _), _ = jax.lax.scan(epoch, (params, optimiser.init(params)), order)
-    return params
+    params = apply_mask(_transposed(problem.params), mask)
+    zeros = jax.tree.map(jnp.zeros_like, params)
+    trained, _ = jax.lax.scan(epoch, _Adam(jnp.float32(0), params, zeros, zeros), order)
+    return _transposed(trained.params)
