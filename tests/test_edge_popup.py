@@ -1,0 +1,175 @@
+"""Edge-popup against its formulas: gradient, whole searches in NumPy, annealing, biases."""
+
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from tests.oracles import backprop as oracle
+from tests.oracles.selection import select
+from ticketjax.base import CLASSIFICATION, REGRESSION, Batch, Problem
+from ticketjax.masks import layer_densities
+from ticketjax.models import mlp
+from ticketjax.objective import problem_loss
+from ticketjax.seekers.edge_popup import edge_popup, popup_params
+from ticketjax.tasks import get_task
+
+WIDTHS = (2, 6, 5, 3)
+# The package gives the function's name to the function.
+MODULE = sys.modules[edge_popup.__module__]
+APPLY = mlp(get_task("circle"), depth=3, width=1).apply
+KEY = jax.random.key(3)
+# 24 samples in batches of 8: three steps per epoch.
+SAMPLES, BATCH_SIZE = 24, 8
+
+
+def layers_of(seed):
+    rng = np.random.default_rng(seed)
+    return [
+        (
+            rng.normal(0, np.sqrt(2 / m), (m, n)).astype(np.float32),
+            rng.normal(0, 0.5, n).astype(np.float32),
+        )
+        for m, n in zip(WIDTHS, WIDTHS[1:], strict=False)
+    ]
+
+
+def problem_of(layers, kind, objective="raw"):
+    rng = np.random.default_rng(7)
+    x = rng.normal(size=(SAMPLES, WIDTHS[0])).astype(np.float32)
+    if kind == REGRESSION:
+        y = rng.normal(size=(SAMPLES, WIDTHS[-1])).astype(np.float32)
+    else:
+        y = rng.integers(0, WIDTHS[-1], SAMPLES).astype(np.int32)
+    params = jax.tree.map(jnp.asarray, oracle.tree_of(layers))
+    return Problem(params, Batch(jnp.asarray(x), jnp.asarray(y)), APPLY, kind, objective)
+
+
+def assert_close(tree, layers, tolerance):
+    for leaf, wanted in zip(
+        jax.tree.leaves(tree), jax.tree.leaves(oracle.tree_of(layers)), strict=True
+    ):
+        np.testing.assert_allclose(leaf, wanted, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("objective", ["raw", "rescaled"])
+@pytest.mark.parametrize("kind", [REGRESSION, CLASSIFICATION])
+def test_gradient_of_a_score_is_sign_times_parameter_times_gradient(kind, objective):
+    layers, scores, mask = layers_of(0), layers_of(1), layers_of(2)
+    mask = oracle.combine(lambda m: m > 0, mask)
+    problem = problem_of(layers, kind, objective)
+
+    @jax.jit
+    def slope(s):
+        kept = jax.tree.map(jnp.asarray, oracle.tree_of(mask))
+        return jax.grad(lambda s: problem_loss(problem, popup_params(problem.params, s, kept)))(s)
+
+    got = slope(jax.tree.map(jnp.asarray, oracle.tree_of(scores)))
+    x, y = (np.asarray(array) for array in problem.batch)
+    effective = oracle.combine(np.multiply, layers, mask)
+    factor = 1.0
+    if objective == "rescaled":
+        factor = oracle.fitted_scale(kind, oracle.outputs(effective, x), y)
+    gradient = oracle.gradient(kind, effective, x, y, factor)
+    expected = oracle.combine(lambda s, p, g: np.sign(s) * p * g, scores, layers, gradient)
+    assert any(np.any((g != 0) & ~m) for g, m in zip(gradient[1], mask[1], strict=True))
+    assert_close(got, expected, 2e-4)
+
+
+def search_in_numpy(problem, layers, scores, order, density, annealed, scope):
+    """SGD with momentum 0.9, weight decay 5e-4 and a cosine from 0.1 to 0, step by step."""
+    x, y = (np.asarray(array) for array in problem.batch)
+    momentum = oracle.combine(np.zeros_like, scores)
+    epochs, steps, _ = order.shape
+
+    def keep(target):
+        magnitudes = oracle.tree_of(oracle.combine(np.abs, scores))
+        return oracle.layers_of(select(magnitudes, target, scope))
+
+    for t in range(epochs * steps):
+        i, rows = t // steps + 1, order[t // steps, t % steps]
+        mask = keep(density ** (i / epochs) if annealed else density)
+        effective = oracle.combine(np.multiply, layers, mask)
+        g = oracle.gradient(problem.kind, effective, x[rows], y[rows])
+        g = oracle.combine(lambda s, p, g: np.sign(s) * p * g + 5e-4 * s, scores, layers, g)
+        momentum = oracle.combine(lambda m, g: 0.9 * m + g, momentum, g)
+        rate = 0.1 * (1 + np.cos(np.pi * t / (epochs * steps))) / 2
+        scores = oracle.combine(lambda s, m, r=rate: s - r * m, scores, momentum)
+    return scores, keep(density)
+
+
+@pytest.mark.parametrize(
+    ("annealed", "scope", "kind"),
+    [(False, "local", CLASSIFICATION), (True, "local", REGRESSION), (True, "global", REGRESSION)],
+)
+def test_a_whole_search_is_the_one_in_numpy(annealed, scope, kind, monkeypatch):
+    layers, start, epochs, density = layers_of(4), layers_of(5), 3, 0.4
+    order = np.random.default_rng(6).permuted(np.tile(np.arange(SAMPLES), (epochs, 1)), axis=1)
+    order = order.reshape(epochs, -1, BATCH_SIZE)
+    monkeypatch.setattr(
+        MODULE, "_initial_scores", lambda *_: jax.tree.map(jnp.asarray, oracle.tree_of(start))
+    )
+    monkeypatch.setattr(MODULE, "shuffles", lambda *_: jnp.asarray(order))
+    problem = problem_of(layers, kind)
+    seek = edge_popup(annealed=annealed, scope=scope, epochs=epochs, batch_size=BATCH_SIZE)
+    found = jax.jit(seek, static_argnums=2)(KEY, problem, density)
+    scores, mask = search_in_numpy(problem, layers, start, order, density, annealed, scope)
+    assert_close(found.scores, oracle.combine(np.abs, scores), 1e-4)
+    assert_close(found.mask, mask, 0)
+
+
+def test_annealing_in_one_epoch_is_plain():
+    problem = problem_of(layers_of(8), CLASSIFICATION)
+    plain, annealed = (
+        jax.jit(edge_popup(annealed=how, epochs=1, batch_size=BATCH_SIZE))(KEY, problem, 0.3)
+        for how in (False, True)
+    )
+    jax.tree.map(np.testing.assert_array_equal, plain, annealed)
+
+
+def test_annealing_in_more_epochs_is_not_plain():
+    problem = problem_of(layers_of(8), CLASSIFICATION)
+    plain, annealed = (
+        jax.jit(edge_popup(annealed=how, epochs=2, batch_size=BATCH_SIZE))(KEY, problem, 0.3)
+        for how in (False, True)
+    )
+    pairs = zip(jax.tree.leaves(plain.scores), jax.tree.leaves(annealed.scores), strict=True)
+    assert any(np.any(a != b) for a, b in pairs)
+
+
+def test_scores_of_biases_start_away_from_zero_and_learn():
+    problem = problem_of(layers_of(9), REGRESSION)
+    start = MODULE._initial_scores(jax.random.split(KEY)[0], problem.params)
+    found = jax.jit(edge_popup(epochs=2, batch_size=BATCH_SIZE))(KEY, problem, 0.7)
+    # Weight decay alone would shrink every score by the same factor.
+    for name, layer in start.items():
+        bias = np.abs(np.asarray(layer["bias"]))
+        assert bias.min() > 0
+        factors = np.asarray(found.scores[name]["bias"]) / bias
+        assert np.ptp(factors) > 1e-3, name
+
+
+@pytest.mark.parametrize("annealed", [False, True])
+def test_local_scope_keeps_the_density_in_every_layer(annealed):
+    problem = problem_of(layers_of(10), CLASSIFICATION)
+    seek = edge_popup(annealed=annealed, epochs=2, batch_size=BATCH_SIZE)
+    densities = layer_densities(jax.jit(seek)(KEY, problem, 0.5).mask)
+    sizes = [m * n + n for m, n in zip(WIDTHS, WIDTHS[1:], strict=False)]
+    np.testing.assert_allclose(densities, [round(0.5 * size) / size for size in sizes])
+
+
+def test_a_mask_learned_on_regression_is_better_than_the_one_it_starts_from():
+    layers = layers_of(11)
+    problem = problem_of(layers, REGRESSION, "rescaled")
+    target = APPLY(problem.params, problem.batch.x)
+    batch = Batch(problem.batch.x, target + 0.1)
+    problem = Problem(problem.params, batch, APPLY, REGRESSION, "rescaled")
+    losses = []
+    for rate in (0.0, 0.1):
+        seek = edge_popup(epochs=40, batch_size=BATCH_SIZE, learning_rate=rate, scope="global")
+        mask = jax.jit(seek)(KEY, problem, 0.6).mask
+        kept = jax.tree.map(lambda p, m: p * m, problem.params, mask)
+        losses.append(float(problem_loss(problem, kept)))
+    assert losses[1] < losses[0] / 2, losses
