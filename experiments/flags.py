@@ -71,6 +71,15 @@ def define_running(out: str | None) -> None:
         "Of matrix products on accelerators; a planted ticket is exact only with the highest.",
     )
     flags.DEFINE_string("compilation_cache", None, "Directory that keeps compiled programs.")
+    flags.DEFINE_bool(
+        "distributed",
+        False,
+        "Share the work with the other processes of this job, on one or many machines, through "
+        "the results directory. Slurm, Open MPI, Kubernetes and TPU pods are detected.",
+    )
+    flags.DEFINE_string("coordinator_address", None, "host:port of process 0, if not detected.")
+    flags.DEFINE_integer("num_processes", None, "Of the job, if not detected.", lower_bound=1)
+    flags.DEFINE_integer("process_id", None, "Of this process, if not detected.", lower_bound=0)
 
 
 def numbers(flag: str, kind: type) -> list:
@@ -156,6 +165,33 @@ def use_all_cores() -> None:
         os.environ["XLA_FLAGS"] = f"{present} {count}={cores}".strip()
 
 
+JOB = ("coordinator_address", "num_processes", "process_id")
+
+
+def _join_job() -> None:
+    """Find the other processes of a distributed job; the first thing that JAX has to do."""
+    job = {name: FLAGS[name].value for name in JOB}
+    given = [f"--{name}" for name, value in job.items() if value is not None]
+    if given and not FLAGS.distributed:
+        raise FlagError(f"{given[0]} means something with --distributed only")
+    if given and len(given) < len(JOB):
+        missing = [f"--{name}" for name in JOB if f"--{name}" not in given]
+        raise FlagError(f"{', '.join(given)} without {', '.join(missing)}: give all three or none")
+    if given and job["process_id"] >= job["num_processes"]:
+        raise FlagError(
+            f"--process_id={job['process_id']}: must be below --num_processes="
+            f"{job['num_processes']}"
+        )
+    if FLAGS.distributed:
+        import jax
+
+        try:
+            jax.distributed.initialize(**job)
+        except (ValueError, RuntimeError) as error:
+            reason = str(error).splitlines()[0]
+            raise FlagError(f"--distributed: the other processes are not found: {reason}") from None
+
+
 def _parse(argv: list[str]) -> list[str]:
     try:
         rest = app.parse_flags_with_usage(argv) if {"--help", "-h"} & set(argv) else FLAGS(argv)
@@ -185,6 +221,8 @@ def start(main) -> None:
             jax.config.update("jax_compilation_cache_dir", FLAGS.compilation_cache)
             jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
         try:
+            if "distributed" in FLAGS:
+                _join_job()
             return main()
         except FlagError as error:
             return _refuse(error)

@@ -131,8 +131,11 @@ flags.DEFINE_integer("seeds", None, "Repetitions instead of the paper's.", lower
 
 
 def _draw(number: int) -> None:
+    from experiments.running import is_first
     from ticketjax import draw
 
+    if not is_first():
+        return
     os.makedirs(FLAGS.out, exist_ok=True)
     path = f"{FLAGS.out}/figure{number}.png"
     getattr(draw, DRAWINGS[number])(path)
@@ -150,6 +153,8 @@ def _make(number: int) -> None:
         for name, fields in figure.grids.items()
     }
     records = run_grids(grids)
+    if records is None:
+        return
     text = report.table(records)
     name = f"{FLAGS.out}/figure{number}"
     with open(f"{name}.txt", "w", encoding="utf-8") as file:

@@ -1,7 +1,9 @@
 """Run grids into results directories, with a progress bar, from where they were left."""
 
 import itertools
+import time
 
+import jax
 import pyarrow as pa
 from tqdm import tqdm
 
@@ -10,9 +12,20 @@ from ticketjax import report, store
 from ticketjax.grid import Grid
 from ticketjax.sweep import run
 
+# Between two looks at what the other processes have finished.
+SECONDS_BETWEEN_LOOKS = 2
 
-def run_grids(grids: dict[str, dict]) -> pa.Table:
+
+def is_first() -> bool:
+    """Whether this is the process that prints and draws; the only one, unless distributed."""
+    return jax.process_index() == 0
+
+
+def run_grids(grids: dict[str, dict]) -> pa.Table | None:
     """Run what is missing of each grid (fields of Grid) in its directory; returns all records.
+
+    Of several processes each runs its share, waits for the others', and only the first one
+    returns the records, the rest None.
 
     Every grid is checked before the first one starts. Raises FlagError for what cannot be run.
     """
@@ -28,24 +41,41 @@ def run_grids(grids: dict[str, dict]) -> pa.Table:
     except (ValueError, OSError) as error:
         raise FlagError(f"--out={FLAGS.out}: {error}") from None
     done = {directory: parts.done() for directory, (_, parts) in results.items()}
-    finished = sum(
-        len(wanted.instance_names & done[directory]) * wanted.runs_per_instance
-        for directory, (wanted, _) in results.items()
-    )
-    total = sum(wanted.runs for wanted in checked.values())
-    with tqdm(total=total, initial=finished, unit="run", smoothing=0.1) as bar:
+    share = jax.process_index(), jax.process_count()
+    total = finished = 0
+    for directory, (wanted, _) in results.items():
+        own = wanted.instance_names(share)
+        total += len(own) * wanted.runs_per_instance
+        finished += len(own & done[directory]) * wanted.runs_per_instance
+    # One bar for all processes: theirs are as far.
+    quiet = not is_first()
+    with tqdm(total=total, initial=finished, unit="run", smoothing=0.1, disable=quiet) as bar:
         for directory, (wanted, parts) in results.items():
             bar.set_description(f"{wanted.strategy}")
-            for records in run(wanted, done[directory]):
+            for records in run(wanted, done[directory], share=share):
                 parts.write(records)
                 bar.update(records.num_rows)
+    if jax.process_count() > 1:
+        for wanted, parts in results.values():
+            _wait_for_others(wanted, parts)
+    if not is_first():
+        return None
     return pa.concat_tables([store.load_records(directory) for directory in grids])
+
+
+def _wait_for_others(wanted: Grid, parts: store.Store) -> None:
+    # The records are the barrier: collectives give up on a process that is minutes behind, while
+    # one that died ends the whole job by itself.
+    while not wanted.instance_names() <= parts.done():
+        time.sleep(SECONDS_BETWEEN_LOOKS)
 
 
 def run_and_show(strategy: str, **options) -> int:
     """Run the grid of the flags, print its table, write its figure; a command's exit status."""
     fields = {**grid(), **running(), "strategy": strategy, **options}
     records = run_grids({FLAGS.out: fields})
+    if records is None:
+        return 0
     places = itertools.product(fields["task"], fields["depth"], fields["width"], fields["noise"])
     panels = [
         report.Panel(quality, dict(zip(report.WHERE, place, strict=True)))

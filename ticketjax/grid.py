@@ -149,14 +149,18 @@ class Grid:
         """The planted networks that each setting needs."""
         return [InstanceKey(noise, seed) for noise in self.noise for seed in self.seeds]
 
-    @property
-    def instance_names(self) -> set[tuple]:
-        """Every instance of the grid as a tuple of its IDENTITY columns."""
+    def instance_names(self, share: tuple[int, int] = (0, 1)) -> set[tuple]:
+        """Instances as tuples of their IDENTITY columns: all, or the share (index, count)."""
         return {
             (named.setting.task.name, named.depth, named.width, *key)
             for named in self.settings()
-            for key in self.instances
+            for key in self.instances_of(share)
         }
+
+    def instances_of(self, share: tuple[int, int]) -> list[InstanceKey]:
+        """The instances of process `index` of `count`: every count-th of each setting's."""
+        index, count = share
+        return self.instances[index::count]
 
     @property
     def runs_per_instance(self) -> int:

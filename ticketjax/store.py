@@ -20,6 +20,7 @@ from ticketjax.sweep import SCHEMA
 
 MANIFEST = "manifest.json"
 PARTS = "parts"
+TEMPORARY = ".tmp"
 PACKAGES = ("ticketjax", "jax", "jaxlib", "flax", "optax", "numpy", "pyarrow")
 # These change no record: more seeds may join a directory, and chunks are only a matter of memory.
 FREE_FIELDS = ("seeds", "chunk_size")
@@ -62,7 +63,8 @@ def manifest(grid: Grid) -> dict[str, Any]:
 
 def _write(path: pathlib.Path, write: Any) -> None:
     """Write under a temporary name, then rename: a file under its own name is always whole."""
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    # Of this process alone, also where several machines share the directory.
+    temporary = path.with_name(f"{path.name}.{platform.node()}.{os.getpid()}{TEMPORARY}")
     try:
         with open(temporary, "wb") as file:
             write(file)
@@ -96,6 +98,11 @@ def _differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     ]
 
 
+def _is_foreign(path: pathlib.Path) -> bool:
+    # What another process leaves that is opening the same directory at this moment is not.
+    return path.name != PARTS and not path.name.endswith(TEMPORARY)
+
+
 class Store:
     """One grid's results directory: manifest.json and parts/*.parquet.
 
@@ -114,7 +121,7 @@ class Store:
             self._check(path, new)
             seeds = json.loads(path.read_text())["configuration"]["seeds"]
             new["configuration"]["seeds"] = sorted({*seeds, *grid.seeds})
-        elif self.directory.exists() and any(self.directory.iterdir()):
+        elif self.directory.exists() and any(map(_is_foreign, self.directory.iterdir())):
             raise ValueError(f"{self.directory} is not empty and has no {MANIFEST}")
         (self.directory / PARTS).mkdir(parents=True, exist_ok=True)
         _write(path, lambda file: file.write((json.dumps(new, indent=2) + "\n").encode()))

@@ -278,11 +278,14 @@ def run(
     grid: Grid,
     done: Collection[tuple] = (),
     devices: Sequence[jax.Device] | None = None,
+    share: tuple[int, int] = (0, 1),
 ) -> Iterator[pa.Table]:
     """Run a grid chunk by chunk; yields each chunk's records as soon as it is finished.
 
     done: instances that are finished already, as tuples of their IDENTITY columns.
     devices: to share the work among; all of this process by default.
+    share: (index, count) of this process; of each setting's instances, every count-th is its own,
+        whatever is done already, so that processes need not know of each other.
 
     A chunk holds whole instances: all seekers at all densities of some seeds and noise levels of
     one task, depth and width.
@@ -290,7 +293,7 @@ def run(
     devices = tuple(jax.local_devices() if devices is None else devices)
     for named in grid.settings():
         prefix = (named.setting.task.name, named.depth, named.width)
-        wanted = [key for key in grid.instances if prefix + tuple(key) not in done]
+        wanted = [key for key in grid.instances_of(share) if prefix + tuple(key) not in done]
         if not wanted:
             continue
         plan = _Plan.of(grid, named, len(wanted), devices)
