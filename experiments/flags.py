@@ -50,6 +50,12 @@ def define_grid(seeds: int = 25, seekers: str = PRUNERS, scope: str = "global") 
     flags.DEFINE_integer("seeds", seeds, "Seeds 0 to N-1.", lower_bound=1)
     flags.DEFINE_list("seed_list", None, "These seeds, instead of --seeds.")
     flags.DEFINE_bool("prune_bias", True, "Whether biases may be pruned.")
+    flags.DEFINE_enum(
+        "sanity",
+        "none",
+        ["none", "invert", "shuffle", "reinitialise"],
+        "Keep the lowest scores; shuffle the mask within layers; train from other values.",
+    )
     flags.DEFINE_integer("epochs", 10, "Epochs of the final training.", lower_bound=0)
     flags.DEFINE_integer("samples", 10_000, "Samples per run, a tenth held out.", lower_bound=1)
     flags.DEFINE_string(
@@ -141,6 +147,7 @@ def grid() -> dict:
         "noise": numbers("noise", float),
         "seeds": seeds(),
         "prune_bias": FLAGS.prune_bias,
+        "sanity": FLAGS.sanity,
         "epochs": FLAGS.epochs,
         "samples": FLAGS.samples,
         "score_samples": score_samples(),

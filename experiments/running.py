@@ -5,6 +5,7 @@ import time
 
 import jax
 import pyarrow as pa
+import pyarrow.compute as pc
 from tqdm import tqdm
 
 from experiments.flags import FLAGS, FlagError, grid, running
@@ -88,7 +89,22 @@ def run_and_show(strategy: str, **options) -> int:
     report.figure(records, panels, f"{FLAGS.out}/figure.png")
     print(report.table(records))
     print(f"\nfigure: {FLAGS.out}/figure.png\nrecords: {FLAGS.out}/parts")
+    for path in _draw_rounds(records):
+        print(f"layers over the rounds: {path}")
     return 0
+
+
+def _draw_rounds(records: pa.Table) -> list[str]:
+    """Draw what pruning in rounds left of the layers, at the lowest density of every place."""
+    in_rounds = records.filter(pc.greater(pc.list_value_length(records["round_layer_kept"]), 1))
+    paths = []
+    places = in_rounds.group_by(report.WHERE, use_threads=False).aggregate([("density", "min")])
+    for place in places.to_pylist():
+        density = place.pop("density_min")
+        name = "rounds-{task}-depth{depth}-width{width}-noise{noise:g}".format(**place)
+        paths.append(f"{FLAGS.out}/{name}.png")
+        report.rounds(in_rounds, {**place, "density": density}, paths[-1])
+    return paths
 
 
 def _place(panel: report.Panel) -> str:

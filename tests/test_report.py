@@ -20,6 +20,7 @@ DEFAULTS = {
     "rounds": 1,
     "objective": "raw",
     "prune_bias": True,
+    "sanity": "none",
     "density": 0.1,
     "ticket_density": 0.006,
     "noise": 0.01,

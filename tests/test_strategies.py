@@ -97,6 +97,17 @@ def test_every_round_keeps_what_the_schedule_says(strategy, options):
     assert flat(found.mask).sum() == 20
 
 
+def test_every_round_tells_what_it_left():
+    found, calls = watch(singleshot, 0.2, score=rising, rounds=4)
+    after = [call["mask"] for call in calls[1:]] + [found.mask]
+    densities = [np.asarray(tj.layer_densities(mask)) for mask in after]
+    np.testing.assert_allclose(found.info["round_layer_kept"], densities, rtol=1e-6)
+    # The 100 scores rise through the layers, of 66 and 34: the last 67, 45, 30 and 20 are kept.
+    kept = np.array([[33, 34], [11, 34], [0, 30], [0, 20]]) / [66, 34]
+    np.testing.assert_allclose(found.info["round_layer_kept"], kept, rtol=1e-6)
+    assert found.info["round_first_dead_layer"].tolist() == [-1, -1, 0, 0]
+
+
 def test_local_rounds_keep_the_schedule_in_every_layer():
     # Layers of 66 and 34 parameters; 0.1 in 2 rounds: 0.31623, then 0.1.
     found, calls = watch(singleshot, 0.1, rounds=2, scope="local")

@@ -9,6 +9,9 @@ import pytest
 
 import ticketjax as tj
 from tests.oracles import backprop as oracle
+from ticketjax.equivalence import input_grid, target_error
+from ticketjax.measure import recovery
+from ticketjax.paths import first_dead_layer, log10_paths
 from ticketjax.trial import Setting, evaluate, make_instance, make_trial, seek
 
 SIZES = {"samples": 240, "held_out": 0.2, "epochs": 2}
@@ -95,7 +98,7 @@ def test_every_entry_of_a_record_is_numpys(name, depth, width, seeker, density, 
             trial(key, tj.Point(density, 0.05)),
         )
 
-    instance, (found, auc), record = jax.device_get(everything(KEY, density))
+    instance, (found, ranks), record = jax.device_get(everything(KEY, density))
     kind, train, held_out = setting.task.kind, instance.train, instance.held_out
     # One draw of 240, split 4 : 1; order of the training: 2 epochs of 6 batches of 32.
     points = np.concatenate([train.x, held_out.x])
@@ -122,6 +125,29 @@ def test_every_entry_of_a_record_is_numpys(name, depth, width, seeker, density, 
     expected["recall"] = (kept & planted).sum() / planted.sum()
     expected["jaccard"] = (kept & planted).sum() / (kept | planted).sum()
     pairs = scores[planted][:, None] - scores[~planted][None, :]
+    both = (kept & planted).sum()
+    expected["f1"] = 2 * both / (kept.sum() + planted.sum())
+    # Hidden neurons and the ranking, the paths and the layers are worked out in test_measure.py.
+    overlap = recovery(found.mask, instance.planted.mask)
+    elsewhere = ("layer_precision", "layer_recall", "neuron_precision", "neuron_recall")
+    expected |= {name: getattr(overlap, name) for name in elsewhere}
+    expected["average_precision"] = ranks.average_precision
+    expected["covering_density"] = ranks.covering_density
+    expected["first_dead_layer"] = first_dead_layer(found.mask)
+    expected["log10_paths"] = log10_paths(found.mask)
+    error = target_error(
+        kind,
+        *(
+            jnp.asarray(oracle.outputs(network, input_grid(setting.task.inputs)), jnp.float32)
+            for network in (
+                oracle.combine(np.multiply, layers, mask),
+                oracle.layers_of(setting.target),
+            )
+        ),
+    )
+    for name in ("mean", "largest", "root_mean_square"):
+        expected[f"target_error_{name}"] = getattr(error, name)
+    expected["disagreement"] = error.disagreement
     expected["score_auc"] = np.mean((pairs > 0) + 0.5 * (pairs == 0))
     expected["effective_density"] = on_live_paths(mask) / kept.size
     expected["collapsed"] = expected["effective_density"] == 0
@@ -129,10 +155,11 @@ def test_every_entry_of_a_record_is_numpys(name, depth, width, seeker, density, 
     assert set(expected) == set(record._fields)
     for field, value in expected.items():
         got = getattr(record, field)
-        assert got.dtype == (bool if field == "collapsed" else np.float32), field
-        assert got.shape == ((depth - 1,) if field == "layer_kept" else ()), field
+        kinds = {"collapsed": bool, "first_dead_layer": np.int32}
+        assert got.dtype == kinds.get(field, np.float32), field
+        assert got.shape == ((depth - 1,) if field.startswith("layer_") else ()), field
         np.testing.assert_allclose(got, value, rtol=1e-3, atol=1e-6, err_msg=field)
-    np.testing.assert_allclose(auc, record.score_auc, rtol=1e-6)
+    np.testing.assert_allclose(ranks.auc, record.score_auc, rtol=1e-6)
     # The measure is of something: neither nothing learned, nor the ticket itself.
     assert record.weak_loss < record.strong_loss * 10
     assert 0 < record.effective_density <= record.kept < 1

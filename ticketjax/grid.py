@@ -11,9 +11,12 @@ import numpy as np
 
 from ticketjax import masks
 from ticketjax.base import Seeker, Task
+from ticketjax.equivalence import functionally_recovered
+from ticketjax.measure import feasible_recall
 from ticketjax.models import mlp
 from ticketjax.seekers import TRAINED, get_seeker, is_seeker
 from ticketjax.seekers.edge_popup import EPOCHS as EDGE_POPUP_EPOCHS
+from ticketjax.strategies import SANITY as SCORE_SANITY
 from ticketjax.strategies import STRATEGIES
 from ticketjax.tasks import get_task
 from ticketjax.trial import Setting, make_instance
@@ -21,6 +24,9 @@ from ticketjax.trial import Setting, make_instance
 # Columns that name an instance: a planted network and its data.
 IDENTITY = ("task", "depth", "width", "noise", "seed")
 SCORE_SAMPLES_PER_OUTPUT = 10
+# Sanity checks: on scores and masks, and on the parameters that they are trained from.
+REINITIALISE = "reinitialise"
+SANITY = (*SCORE_SANITY, REINITIALISE)
 
 
 class InstanceKey(NamedTuple):
@@ -44,6 +50,7 @@ class Grid:
     score_samples: training samples that a score sees; None for all, "auto" for ten per output of
         the network, as the published experiments have it.
     epochs, objective, prune_bias, samples: as in Setting.
+    sanity: "none", "invert" or "shuffle" as in singleshot(), or "reinitialise" as in Setting.
     precision: of the matrix products, as in mlp().
     chunk_size: runs at once on each device; "auto" sizes it from the memory there is. It changes
         no record beyond rounding.
@@ -67,6 +74,7 @@ class Grid:
     epochs: int = 10
     objective: str = "raw"
     prune_bias: bool = True
+    sanity: str = "none"
     samples: int = 10_000
     precision: str | None = "highest"
     chunk_size: int | str = "auto"
@@ -98,6 +106,8 @@ class Grid:
                 'score_samples must be at least 1, "auto" or None for all, '
                 f"got {self.score_samples!r}"
             )
+        if self.sanity not in SANITY:
+            raise ValueError(f"sanity must be one of {', '.join(SANITY)}, got {self.sanity!r}")
         self._spell_out_defaults()
         names = [seeker_name(seeker) for seeker in self.seekers]
         if len(set(names)) < len(names):
@@ -125,10 +135,17 @@ class Grid:
             "rounds": self.rounds,
             "round_epochs": self.round_epochs,
             "score_samples": samples,
+            "sanity": None if self.sanity == REINITIALISE else self.sanity,
         }
         training = {"epochs": self.search_epochs}
 
         def make(seeker: str | Callable[..., Any]) -> Seeker:
+            whole = is_seeker(seeker) or seeker in TRAINED
+            if whole and self.sanity in SCORE_SANITY[1:]:
+                raise ValueError(
+                    f"sanity={self.sanity} is for scores, and {seeker_name(seeker)} has none to "
+                    f"{self.sanity}; {REINITIALISE} is for all"
+                )
             if is_seeker(seeker):
                 return get_seeker(seeker)
             options = training if seeker in TRAINED else lifting
@@ -168,6 +185,11 @@ class Grid:
         return len(self.seekers) * len(self.densities)
 
     @property
+    def searches_by_training(self) -> bool:
+        """Whether seekers train: between rounds, or as they learn which parameters to keep."""
+        return bool(self.round_epochs) or any(seeker in TRAINED for seeker in self.seekers)
+
+    @property
     def runs(self) -> int:
         """Records of the whole grid."""
         return len(self.settings()) * len(self.instances) * self.runs_per_instance
@@ -197,6 +219,7 @@ class NamedSetting:
             epochs=grid.epochs,
             objective=grid.objective,
             prune_bias=grid.prune_bias,
+            reinitialise=grid.sanity == REINITIALISE,
         )
         return cls(setting, depth, width)
 
@@ -208,6 +231,21 @@ class NamedSetting:
         except ValueError as error:
             place = f"{self.setting.task.name}, depth {self.depth}, width {self.width}"
             raise ValueError(f"{place}: {error}") from None
+
+    def feasible_recall(self, density: float, scope: str) -> float:
+        """Largest recall of the ticket that a mask of this density and scope can have."""
+        prune_bias = self.setting.prune_bias
+        layers = masks.count_ticket_layers(self.setting.target, prune_bias)
+        return feasible_recall(density, self.setting.parameter_shapes, layers, scope, prune_bias)
+
+    def recovered(self, entries: dict[str, np.ndarray], noise: float) -> bool:
+        """Whether a record's network is the target as far as the data can tell."""
+        return functionally_recovered(
+            self.setting.task.kind,
+            disagreement=entries["disagreement"],
+            root_mean_square=entries["target_error_root_mean_square"],
+            noise=noise,
+        )
 
     def resolve(self, densities: Sequence[float | str]) -> np.ndarray:
         """Densities as numbers, float64, "ticket" replaced by the ticket's own."""

@@ -267,3 +267,17 @@ def exclude(scores: Params, alive: Params) -> Params:
         return jnp.where(kept, jnp.where(score > lowest, score, lowest), -jnp.inf)
 
     return jax.tree.map(lift, scores, alive)
+
+
+def shuffle(key: jax.Array, mask: Params) -> Params:
+    """The mask with the entries of every kernel and of every bias in a random order.
+
+    As many parameters as before are kept in each of them, but none for a reason.
+    """
+    leaves, structure = jax.tree.flatten(mask)
+    keys = jax.random.split(key, len(leaves))
+    shuffled = [
+        jax.random.permutation(leaf_key, leaf.ravel()).reshape(leaf.shape)
+        for leaf_key, leaf in zip(keys, leaves, strict=True)
+    ]
+    return jax.tree.unflatten(structure, shuffled)

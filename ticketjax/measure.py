@@ -1,13 +1,22 @@
-"""What was found: quality before and after training, recovery of the ticket, collapse."""
+"""What was found: quality before and after training, and how much of the planted ticket."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from ticketjax.base import Batch, Params, Problem
-from ticketjax.masks import count_prunable, layer_names, ordered_bits, prunable_leaves, share
+from ticketjax.masks import (
+    budget,
+    check_scope,
+    layer_names,
+    ordered_bits,
+    prunable_leaves,
+    share,
+)
 from ticketjax.objective import loss, metric, output_scale, rescale
+from ticketjax.paths import live_neurons
 
 
 class Quality(NamedTuple):
@@ -18,11 +27,21 @@ class Quality(NamedTuple):
 
 
 class Recovery(NamedTuple):
-    """Overlap of a found mask with the planted one, over the prunable parameters, each () 0..1."""
+    """Overlap of a found mask with the planted one, over the prunable parameters, each 0..1.
+
+    precision, recall, f1, jaccard: () over everything. layer_precision, layer_recall: (layers,).
+    neuron_precision, neuron_recall: () of hidden neurons; the found ones lie on a path of kept
+        weights from an input to an output, the planted ones have a planted parameter.
+    """
 
     precision: jax.Array
     recall: jax.Array
+    f1: jax.Array
     jaccard: jax.Array
+    layer_precision: jax.Array
+    layer_recall: jax.Array
+    neuron_precision: jax.Array
+    neuron_recall: jax.Array
 
 
 def _quality(kind: str, outputs: jax.Array, y: jax.Array) -> Quality:
@@ -53,68 +72,118 @@ def _flat(tree: Params, prune_bias: bool) -> jax.Array:
     return jnp.concatenate([leaf.ravel() for leaf in leaves])
 
 
+def _overlap(found: jax.Array, planted: jax.Array) -> tuple[jax.Array, jax.Array]:
+    both = jnp.sum(found & planted)
+    precision = both / jnp.maximum(jnp.sum(found), 1)
+    return precision, both / jnp.maximum(jnp.sum(planted), 1)
+
+
+def _planted_neurons(planted: Params) -> list[jax.Array]:
+    names = layer_names(planted)[:-1]
+    return [
+        jnp.any(planted[name]["kernel"] != 0, axis=0) | (planted[name]["bias"] != 0)
+        for name in names
+    ]
+
+
 def recovery(found: Params, planted: Params, prune_bias: bool = True) -> Recovery:
-    """Precision, recall and Jaccard index of the found mask against the planted one."""
+    """How much of the planted mask the found one holds; see Recovery."""
     a, b = _flat(found, prune_bias) != 0, _flat(planted, prune_bias) != 0
-    both = jnp.sum(a & b)
+    precision, recall = _overlap(a, b)
+    layers = [
+        _overlap(*(jnp.concatenate([leaf.ravel() for leaf in layer]) != 0 for layer in pair))
+        for pair in zip(
+            prunable_leaves(found, prune_bias), prunable_leaves(planted, prune_bias), strict=True
+        )
+    ]
+    hidden = [jnp.zeros(0, bool)]  # a network of one layer has no hidden neuron
+    neurons = _overlap(
+        jnp.concatenate(hidden + live_neurons(found)[1:-1]),
+        jnp.concatenate(hidden + _planted_neurons(planted)),
+    )
     return Recovery(
-        both / jnp.maximum(jnp.sum(a), 1),
-        both / jnp.maximum(jnp.sum(b), 1),
-        both / jnp.maximum(jnp.sum(a | b), 1),
+        precision,
+        recall,
+        2 * jnp.sum(a & b) / jnp.maximum(jnp.sum(a) + jnp.sum(b), 1),
+        jnp.sum(a & b) / jnp.maximum(jnp.sum(a | b), 1),
+        jnp.stack([layer_precision for layer_precision, _ in layers]),
+        jnp.stack([layer_recall for _, layer_recall in layers]),
+        *neurons,
     )
 
 
-def score_auc(scores: Params, planted: Params, prune_bias: bool = True) -> jax.Array:
-    """Chance that a planted parameter outranks one that is not, ties counting half; () 0..1.
+class Ranking(NamedTuple):
+    """How well scores tell planted parameters from the others; each () 0..1, 1 is perfect.
 
-    The area under the ROC curve of the scores for "planted", as the Mann-Whitney statistic.
+    auc: chance that a planted parameter outranks one that is not, ties counting half.
+    average_precision: mean over planted parameters of the precision of keeping all that rank at
+        least as high.
+    covering_density: what has to be kept, by these scores, to keep the whole ticket: the share of
+        parameters that rank at least as high as the worst planted one. The ticket's density is
+        perfect, 1 the worst.
     """
-    # In select()'s own order: NaN ranks lowest, and denormals are told apart.
+
+    auc: jax.Array
+    average_precision: jax.Array
+    covering_density: jax.Array
+
+
+def ranking(scores: Params, planted: Params, prune_bias: bool = True) -> Ranking:
+    """Rank all prunable parameters by their scores and look where the planted ones stand.
+
+    The AUC is the Mann-Whitney statistic. In select()'s own order: NaN ranks lowest, and denormals
+    are told apart.
+    """
     flat = ordered_bits(_flat(scores, prune_bias))
     positive = _flat(planted, prune_bias) != 0
+    positives = jnp.sum(positive)
     ordered = jnp.sort(flat)
     below = jnp.searchsorted(ordered, flat, side="left")
     not_above = jnp.searchsorted(ordered, flat, side="right")
     # Mean rank among equals, counted from 1: half-integers, exact in float32 to 2^23.
     rank = (below + not_above + 1) / 2
-    positives = jnp.sum(positive)
-    negatives = flat.size - positives
     # Ranks are centred before they are added, so that the float32 sum keeps its precision.
     excess = jnp.sum(jnp.where(positive, rank - (flat.size + 1) / 2, 0.0))
-    return 0.5 + excess / jnp.maximum(positives, 1) / jnp.maximum(negatives, 1)
+    negatives = flat.size - positives
+    auc = 0.5 + excess / jnp.maximum(positives, 1) / jnp.maximum(negatives, 1)
+    # The others are put above all planted ones, where the count below does not see them.
+    planted_first = jnp.sort(jnp.where(positive, flat, ~jnp.zeros_like(flat)))
+    planted_below = jnp.searchsorted(planted_first, flat, side="left")
+    kept = flat.size - below
+    precision = (positives - planted_below) / jnp.maximum(kept, 1)
+    average = jnp.sum(jnp.where(positive, precision, 0.0)) / jnp.maximum(positives, 1)
+    covering = jnp.max(jnp.where(positive, kept, 0), initial=0)
+    return Ranking(auc, average, share(covering, flat.size))
 
 
-def live_neurons(mask: Params) -> list[jax.Array]:
-    """Which neurons lie on a path of kept weights from an input to an output.
+def score_auc(scores: Params, planted: Params, prune_bias: bool = True) -> jax.Array:
+    """Chance that a planted parameter outranks one that is not, ties counting half; () 0..1."""
+    return ranking(scores, planted, prune_bias).auc
 
-    Returns one bool vector per layer of neurons, the input included.
+
+def feasible_recall(
+    density: float,
+    params: Params,
+    ticket_layers: Sequence[int],
+    scope: str = "global",
+    prune_bias: bool = True,
+) -> float:
+    """Largest recall of the planted ticket that any mask of this density and scope can have.
+
+    params: any tree of the network's shapes. ticket_layers: planted parameters per layer, from
+    count_ticket_layers(). 1 means that the ticket fits; scope "local" at the ticket's own density
+    usually leaves part of it outside.
+
+    Raises ValueError for an unknown scope.
     """
-    kernels = [mask[name]["kernel"] != 0 for name in layer_names(mask)]
-    reached = [jnp.ones(kernels[0].shape[0], bool)]
-    for kernel in kernels:
-        reached.append(jnp.any(kernel & reached[-1][:, None], axis=0))
-    reaching = [jnp.ones(kernels[-1].shape[1], bool)]
-    for kernel in reversed(kernels):
-        reaching.insert(0, jnp.any(kernel & reaching[0][None, :], axis=1))
-    return [a & b for a, b in zip(reached, reaching, strict=True)]
-
-
-def collapsed(mask: Params) -> jax.Array:
-    """Whether no path of kept weights is left from any input to any output; () bool."""
-    return ~jnp.any(live_neurons(mask)[-1])
-
-
-def effective_density(mask: Params, prune_bias: bool = True) -> jax.Array:
-    """Share of the prunable parameters that are kept and on a live path; () float32.
-
-    A weight counts if both its neurons lie on an input-output path, a bias if its neuron does.
-    """
-    live = live_neurons(mask)
-    effective = {
-        name: {
-            "kernel": (mask[name]["kernel"] != 0) & source[:, None] & sink[None, :],
-            "bias": (mask[name]["bias"] != 0) & sink,
-        }
-        for name, source, sink in zip(layer_names(mask), live, live[1:], strict=False)
-    }
-    return share(jnp.sum(_flat(effective, prune_bias)), count_prunable(mask, prune_bias))
+    check_scope(scope)
+    sizes = [sum(leaf.size for leaf in layer) for layer in prunable_leaves(params, prune_bias)]
+    planted = sum(ticket_layers)
+    if scope == "local":
+        fits = [
+            min(int(budget(density, size)), ticket)
+            for size, ticket in zip(sizes, ticket_layers, strict=True)
+        ]
+        return sum(fits) / planted
+    # One budget, or one that is shared out as the ticket is.
+    return min(int(budget(density, sum(sizes))), planted) / planted

@@ -1,5 +1,6 @@
 """Tables and figures of records."""
 
+import itertools
 import os
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -17,11 +18,12 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from ticketjax.base import CLASSIFICATION
+from ticketjax.masks import count_ticket_layers
 from ticketjax.seekers import SEEKERS
-from ticketjax.tasks import TASKS
+from ticketjax.tasks import TASKS, get_task
 
 # Okabe and Ito's palette: told apart with any colour vision, and by markers in grey.
-COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#F0E442", "#000000")
+COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#5D3A9B", "#000000")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 # How papers write the names that flags and records spell in lower case.
 TITLES = {
@@ -44,7 +46,7 @@ STYLE = {
 QUALITIES = ("strong", "weak")
 WHERE = ("task", "depth", "width", "noise")
 # What tells two series of one seeker apart.
-VARIANT = ("strategy", "scope", "rounds", "objective")
+VARIANT = ("strategy", "scope", "rounds", "objective", "sanity")
 POINT = (*WHERE, "seeker", *VARIANT, "density")
 RESAMPLES = 4000
 ENDS = ("low", "high")
@@ -154,7 +156,8 @@ def _series(records: pa.Table) -> list[Series]:
         seeker = group["seeker"]
         words = [TITLES.get(seeker, seeker)]
         for name in differing[seeker]:
-            words.append(f"{group[name]} rounds" if name == "rounds" else str(group[name]))
+            plural = "" if group[name] == 1 else "s"
+            words.append(f"{group[name]} round{plural}" if name == "rounds" else str(group[name]))
         return " ".join(words)
 
     return [Series(label(group), group) for group in groups]
@@ -319,7 +322,84 @@ def figure(
         canvas.legend(handles, labels, loc="lower center", ncols=4, frameon=False)
         if title:
             canvas.suptitle(title, x=0.01, ha="left", fontsize=12, weight="bold")
-        canvas.tight_layout(rect=(0, (0.15 + 0.18 * -(-len(labels) // 4)) / height, 1, 1))
+        bottom = 0.15 + 0.18 * -(-len(labels) // 4)
+        canvas.tight_layout(rect=(0, bottom / height, 1, 1 - 0.1 / height))
+        canvas.savefig(path, dpi=160)
+        plt.close(canvas)
+
+
+def _ticket_layers(task: str, depth: int, width: int, prune_bias: bool) -> list[float]:
+    """Share of each layer's parameters that the planted ticket has."""
+    known = get_task(task)
+    counts = count_ticket_layers(known.ticket(depth=depth), prune_bias)
+    sizes = itertools.pairwise((known.inputs, *[width] * (depth - 2), known.outputs))
+    return [
+        count / (n_in * n_out + n_out * prune_bias)
+        for count, (n_in, n_out) in zip(counts, sizes, strict=True)
+    ]
+
+
+def _draw_rounds(axes: plt.Axes, rows: pa.Table, series: Series, ticket: list[float]) -> None:
+    kept = np.array(rows["round_layer_kept"].to_pylist())  # (seeds, rounds, layers)
+    kept = np.concatenate([np.ones_like(kept[:, :1]), kept], axis=1).mean(axis=0)
+    colours = plt.get_cmap("viridis")(np.linspace(0, 0.85, len(ticket)))
+    for layer, colour in enumerate(colours):
+        # A log scale has no place for an empty layer: its line ends.
+        line = np.where(kept[:, layer] > 0, kept[:, layer], np.nan)
+        axes.plot(range(len(line)), line, "o-", ms=3, lw=1.5, color=colour, label=f"layer {layer}")
+        axes.axhline(ticket[layer], color=colour, linestyle=(0, (5, 3)), linewidth=1)
+    dead = np.array(rows["round_first_dead_layer"].to_pylist())
+    collapsed = (dead >= 0).any(axis=1)
+    text = f"{collapsed.sum()} of {len(dead)} collapse"
+    if collapsed.any():
+        text += f", the first in round {(dead >= 0).any(axis=0).argmax() + 1}"
+    axes.set_title(f"{series.label}: {text}", loc="left")
+    axes.set_yscale("log")
+    axes.set_xlabel("round")
+    axes.set_ylabel("density of the layer")
+    _tidy(axes)
+
+
+def rounds(records: pa.Table, where: dict[str, object], path: str | os.PathLike) -> None:
+    """Draw every layer's density after every round of pruning, one panel per seeker.
+
+    where: columns and the values that records must have, WHERE and a density among them. Solid is
+    the mean over seeds, dashed in the same colour the layer's share of the planted ticket. A line
+    ends where the layer is empty in every seed.
+
+    Raises ValueError if no such record was made in rounds.
+    """
+    rows = _rows(records, **where)
+    rows = rows.filter(pc.is_valid(rows["round_layer_kept"]))
+    if not rows.num_rows:
+        raise ValueError(f"no record of pruning in rounds has {where}")
+    place = [where[name] for name in ("task", "depth", "width")]
+    ticket = _ticket_layers(*place, rows["prune_bias"][0].as_py())
+    series = _series(rows)
+    columns = min(3, len(series))
+    lines = -(-len(series) // columns)
+    height = 2.9 * lines + 1.1
+    with plt.rc_context(STYLE):
+        canvas, axes = plt.subplots(
+            lines, columns, figsize=(4 * columns, height), squeeze=False, sharey=True
+        )
+        for ax in axes.flat[len(series) :]:
+            ax.set_visible(False)
+        for ax, one in zip(axes.flat, series, strict=False):
+            _draw_rounds(ax, _rows(rows, **one.where), one, ticket)
+        handles, labels = axes.flat[0].get_legend_handles_labels()
+        handles.append(Line2D([], [], color=FAINT, linestyle=(0, (5, 3)), linewidth=1))
+        labels.append("planted ticket")
+        canvas.legend(handles, labels, loc="lower center", ncols=len(labels), frameon=False)
+        density = _density_label(where["density"], rows["ticket_density"][0].as_py())
+        canvas.suptitle(
+            f"{task_title(where['task'])}: what each round leaves of the layers, density {density}",
+            x=0.01,
+            ha="left",
+            fontsize=12,
+            weight="bold",
+        )
+        canvas.tight_layout(rect=(0, 0.4 / height, 1, 1))
         canvas.savefig(path, dpi=160)
         plt.close(canvas)
 

@@ -15,7 +15,8 @@ from ticketjax import masks
 from ticketjax.base import Seeker
 from ticketjax.compaction import active_width
 from ticketjax.grid import Grid, InstanceKey, NamedSetting, seeker_name
-from ticketjax.trial import Setting, evaluate, make_instance, seek
+from ticketjax.strategies import RoundInfo
+from ticketjax.trial import Setting, evaluate, make_instance, ranking_entries, seek
 
 SCHEMA = pa.schema(
     [
@@ -28,6 +29,7 @@ SCHEMA = pa.schema(
         ("rounds", pa.int32()),
         ("objective", pa.string()),
         ("prune_bias", pa.bool_()),
+        ("sanity", pa.string()),
         ("density", pa.float64()),
         ("ticket_density", pa.float64()),
         ("noise", pa.float64()),
@@ -41,11 +43,28 @@ SCHEMA = pa.schema(
         ("ticket_loss", pa.float32()),
         ("precision", pa.float32()),
         ("recall", pa.float32()),
+        ("f1", pa.float32()),
         ("jaccard", pa.float32()),
+        ("layer_precision", pa.list_(pa.float32())),
+        ("layer_recall", pa.list_(pa.float32())),
+        ("neuron_precision", pa.float32()),
+        ("neuron_recall", pa.float32()),
+        ("feasible_recall", pa.float32()),
         ("score_auc", pa.float32()),
+        ("average_precision", pa.float32()),
+        ("covering_density", pa.float32()),
+        ("target_error_mean", pa.float32()),
+        ("target_error_largest", pa.float32()),
+        ("target_error_root_mean_square", pa.float32()),
+        ("disagreement", pa.float32()),
+        ("functionally_recovered", pa.bool_()),
         ("effective_density", pa.float32()),
         ("collapsed", pa.bool_()),
+        ("first_dead_layer", pa.int32()),
+        ("log10_paths", pa.float32()),
         ("layer_kept", pa.list_(pa.float32())),
+        ("round_layer_kept", pa.list_(pa.list_(pa.float32()))),
+        ("round_first_dead_layer", pa.list_(pa.int32())),
     ]
 )
 
@@ -96,8 +115,8 @@ class _Programs:
     """The compiled programs of one setting, each for one chunk's slice on one device.
 
     instance: (seeds, noise) -> instances.
-    search, one per seeker: (seeds, instances, densities) -> masks, AUCs, active widths and
-        whether everything is kept, each (instances, densities, ...).
+    search, one per seeker: (seeds, instances, densities) -> masks, active widths, whether
+        everything is kept, entries of the record, each (instances, densities, ...).
     measure, one per width: (instances, masks of every seeker, indices) -> entries of Record.
     """
 
@@ -113,9 +132,12 @@ class _Programs:
 
         def search(seeker, seeds, instances, densities):
             def one(seed, instance, density):
-                found, auc = seek(setting, seeker, _run_key(seed), instance, density)
+                found, ranks = seek(setting, seeker, _run_key(seed), instance, density)
                 everything = masks.count_kept(found.mask) == masks.count_prunable(found.mask)
-                return found.mask, auc, active_width(found.mask), everything
+                entries = ranking_entries(ranks) | {
+                    name: found.info[name] for name in RoundInfo._fields if name in found.info
+                }
+                return found.mask, active_width(found.mask), everything, entries
 
             over_densities = jax.vmap(one, (None, None, 0))
             return jax.vmap(over_densities, (0, 0, None))(seeds, instances, densities)
@@ -168,8 +190,9 @@ class _Plan:
         on_cpu = devices[0].platform == "cpu"
         auto = grid.chunk_size == "auto"
         at_once = _auto_chunk_size(named, devices) if auto else grid.chunk_size
-        per_chunk = at_once * (CPU_BATCHES_PER_CHUNK if on_cpu else 1)
-        most = max(1, per_chunk // grid.runs_per_instance) * len(devices)
+        # A search that trains is as dear as the measuring, and runs all of a chunk at once.
+        batches = CPU_BATCHES_PER_CHUNK if on_cpu and not grid.searches_by_training else 1
+        most = max(1, at_once * batches // grid.runs_per_instance) * len(devices)
         # Equal shares, so that no chunk is mostly padding and one program serves all.
         slots = -(-instances // (-(-instances // most) * len(devices)))
         # An accelerator's time goes by the number of steps, whatever the width.
@@ -224,9 +247,10 @@ def _run_chunk(
     instances = programs.instance(seeds, noise)
     searched = [search(seeds, instances, densities) for search in programs.search]
     found = tuple(result[0] for result in searched)
-    auc, needed, everything = (
-        np.stack(jax.device_get([result[i] for result in searched]), axis=1) for i in (1, 2, 3)
+    needed, everything = (
+        np.stack(jax.device_get([result[i] for result in searched]), axis=1) for i in (1, 2)
     )
+    searches = [jax.device_get(result[3]) for result in searched]
 
     points = list(itertools.product(range(len(found)), range(asked.size)))
 
@@ -248,10 +272,14 @@ def _run_chunk(
     ]
     measured = _measure(programs, plan, instances, found, runs)
 
+    feasible = [named.feasible_recall(density, grid.scope) for density in asked]
     rows = []
     for n, key in enumerate(chunk):
         slot, device = divmod(n, plan.devices)
         for s, d in points:
+            entries = measured[device][computed(device, _Run(slot, s, d))] | {
+                name: values[device, slot, d].tolist() for name, values in searches[s].items()
+            }
             rows.append(
                 {
                     "task": named.setting.task.name,
@@ -263,12 +291,14 @@ def _run_chunk(
                     "rounds": grid.rounds,
                     "objective": grid.objective,
                     "prune_bias": grid.prune_bias,
+                    "sanity": grid.sanity,
                     "density": float(asked[d]),
                     "ticket_density": named.setting.ticket_density,
                     "noise": key.noise,
                     "seed": key.seed,
-                    "score_auc": auc[device, s, slot, d],
-                    **measured[device][computed(device, _Run(slot, s, d))],
+                    "feasible_recall": feasible[d],
+                    "functionally_recovered": named.recovered(entries, key.noise),
+                    **entries,
                 }
             )
     return pa.Table.from_pylist(rows, schema=SCHEMA)

@@ -11,15 +11,10 @@ import jax.numpy as jnp
 from ticketjax import masks
 from ticketjax.base import Batch, Found, Model, Params, Planted, Point, Problem, Seeker, Task
 from ticketjax.compaction import compact
-from ticketjax.measure import (
-    collapsed,
-    effective_density,
-    recovery,
-    score_auc,
-    strong_quality,
-    weak_quality,
-)
+from ticketjax.equivalence import input_grid, target_error
+from ticketjax.measure import Ranking, ranking, recovery, strong_quality, weak_quality
 from ticketjax.objective import OBJECTIVES, make_problem
+from ticketjax.paths import collapsed, effective_density, first_dead_layer, log10_paths
 from ticketjax.planting import plant
 from ticketjax.seekers import get_seeker
 from ticketjax.strategies import resolve_density
@@ -29,11 +24,14 @@ from ticketjax.training import BATCH_SIZE, LEARNING_RATE, check_count, shuffles,
 class Instance(NamedTuple):
     """A planted network and its data: everything of a run that no seeker has touched yet.
 
+    start: what masks are measured and trained on: the planted network's parameters, or values
+        drawn anew (Setting.reinitialise).
     order: (epochs, steps, batch_size) int32, in which the final training sees the samples.
     ticket_metric, ticket_loss: () quality of the bare ticket.
     """
 
     planted: Planted
+    start: Params
     train: Batch
     held_out: Batch
     order: jax.Array
@@ -42,13 +40,16 @@ class Instance(NamedTuple):
 
 
 class Record(NamedTuple):
-    """What one run measured; every entry () but layer_kept, (layers,).
+    """What one run measured; every entry () but layer_*, (layers,).
 
     density: asked; kept: fraction of the prunable parameters really kept.
     strong_*: before any training; weak_*: after the final training; ticket_*: the bare ticket.
-    precision, recall, jaccard: of the found mask against the planted one.
-    score_auc: of the scores for "planted".
-    effective_density: kept and on a live path. collapsed: no path is left.
+    precision to neuron_recall: of the found mask against the planted one, see Recovery.
+    score_auc, average_precision, covering_density: of the scores for "planted", see Ranking.
+    target_error_*, disagreement: of the found network before training as a function, see
+        TargetError.
+    effective_density: kept and on a live path. collapsed: no path is left; first_dead_layer: where
+        the last one ended, -1 if none. log10_paths: how many there are.
     """
 
     density: jax.Array
@@ -62,10 +63,23 @@ class Record(NamedTuple):
     ticket_loss: jax.Array
     precision: jax.Array
     recall: jax.Array
+    f1: jax.Array
     jaccard: jax.Array
+    layer_precision: jax.Array
+    layer_recall: jax.Array
+    neuron_precision: jax.Array
+    neuron_recall: jax.Array
     score_auc: jax.Array
+    average_precision: jax.Array
+    covering_density: jax.Array
+    target_error_mean: jax.Array
+    target_error_largest: jax.Array
+    target_error_root_mean_square: jax.Array
+    disagreement: jax.Array
     effective_density: jax.Array
     collapsed: jax.Array
+    first_dead_layer: jax.Array
+    log10_paths: jax.Array
     layer_kept: jax.Array
 
 
@@ -79,6 +93,8 @@ class Setting:
     objective: what seekers optimise, "raw" or "rescaled" outputs.
     prune_bias: whether biases may be pruned; if not, the planted neurons' spare biases are
         zero, so that the ticket is still in the network.
+    reinitialise: measure and train masks on parameters drawn anew, which no seeker has seen: a
+        sanity check (Frankle et al. 2021). There is no ticket in them.
 
     Raises ValueError for values that make no run.
     """
@@ -92,6 +108,7 @@ class Setting:
     learning_rate: float = LEARNING_RATE
     objective: str = "raw"
     prune_bias: bool = True
+    reinitialise: bool = False
 
     def __post_init__(self):
         if self.objective not in OBJECTIVES:
@@ -148,7 +165,7 @@ class Setting:
 
 def _keys(key: jax.Array) -> dict[str, jax.Array]:
     """One independent key per purpose, so that no purpose shifts another's numbers."""
-    purposes = ("data", "init", "seek", "train")
+    purposes = ("data", "init", "seek", "train", "reinitialise")
     return {purpose: jax.random.fold_in(key, i) for i, purpose in enumerate(purposes)}
 
 
@@ -171,14 +188,15 @@ def make_instance(setting: Setting, key: jax.Array, noise: jax.Array | float) ->
         jax.tree.map(jnp.asarray, target),
         held_out,
     )
+    start = setting.model.init(keys["reinitialise"]) if setting.reinitialise else planted.params
     order = shuffles(keys["train"], setting.epochs, split, setting.batch_size)
-    return Instance(planted, train_batch, held_out, order, ticket.metric, ticket.loss)
+    return Instance(planted, start, train_batch, held_out, order, ticket.metric, ticket.loss)
 
 
 def seek(
     setting: Setting, seeker: Seeker, key: jax.Array, instance: Instance, density: jax.Array | float
-) -> tuple[Found, jax.Array]:
-    """Let a seeker look for the ticket; returns what it found and its scores' AUC. Pure.
+) -> tuple[Found, Ranking]:
+    """Let a seeker look for the ticket; returns what it found and how its scores rank. Pure.
 
     key: the run's key, the same as make_instance() had.
 
@@ -188,7 +206,16 @@ def seek(
     found = seeker(_keys(key)["seek"], problem, density)
     # A seeker of the user's own may return anything; later, it would only break somewhere inside.
     chex.assert_trees_all_equal_shapes(found.mask, found.scores, problem.params)
-    return found, score_auc(found.scores, instance.planted.mask, setting.prune_bias)
+    return found, ranking(found.scores, instance.planted.mask, setting.prune_bias)
+
+
+def ranking_entries(ranks: Ranking) -> dict[str, jax.Array]:
+    """The entries of Record that depend on the scores."""
+    return {
+        "score_auc": ranks.auc,
+        "average_precision": ranks.average_precision,
+        "covering_density": ranks.covering_density,
+    }
 
 
 def evaluate(
@@ -202,11 +229,15 @@ def evaluate(
     Returns the entries of Record that depend on instance and mask alone.
     """
     planted, prune_bias = instance.planted, setting.prune_bias
-    params, kept = planted.params, mask
+    params, kept = instance.start, mask
     if width is not None:
         params, kept = compact(params, mask, width)
     problem = setting.problem(params, instance.train)
-    strong = strong_quality(problem, masks.apply_mask(params, kept), instance.held_out)
+    found = masks.apply_mask(params, kept)
+    strong = strong_quality(problem, found, instance.held_out)
+    grid = input_grid(setting.task.inputs)
+    target = jax.tree.map(jnp.asarray, setting.target)
+    error = target_error(setting.task.kind, problem.apply(found, grid), problem.apply(target, grid))
     trained = train(problem, kept, instance.order, learning_rate=setting.learning_rate)
     weak = weak_quality(problem, trained, instance.held_out)
     overlap = recovery(mask, planted.mask, prune_bias)
@@ -219,8 +250,14 @@ def evaluate(
         "ticket_metric": instance.ticket_metric,
         "ticket_loss": instance.ticket_loss,
         **overlap._asdict(),
+        "target_error_mean": error.mean,
+        "target_error_largest": error.largest,
+        "target_error_root_mean_square": error.root_mean_square,
+        "disagreement": error.disagreement,
         "effective_density": effective_density(mask, prune_bias),
         "collapsed": collapsed(mask),
+        "first_dead_layer": first_dead_layer(mask),
+        "log10_paths": log10_paths(mask),
         "layer_kept": masks.layer_densities(mask, prune_bias),
     }
 
@@ -254,11 +291,11 @@ def make_trial(
         instance = make_instance(setting, key, point.noise)
         problem = setting.problem(instance.planted.params, instance.train)
         density = resolve_density(problem, point.density)
-        found, auc = seek(setting, look, key, instance, density)
+        found, ranks = seek(setting, look, key, instance, density)
         return Record(
             density=jnp.float32(density),
             noise=jnp.float32(point.noise),
-            score_auc=auc,
+            **ranking_entries(ranks),
             **evaluate(setting, instance, found.mask),
         )
 

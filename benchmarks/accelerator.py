@@ -1,0 +1,138 @@
+"""Runs per second on whatever device JAX finds, and how much of it the training uses.
+
+    python -m benchmarks.accelerator --chunk_sizes=128,512,2048 --seeds=25
+
+Runs Figure 3's grid (three tasks, five pruners, five densities; `--seeds` of each) twice for every
+chunk size, in a process of its own: the first time with compilation, the second without. Prints
+runs per second both ways, the FLOP/s of Circle's training phase at as many runs at once and their
+share of the device's own float32 products, and the most memory that a device held, next to what it
+has. Needs nothing but ticketjax. About 3 minutes for each chunk size on a GPU, 8 on two cores.
+"""
+
+from absl import flags
+
+from experiments.flags import FLAGS, naming, start
+
+flags.DEFINE_list("chunk_sizes", ["auto"], 'Runs at once on each device, or "auto".')
+flags.DEFINE_integer("seeds", 25, "Seeds of the grid.", lower_bound=1)
+flags.DEFINE_list("task", ["circle", "relu", "helix"], "Tasks of the grid.")
+flags.DEFINE_integer("epochs", 10, "Epochs of the final training.", lower_bound=1)
+flags.DEFINE_integer("repeats", 3, "Turns of the training phase.", lower_bound=1)
+
+
+def _training_rate(setting, width: int, runs: int, repeats: int) -> list[float]:
+    """FLOP/s of training at full width, `runs` at once on each device, turn by turn."""
+    import jax
+
+    from benchmarks import phases, work
+    from benchmarks.timing import seconds
+
+    make, seeds = phases.make_instances(setting, runs)
+    training = phases.make_training(setting, width)
+    instances = make(seeds)
+    # What is planted is as good a mask as any: a masked network takes the time of a dense one.
+    planted = instances.planted.mask
+    jax.block_until_ready(training(instances, planted))
+    epochs, steps, batch_size = instances.order.shape[-3:]
+    sizes = phases.sizes_of(setting.parameter_shapes)
+    flop = work.training(sizes, epochs * steps, batch_size).flop * seeds.size
+    return [flop / seconds(lambda: training(instances, planted)) for _ in range(repeats)]
+
+
+def measure(task: list[str], epochs: int, seeds: int, chunk_size: int | str, repeats: int) -> dict:
+    """One chunk size, in the process that calls."""
+    import jax
+
+    import ticketjax as tj
+    from benchmarks import limits
+    from benchmarks.fresh import peak_device_memory, peak_memory
+    from benchmarks.machine import describe
+    from benchmarks.timing import seconds
+    from ticketjax.sweep import _auto_chunk_size, run
+
+    grid = tj.Grid(task=task, epochs=epochs, seeds=seeds, chunk_size=chunk_size)
+    first, second = (
+        seconds(lambda: sum(records.num_rows for records in run(grid))) for _ in range(2)
+    )
+    # Before anything else can take more.
+    on_device, in_process = peak_device_memory(), peak_memory()
+    circle = tj.Grid(task="circle", epochs=epochs, seeds=1).settings()[0]
+    at_once = chunk_size
+    if chunk_size == "auto":
+        at_once = _auto_chunk_size(circle, tuple(jax.local_devices()))
+    products, size = limits.product_rate()
+    stats = jax.local_devices()[0].memory_stats() or {}
+    return {
+        "machine": describe(),
+        "runs": grid.runs,
+        "first": first,
+        "second": second,
+        "at_once": at_once,
+        "training": _training_rate(circle.setting, circle.width, at_once, repeats),
+        "products": products,
+        "product_size": size,
+        "peak_device_memory": on_device,
+        "device_memory": stats.get("bytes_limit"),
+        "peak_memory": in_process,
+    }
+
+
+def _chunk_sizes() -> list[int | str]:
+    with naming("chunk_sizes"):
+        for size in FLAGS.chunk_sizes:
+            if size != "auto" and not (size.isdecimal() and int(size) > 0):
+                raise ValueError('must be whole numbers of at least 1, or "auto"')
+    return [size if size == "auto" else int(size) for size in FLAGS.chunk_sizes]
+
+
+def _memory(size: int | None) -> str:
+    return "-" if size is None else f"{size / 2**20:,.0f}"
+
+
+def main() -> int:
+    """Measure every chunk size, print a table."""
+    import statistics
+
+    from benchmarks import fresh
+
+    head = True
+    for chunk_size in _chunk_sizes():
+        try:
+            point = fresh.call(
+                "benchmarks.accelerator",
+                "measure",
+                task=FLAGS.task,
+                epochs=FLAGS.epochs,
+                seeds=FLAGS.seeds,
+                chunk_size=chunk_size,
+                repeats=FLAGS.repeats,
+            )
+        except fresh.Failure as failure:
+            print(f"{chunk_size:>6}  failed: {failure}", flush=True)
+            continue
+        if head:
+            print(
+                f"{point['machine']}\n"
+                f"{point['runs']:,} runs of {FLAGS.epochs} epochs; tasks: {', '.join(FLAGS.task)}; "
+                f"seeds: {FLAGS.seeds}; each device has {_memory(point['device_memory'])} MiB\n"
+            )
+            print(f"{'chunk':>6}{'at':>7}{'runs/s with':>13}{'runs/s':>9}{'first,':>8}", end="")
+            print(f"{'second,':>9}{'training':>10}{'products (size)':>18}{'share':>7}", end="")
+            print(f"{'MiB of a':>10}{'MiB of':>9}")
+            print(f"{'size':>6}{'once':>7}{'compilation':>13}{'':>9}{'s':>8}{'s':>9}", end="")
+            print(f"{'GFLOP/s':>10}{'GFLOP/s':>18}{'':>7}{'device':>10}{'process':>9}")
+            head = False
+        training = statistics.median(point["training"])
+        products = f"{point['products'] / 1e9:,.0f} ({point['product_size']})"
+        print(
+            f"{chunk_size:>6}{point['at_once']:>7,}{point['runs'] / point['first']:>13.1f}"
+            f"{point['runs'] / point['second']:>9.1f}{point['first']:>8.1f}{point['second']:>9.1f}"
+            f"{training / 1e9:>10,.1f}{products:>18}{training / point['products']:>7.1%}"
+            f"{_memory(point['peak_device_memory']):>10}{_memory(point['peak_memory']):>9}",
+            flush=True,
+        )
+    return 0
+
+
+if __name__ == "__main__":
+    start(main)

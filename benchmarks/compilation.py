@@ -1,0 +1,172 @@
+"""What a sweep compiles, how long that takes, and what the compilation cache saves.
+
+    python -m benchmarks.compilation
+
+Starts Figure 3's grid of Circle twice, each time in a process of its own with one and the same
+compilation cache, empty at first. Prints what was built of each kind of program, how much of that
+came from the cache, and the seconds of tracing, lowering and compiling; then what more a sweep over
+other seeds builds: nothing. The runs themselves are few and short. About a minute on two cores.
+"""
+
+import collections
+import importlib
+import tempfile
+
+from absl import flags
+
+from experiments.flags import FLAGS, start
+
+flags.DEFINE_list("task", ["circle"], "Tasks of the grid.")
+flags.DEFINE_integer(
+    "seeds",
+    5,
+    "Seeds of the grid; from 4 on, a sweep on a CPU also compiles its narrower programs.",
+    lower_bound=1,
+)
+flags.DEFINE_integer(
+    "epochs", 1, "Epochs of the final training; they take no longer to compile.", lower_bound=0
+)
+
+TRACE = "/jax/core/compile/jaxpr_trace_duration"
+LOWER = "/jax/core/compile/jaxpr_to_mlir_module_duration"
+COMPILE = "/jax/core/compile/backend_compile_duration"
+HIT = "/jax/compilation_cache/cache_hits"
+OTHERS = "single operations"
+
+
+class _Watch:
+    """Counts and times compilations, program by program of a sweep."""
+
+    def __init__(self):
+        self.now = OTHERS
+        self.seconds = collections.defaultdict(collections.Counter)
+        self.tracing = 0.0
+
+    def name(self, program: str, function):
+        """The function, with all that its calls compile put down to the program."""
+
+        def call(*arguments):
+            before, self.now = self.now, program
+            try:
+                return function(*arguments)
+            finally:
+                self.now = before
+
+        return call
+
+    def on_duration(self, event: str, duration: float, **_) -> None:
+        entry = self.seconds[self.now]
+        if event == TRACE:
+            # Functions within functions are traced first, and the outermost's time holds theirs.
+            self.tracing = max(self.tracing, duration)
+        elif event == LOWER:
+            entry["tracing"] += self.tracing
+            entry["lowering"] += duration
+            self.tracing = 0.0
+        elif event == COMPILE:
+            entry["compiling"] += duration
+            entry["programs"] += 1
+
+    def on_event(self, event: str, **_) -> None:
+        if event == HIT:
+            self.seconds[self.now]["from cache"] += 1
+
+    def take(self) -> dict:
+        """What has been counted since the last time."""
+        taken = {name: dict(e) for name, e in self.seconds.items() if e["programs"]}
+        self.seconds.clear()
+        return taken
+
+
+def _named(watch: _Watch, sharded, seekers: dict):
+    """ticketjax.sweep's own way to its devices, with each program's name put on it."""
+
+    def make(function, devices):
+        # A search is a function of its seeker, a measurement one of its width.
+        kind = getattr(function, "func", function).__name__
+        of = [str(seekers.get(argument, argument)) for argument in getattr(function, "args", ())]
+        return watch.name(" ".join([kind, *of]), sharded(function, devices))
+
+    return make
+
+
+def measure(task: list[str], seeds: int, epochs: int, cache: str) -> dict:
+    """A sweep and one over other seeds, in the process that calls."""
+    import jax
+
+    import ticketjax as tj
+    from benchmarks.machine import describe
+    from benchmarks.timing import seconds
+
+    # By its name: ticketjax.sweep is also the function that the package offers.
+    sweep = importlib.import_module("ticketjax.sweep")
+    jax.config.update("jax_compilation_cache_dir", cache)
+    # The commands' own threshold.
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+    watch = _Watch()
+    jax.monitoring.register_event_duration_secs_listener(watch.on_duration)
+    jax.monitoring.register_event_listener(watch.on_event)
+    grids = [
+        tj.Grid(task=task, epochs=epochs, seeds=range(start, start + seeds)) for start in (0, seeds)
+    ]
+    seekers = {
+        seeker: name
+        for each in task
+        for name, seeker in grids[0].seekers_for(tj.get_task(each)).items()
+    }
+    sweep._sharded = _named(watch, sweep._sharded, seekers)
+    answer = {"machine": describe(), "runs": grids[0].runs}
+    watch.take()
+    for name, grid in zip(("first", "other seeds"), grids, strict=True):
+        answer[name] = {
+            "seconds": seconds(lambda g=grid: list(sweep.run(g))),
+            "programs": watch.take(),
+        }
+    return answer
+
+
+COLUMNS = ("programs", "from cache", "tracing", "lowering", "compiling")
+
+
+def _print(programs: dict[str, dict]) -> None:
+    total = collections.Counter()
+    for entry in programs.values():
+        total.update(entry)
+    for name, entry in [*programs.items(), ("together", total)]:
+        counts = "".join(f"{entry.get(column, 0):>14.0f}" for column in COLUMNS[:2])
+        times = "".join(f"{entry.get(column, 0):>14.2f}" for column in COLUMNS[2:])
+        print(f"{name:20}{counts}{times}")
+
+
+def main() -> int:
+    """Start twice with the same cache, print what each start compiled."""
+    from benchmarks import fresh
+
+    head = f"{'program':20}" + "".join(f"{column:>14}" for column in COLUMNS[:2])
+    head += "".join(f"{column + ', s':>14}" for column in COLUMNS[2:])
+    with tempfile.TemporaryDirectory() as cache:
+        for start_number, title in enumerate(("empty cache", "second start, same cache")):
+            answer = fresh.call(
+                "benchmarks.compilation",
+                "measure",
+                task=FLAGS.task,
+                seeds=FLAGS.seeds,
+                epochs=FLAGS.epochs,
+                cache=cache,
+            )
+            if start_number == 0:
+                print(answer["machine"])
+                print(f"tasks: {', '.join(FLAGS.task)}; epochs: {FLAGS.epochs}")
+            first, other = answer["first"], answer["other seeds"]
+            print(f"\n{title}: {answer['runs']} runs in {first['seconds']:.1f} s\n{head}")
+            _print(first["programs"])
+            print(f"other seeds: {answer['runs']} runs in {other['seconds']:.1f} s")
+            if other["programs"]:
+                _print(other["programs"])
+            else:
+                print("nothing more compiled")
+    return 0
+
+
+if __name__ == "__main__":
+    start(main)

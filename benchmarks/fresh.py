@@ -1,0 +1,59 @@
+"""Call a function in a process of its own, where nothing is compiled yet and the peak is its own.
+
+    fresh.call("benchmarks.scaling", "measure", width=100)
+
+The caller must leave JAX alone: an accelerator serves one process at a time.
+"""
+
+import importlib
+import json
+import subprocess
+import sys
+
+
+class Failure(Exception):
+    """The process ended without an answer; the message is its last line and its status."""
+
+
+def call(module: str, function: str, **arguments):
+    """The function's answer; arguments and answer must be what JSON can hold.
+
+    Raises Failure if the process fails, for example for want of memory.
+    """
+    command = [sys.executable, "-m", "benchmarks.fresh", module, function, json.dumps(arguments)]
+    answer = subprocess.run(command, capture_output=True, text=True, check=False)
+    if answer.returncode:
+        last = answer.stderr.strip().splitlines()[-1:]
+        raise Failure(", ".join([*last, f"exit status {answer.returncode}"]))
+    return json.loads(answer.stdout.splitlines()[-1])
+
+
+def peak_memory() -> int:
+    """The most bytes of main memory that this process has held."""
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else 1024 * peak
+
+
+def peak_device_memory() -> int | None:
+    """The most bytes that a device has held; None where JAX does not tell, as on a CPU."""
+    import jax
+
+    peaks = [(d.memory_stats() or {}).get("peak_bytes_in_use") for d in jax.local_devices()]
+    return None if None in peaks else max(peaks)
+
+
+def _answer(module: str, function: str, arguments: str) -> None:
+    from experiments.flags import use_all_cores
+
+    use_all_cores()
+    try:
+        answer = getattr(importlib.import_module(module), function)(**json.loads(arguments))
+    except Exception as error:  # whatever it is, the caller is to tell it in one line
+        sys.exit(f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}")
+    print(json.dumps(answer))
+
+
+if __name__ == "__main__":
+    _answer(*sys.argv[1:])

@@ -1,0 +1,141 @@
+"""Runs of Figure 3's setting per second: the sweep against one run at a time, JAX and PyTorch.
+
+    python -m benchmarks.peers --seeds=8       # PyTorch needs the extra: pip install -e '.[torch]'
+
+Prints seconds per run and, turn by turn, the speed relative to idiomatic PyTorch. One process, the
+same cores: each candidate does whole 10-epoch runs of Circle at depth 5 and width 100, and they
+take turns `--repeats` times. A sweep's runs are Figure 3's grid of one task, so it gains by what
+its runs share (a density of 1, scores, data) and by leaving dead neurons out; "full width" takes
+both away: one density of 0.5, where nearly all neurons live. PyTorch only trains: what else is part
+of a run (data, planting, scores, measuring) is not asked of it. About 4 minutes on two cores.
+"""
+
+import sys
+
+from absl import flags
+
+from experiments.flags import FLAGS, start
+
+flags.DEFINE_integer("repeats", 3, "Turns of every candidate.", lower_bound=1)
+flags.DEFINE_integer("seeds", 10, "Seeds of the sweeps in a turn.", lower_bound=1)
+flags.DEFINE_integer("epochs", 10, "Epochs of the final training.", lower_bound=1)
+# A hundred are its best: fewer take longer per run.
+flags.DEFINE_integer("expert_runs", 100, "Runs that the expert trains at once.", lower_bound=1)
+
+ONE_BY_ONE = "same trial, jit, one by one"
+IDIOMATIC = "PyTorch, idiomatic, one by one"
+RUNS_ONE_BY_ONE = 2
+
+
+def _sweep(grid):
+    """Seconds per run of a sweep; the first time with compilation."""
+    from benchmarks.timing import seconds
+    from ticketjax.sweep import run
+
+    return seconds(lambda: [records.num_rows for records in run(grid)]) / grid.runs
+
+
+def _one_at_a_time(trial):
+    import jax
+
+    from benchmarks.timing import seconds
+    from ticketjax import Point
+
+    def runs():
+        for seed in range(RUNS_ONE_BY_ONE):
+            jax.block_until_ready(trial(jax.random.key(seed), Point(0.5, 0.01)))
+
+    return seconds(runs) / RUNS_ONE_BY_ONE
+
+
+def _torch_inputs(setting, seeds):
+    import jax
+    import numpy as np
+
+    from ticketjax import make_instance, select
+    from ticketjax.masks import layer_names
+
+    keys = jax.random.split(jax.random.key(0), seeds)
+    instances = jax.jit(jax.vmap(lambda key: make_instance(setting, key, 0.01)))(keys)
+    masks = jax.vmap(lambda params: select(params, 0.5))(instances.planted.params)
+
+    def arrays(tree):
+        return [
+            (np.asarray(tree[name]["kernel"]), np.asarray(tree[name]["bias"]))
+            for name in layer_names(tree)
+        ]
+
+    x, y = np.asarray(instances.train.x), np.asarray(instances.train.y)
+    return x, y, arrays(instances.planted.params), arrays(masks)
+
+
+def _torch_candidates(setting) -> dict:
+    """PyTorch's two, or none and a line that says so."""
+    try:
+        import torch
+    except ImportError:
+        print("PyTorch is not installed: its rows are left out", file=sys.stderr)
+        return {}
+
+    from benchmarks.torch_expert import train_many
+    from benchmarks.torch_idiomatic import train_one
+
+    runs, kind, epochs = FLAGS.expert_runs, setting.task.kind, setting.epochs
+    x, y, params, masks = _torch_inputs(setting, runs)
+    first = [(k[0], b[0]) for k, b in params], [(k[0], b[0]) for k, b in masks]
+    threads = torch.get_num_threads()
+
+    def idiomatic():
+        # One small network at a time gains nothing from a second thread, and often loses.
+        torch.set_num_threads(1)
+        seconds = train_one(x[0], y[0], *first, kind, epochs)[1]
+        torch.set_num_threads(threads)
+        return seconds
+
+    def expert():
+        return train_many(x, y, params, masks, kind, epochs)[1] / runs
+
+    return {
+        IDIOMATIC: idiomatic,
+        f"PyTorch, expert, {runs} at once, {threads} threads": expert,
+    }
+
+
+def main() -> int:
+    """Measure, and print a table with ratios."""
+    import jax
+
+    import ticketjax as tj
+    from benchmarks.machine import describe
+    from benchmarks.timing import in_turns, spread
+
+    task = tj.get_task("circle")
+    model = tj.mlp(task, depth=5, width=100)
+    fields = {"task": "circle", "epochs": FLAGS.epochs}
+    grids = {
+        "sweep, Figure 3's grid": tj.Grid(**fields, seeds=FLAGS.seeds),
+        "sweep, full width": tj.Grid(
+            **fields, seekers="magnitude", densities=0.5, seeds=5 * FLAGS.seeds
+        ),
+    }
+    trial = jax.jit(tj.make_trial(task, model, "synflow", epochs=FLAGS.epochs))
+    candidates = {name: (lambda g=grid: _sweep(g)) for name, grid in grids.items()}
+    candidates[ONE_BY_ONE] = lambda: _one_at_a_time(trial)
+    candidates |= _torch_candidates(tj.Setting(task, model, epochs=FLAGS.epochs))
+    first, seconds = in_turns(candidates, FLAGS.repeats)
+
+    reference = IDIOMATIC if IDIOMATIC in candidates else ONE_BY_ONE
+    print(describe())
+    print(f"repeats: {FLAGS.repeats}, seeds: {FLAGS.seeds}, epochs: {FLAGS.epochs}\n")
+    print(f"{'':42}{'s per run, median [min, max]':>30}{'first time':>12}{'ratio [min, max]':>24}")
+    for name, values in seconds.items():
+        # Turn by turn: what slows the machine down for a while slows both.
+        ratios = [other / own for other, own in zip(seconds[reference], values, strict=True)]
+        print(f"{name:42}{spread(values):>30}{first[name]:>12.3f}{spread(ratios, 1):>24}")
+    print(f'\nratio: speed relative to "{reference}", of the same turn.')
+    print("first time: with compilation.")
+    return 0
+
+
+if __name__ == "__main__":
+    start(main)

@@ -1,0 +1,99 @@
+"""The benchmarks' own logic: work is counted as XLA counts it, answers come back from processes."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from benchmarks import fresh, phases, timing, work
+from ticketjax.masks import full_mask
+from ticketjax.models import mlp
+from ticketjax.objective import make_problem
+from ticketjax.seekers import SCORES
+from ticketjax.tasks import get_task
+
+SAMPLES = 16
+
+
+def counted(function, *arguments) -> float:
+    """FLOP of the compiled program, by XLA's own analysis."""
+    return jax.jit(function).lower(*arguments).compile().cost_analysis()["flops"]
+
+
+@pytest.fixture(scope="module")
+def network():
+    """Two inputs: with one, the first product is none to XLA."""
+    task = get_task("circle")
+    model = mlp(task, 5, 48)
+    params = model.init(jax.random.key(0))
+    return task, model, params, task.sample(jax.random.key(1), SAMPLES, 0.0)
+
+
+def test_forward_flop_are_xlas_but_for_biases_and_relus(network):
+    _, model, params, batch = network
+    sizes = phases.sizes_of(params)
+    assert sizes == (2, 48, 48, 48, 4)
+    elementwise = SAMPLES * (sum(sizes[1:]) + sum(sizes[1:-1]))
+    assert counted(model.apply, params, batch.x) == (
+        work.forward_flop(sizes, SAMPLES) + elementwise
+    )
+
+
+def test_gradient_flop_are_most_of_xlas(network):
+    _, model, params, batch = network
+    count = work.gradient_flop(phases.sizes_of(params), SAMPLES)
+    flop = counted(jax.grad(lambda p: jnp.sum(model.apply(p, batch.x) ** 2)), params)
+    assert 0.9 * flop < count < flop
+
+
+def test_scores_need_no_less_than_xla_counts(network):
+    task, model, params, batch = network
+    problem = make_problem(task, model, params, batch)
+    sizes, full = phases.sizes_of(params), full_mask(params)
+
+    def of(name):
+        return counted(lambda p: SCORES[name](jax.random.key(0), problem, p, full), params)
+
+    # What XLA computes twice of H g, it may leave out or not: a lower bound only.
+    assert work.hessian_gradient_flop(sizes, SAMPLES) < of("grasp")
+    assert 0.9 * of("snip") < work.gradient_flop(sizes, SAMPLES) < of("snip")
+
+
+def test_hessian_gradient_flop_by_hand():
+    # One hidden neuron between one input and one output, one sample; a product is 2 FLOP.
+    # Gradient: layer 1 output and kernel, layer 2 output, kernel and input: 5 products.
+    assert work.gradient_flop((1, 1, 1), 1) == 10
+    # H g derives those of layer 1 for one factor each, those of layer 2 for both: 2 + 6.
+    assert work.hessian_gradient_flop((1, 1, 1), 1) == 26
+
+
+def test_bytes_are_those_of_the_arrays(network):
+    _, _, params, _ = network
+    sizes = phases.sizes_of(params)
+    floats = sum(leaf.nbytes for leaf in jax.tree.leaves(params))
+    bools = sum(leaf.nbytes for leaf in jax.tree.leaves(full_mask(params)))
+    assert work.selection(sizes).bytes == floats + bools
+    batch = 4 * 32 * (2 + 1)
+    assert work.training(sizes, 7, 32).bytes == 7 * (6 * floats + bools + batch)
+
+
+def test_trainings_count_full_masks_once_and_by_the_width_they_need():
+    needed = np.array([[3, 3, 8, 8, 8], [3, 4, 4, 0, 8]])
+    everything = np.array([[0, 0, 0, 1, 1], [0, 0, 0, 0, 1]], bool)
+    assert phases._trainings((4, 8), needed, everything) == [(2 + 4) / 2, (2 + 1) / 2]
+
+
+def test_measurements_are_taken_in_turns():
+    order = []
+    first, later = timing.in_turns(
+        {name: lambda n=name: order.append(n) or float(len(order)) for name in "ab"}, 2
+    )
+    assert order == ["a", "b", "a", "b", "a", "b"]
+    assert (first, later) == ({"a": 1.0, "b": 2.0}, {"a": [3.0, 5.0], "b": [4.0, 6.0]})
+    assert timing.spread([3.0, 1.0, 2.0], 1) == "2.0 [1.0, 3.0]"
+
+
+def test_a_fresh_process_answers_or_says_why_not():
+    assert fresh.call("benchmarks.timing", "spread", values=[1.0], digits=0) == "1 [1, 1]"
+    with pytest.raises(fresh.Failure, match="no_such_function"):
+        fresh.call("benchmarks.timing", "no_such_function")

@@ -1,0 +1,128 @@
+"""Is it the ticket all the same? Networks compared as functions, and neuron by neuron."""
+
+import math
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from ticketjax.base import CLASSIFICATION, Params
+from ticketjax.masks import layer_names
+from ticketjax.objective import output_scale, rescale
+
+GRID_POINTS = 1024
+# Tasks without noise are recovered below this: a thousandth of outputs of order 1.
+LEAST_NOISE = 1e-3
+
+
+class TargetError(NamedTuple):
+    """How far a network is from the target as a function on [-1, 1]^inputs; each ().
+
+    mean, largest: absolute error of the outputs after the best scale, over the grid. Classifiers
+        are compared by their logits less the mean logit of each point, in units of the root mean
+        square of the target's.
+    root_mean_square: of the same errors.
+    disagreement: share of the points that are given another class; 0 for regression.
+    """
+
+    mean: jax.Array
+    largest: jax.Array
+    root_mean_square: jax.Array
+    disagreement: jax.Array
+
+
+class Matching(NamedTuple):
+    """Neurons of the target, each with the neuron of a network that is most like it.
+
+    neuron: per hidden layer, (target neurons,) int32, index of the match, no index twice.
+    similarity: per hidden layer, (target neurons,) float32 0..1, cosine of the two neurons'
+        outputs over the inputs; 1 for the same neuron up to a positive factor.
+    """
+
+    neuron: list[jax.Array]
+    similarity: list[jax.Array]
+
+
+def input_grid(inputs: int, points: int = GRID_POINTS) -> jax.Array:
+    """Equally spaced points of [-1, 1]^inputs, corners included: (n, inputs), n at most `points`.
+
+    Raises ValueError if not even the corners fit.
+    """
+    per_axis = math.floor(points ** (1 / inputs) + 1e-9)
+    if per_axis < 2:
+        raise ValueError(f"points must be at least the 2^{inputs} corners, got {points}")
+    axis = jnp.linspace(-1, 1, per_axis)
+    return jnp.stack([a.ravel() for a in jnp.meshgrid(*[axis] * inputs, indexing="ij")], axis=1)
+
+
+def target_error(kind: str, outputs: jax.Array, target: jax.Array) -> TargetError:
+    """Compare a network's outputs on a grid with the target's, both (n, outputs).
+
+    The scale is taken out as in the strong quality: one least-squares factor per output for
+    regression; one for all centred logits, at least 0, for classification, which leaves their
+    order alone. A planted mask has error 0 up to rounding.
+    """
+    disagreement = jnp.float32(0)
+    if kind == CLASSIFICATION:
+        disagreement = jnp.mean(jnp.argmax(outputs, 1) != jnp.argmax(target, 1))
+        outputs, target = (o - jnp.mean(o, axis=1, keepdims=True) for o in (outputs, target))
+        target /= jnp.sqrt(jnp.mean(target**2))
+        flat, wanted = outputs.reshape(-1, 1), target.reshape(-1, 1)
+        factor = output_scale("regression", flat, wanted)
+        outputs = rescale(flat, jnp.maximum(factor, 0)).reshape(target.shape)
+    else:
+        outputs = rescale(outputs, output_scale(kind, outputs, target))
+    error = jnp.abs(outputs - target)
+    root_mean_square = jnp.sqrt(jnp.mean(error**2))
+    return TargetError(jnp.mean(error), jnp.max(error), root_mean_square, disagreement)
+
+
+def functionally_recovered(
+    kind: str, disagreement: float, root_mean_square: float, noise: float
+) -> bool:
+    """Whether a network is the target as far as the data can tell, from its TargetError.
+
+    Regression: its root mean square error is at most the noise's standard deviation.
+    Classification: it gives at most the share of points another class that the noise does. A noise
+    level below 0.001 counts as that.
+    """
+    size = disagreement if kind == CLASSIFICATION else root_mean_square
+    return bool(size <= max(noise, LEAST_NOISE))
+
+
+def _hidden(params: Params, x: jax.Array) -> list[jax.Array]:
+    values = []
+    for name in layer_names(params)[:-1]:
+        x = jax.nn.relu(x @ params[name]["kernel"] + params[name]["bias"][None])
+        values.append(x)
+    return values
+
+
+def match_neurons(params: Params, target: Params, x: jax.Array) -> Matching:
+    """Match every hidden neuron of a target to one of a network, up to order and positive scale.
+
+    params: a network with the target's depth and no narrower; x: (n, inputs). Layer by layer, the
+    assignment with the largest summed cosine between the neurons' outputs on x. Dear: the
+    assignment is a loop over neurons.
+
+    Raises ValueError if a layer has fewer neurons than the target's.
+    """
+    neurons, similarities = [], []
+    pairs = zip(_hidden(params, x), _hidden(target, x), strict=True)
+    for layer, (found, wanted) in enumerate(pairs):
+        if found.shape[1] < wanted.shape[1]:
+            raise ValueError(
+                f"params must have at least {wanted.shape[1]} neurons in hidden layer {layer}, "
+                f"as the target does, got {found.shape[1]}"
+            )
+        found, wanted = (
+            values / jnp.maximum(jnp.linalg.norm(values, axis=0, keepdims=True), 1e-30)
+            for values in (found, wanted)
+        )
+        cosine = wanted.T @ found
+        rows, columns = optax.assignment.hungarian_algorithm(-cosine)
+        matched = jnp.zeros(wanted.shape[1], jnp.int32).at[rows].set(columns.astype(jnp.int32))
+        neurons.append(matched)
+        similarities.append(jnp.take_along_axis(cosine, matched[:, None], axis=1)[:, 0])
+    return Matching(neurons, similarities)
