@@ -9,7 +9,17 @@ import jax.numpy as jnp
 from ticketjax.base import Params, Planted
 from ticketjax.masks import layer_names
 
+MATCHES = ("cosine", "hidden")
 EQUAL_COSINES = 1e-6  # a few float32 roundings
+
+# There are fewer biases than weights, so each that stands out says more.
+BIAS_IMPORTANCE = 3.0
+# What is all planted has no background to stand out from, but is to keep about the size it had.
+LEAST_IMPORTANCE = 0.01
+# Of neurons' scales: the tickets' are then settled to rounding at depth 5, and within a few percent
+# for nearly all at depth 10. Any scales are exact.
+SWEEPS = 100
+OVER_RELAXATION = 1.6
 
 
 class _Placed(NamedTuple):
@@ -122,6 +132,32 @@ def _place(wanted: jax.Array, support: jax.Array, candidates: jax.Array, lots: j
     return _Placed(index, factor), values
 
 
+def _write(
+    mother: dict[str, jax.Array],
+    support: jax.Array,
+    values: jax.Array,
+    sources: jax.Array,
+    neurons: jax.Array,
+    zero_path_biases: bool,
+) -> tuple[dict[str, jax.Array], dict[str, jax.Array]]:
+    """A layer's parameters and mask, the target's values written where it has any.
+
+    support, values: (sources + 1, neurons), the bias as last row; sources, neurons: indices.
+    """
+    kernel, bias = mother["kernel"], mother["bias"]
+    weight_at = sources[:, None], neurons[None, :]
+    old_bias = jnp.zeros(neurons.shape, bias.dtype) if zero_path_biases else bias[neurons]
+    params = {
+        "kernel": kernel.at[weight_at].set(jnp.where(support[:-1], values[:-1], kernel[weight_at])),
+        "bias": bias.at[neurons].set(jnp.where(support[-1], values[-1], old_bias)),
+    }
+    mask = {
+        "kernel": jnp.zeros(kernel.shape, bool).at[weight_at].set(support[:-1]),
+        "bias": jnp.zeros(bias.shape, bool).at[neurons].set(support[-1]),
+    }
+    return params, mask
+
+
 # Compiled here, because a loop that runs outside of jit is compiled again at every call.
 @functools.partial(jax.jit, static_argnames=("is_last", "zero_path_biases"))
 def _plant_layer(
@@ -148,20 +184,115 @@ def _plant_layer(
         values = wanted / factor
     else:
         placed, values = _place(wanted, support, candidates, _lots(kernel, bias))
-    weight_at = sources.index[:, None], placed.index[None, :]
-    old_bias = jnp.zeros_like(target_bias) if zero_path_biases else bias[placed.index]
-    params = {
-        "kernel": kernel.at[weight_at].set(jnp.where(support[:-1], values[:-1], kernel[weight_at])),
-        "bias": bias.at[placed.index].set(jnp.where(support[-1], values[-1], old_bias)),
-    }
-    mask = {
-        "kernel": jnp.zeros(kernel.shape, bool).at[weight_at].set(support[:-1]),
-        "bias": jnp.zeros(bias.shape, bool).at[placed.index].set(support[-1]),
-    }
+    params, mask = _write(mother, support, values, sources.index, placed.index, zero_path_biases)
     return params, mask, placed
 
 
-def plant(target: Params, params: Params, *, zero_path_biases: bool = False) -> Planted:
+def _root(incoming: jax.Array, outgoing: jax.Array, surplus: jax.Array) -> jax.Array:
+    """The t > 0 with incoming / t - outgoing * t == surplus; 1 where there is none."""
+    half = jnp.sqrt(surplus**2 / 4 + incoming * outgoing)
+    numerator = jnp.where(surplus > 0, incoming, half - surplus / 2)
+    denominator = jnp.where(surplus > 0, half + surplus / 2, outgoing)
+    exists = (numerator > 0) & (denominator > 0)
+    return jnp.where(exists, numerator / jnp.where(exists, denominator, 1.0), 1.0)
+
+
+def _even_scales(wanted: list[jax.Array], there: list[jax.Array]) -> list[jax.Array]:
+    """Scales of all neurons, that change the sizes of the mother's parameters least.
+
+    wanted, there: for each layer (sources + 1, neurons), the bias as last row: the roots of the
+        sizes of the target's and of the mother's parameters, 0 where the target has none.
+
+    The change from m to v is the generalised Kullback-Leibler divergence of their roots,
+    sum sqrt(m) log(sqrt(m / v)) - sqrt(m) + sqrt(v), which is convex in the scales' logarithms and
+    least where at each neuron sqrt(v) - sqrt(m) adds up to the same over what comes in and what
+    goes out. With all others given, a neuron's own scale is the root of a quadratic equation.
+
+    Returns for each layer its neurons' target output / planted output, that of the inputs first.
+    """
+    sizes = [wanted[0].shape[0] - 1, *(layer.shape[1] for layer in wanted)]
+    # Padded to one shape, so that a sweep is compiled once and not once for every layer.
+    widest = max(sizes)
+
+    def stack(layers):
+        def pad(layer):
+            missing = widest - layer.shape[0] + 1, widest - layer.shape[1]
+            weights = jnp.pad(layer[:-1], ((0, missing[0]), (0, missing[1])))
+            return weights, jnp.pad(layer[-1], (0, missing[1]))
+
+        weights, biases = zip(*map(pad, layers), strict=True)
+        return jnp.stack(weights), jnp.stack(biases)
+
+    (weights, biases), (weights_there, biases_there) = stack(wanted), stack(there)
+    leaving_there = jnp.sum(weights_there, axis=2)
+    surplus = jnp.sum(weights_there, axis=1) + biases_there
+    surplus = surplus - jnp.append(leaving_there[1:], jnp.zeros((1, widest)), axis=0)
+    is_last = (jnp.arange(len(wanted)) == len(wanted) - 1)[:, None]
+    is_even = (jnp.arange(len(wanted)) % 2 == 0)[:, None]
+
+    def update(roots, chosen):
+        incoming = jnp.sum(weights * roots[:-1, :, None], axis=1) + biases
+        outgoing = jnp.sum(weights[1:] / roots[2:, None, :], axis=2)
+        outgoing = jnp.append(outgoing, jnp.zeros((1, widest)), axis=0)
+        # The outputs have one scale: what comes in is then all that does.
+        incoming = jnp.where(is_last, jnp.sum(incoming, axis=1, keepdims=True), incoming)
+        ours = jnp.where(is_last, jnp.sum(surplus, axis=1, keepdims=True), surplus)
+        best = _root(incoming, outgoing, ours)
+        beyond = roots[1:] * (best / roots[1:]) ** OVER_RELAXATION
+        return roots.at[1:].set(jnp.where(chosen, beyond, roots[1:]))
+
+    def sweep(_, roots):
+        # Neighbouring layers in turn: no two neurons of a turn share a parameter.
+        return update(update(roots, is_even), ~is_even)
+
+    roots = jax.lax.fori_loop(0, SWEEPS, sweep, jnp.ones((len(sizes), widest)))
+    return [root[:size] ** 2 for root, size in zip(roots, sizes, strict=True)]
+
+
+@functools.partial(jax.jit, static_argnames="zero_path_biases")
+def _plant_hidden(target: Params, params: Params, zero_path_biases: bool) -> Planted:
+    """Plant where lots say, with the scales that make the ticket stand out least."""
+    names = layer_names(target)
+    places = [jnp.arange(target[names[0]]["kernel"].shape[0])]
+    for name in names[:-1]:
+        by_lot = jnp.argsort(_lots(params[name]["kernel"], params[name]["bias"]))
+        places.append(by_lot[: target[name]["bias"].size])
+    places.append(jnp.arange(target[names[-1]]["bias"].size))
+
+    parameters, wanted, there = [], [], []
+    for name, sources, neurons in zip(names, places, places[1:], strict=False):
+        kernel, bias = params[name]["kernel"], params[name]["bias"]
+        parts = [
+            (target[name]["kernel"], kernel, kernel[sources[:, None], neurons[None, :]], 1.0),
+            (target[name]["bias"][None], bias, bias[neurons][None], BIAS_IMPORTANCE),
+        ]
+        rows = []
+        for ours, whole, replaced, importance in parts:
+            ours = jnp.asarray(ours, jnp.float32)
+            size = _norm(whole.ravel()) / whole.size**0.5
+            size = jnp.where(size > 0, size, 1.0)
+            background = 1 - jnp.sum(ours != 0) / whole.size
+            importance = importance * jnp.maximum(background, LEAST_IMPORTANCE)
+            root = importance * jnp.sqrt(jnp.abs(ours) / size)
+            rows.append((ours, root, importance * jnp.sqrt(jnp.abs(replaced) / size) * (ours != 0)))
+        for collected, row in zip(
+            (parameters, wanted, there), zip(*rows, strict=True), strict=True
+        ):
+            collected.append(jnp.concatenate(row))
+
+    scales = _even_scales(wanted, there)
+    planted_params, planted_mask = {}, {}
+    for i, (name, ours) in enumerate(zip(names, parameters, strict=True)):
+        factor = jnp.append(scales[i], 1.0)[:, None] / scales[i + 1][None, :]
+        planted_params[name], planted_mask[name] = _write(
+            params[name], ours != 0, ours * factor, places[i], places[i + 1], zero_path_biases
+        )
+    return Planted(planted_params, planted_mask, scales[-1][0])
+
+
+def plant(
+    target: Params, params: Params, *, zero_path_biases: bool = False, match: str = "cosine"
+) -> Planted:
     """Write a target network into a random one of the same depth, and say where it went.
 
     Layer by layer from the input, hardest neuron (highest in-degree) first, each target neuron
@@ -175,13 +306,19 @@ def plant(target: Params, params: Params, *, zero_path_biases: bool = False) -> 
     params: the mother network; same layers and inputs and outputs, at least as wide.
     zero_path_biases: also set to zero the biases that planted neurons have in the mother but not
         in the target: needed where masks cannot prune biases.
+    match: "cosine", the above, or "hidden", which makes the ticket inconspicuous instead: lots
+        choose the neurons, and then all factors together, those that change the sizes of the
+        mother's parameters least (not in the paper; docs/protocol.md has the formulas and
+        ticketjax.audit the measure). The result is the same for any positive rescaling of the
+        target's neurons and any order of the mother's, but for rounding.
 
     Returns params, mask and output_scale () > 0 with
     apply(params * mask, x) * output_scale == the target's output.
 
     Pure; works under jit and vmap, for either argument.
 
-    Raises ValueError, naming the layer, if the network is too narrow or not of the same depth.
+    Raises ValueError, naming the layer, if the network is too narrow or not of the same depth, and
+    for an unknown match.
 
     >>> import numpy as np
     >>> target = {"layer_0": {"kernel": np.array([[2.0]]), "bias": np.array([0.0])}}
@@ -189,7 +326,11 @@ def plant(target: Params, params: Params, *, zero_path_biases: bool = False) -> 
     >>> float(plant(target, params).output_scale)
     4.0
     """
+    if match not in MATCHES:
+        raise ValueError(f"match must be one of {', '.join(MATCHES)}, got {match!r}")
     _check_shapes(target, params)
+    if match == "hidden":
+        return _plant_hidden(target, params, zero_path_biases)
     names = layer_names(target)
     inputs = target[names[0]]["kernel"].shape[0]
     sources = _Placed(jnp.arange(inputs), jnp.ones(inputs, jnp.float32))
