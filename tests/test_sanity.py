@@ -15,7 +15,7 @@ GRID = {
     "task": "relu",
     "depth": 4,
     "width": 8,
-    "seekers": ("magnitude", "snip"),
+    "seekers": "snip",
     "densities": (0.2, 0.6),
     "seeds": 2,
     "samples": 200,
