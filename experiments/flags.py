@@ -3,7 +3,9 @@
 Nothing here imports JAX before the flags are parsed: help and refusals come at once.
 """
 
+import ast
 import contextlib
+import importlib.util
 import os
 import sys
 
@@ -28,15 +30,51 @@ def naming(flag: str):
         raise FlagError(f"--{flag}={text}: {error}") from None
 
 
-def define_grid(seeds: int = 25, seekers: str = PRUNERS, scope: str = "global") -> None:
-    """Define the flags of a grid of runs, with a command's own defaults."""
+def define_networks(seeds: int = 25, seekers: str = PRUNERS, width: str = "100") -> None:
+    """Define the flags that say what is planted, by whom it is sought, and what is measured."""
     flags.DEFINE_list("task", ["circle"], "Tasks: relu, circle, helix.")
     flags.DEFINE_list("depth", ["5"], "Layers of neurons, the input included.")
-    flags.DEFINE_list("width", ["100"], "Neurons of every hidden layer.")
-    flags.DEFINE_list("seekers", seekers, "Algorithms to compare.")
+    flags.DEFINE_list("width", width, "Neurons of every hidden layer.")
+    flags.DEFINE_list(
+        "seekers", seekers, "Algorithms to compare: names, or path/to/file.py:function of your own."
+    )
+    flags.DEFINE_list("options", [], "Further options of the seekers: name=value,...")
+    flags.DEFINE_enum("objective", "raw", ["raw", "rescaled"], "What seekers optimise.")
+    flags.DEFINE_list("noise", ["0.01"], "Noise levels.")
+    flags.DEFINE_integer("seeds", seeds, "Seeds 0 to N-1.", lower_bound=1)
+    flags.DEFINE_list("seed_list", None, "These seeds, instead of --seeds.")
+    flags.DEFINE_bool("prune_bias", True, "Whether biases may be pruned.")
+    flags.DEFINE_enum(
+        "match",
+        "cosine",
+        ["cosine", "hidden"],
+        "Plant as published, or so that simple statistics do not give the ticket away.",
+    )
+    flags.DEFINE_integer(
+        "tickets", 1, "Tickets in each network, in disjoint hidden neurons.", lower_bound=1
+    )
+    flags.DEFINE_integer(
+        "decoys", 0, "Near misses in each network: tickets off by 30%.", lower_bound=0
+    )
+    flags.DEFINE_float(
+        "perturbation", 0, "Relative deviation of the ticket's own parameters.", lower_bound=0
+    )
+    flags.DEFINE_integer("epochs", 10, "Epochs of the final training.", lower_bound=0)
+    flags.DEFINE_integer("samples", 10_000, "Samples per run, a tenth held out.", lower_bound=1)
+
+
+def define_grid(
+    seeds: int = 25,
+    seekers: str = PRUNERS,
+    scope: str = "global",
+    densities: str = "ticket,0.01,0.1,0.5,1",
+    width: str = "100",
+) -> None:
+    """Define the flags of a grid of runs, with a command's own defaults."""
+    define_networks(seeds, seekers, width)
     flags.DEFINE_list(
         "densities",
-        ["ticket", "0.01", "0.1", "0.5", "1"],
+        densities,
         'Fractions of the prunable parameters to keep; "ticket" is the planted ticket\'s own.',
     )
     flags.DEFINE_enum(
@@ -45,19 +83,12 @@ def define_grid(seeds: int = 25, seekers: str = PRUNERS, scope: str = "global") 
         ["global", "local", "oracle"],
         "One budget, one per layer, or each layer's share of the planted ticket (a diagnostic).",
     )
-    flags.DEFINE_enum("objective", "raw", ["raw", "rescaled"], "What seekers optimise.")
-    flags.DEFINE_list("noise", ["0.01"], "Noise levels.")
-    flags.DEFINE_integer("seeds", seeds, "Seeds 0 to N-1.", lower_bound=1)
-    flags.DEFINE_list("seed_list", None, "These seeds, instead of --seeds.")
-    flags.DEFINE_bool("prune_bias", True, "Whether biases may be pruned.")
     flags.DEFINE_enum(
         "sanity",
         "none",
         ["none", "invert", "shuffle", "reinitialise"],
         "Keep the lowest scores; shuffle the mask within layers; train from other values.",
     )
-    flags.DEFINE_integer("epochs", 10, "Epochs of the final training.", lower_bound=0)
-    flags.DEFINE_integer("samples", 10_000, "Samples per run, a tenth held out.", lower_bound=1)
     flags.DEFINE_string(
         "score_samples",
         "auto",
@@ -121,35 +152,85 @@ def score_samples() -> int | str | None:
         return int(FLAGS.score_samples)
 
 
-def grid() -> dict:
-    """The fields of Grid that the grid's flags describe."""
-    from ticketjax import get_seeker, get_task
+def named_or_own(seeker: str):
+    """A seeker's name, checked, or the function that path/to/file.py:function names.
+
+    Raises ValueError for what is neither.
+    """
+    from ticketjax import get_seeker
+
+    path, colon, name = seeker.rpartition(":")
+    if not colon:
+        get_seeker(seeker)
+        return seeker
+    spec = importlib.util.spec_from_file_location(os.path.basename(path).removesuffix(".py"), path)
+    if spec is None or not os.path.isfile(path):
+        raise ValueError(f"{path} is not a Python file; allowed is path/to/file.py:function")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    if not callable(getattr(module, name, None)):
+        raise ValueError(f"{path} has no function {name!r}")
+    function = getattr(module, name)
+    get_seeker(function)
+    return function
+
+
+def options() -> dict:
+    """--options as a mapping; numbers, booleans and None as what they are, all else as text."""
+    given = {}
+    with naming("options"):
+        for text in FLAGS.options:
+            name, equals, value = text.partition("=")
+            if not (name and equals):
+                raise ValueError(f"must be name=value, got {text!r}")
+            try:
+                given[name] = ast.literal_eval(value)
+            except (ValueError, SyntaxError):
+                given[name] = value
+    return given
+
+
+def networks() -> dict:
+    """The fields of Grid that the flags of define_networks() describe."""
+    from ticketjax import get_task
 
     with naming("task"):
         for task in FLAGS.task:
             get_task(task)
     with naming("seekers"):
-        for seeker in FLAGS.seekers:
-            get_seeker(seeker)
+        seekers = [named_or_own(seeker) for seeker in FLAGS.seekers]
+    return {
+        "task": FLAGS.task,
+        "depth": numbers("depth", int),
+        "width": numbers("width", int),
+        "seekers": seekers,
+        "options": options(),
+        "objective": FLAGS.objective,
+        "noise": numbers("noise", float),
+        "seeds": seeds(),
+        "prune_bias": FLAGS.prune_bias,
+        "match": FLAGS.match,
+        "tickets": FLAGS.tickets,
+        "decoys": FLAGS.decoys,
+        "perturbation": FLAGS.perturbation,
+        "epochs": FLAGS.epochs,
+        "samples": FLAGS.samples,
+    }
+
+
+def grid() -> dict:
+    """The fields of Grid that the flags of define_grid() describe."""
+    fields = networks()
     with naming("densities"):
         densities = [d if d == "ticket" else float(d) for d in FLAGS.densities]
         for density in densities:
             if density != "ticket" and not 0 < density <= 1:
                 raise ValueError(f'densities must be in (0, 1] or "ticket", got {density:g}')
     return {
-        "task": FLAGS.task,
-        "depth": numbers("depth", int),
-        "width": numbers("width", int),
-        "seekers": FLAGS.seekers,
+        **fields,
         "densities": densities,
         "scope": FLAGS.scope,
-        "objective": FLAGS.objective,
-        "noise": numbers("noise", float),
-        "seeds": seeds(),
-        "prune_bias": FLAGS.prune_bias,
         "sanity": FLAGS.sanity,
-        "epochs": FLAGS.epochs,
-        "samples": FLAGS.samples,
         "score_samples": score_samples(),
     }
 

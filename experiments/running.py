@@ -2,6 +2,7 @@
 
 import itertools
 import time
+from collections.abc import Callable
 
 import jax
 import pyarrow as pa
@@ -22,11 +23,15 @@ def is_first() -> bool:
     return jax.process_index() == 0
 
 
-def run_grids(grids: dict[str, dict]) -> pa.Table | None:
+def run_grids(
+    grids: dict[str, dict], on_chunk: Callable[[str, int, float], None] | None = None
+) -> pa.Table | None:
     """Run what is missing of each grid (fields of Grid) in its directory; returns all records.
 
     Of several processes each runs its share, waits for the others', and only the first one
     returns the records, the rest None.
+
+    on_chunk: called after every chunk with its directory, its runs and the seconds it took.
 
     Every grid is checked before the first one starts. Raises FlagError for what cannot be run.
     """
@@ -53,9 +58,13 @@ def run_grids(grids: dict[str, dict]) -> pa.Table | None:
     with tqdm(total=total, initial=finished, unit="run", smoothing=0.1, disable=quiet) as bar:
         for directory, (wanted, parts) in results.items():
             bar.set_description(f"{wanted.strategy}")
+            begin = time.perf_counter()
             for records in run(wanted, done[directory], share=share):
                 parts.write(records)
                 bar.update(records.num_rows)
+                if on_chunk:
+                    on_chunk(directory, records.num_rows, time.perf_counter() - begin)
+                begin = time.perf_counter()
     if jax.process_count() > 1:
         for wanted, parts in results.values():
             _wait_for_others(wanted, parts)

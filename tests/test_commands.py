@@ -13,7 +13,8 @@ TINY = ["--task=relu", "--depth=3", "--width=6", "--samples=100", "--epochs=1", 
 
 def command(module, *flags, directory):
     environment = {**os.environ, "JAX_PLATFORMS": "cpu", "PYTHONPATH": os.getcwd()}
-    environment.pop("XLA_FLAGS", None)
+    # Compiling takes most of the time, so it optimises nothing.
+    environment["XLA_FLAGS"] = "--xla_backend_optimization_level=0"
     return subprocess.run(
         [sys.executable, "-m", f"experiments.{module}", *flags],
         capture_output=True,
@@ -24,7 +25,9 @@ def command(module, *flags, directory):
     )
 
 
-@pytest.mark.parametrize("module", ["singleshot", "multishot", "edge_popup", "paper"])
+@pytest.mark.parametrize(
+    "module", ["singleshot", "multishot", "edge_popup", "paper", "phase", "diagnose"]
+)
 def test_help_shows_the_flags_and_imports_no_jax(module, tmp_path):
     script = (
         "import runpy, sys; sys.argv = ['x', '--help']\n"
@@ -60,6 +63,13 @@ def test_help_shows_the_flags_and_imports_no_jax(module, tmp_path):
         ("singleshot", "--width=3,twelve", "--width=3,twelve: "),
         ("multishot", "--round_epochs=-1", "round_epochs"),
         ("paper", "--figure=99", "--figure=99: must be among 1"),
+        ("phase", "--decoys=-1", "decoys"),
+        ("diagnose", "--match=best", "--match=best"),
+        ("search", "--seekers=no/such.py:mine", "no/such.py is not a Python file"),
+        ("search", "--options=restarts", "--options=restarts: must be name=value"),
+        ("search", "--options=restart=2", "restart"),
+        ("leaderboard", "--only=snop", "--only=snop: must be among random, "),
+        ("leaderboard", "--density=half", "--density=half: "),
     ],
 )
 def test_bad_flags_are_refused_in_one_line(module, flag, message, tmp_path):
@@ -92,6 +102,30 @@ def test_multishot_runs(tmp_path):
     assert set(load_records(tmp_path / "out")["strategy"].to_pylist()) == {"multishot"}
 
 
+OWN = "def mine(key, problem, params, mask):\n    return problem.params\n"
+
+
+def test_search_takes_options_and_a_seeker_of_ones_own(tmp_path):
+    (tmp_path / "own.py").write_text(OWN)
+    flags = [*TINY, "--densities=0.5", "--search_epochs=1", "--options=batch_size=50,restarts=2"]
+    result = command("search", *flags, "--out=out", directory=tmp_path)
+    assert result.returncode == 0, result.stderr
+    (row, _) = load_records(str(tmp_path / "out")).to_pylist()
+    assert row["options"] == "batch_size=50, restarts=2" and row["objective"] == "rescaled"
+
+
+def test_leaderboard_ranks_named_seekers_and_ones_own(tmp_path):
+    (tmp_path / "own.py").write_text(OWN)
+    flags = ["--task=relu", "--depth=3", "--width=6", "--samples=100", "--epochs=0", "--seeds=2"]
+    flags += ["--only=random,own-mine", "--seeker=own.py:mine", "--out=out"]
+    result = command("leaderboard", *flags, directory=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert {"random", "mine"} <= {line.split()[0] for line in result.stdout.splitlines() if line}
+    assert (tmp_path / "out" / "leaderboard.png").stat().st_size > 10_000
+    again = command("leaderboard", *flags, directory=tmp_path)
+    assert again.stdout == result.stdout and "4/4" in again.stderr
+
+
 def test_edge_popup_runs(tmp_path):
     flags = [*TINY, "--anneal", "--search_epochs=2", "--densities=0.5", "--noise=0,0.1"]
     result = command("edge_popup", *flags, "--out=out", directory=tmp_path)
@@ -100,3 +134,28 @@ def test_edge_popup_runs(tmp_path):
     assert set(records["strategy"].to_pylist()) == {"annealed"}
     assert set(records["scope"].to_pylist()) == {"local"}
     assert records.num_rows == 4
+
+
+def test_phase_draws_a_map_for_every_task(tmp_path):
+    flags = [*TINY, "--seekers=magnitude", "--densities=ticket,0.5", "--epochs=0"]
+    result = command("phase", *flags, "--tickets=2", "--out=out", directory=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert (tmp_path / "out" / "phase-relu-depth3-noise0.01.png").read_bytes()[:4] == b"\x89PNG"
+    records = load_records(tmp_path / "out")
+    assert set(records["tickets"].to_pylist()) == {2}
+    assert records.num_rows == 2 * 2
+
+
+def test_diagnose_says_why(tmp_path):
+    flags = [*TINY, "--seekers=magnitude", "--epochs=0", "--match=hidden"]
+    first = command("diagnose", *flags, "--out=out", directory=tmp_path)
+    assert first.returncode == 0, first.stderr
+    for text in ("one budget, 40 samples", "the ticket's layer densities", "10 others for each"):
+        assert text in first.stdout
+    (line,) = [line for line in first.stdout.splitlines() if line.startswith("magnitude: ")]
+    assert any(word in line for word in ("found", "search failed", "objective", "undecided"))
+    name = "diagnosis-relu-depth3-width6-noise0.01"
+    assert (tmp_path / "out" / f"{name}.png").read_bytes()[:4] == b"\x89PNG"
+    assert (tmp_path / "out" / f"{name}.txt").read_text() in first.stdout
+    records = load_records(tmp_path / "out" / "samples-all")
+    assert set(records["match"].to_pylist()) == {"hidden"}

@@ -19,6 +19,7 @@ DEFAULTS = {
     "scope": "global",
     "rounds": 1,
     "objective": "raw",
+    "options": "",
     "prune_bias": True,
     "sanity": "none",
     "density": 0.1,
@@ -152,3 +153,89 @@ def test_figure_shows_its_bands_and_says_what_they_are(values, bands, tmp_path, 
     report.figure(table, panels, tmp_path / "figure.png")
     assert (tmp_path / "figure.png").read_bytes()[:4] == b"\x89PNG"
     assert legends == [["SNIP", "bare ticket", *bands]]
+
+
+def test_table_says_what_of_the_ticket_does_not_fit():
+    local = {"scope": "local", "feasible_recall": 0.571}
+    parts = [
+        records([0.5], density=0.006, **local),
+        records([0.5], density=0.02, **{**local, "feasible_recall": 0.9}),
+        records([0.5], density=0.1, **{**local, "feasible_recall": 1.0}),
+        records([0.5], density=0.006, feasible_recall=1.0),
+    ]
+    blocks = report.table(pa.concat_tables(parts)).split("\n\n")
+    assert blocks[2:] == [
+        "no mask of scope local can hold the whole ticket: at most 57.1% of it at ticket 0.006, "
+        "90.0% of it at 0.02"
+    ]
+    assert len(report.table(parts[3]).split("\n\n")) == 2
+
+
+def test_series_are_told_apart_by_what_is_planted():
+    several = [{"tickets": n, "decoys": 0, "perturbation": 0.1 * n} for n in (1, 2)]
+    parts = [records([0.5], **options) for options in several]
+    labels = [label for label, _ in report._series(pa.concat_tables(parts))]
+    assert labels == ["SNIP 1 ticket 0.1 perturbed", "SNIP 2 tickets 0.2 perturbed"]
+
+
+def test_cells_of_a_map_by_hand():
+    points = [
+        {"width": 20, "column": "ticket", "recall_mean": 0.1},
+        {"width": 50, "column": 0.5, "recall_mean": 0.9},
+        {"width": 50, "column": 0.7, "recall_mean": 0.3},
+    ]
+    cells = report._cells(points, "recall_mean", ["ticket", 0.5], [20, 50])
+    np.testing.assert_array_equal(cells, [[0.1, np.nan], [np.nan, 0.9]])
+
+
+@pytest.mark.parametrize("task", ["circle", "relu"])
+def test_phase_has_a_map_per_seeker_and_measure(task, tmp_path, monkeypatch):
+    drawn = []
+    original = report._draw_heat
+    monkeypatch.setattr(
+        report, "_draw_heat", lambda *args: (drawn.append(args[1]), original(*args))[1]
+    )
+    parts = [
+        records([0.25, 0.75], seeker=s, width=w, density=d, task=task, recall=0.1 * n)
+        for n, (s, w, d) in enumerate(
+            [("snip", 20, 0.006), ("snip", 50, 0.1), ("grasp", 20, 0.1), ("grasp", 50, 0.006)]
+        )
+    ]
+    where = {"task": task, "depth": 5, "noise": 0.01}
+    report.phase(pa.concat_tables(parts), where, tmp_path / "phase.png")
+    assert (tmp_path / "phase.png").read_bytes()[:4] == b"\x89PNG"
+    assert len(drawn) == 2 * 3
+    np.testing.assert_allclose(drawn[0], [[0, np.nan], [np.nan, 0.1]], atol=1e-6)
+    np.testing.assert_allclose(drawn[1], [[np.nan, 0.2], [0.3, np.nan]], atol=1e-6)
+    with pytest.raises(ValueError, match="no record has"):
+        report.phase(parts[0], {**where, "depth": 4}, tmp_path / "none.png")
+
+
+def cases():
+    measures = {
+        "recall": np.array([0.25, 0.5, 1.0]),
+        "strong": np.array([0.5, 0.5, 0.5]),
+        "weak": np.array([0.75, 0.75, 0.75]),
+        "ratio": np.array([2.0, 2.0, 2.0]),
+    }
+    started = {"recall": np.array([0.125])}
+    return [report.Case("snip", "all samples", measures), report.Case("snip", "started", started)]
+
+
+def test_a_table_of_cases_by_hand():
+    text = report.case_table(cases(), {"snip": "search failed"}, accuracy=True)
+    assert text.splitlines() == [
+        "seeker  case         recall                strong                weak                  "
+        "loss, found/planted",
+        "SNIP    all samples  0.583 [0.250, 1.000]  0.500 [0.500, 0.500]  0.750 [0.750, 0.750]  "
+        "100 [100, 100]",
+        "SNIP    started      0.125",
+        "",
+        "SNIP: search failed",
+    ]
+
+
+@pytest.mark.parametrize("accuracy", [True, False])
+def test_a_diagnosis_is_drawn(accuracy, tmp_path):
+    report.diagnosis(cases(), 0.9, tmp_path / "figure.png", accuracy=accuracy, title="Why?")
+    assert (tmp_path / "figure.png").read_bytes()[:4] == b"\x89PNG"

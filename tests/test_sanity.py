@@ -37,7 +37,8 @@ def records():
 
 def test_reinitialising_changes_values_and_no_mask(records):
     plain, fresh = records["none"], records["reinitialise"]
-    for name in (*OF_THE_MASK, "ticket_loss"):
+    # The seeker saw the planted network, and so did its objective.
+    for name in (*OF_THE_MASK, "ticket_loss", "found_objective", "planted_objective"):
         assert fresh[name] == plain[name], name
     for name in OF_THE_VALUES:
         pairs = zip(fresh[name], plain[name], plain["collapsed"], strict=True)

@@ -96,6 +96,14 @@ def test_another_grid_is_refused_and_the_difference_shown(filled, change, messag
     assert (filled / MANIFEST).read_text() == before
 
 
+def test_a_directory_older_than_an_option_is_refused_and_the_option_named(filled):
+    manifest = json.loads((filled / MANIFEST).read_text())
+    del manifest["configuration"]["match"]
+    (filled / MANIFEST).write_text(json.dumps(manifest))
+    with pytest.raises(ValueError, match=r"match was not an option, is 'cosine'$"):
+        Store(filled, Grid(**FIELDS, seeds=3))
+
+
 def test_another_version_is_refused(filled):
     manifest = json.loads((filled / MANIFEST).read_text())
     manifest["versions"]["jax"] = "0.1"

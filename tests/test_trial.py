@@ -128,6 +128,15 @@ def test_every_entry_of_a_record_is_numpys(name, depth, width, seeker, density, 
     both = (kept & planted).sum()
     expected["f1"] = 2 * both / (kept.sum() + planted.sum())
     # Hidden neurons and the ranking, the paths and the layers are worked out in test_measure.py.
+    # The planted mask has the ticket's quality, and a loss under the objective of its own.
+    expected["planted_metric"] = expected["ticket_metric"]
+    expected["planted_loss"] = expected["ticket_loss"]
+    both_masks = {"found": mask, "planted": oracle.layers_of(instance.planted.mask)}
+    for which, marks in both_masks.items():
+        out = oracle.outputs(oracle.combine(np.multiply, layers, marks), train.x)
+        factor = oracle.fitted_scale(kind, out, train.y) if objective == "rescaled" else 1.0
+        expected[f"{which}_objective"] = oracle.loss(kind, out * factor, train.y)
+    expected["decoy_recall"] = 0
     overlap = recovery(found.mask, instance.planted.mask)
     elsewhere = ("layer_precision", "layer_recall", "neuron_precision", "neuron_recall")
     expected |= {name: getattr(overlap, name) for name in elsewhere}
@@ -170,7 +179,7 @@ def test_same_key_same_record_and_another_key_another():
     other = alone()(jax.random.key(12), tj.Point(0.3, 0.01))
     for field in tj.Record._fields:
         np.testing.assert_array_equal(getattr(first, field), getattr(again, field))
-    for field in ("strong_loss", "weak_loss", "ticket_loss", "score_auc"):
+    for field in ("strong_loss", "weak_loss", "ticket_loss", "planted_objective", "score_auc"):
         assert getattr(first, field) != getattr(other, field)
 
 

@@ -1,5 +1,6 @@
 """ticketjax: plant a lottery ticket of known sparsity, let pruners seek it, measure the truth."""
 
+from ticketjax.audit import audit
 from ticketjax.base import (
     Batch,
     Found,
@@ -43,6 +44,7 @@ __all__ = [
     "Setting",
     "Task",
     "apply_mask",
+    "audit",
     "get_seeker",
     "get_task",
     "layer_densities",

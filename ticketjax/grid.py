@@ -15,7 +15,6 @@ from ticketjax.equivalence import functionally_recovered
 from ticketjax.measure import feasible_recall
 from ticketjax.models import mlp
 from ticketjax.seekers import TRAINED, get_seeker, is_seeker
-from ticketjax.seekers.edge_popup import EPOCHS as EDGE_POPUP_EPOCHS
 from ticketjax.strategies import SANITY as SCORE_SANITY
 from ticketjax.strategies import STRATEGIES
 from ticketjax.tasks import get_task
@@ -46,11 +45,13 @@ class Grid:
     seeds: how many (0 to n - 1), or a sequence of them.
     strategy, scope, rounds, round_epochs: as get_seeker() takes them; None leaves the strategy's
         default. A whole seeker of your own needs none of them.
-    search_epochs: epochs that a trained seeker (edge_popup) looks for; None for its default.
+    search_epochs: epochs that a trained seeker (edge_popup, ...) looks for; None for its default.
     score_samples: training samples that a score sees; None for all, "auto" for ten per output of
         the network, as the published experiments have it.
+    options: further options of the seekers, as get_seeker() takes them: a mapping, or pairs.
     epochs, objective, prune_bias, samples: as in Setting.
     sanity: "none", "invert" or "shuffle" as in singleshot(), or "reinitialise" as in Setting.
+    match, tickets, decoys, perturbation: how and what is planted, as in Setting.
     precision: of the matrix products, as in mlp().
     chunk_size: runs at once on each device; "auto" sizes it from the memory there is. It changes
         no record beyond rounding.
@@ -71,10 +72,15 @@ class Grid:
     round_epochs: int | None = None
     search_epochs: int | None = None
     score_samples: int | str | None = "auto"
+    options: Any = ()
     epochs: int = 10
     objective: str = "raw"
     prune_bias: bool = True
     sanity: str = "none"
+    match: str = "cosine"
+    tickets: int = 1
+    decoys: int = 0
+    perturbation: float = 0.0
     samples: int = 10_000
     precision: str | None = "highest"
     chunk_size: int | str = "auto"
@@ -108,6 +114,7 @@ class Grid:
             )
         if self.sanity not in SANITY:
             raise ValueError(f"sanity must be one of {', '.join(SANITY)}, got {self.sanity!r}")
+        object.__setattr__(self, "options", tuple(sorted(dict(self.options).items())))
         self._spell_out_defaults()
         names = [seeker_name(seeker) for seeker in self.seekers]
         if len(set(names)) < len(names):
@@ -123,8 +130,12 @@ class Grid:
             for name in ("rounds", "round_epochs"):
                 if getattr(self, name) is None and name in parameters:
                     object.__setattr__(self, name, parameters[name].default)
-        if self.search_epochs is None and any(seeker in TRAINED for seeker in self.seekers):
-            object.__setattr__(self, "search_epochs", EDGE_POPUP_EPOCHS)
+        trained = [TRAINED[seeker] for seeker in self.seekers if seeker in TRAINED]
+        makers = [own[self.strategy] for own in trained if self.strategy in own]
+        defaults = {inspect.signature(make).parameters["epochs"].default for make in makers}
+        # Where the seekers' defaults differ, no one number says them, and None stays.
+        if self.search_epochs is None and len(defaults) == 1:
+            object.__setattr__(self, "search_epochs", defaults.pop())
 
     def seekers_for(self, task: Task) -> dict[str, Seeker]:
         """The grid's seekers by name, with its strategy and options."""
@@ -141,6 +152,10 @@ class Grid:
 
         def make(seeker: str | Callable[..., Any]) -> Seeker:
             whole = is_seeker(seeker) or seeker in TRAINED
+            if is_seeker(seeker) and self.options:
+                raise ValueError(
+                    f"options are for named seekers and scores, not for {seeker_name(seeker)}"
+                )
             if whole and self.sanity in SCORE_SANITY[1:]:
                 raise ValueError(
                     f"sanity={self.sanity} is for scores, and {seeker_name(seeker)} has none to "
@@ -150,6 +165,7 @@ class Grid:
                 return get_seeker(seeker)
             options = training if seeker in TRAINED else lifting
             given = {name: value for name, value in options.items() if value is not None}
+            given |= dict(self.options)
             return get_seeker(seeker, self.strategy, scope=self.scope, **given)
 
         return {seeker_name(seeker): make(seeker) for seeker in self.seekers}
@@ -220,6 +236,10 @@ class NamedSetting:
             objective=grid.objective,
             prune_bias=grid.prune_bias,
             reinitialise=grid.sanity == REINITIALISE,
+            match=grid.match,
+            tickets=grid.tickets,
+            decoys=grid.decoys,
+            perturbation=grid.perturbation,
         )
         return cls(setting, depth, width)
 

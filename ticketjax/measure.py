@@ -56,9 +56,25 @@ def strong_quality(problem: Problem, params: Params, held_out: Batch) -> Quality
     on the held-out data. So a planted mask, whose output is the target's up to a factor, scores
     as the bare ticket does.
     """
-    fitted = output_scale(problem.kind, problem.apply(params, problem.batch.x), problem.batch.y)
-    outputs = rescale(problem.apply(params, held_out.x), fitted)
-    return _quality(problem.kind, outputs, held_out.y)
+    return quality_and_objective(problem, params, held_out)[0]
+
+
+def quality_and_objective(
+    problem: Problem, params: Params, held_out: Batch
+) -> tuple[Quality, jax.Array]:
+    """The strong quality, and the loss on the problem's data that a seeker would optimise; ().
+
+    The latter is problem_loss(): of the output as it is, or rescaled, as the problem's objective
+    says. Together, because both need the same outputs and the same scale.
+    """
+    outputs = problem.apply(params, problem.batch.x)
+    fitted = output_scale(problem.kind, outputs, problem.batch.y)
+    seen = rescale(outputs, fitted) if problem.objective == "rescaled" else outputs
+    held_out_outputs = rescale(problem.apply(params, held_out.x), fitted)
+    return (
+        _quality(problem.kind, held_out_outputs, held_out.y),
+        loss(problem.kind, seen, problem.batch.y),
+    )
 
 
 def weak_quality(problem: Problem, params: Params, held_out: Batch) -> Quality:

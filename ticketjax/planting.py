@@ -250,7 +250,9 @@ def _even_scales(wanted: list[jax.Array], there: list[jax.Array]) -> list[jax.Ar
 
 
 @functools.partial(jax.jit, static_argnames="zero_path_biases")
-def _plant_hidden(target: Params, params: Params, zero_path_biases: bool) -> Planted:
+def _plant_hidden(
+    target: Params, params: Params, zero_path_biases: bool
+) -> tuple[Planted, list[jax.Array]]:
     """Plant where lots say, with the scales that make the ticket stand out least."""
     names = layer_names(target)
     places = [jnp.arange(target[names[0]]["kernel"].shape[0])]
@@ -287,7 +289,7 @@ def _plant_hidden(target: Params, params: Params, zero_path_biases: bool) -> Pla
         planted_params[name], planted_mask[name] = _write(
             params[name], ours != 0, ours * factor, places[i], places[i + 1], zero_path_biases
         )
-    return Planted(planted_params, planted_mask, scales[-1][0])
+    return Planted(planted_params, planted_mask, scales[-1][0]), places
 
 
 def plant(
@@ -326,6 +328,18 @@ def plant(
     >>> float(plant(target, params).output_scale)
     4.0
     """
+    planted, _ = plant_and_locate(target, params, zero_path_biases=zero_path_biases, match=match)
+    return planted
+
+
+def plant_and_locate(
+    target: Params, params: Params, *, zero_path_biases: bool = False, match: str = "cosine"
+) -> tuple[Planted, list[jax.Array]]:
+    """Plant as plant() does, and tell where.
+
+    Returns also, for each layer of neurons from the inputs to the outputs, which of the network's
+    neurons the target's are: (target neurons,) integers.
+    """
     if match not in MATCHES:
         raise ValueError(f"match must be one of {', '.join(MATCHES)}, got {match!r}")
     _check_shapes(target, params)
@@ -334,7 +348,7 @@ def plant(
     names = layer_names(target)
     inputs = target[names[0]]["kernel"].shape[0]
     sources = _Placed(jnp.arange(inputs), jnp.ones(inputs, jnp.float32))
-    planted_params, planted_mask = {}, {}
+    planted_params, planted_mask, places = {}, {}, [sources.index]
     for name in names:
         planted_params[name], planted_mask[name], sources = _plant_layer(
             target[name],
@@ -343,4 +357,5 @@ def plant(
             is_last=name == names[-1],
             zero_path_biases=zero_path_biases,
         )
-    return Planted(planted_params, planted_mask, sources.scale[0])
+        places.append(sources.index)
+    return Planted(planted_params, planted_mask, sources.scale[0]), places

@@ -90,11 +90,15 @@ def _parts(directory: pathlib.Path) -> dict[pathlib.Path, pa.Table]:
 
 
 def _differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+    # An option that is newer than the directory has no value there, which equals none.
+    def said(values: dict[str, Any], name: str) -> str:
+        return repr(values[name]) if name in values else "not an option"
+
     names = sorted((set(old) | set(new)) - set(FREE_FIELDS))
     return [
-        f"{name} was {old.get(name)!r}, is {new.get(name)!r}"
+        f"{name} was {said(old, name)}, is {said(new, name)}"
         for name in names
-        if old.get(name) != new.get(name)
+        if name not in old or name not in new or old[name] != new[name]
     ]
 
 

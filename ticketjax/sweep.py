@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import itertools
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -28,8 +28,13 @@ SCHEMA = pa.schema(
         ("scope", pa.string()),
         ("rounds", pa.int32()),
         ("objective", pa.string()),
+        ("options", pa.string()),
         ("prune_bias", pa.bool_()),
         ("sanity", pa.string()),
+        ("match", pa.string()),
+        ("tickets", pa.int32()),
+        ("decoys", pa.int32()),
+        ("perturbation", pa.float64()),
         ("density", pa.float64()),
         ("ticket_density", pa.float64()),
         ("noise", pa.float64()),
@@ -41,6 +46,10 @@ SCHEMA = pa.schema(
         ("weak_loss", pa.float32()),
         ("ticket_metric", pa.float32()),
         ("ticket_loss", pa.float32()),
+        ("planted_metric", pa.float32()),
+        ("planted_loss", pa.float32()),
+        ("found_objective", pa.float32()),
+        ("planted_objective", pa.float32()),
         ("precision", pa.float32()),
         ("recall", pa.float32()),
         ("f1", pa.float32()),
@@ -49,6 +58,7 @@ SCHEMA = pa.schema(
         ("layer_recall", pa.list_(pa.float32())),
         ("neuron_precision", pa.float32()),
         ("neuron_recall", pa.float32()),
+        ("decoy_recall", pa.float32()),
         ("feasible_recall", pa.float32()),
         ("score_auc", pa.float32()),
         ("average_precision", pa.float32()),
@@ -68,9 +78,9 @@ SCHEMA = pa.schema(
     ]
 )
 
-# On a CPU larger batches of runs gain nothing, and lose where parameters and moments leave the caches
-# (at width 1000, 8 runs at once take half as long again as one after the other); pruned networks
-# are run in these shares of the width. An accelerator wants to be filled.
+# On a CPU larger batches of runs gain nothing, and lose where parameters and moments leave the
+# caches (at width 1000, 8 runs at once take half as long again as one after the other); pruned
+# networks are run in these shares of the width. An accelerator wants to be filled.
 CPU_RUNS_AT_ONCE = 8
 CPU_CACHE = 16 * 2**20
 CPU_BATCHES_PER_CHUNK = 16
@@ -115,56 +125,86 @@ def _run_key(seed: jax.Array) -> jax.Array:
     return jax.random.fold_in(jax.random.key(0), seed)
 
 
-class _Programs:
-    """The compiled programs of one setting, each for one chunk's slice on one device.
+# Programs are kept, so that a second sweep over a setting compiles only the searches that are new.
+_kept = functools.lru_cache(maxsize=64)
 
-    instance: (seeds, noise) -> instances.
-    search, one per seeker: (seeds, instances, densities) -> masks, active widths, whether
-        everything is kept, entries of the record, each (instances, densities, ...).
-    measure, one per width: (instances, masks of every seeker, indices) -> entries of Record.
+
+@_kept
+def _instance_program(setting: Setting, devices: tuple[jax.Device, ...]) -> Callable[..., Any]:
+    """(seeds, noise) -> instances."""
+
+    def instance(seed, noise):
+        return make_instance(setting, _run_key(seed), noise)
+
+    return _sharded(jax.vmap(instance), devices)
+
+
+@_kept
+def _search_program(
+    setting: Setting, seeker: Seeker, devices: tuple[jax.Device, ...]
+) -> Callable[..., Any]:
+    """(seeds, instances, densities) -> what was found, each (instances, densities, ...).
+
+    That is the masks, their active widths, whether everything is kept, and entries of the record.
     """
 
-    def __init__(
-        self,
+    def search(seeker, seeds, instances, densities):
+        def one(seed, instance, density):
+            found, ranks = seek(setting, seeker, _run_key(seed), instance, density)
+            everything = masks.count_kept(found.mask) == masks.count_prunable(found.mask)
+            entries = ranking_entries(ranks) | {
+                name: found.info[name] for name in RoundInfo._fields if name in found.info
+            }
+            return found.mask, active_width(found.mask), everything, entries
+
+        over_densities = jax.vmap(one, (None, None, 0))
+        return jax.vmap(over_densities, (0, 0, None))(seeds, instances, densities)
+
+    return _sharded(functools.partial(search, seeker), devices)
+
+
+@_kept
+def _measure_program(
+    setting: Setting, width: int, devices: tuple[jax.Device, ...]
+) -> Callable[..., Any]:
+    """(instances, masks of every seeker, indices of runs) -> entries of Record."""
+
+    def measure(width, instances, found, which_instance, which_seeker, which_density):
+        stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *found)
+
+        def one(i, s, d):
+            mask = jax.tree.map(lambda leaf: leaf[s, i, d], stacked)
+            here = jax.tree.map(lambda leaf: leaf[i], instances)
+            return evaluate(setting, here, mask, width)
+
+        return jax.vmap(one)(which_instance, which_seeker, which_density)
+
+    return _sharded(functools.partial(measure, width), devices)
+
+
+class _Programs(NamedTuple):
+    """The compiled programs of a grid's setting, each for one chunk's slice on one device.
+
+    search: one per seeker. measure: one per width.
+    """
+
+    instance: Callable[..., Any]
+    search: list[Callable[..., Any]]
+    measure: dict[int, Callable[..., Any]]
+
+    @classmethod
+    def of(
+        cls,
         setting: Setting,
-        seekers: tuple[Seeker, ...],
-        widths: tuple[int, ...],
+        seekers: Iterable[Seeker],
+        widths: Iterable[int],
         devices: tuple[jax.Device, ...],
-    ):
-        def instance(seed, noise):
-            return make_instance(setting, _run_key(seed), noise)
-
-        def search(seeker, seeds, instances, densities):
-            def one(seed, instance, density):
-                found, ranks = seek(setting, seeker, _run_key(seed), instance, density)
-                everything = masks.count_kept(found.mask) == masks.count_prunable(found.mask)
-                entries = ranking_entries(ranks) | {
-                    name: found.info[name] for name in RoundInfo._fields if name in found.info
-                }
-                return found.mask, active_width(found.mask), everything, entries
-
-            over_densities = jax.vmap(one, (None, None, 0))
-            return jax.vmap(over_densities, (0, 0, None))(seeds, instances, densities)
-
-        def measure(width, instances, found, which_instance, which_seeker, which_density):
-            stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *found)
-
-            def one(i, s, d):
-                mask = jax.tree.map(lambda leaf: leaf[s, i, d], stacked)
-                here = jax.tree.map(lambda leaf: leaf[i], instances)
-                return evaluate(setting, here, mask, width)
-
-            return jax.vmap(one)(which_instance, which_seeker, which_density)
-
-        self.instance = _sharded(jax.vmap(instance), devices)
-        self.search = [_sharded(functools.partial(search, seeker), devices) for seeker in seekers]
-        self.measure = {
-            width: _sharded(functools.partial(measure, width), devices) for width in widths
-        }
-
-
-# Kept, so that a second sweep over the same setting compiles nothing.
-_programs = functools.lru_cache(maxsize=16)(_Programs)
+    ) -> "_Programs":
+        return cls(
+            _instance_program(setting, devices),
+            [_search_program(setting, seeker, devices) for seeker in seekers],
+            {width: _measure_program(setting, width, devices) for width in widths},
+        )
 
 
 class _Run(NamedTuple):
@@ -294,8 +334,13 @@ def _run_chunk(
                     "scope": grid.scope,
                     "rounds": grid.rounds,
                     "objective": grid.objective,
+                    "options": ", ".join(f"{name}={value}" for name, value in grid.options),
                     "prune_bias": grid.prune_bias,
                     "sanity": grid.sanity,
+                    "match": grid.match,
+                    "tickets": grid.tickets,
+                    "decoys": grid.decoys,
+                    "perturbation": grid.perturbation,
                     "density": float(asked[d]),
                     "ticket_density": named.setting.ticket_density,
                     "noise": key.noise,
@@ -331,8 +376,8 @@ def run(
         if not wanted:
             continue
         plan = _Plan.of(grid, named, len(wanted), devices)
-        seekers = tuple(grid.seekers_for(named.setting.task).values())
-        programs = _programs(named.setting, seekers, plan.widths, devices)
+        seekers = grid.seekers_for(named.setting.task).values()
+        programs = _Programs.of(named.setting, seekers, plan.widths, devices)
         size = plan.slots * plan.devices
         for start in range(0, len(wanted), size):
             yield _run_chunk(grid, named, programs, plan, wanted[start : start + size])

@@ -1,6 +1,7 @@
 """One run as pure functions: draw data, plant, seek, train, measure."""
 
 import dataclasses
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -11,11 +12,19 @@ import jax.numpy as jnp
 from ticketjax import masks
 from ticketjax.base import Batch, Found, Model, Params, Planted, Point, Problem, Seeker, Task
 from ticketjax.compaction import compact
+from ticketjax.difficulty import check_decoys, nearest, plant_several
 from ticketjax.equivalence import input_grid, target_error
-from ticketjax.measure import Ranking, ranking, recovery, strong_quality, weak_quality
-from ticketjax.objective import OBJECTIVES, make_problem
+from ticketjax.measure import (
+    Ranking,
+    quality_and_objective,
+    ranking,
+    recovery,
+    strong_quality,
+    weak_quality,
+)
+from ticketjax.objective import OBJECTIVES, make_problem, problem_loss
 from ticketjax.paths import collapsed, effective_density, first_dead_layer, log10_paths
-from ticketjax.planting import plant
+from ticketjax.planting import MATCHES
 from ticketjax.seekers import get_seeker
 from ticketjax.strategies import resolve_density
 from ticketjax.training import BATCH_SIZE, LEARNING_RATE, check_count, shuffles, train
@@ -24,27 +33,42 @@ from ticketjax.training import BATCH_SIZE, LEARNING_RATE, check_count, shuffles,
 class Instance(NamedTuple):
     """A planted network and its data: everything of a run that no seeker has touched yet.
 
+    planted: with the mask of the first ticket, if there are several.
+    tickets, decoys: masks of all of them, (n, ...) in every leaf; None for a single ticket, and
+        without decoys.
     start: what masks are measured and trained on: the planted network's parameters, or values
         drawn anew (Setting.reinitialise).
     order: (epochs, steps, batch_size) int32, in which the final training sees the samples.
     ticket_metric, ticket_loss: () quality of the bare ticket.
+    planted_metric, planted_loss: () quality of the planted mask: the same but for rounding, unless
+        the ticket is perturbed.
+    planted_objective: () loss of the planted mask on the training data, as seekers see it.
     """
 
     planted: Planted
+    tickets: Params | None
+    decoys: Params | None
     start: Params
     train: Batch
     held_out: Batch
     order: jax.Array
     ticket_metric: jax.Array
     ticket_loss: jax.Array
+    planted_metric: jax.Array
+    planted_loss: jax.Array
+    planted_objective: jax.Array
 
 
 class Record(NamedTuple):
     """What one run measured; every entry () but layer_*, (layers,).
 
     density: asked; kept: fraction of the prunable parameters really kept.
-    strong_*: before any training; weak_*: after the final training; ticket_*: the bare ticket.
-    precision to neuron_recall: of the found mask against the planted one, see Recovery.
+    strong_*: before any training; weak_*: after the final training; ticket_*: the bare ticket;
+        planted_*: the planted mask before training.
+    found_objective, planted_objective: loss of the found and of the planted mask on the training
+        data, as seekers see it (Setting.objective).
+    precision to neuron_recall: of the found mask against the planted one, of several the one it has
+        most of, see Recovery. decoy_recall: the recall of the decoy it has most of; 0 without any.
     score_auc, average_precision, covering_density: of the scores for "planted", see Ranking.
     target_error_*, disagreement: of the found network before training as a function, see
         TargetError.
@@ -61,6 +85,10 @@ class Record(NamedTuple):
     weak_loss: jax.Array
     ticket_metric: jax.Array
     ticket_loss: jax.Array
+    planted_metric: jax.Array
+    planted_loss: jax.Array
+    found_objective: jax.Array
+    planted_objective: jax.Array
     precision: jax.Array
     recall: jax.Array
     f1: jax.Array
@@ -69,6 +97,7 @@ class Record(NamedTuple):
     layer_recall: jax.Array
     neuron_precision: jax.Array
     neuron_recall: jax.Array
+    decoy_recall: jax.Array
     score_auc: jax.Array
     average_precision: jax.Array
     covering_density: jax.Array
@@ -95,6 +124,9 @@ class Setting:
         zero, so that the ticket is still in the network.
     reinitialise: measure and train masks on parameters drawn anew, which no seeker has seen: a
         sanity check (Frankle et al. 2021). There is no ticket in them.
+    match: how the ticket is planted, "cosine" or "hidden", as in plant().
+    tickets, decoys, perturbation: how many tickets and near misses, and how far off the tickets
+        are, as in plant_several().
 
     Raises ValueError for values that make no run.
     """
@@ -109,12 +141,22 @@ class Setting:
     objective: str = "raw"
     prune_bias: bool = True
     reinitialise: bool = False
+    match: str = "cosine"
+    tickets: int = 1
+    decoys: int = 0
+    perturbation: float = 0.0
 
     def __post_init__(self):
         if self.objective not in OBJECTIVES:
             raise ValueError(
                 f"objective must be one of {', '.join(OBJECTIVES)}, got {self.objective!r}"
             )
+        if self.match not in MATCHES:
+            raise ValueError(f"match must be one of {', '.join(MATCHES)}, got {self.match!r}")
+        check_count("tickets", self.tickets, 1)
+        check_count("decoys", self.decoys, 0)
+        if not 0 <= self.perturbation < math.inf:
+            raise ValueError(f"perturbation must be finite and at least 0, got {self.perturbation}")
         check_count("epochs", self.epochs, 0)
         check_count("samples", self.samples, 1)
         if not 0 < self.held_out < 1:
@@ -165,14 +207,16 @@ class Setting:
 
 def _keys(key: jax.Array) -> dict[str, jax.Array]:
     """One independent key per purpose, so that no purpose shifts another's numbers."""
-    purposes = ("data", "init", "seek", "train", "reinitialise")
+    # A new one goes to the end: the others' keys, and so all records, stay what they were.
+    purposes = ("data", "init", "seek", "train", "reinitialise", "difficulty")
     return {purpose: jax.random.fold_in(key, i) for i, purpose in enumerate(purposes)}
 
 
 def make_instance(setting: Setting, key: jax.Array, noise: jax.Array | float) -> Instance:
     """Draw data and a random network, and plant the task's ticket in it. Pure.
 
-    Raises ValueError where the network is too narrow for the ticket.
+    Raises ValueError where the network is too narrow for all that is to be planted, and for decoys
+    of a ticket that has none.
     """
     keys = _keys(key)
     target = setting.target
@@ -180,17 +224,57 @@ def make_instance(setting: Setting, key: jax.Array, noise: jax.Array | float) ->
     split = setting.training_samples
     train_batch = Batch(data.x[:split], data.y[:split])
     held_out = Batch(data.x[split:], data.y[split:])
-    planted = plant(
-        target, setting.model.init(keys["init"]), zero_path_biases=not setting.prune_bias
+    if setting.decoys:
+        check_decoys(target)
+    planted, tickets, decoys = plant_several(
+        keys["difficulty"],
+        target,
+        setting.model.init(keys["init"]),
+        tickets=setting.tickets,
+        decoys=setting.decoys,
+        perturbation=setting.perturbation,
+        zero_path_biases=not setting.prune_bias,
+        match=setting.match,
     )
-    ticket = strong_quality(
-        setting.problem(planted.params, train_batch),
-        jax.tree.map(jnp.asarray, target),
-        held_out,
+    problem = setting.problem(planted.params, train_batch)
+    ticket = strong_quality(problem, jax.tree.map(jnp.asarray, target), held_out)
+    in_network, objective = quality_and_objective(
+        problem, planted_network(setting, planted), held_out
     )
     start = setting.model.init(keys["reinitialise"]) if setting.reinitialise else planted.params
     order = shuffles(keys["train"], setting.epochs, split, setting.batch_size)
-    return Instance(planted, start, train_batch, held_out, order, ticket.metric, ticket.loss)
+    return Instance(
+        planted=planted,
+        tickets=tickets,
+        decoys=decoys,
+        start=start,
+        train=train_batch,
+        held_out=held_out,
+        order=order,
+        ticket_metric=ticket.metric,
+        ticket_loss=ticket.loss,
+        planted_metric=in_network.metric,
+        planted_loss=in_network.loss,
+        planted_objective=objective,
+    )
+
+
+def planted_network(setting: Setting, planted: Planted) -> Params:
+    """The planted mask's parameters, and the biases where these cannot be pruned."""
+    kept = masks.apply_mask(planted.params, planted.mask)
+    if setting.prune_bias:
+        return kept
+    return {
+        name: {"kernel": layer["kernel"], "bias": planted.params[name]["bias"]}
+        for name, layer in kept.items()
+    }
+
+
+def _sought(instance: Instance, found: Params, prune_bias: bool) -> Params:
+    """The mask that a found one is measured against: of several tickets, the nearest."""
+    if instance.tickets is None:
+        return instance.planted.mask
+    return nearest(instance.tickets, found, prune_bias)
 
 
 def seek(
@@ -206,7 +290,8 @@ def seek(
     found = seeker(_keys(key)["seek"], problem, density)
     # A seeker of the user's own may return anything; later, it would only break somewhere inside.
     chex.assert_trees_all_equal_shapes(found.mask, found.scores, problem.params)
-    return found, ranking(found.scores, instance.planted.mask, setting.prune_bias)
+    sought = _sought(instance, found.mask, setting.prune_bias)
+    return found, ranking(found.scores, sought, setting.prune_bias)
 
 
 def ranking_entries(ranks: Ranking) -> dict[str, jax.Array]:
@@ -228,19 +313,29 @@ def evaluate(
 
     Returns the entries of Record that depend on instance and mask alone.
     """
-    planted, prune_bias = instance.planted, setting.prune_bias
-    params, kept = instance.start, mask
-    if width is not None:
-        params, kept = compact(params, mask, width)
+    prune_bias = setting.prune_bias
+
+    def narrow(params: Params) -> tuple[Params, Params]:
+        return (params, mask) if width is None else compact(params, mask, width)
+
+    params, kept = narrow(instance.start)
     problem = setting.problem(params, instance.train)
     found = masks.apply_mask(params, kept)
-    strong = strong_quality(problem, found, instance.held_out)
+    strong, objective = quality_and_objective(problem, found, instance.held_out)
+    if setting.reinitialise:
+        # What the seeker saw were the planted network's parameters.
+        seen, _ = narrow(instance.planted.params)
+        objective = problem_loss(problem, masks.apply_mask(seen, kept))
     grid = input_grid(setting.task.inputs)
     target = jax.tree.map(jnp.asarray, setting.target)
     error = target_error(setting.task.kind, problem.apply(found, grid), problem.apply(target, grid))
     trained = train(problem, kept, instance.order, learning_rate=setting.learning_rate)
     weak = weak_quality(problem, trained, instance.held_out)
-    overlap = recovery(mask, planted.mask, prune_bias)
+    overlap = recovery(mask, _sought(instance, mask, prune_bias), prune_bias)
+    decoy_recall = jnp.float32(0)
+    if instance.decoys is not None:
+        decoy = nearest(instance.decoys, mask, prune_bias)
+        decoy_recall = recovery(mask, decoy, prune_bias).recall
     return {
         "kept": masks.density(mask, prune_bias),
         "strong_metric": strong.metric,
@@ -249,7 +344,12 @@ def evaluate(
         "weak_loss": weak.loss,
         "ticket_metric": instance.ticket_metric,
         "ticket_loss": instance.ticket_loss,
+        "planted_metric": instance.planted_metric,
+        "planted_loss": instance.planted_loss,
+        "found_objective": objective,
+        "planted_objective": instance.planted_objective,
         **overlap._asdict(),
+        "decoy_recall": decoy_recall,
         "target_error_mean": error.mean,
         "target_error_largest": error.largest,
         "target_error_root_mean_square": error.root_mean_square,

@@ -7,10 +7,18 @@ from collections.abc import Callable, Hashable
 from typing import Any
 
 from ticketjax.base import Score, Seeker
+from ticketjax.seekers.concrete import concrete
+from ticketjax.seekers.continuous_sparsification import continuous_sparsification
 from ticketjax.seekers.edge_popup import edge_popup
+from ticketjax.seekers.gem_miner import gem_miner
 from ticketjax.seekers.grasp import grasp
+from ticketjax.seekers.iterative_hard_thresholding import iterative_hard_thresholding
+from ticketjax.seekers.layer_densities import balanced_magnitude, erk_magnitude
 from ticketjax.seekers.magnitude import magnitude
+from ticketjax.seekers.probabilistic import probabilistic
 from ticketjax.seekers.random import random
+from ticketjax.seekers.relaxed_bernoulli import relaxed_bernoulli
+from ticketjax.seekers.rewinding import rewinding
 from ticketjax.seekers.snip import snip
 from ticketjax.seekers.synflow import synflow
 from ticketjax.strategies import STRATEGIES
@@ -22,6 +30,8 @@ SCORES: dict[str, Score] = {
     "snip": snip,
     "grasp": grasp,
     "synflow": synflow,
+    "erk_magnitude": erk_magnitude,
+    "balanced_magnitude": balanced_magnitude,
 }
 # Seekers that train what they keep, each with strategies of its own.
 TRAINED: dict[str, dict[str, Callable[..., Seeker]]] = {
@@ -29,6 +39,16 @@ TRAINED: dict[str, dict[str, Callable[..., Seeker]]] = {
         "plain": edge_popup,
         "annealed": functools.partial(edge_popup, annealed=True),
     },
+    "probabilistic": {"plain": probabilistic},
+    "gem_miner": {"plain": gem_miner},
+    "concrete": {"plain": concrete},
+    "relaxed_bernoulli": {"plain": relaxed_bernoulli},
+    "continuous_sparsification": {"plain": continuous_sparsification},
+    "iterative_hard_thresholding": {
+        "plain": iterative_hard_thresholding,
+        "annealed": functools.partial(iterative_hard_thresholding, annealed=True),
+    },
+    "rewinding": {"multishot": rewinding},
 }
 SEEKERS = {**SCORES, **TRAINED}
 

@@ -1,14 +1,16 @@
 """Edge-popup: learn which parameters to keep, with all of them frozen."""
 
 import dataclasses
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 import optax
 
 from ticketjax.base import Batch, Found, Params, Problem, Seeker
-from ticketjax.masks import check_scope, layer_names, select
+from ticketjax.masks import check_scope, layer_names, prunable_leaves, select
 from ticketjax.objective import problem_loss
+from ticketjax.seekers.restarts import best_of
 from ticketjax.strategies import resolve_density, round_density
 from ticketjax.training import BATCH_SIZE, shuffles
 
@@ -44,15 +46,30 @@ def popup_params(params: Params, scores: Params, mask: Params) -> Params:
     return jax.tree.map(one, params, scores, mask)
 
 
+def layer_normalised(magnitudes: Params, prune_bias: bool = True) -> Params:
+    """Every layer's magnitudes over the mean of its prunable ones; a layer of zeros stays so."""
+    means = [
+        sum(jnp.sum(leaf) for leaf in layer) / sum(leaf.size for leaf in layer)
+        for layer in prunable_leaves(magnitudes, prune_bias)
+    ]
+    return {
+        name: jax.tree.map(lambda s, m=mean: s / jnp.where(m > 0, m, 1.0), magnitudes[name])
+        for name, mean in zip(layer_names(magnitudes), means, strict=True)
+    }
+
+
 def edge_popup(
     *,
     annealed: bool = False,
+    normalise: bool = False,
     scope: str = "local",
     epochs: int = EPOCHS,
     batch_size: int = BATCH_SIZE,
     learning_rate: float = 0.1,
     momentum: float = 0.9,
     weight_decay: float = 5e-4,
+    restarts: int = 1,
+    start: Callable[[Params], Params] | None = None,
 ) -> Seeker:
     """A seeker that trains a score per weight and bias and keeps the largest magnitudes.
 
@@ -62,10 +79,15 @@ def edge_popup(
     says whether the loss sees the output as it is or rescaled.
 
     annealed: keep density^(i / epochs) in epoch i instead of the target from the start.
+    normalise: rank |s| / mean |s| of the layer, so that layers of few inputs, where scores start
+        larger, do not fill a global budget. Local budgets and the oracle's are all the same.
     scope: "local" as published, "global" or "oracle", as in select().
+    restarts: searches, of which the best on the training data counts; see best_of().
+    start: what the random scores become before the search begins; none may become 0.
 
     Source: Ramanujan et al. 2020, arXiv 1911.13299, equations 4 to 6; annealing: Fischer and
-    Burkholz 2022. Raises ValueError for an unknown scope or epochs < 1.
+    Burkholz 2022; global and annealed: a baseline of Sreenivasan et al. 2022, arXiv 2202.12002.
+    Raises ValueError for an unknown scope, epochs < 1 or restarts < 1.
     """
     check_scope(scope)
     if epochs < 1:
@@ -80,10 +102,13 @@ def edge_popup(
             optax.add_decayed_weights(weight_decay), optax.sgd(schedule, momentum)
         )
 
-        def keep(scores, target):
+        def ranked(scores):
             magnitudes = jax.tree.map(jnp.abs, scores)
+            return layer_normalised(magnitudes, problem.prune_bias) if normalise else magnitudes
+
+        def keep(scores, target):
             return select(
-                magnitudes,
+                ranked(scores),
                 target,
                 scope,
                 prune_bias=problem.prune_bias,
@@ -108,10 +133,11 @@ def edge_popup(
             return jax.lax.scan(lambda c, batch: step(c, batch, target), carry, batches)
 
         scores = _initial_scores(init_key, problem.params)
+        scores = scores if start is None else start(scores)
         epochs_from_1 = jnp.arange(1, epochs + 1)
         (scores, _), _ = jax.lax.scan(
             epoch, (scores, optimiser.init(scores)), (epochs_from_1, order)
         )
-        return Found(keep(scores, density), jax.tree.map(jnp.abs, scores), {})
+        return Found(keep(scores, density), ranked(scores), {})
 
-    return seek
+    return best_of(seek, restarts)

@@ -1,0 +1,251 @@
+r"""Why was the ticket not found: the search, the objective, or could it not be kept at all?
+
+    python -m experiments.diagnose --task=circle --depth=5 --width=100 --seeds=5 \
+        --seekers=random,magnitude,snip,grasp,synflow,edge_popup --out=results/diagnose
+
+Every seeker looks at the ticket's own density: with one budget and scores on 40, 400 and all
+samples; with the ticket's own layer densities; and started at the ticket. Prints recall, quality,
+how the loss of what was found compares with the ticket's under the seeker's own objective, and a
+verdict. Expect raw outputs to be the wrong objective for all that look at them: the planted ticket
+is exact only up to a factor. --objective=rescaled takes that out, and shows searches that fail.
+"""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING
+
+from absl import flags
+
+from experiments.flags import (
+    FLAGS,
+    PRUNERS,
+    define_networks,
+    define_running,
+    networks,
+    running,
+    start,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import numpy as np
+
+    from ticketjax.diagnosis import Evidence
+    from ticketjax.grid import NamedSetting
+    from ticketjax.report import Case
+    from ticketjax.trial import Setting
+
+define_networks(seeds=5, seekers=f"{PRUNERS},edge_popup")
+define_running(out="results/diagnose")
+flags.DEFINE_integer("search_epochs", None, "Epochs of a search that trains.", lower_bound=1)
+
+SAMPLES = {"40": 40, "400": 400, "all": None}
+# What a verdict is on: one budget, all samples.
+BASE = "one budget, all samples"
+# Of a seed's key, beyond those of a run: who is added to the ticket that a search starts at.
+START = 1000
+# For every parameter of the ticket, so many others.
+DILUTIONS = (1, 10)
+
+
+def _grids(fields: dict) -> dict[str, tuple[str, dict]]:
+    """The grids by directory: a case's name, and fields of Grid."""
+    from ticketjax.seekers import TRAINED, is_seeker
+
+    fields = {**fields, "densities": "ticket"}
+    scores = [seeker for seeker in fields["seekers"] if _score(seeker)]
+    grids = {}
+    for samples, number in SAMPLES.items():
+        case = BASE if number is None else f"one budget, {samples} samples"
+        grids[f"samples-{samples}"] = case, {"score_samples": number, "seekers": scores}
+    oracle = "the ticket's layer densities"
+    grids["oracle"] = oracle, {"score_samples": None, "seekers": scores, "scope": "oracle"}
+    trained: dict[str, list[str]] = {}
+    for name in fields["seekers"]:
+        if name in TRAINED:
+            trained.setdefault(next(iter(TRAINED[name])), []).append(name)
+    for strategy, names in trained.items():
+        options = {"strategy": strategy, "seekers": names, "search_epochs": FLAGS.search_epochs}
+        grids[strategy] = BASE, {**options, "scope": "global"}
+        grids[f"{strategy}-oracle"] = oracle, {**options, "scope": "oracle"}
+    grids["own"] = BASE, {"seekers": [seeker for seeker in fields["seekers"] if is_seeker(seeker)]}
+    return {
+        f"{FLAGS.out}/{name}": (case, {**fields, **options})
+        for name, (case, options) in grids.items()
+        if options["seekers"]
+    }
+
+
+def _score(seeker: str | Callable) -> Callable | None:
+    """The score of a name, or of one's own; None for whole seekers."""
+    from ticketjax.seekers import SCORES, is_seeker
+
+    if isinstance(seeker, str):
+        return SCORES.get(seeker)
+    return None if is_seeker(seeker) else seeker
+
+
+def _starts(
+    seeker: str | Callable, setting: Setting, noise: float, seeds: list[int]
+) -> dict[str, np.ndarray]:
+    """What is kept of the ticket when started there, by case, (seeds,); empty if unknown."""
+    import jax
+    import numpy as np
+
+    from ticketjax import diagnosis
+    from ticketjax.trial import make_instance
+
+    def recalls(keep):
+        def one(seed):
+            key = jax.random.fold_in(jax.random.key(0), seed)
+            instance = make_instance(setting, key, noise)
+            problem = setting.problem(instance.planted.params, instance.train)
+            return keep(jax.random.fold_in(key, START), problem, instance.planted)
+
+        # One after the other: a search over all samples fills a CPU by itself.
+        return np.asarray(jax.jit(lambda seeds: jax.lax.map(one, seeds))(np.array(seeds)))
+
+    score = _score(seeker)
+    if score:
+
+        def keep_diluted(key, problem, planted):
+            def at(dilution):
+                return diagnosis.kept_from_ticket(key, score, problem, planted, dilution)
+
+            return jax.vmap(at)(np.array(DILUTIONS, np.float32))
+
+        kept = recalls(keep_diluted).T
+        names = (
+            f"at the ticket, {n} other{'s' * (n > 1)} for each (chance {1 / (1 + n):.2f})"
+            for n in DILUTIONS
+        )
+        return dict(zip(names, kept, strict=True))
+    if seeker == "edge_popup":
+        epochs = FLAGS.search_epochs or diagnosis.EPOCHS
+
+        def keep(key, problem, planted):
+            return diagnosis.popup_from_ticket(key, problem, planted, epochs)
+
+        return {"at the ticket, its scores the largest": recalls(keep)}
+    return {}
+
+
+def _case(seeker: str, name: str, rows: list[dict]) -> Case:
+    import numpy as np
+
+    from ticketjax import report
+    from ticketjax.diagnosis import loss_ratio
+
+    columns = ("recall", "strong_metric", "weak_metric", "found_objective", "planted_objective")
+    recall, strong, weak, *losses = (np.array([row[name] for row in rows]) for name in columns)
+    ratio = loss_ratio(*losses)
+    return report.Case(
+        seeker, name, {"recall": recall, "strong": strong, "weak": weak, "ratio": ratio}
+    )
+
+
+def _evidence(rows: list[dict], case: Case, kept: np.ndarray | None) -> Evidence:
+    import numpy as np
+
+    from ticketjax import report
+    from ticketjax.diagnosis import Evidence
+
+    ratios = case.measures["ratio"]
+    bounds = report.intervals_of_means(ratios[None])[:, 0]
+    # A single seed has no interval: its own value is all there is.
+    bounds = np.where(np.isfinite(bounds), bounds, ratios.mean())
+    return Evidence(
+        recall=float(case.measures["recall"].mean()),
+        recovered=float(np.mean([row["functionally_recovered"] for row in rows])),
+        feasible_recall=float(np.mean([row["feasible_recall"] for row in rows])),
+        ratio=tuple(10.0**bounds),
+        kept=None if kept is None else float(kept.mean()),
+    )
+
+
+def _diagnose(
+    named: NamedSetting,
+    noise: float,
+    seeds: list[int],
+    seekers: list[str | Callable],
+    cases: dict[str, list[dict]],
+) -> None:
+    """Print and draw one place. cases: by name, its records of all seekers, as rows."""
+    import numpy as np
+
+    from ticketjax import diagnosis, report
+    from ticketjax.base import CLASSIFICATION
+    from ticketjax.grid import seeker_name
+
+    task = named.setting.task
+    accuracy = task.kind == CLASSIFICATION
+    collected, verdicts = [], {}
+    for seeker in seekers:
+        label = seeker_name(seeker)
+        own = {
+            name: [row for row in rows if row["seeker"] == label] for name, rows in cases.items()
+        }
+        looked = {name: _case(label, name, rows) for name, rows in own.items() if rows}
+        starts = _starts(seeker, named.setting, noise, seeds)
+        collected += looked.values()
+        collected += [report.Case(label, name, {"recall": kept}) for name, kept in starts.items()]
+        farthest = next(reversed(starts.values()), None)
+        evidence = _evidence(own[BASE], looked[BASE], farthest)
+        verdicts[label] = diagnosis.verdict(evidence)
+    place = (
+        f"{report.task_title(task.name)}, depth {named.depth}, width {named.width}, noise {noise:g}"
+    )
+    rows = cases[BASE]
+    metric = float(np.mean([row["ticket_metric"] for row in rows]))
+    text = "\n".join(
+        [
+            f"{place}: at the ticket's density, {rows[0]['density']:.2g}; objective "
+            f"{FLAGS.objective}; bare ticket {metric:.3g}",
+            f"mean [95% interval of the mean] of {len(seeds)} seeds",
+            report.case_table(collected, verdicts, accuracy),
+        ]
+    )
+    name = f"{FLAGS.out}/diagnosis-{task.name}-depth{named.depth}-width{named.width}-noise{noise:g}"
+    with open(f"{name}.txt", "w", encoding="utf-8") as file:
+        file.write(f"{text}\n")
+    title = f"{place}, objective {FLAGS.objective}: why is the ticket not found?"
+    report.diagnosis(collected, metric, f"{name}.png", accuracy=accuracy, title=title)
+    print(f"{text}\n\nfigure: {name}.png\ntable: {name}.txt\n")
+
+
+def main() -> int:
+    """Run what is missing of every case; print and draw a diagnosis of every place."""
+    from experiments.running import run_grids
+    from ticketjax.grid import Grid
+    from ticketjax.store import load_records
+
+    fields = {**networks(), **running()}
+    fields["seekers"] = list(dict.fromkeys(fields["seekers"]))
+    grids = _grids(fields)
+    if run_grids({directory: options for directory, (_, options) in grids.items()}) is None:
+        return 0
+    records = {directory: load_records(directory).to_pylist() for directory in grids}
+    first = Grid(**next(iter(grids.values()))[1])
+    for named, noise in itertools.product(first.settings(), first.noise):
+        here = {
+            "task": named.setting.task.name,
+            "depth": named.depth,
+            "width": named.width,
+            "noise": noise,
+        }
+        cases: dict[str, list[dict]] = {}
+        for directory, (case, _) in grids.items():
+            # The directory may hold more seeds than are asked for.
+            cases.setdefault(case, []).extend(
+                row
+                for row in records[directory]
+                if row["seed"] in first.seeds and all(row[name] == here[name] for name in here)
+            )
+        _diagnose(named, noise, list(first.seeds), fields["seekers"], cases)
+    return 0
+
+
+if __name__ == "__main__":
+    start(main)

@@ -1,0 +1,200 @@
+r"""The leaderboard: every seeker at equal compute on the three tasks, before and after training.
+
+    python -m experiments.leaderboard --seeds=25 --out=results/leaderboard
+    python -m experiments.leaderboard --seeker=path/to/file.py:function
+
+Every seeker looks for a ticket at the planted one's own density. One that trains, scores or gates,
+may pass --passes times over the training data; scores at initialisation take what they take. Prints
+the standings and draws them; both tell the passes and the seconds. --only names entries to run.
+"""
+
+import collections
+import dataclasses
+import json
+import os
+from typing import Any
+
+from absl import flags
+
+from experiments.flags import FLAGS, FlagError, define_running, named_or_own, naming, running, start
+
+ROUNDS = 10
+SINGLESHOT = ("random", "magnitude", "snip", "grasp", "synflow")
+MULTISHOT = ("magnitude", "snip", "grasp", "synflow")
+TIMES = "seconds.json"
+TRACE = "/jax/core/compile/jaxpr_trace_duration"
+LOWER = "/jax/core/compile/jaxpr_to_mlir_module_duration"
+COMPILE = "/jax/core/compile/backend_compile_duration"
+
+define_running(out="results/leaderboard")
+flags.DEFINE_list("task", ["relu", "circle", "helix"], "Tasks, a panel each.")
+flags.DEFINE_integer("depth", 5, "Layers of neurons, the input included.", lower_bound=2)
+flags.DEFINE_integer("width", 100, "Neurons of every hidden layer.", lower_bound=1)
+flags.DEFINE_string("density", "ticket", 'A number, or "ticket", the planted ticket\'s own.')
+flags.DEFINE_integer("seeds", 25, "Seeds 0 to N-1.", lower_bound=1)
+flags.DEFINE_integer("passes", 100, "Over the training data, of each search.", lower_bound=ROUNDS)
+flags.DEFINE_integer("samples", 10_000, "Samples per run, a tenth held out.", lower_bound=1)
+flags.DEFINE_integer("epochs", 10, "Epochs of the final training.", lower_bound=0)
+flags.DEFINE_multi_string("seeker", [], "path/to/file.py:function of your own, as often as wanted.")
+flags.DEFINE_list("only", [], "Directories of the entries to run; all if empty.")
+
+
+@dataclasses.dataclass(frozen=True)
+class Contender:
+    """A line of the leaderboard.
+
+    fields: of its Grid. passes: over the training data, with gradients, in one search.
+    """
+
+    title: str
+    fields: dict[str, Any]
+    passes: float
+
+
+def contenders(passes: int) -> dict[str, Contender]:
+    """All that the registry has, by directory name, with so many passes for those that train."""
+    from ticketjax.report import seeker_title
+    from ticketjax.seekers import TRAINED
+
+    listed = {}
+    for name in SINGLESHOT:
+        listed[name] = Contender(seeker_title(name), {"seekers": name}, 0)
+    listed["synflow-100"] = Contender(
+        "SynFlow, 100 rounds", {"seekers": "synflow", "rounds": 100}, 0
+    )
+    for name in MULTISHOT:
+        rounds = {"strategy": "multishot", "rounds": ROUNDS, "round_epochs": passes // ROUNDS}
+        title = f"{seeker_title(name)}, multishot"
+        listed[f"{name}-multishot"] = Contender(title, {"seekers": name, **rounds}, passes)
+    published = {"seekers": "edge_popup", "strategy": "annealed", "scope": "local"}
+    listed["edge_popup-published"] = Contender(
+        "edge-popup, annealed, local, raw",
+        {**published, "objective": "raw", "search_epochs": passes},
+        passes,
+    )
+    for name, strategies in TRAINED.items():
+        for strategy in strategies:
+            title = seeker_title(name).replace("_", " ")
+            listed[f"{name}-{strategy}"] = Contender(
+                title if strategy == "plain" else f"{title}, {strategy}",
+                {"seekers": name, "strategy": strategy, "search_epochs": passes},
+                passes,
+            )
+    return listed
+
+
+def _own() -> dict[str, Contender]:
+    """The seekers of --seeker; how much they compute is theirs to say."""
+    own = {}
+    with naming("seeker"):
+        for text in FLAGS.seeker:
+            function = named_or_own(text)
+            own[f"own-{function.__name__}"] = Contender(
+                function.__name__, {"seekers": function}, float("nan")
+            )
+    return own
+
+
+def _density() -> str | float:
+    with naming("density"):
+        return FLAGS.density if FLAGS.density == "ticket" else float(FLAGS.density)
+
+
+class _Clock:
+    """Wall time of chunks without that of compilation, kept beside the records."""
+
+    def __init__(self, path: str):
+        import jax
+
+        self.path, self.compiling, self.tracing = path, 0.0, 0.0
+        self.times: dict[str, list] = collections.defaultdict(list)
+        if os.path.exists(path):
+            with open(path, encoding="utf-8") as file:
+                self.times.update(json.load(file))
+        jax.monitoring.register_event_duration_secs_listener(self._on_duration)
+
+    def _on_duration(self, event: str, duration: float, **_) -> None:
+        if event == TRACE:
+            # Functions within functions are traced first, and the outermost's time holds theirs.
+            self.tracing = max(self.tracing, duration)
+        elif event in (LOWER, COMPILE):
+            self.compiling += duration + self.tracing
+            self.tracing = 0.0
+
+    def chunk(self, directory: str, runs: int, seconds: float) -> None:
+        """Note a chunk's runs and seconds; the next one's compilation is counted from here on."""
+        name = os.path.basename(directory)
+        self.times[name].append((runs, seconds - self.compiling))
+        self.compiling = 0.0
+        with open(f"{self.path}.tmp", "w", encoding="utf-8") as file:
+            json.dump(self.times, file)
+        os.replace(f"{self.path}.tmp", self.path)
+
+    def seconds_per_run(self, name: str) -> float:
+        """Of all chunks that this clock has seen; NaN if it saw none."""
+        runs = sum(runs for runs, _ in self.times.get(name, ()))
+        seconds = sum(seconds for _, seconds in self.times.get(name, ()))
+        return seconds / runs if runs else float("nan")
+
+
+def main() -> int:
+    """Run what each contender still lacks, print the standings, draw them."""
+    from experiments.running import run_grids
+
+    if FLAGS.distributed:
+        raise FlagError("--distributed: the leaderboard tells one machine's seconds")
+    listed = {**contenders(FLAGS.passes), **_own()}
+    with naming("only"):
+        unknown = [name for name in FLAGS.only if name not in listed]
+        if unknown:
+            raise ValueError(f"must be among {', '.join(listed)}")
+    chosen = {name: c for name, c in listed.items() if not FLAGS.only or name in FLAGS.only}
+    common = {
+        "task": FLAGS.task,
+        "samples": FLAGS.samples,
+        "depth": FLAGS.depth,
+        "width": FLAGS.width,
+        "densities": _density(),
+        "seeds": FLAGS.seeds,
+        "epochs": FLAGS.epochs,
+        "objective": "rescaled",
+        **running(),
+    }
+    os.makedirs(FLAGS.out, exist_ok=True)
+    clock = _Clock(f"{FLAGS.out}/{TIMES}")
+    run_grids(
+        {f"{FLAGS.out}/{name}": {**common, **c.fields} for name, c in chosen.items()}, clock.chunk
+    )
+    _show(chosen, clock)
+    return 0
+
+
+def _show(chosen: dict[str, Contender], clock: _Clock) -> None:
+    import pyarrow.compute as pc
+
+    from ticketjax import leaderboard, store
+    from ticketjax.report import QUALITIES
+
+    entries, tickets = [], {}
+    for name, contender in chosen.items():
+        records = store.load_records(f"{FLAGS.out}/{name}")
+        metrics = {}
+        for task in FLAGS.task:
+            own = records.filter(pc.equal(records["task"], task))
+            for quality in QUALITIES:
+                metrics[task, quality] = own[f"{quality}_metric"].to_numpy().astype(float)
+            tickets[task] = pc.mean(own["ticket_metric"]).as_py()
+        seconds = clock.seconds_per_run(name)
+        entries.append(leaderboard.Entry(contender.title, contender.passes, seconds, metrics))
+    density = "the planted ticket's density" if FLAGS.density == "ticket" else FLAGS.density
+    title = f"{FLAGS.seeds} seeds, depth {FLAGS.depth}, width {FLAGS.width}, at {density}"
+    text = leaderboard.leaderboard_table(entries, tickets)
+    path = f"{FLAGS.out}/leaderboard"
+    with open(f"{path}.txt", "w", encoding="utf-8") as file:
+        file.write(f"{title}\n\n{text}\n")
+    leaderboard.leaderboard_figure(entries, tickets, f"{path}.png", title=title)
+    print(f"{title}\n\n{text}\n\nfigure: {path}.png\ntable: {path}.txt")
+
+
+if __name__ == "__main__":
+    start(main)

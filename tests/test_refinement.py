@@ -1,0 +1,302 @@
+"""Refinement: its parts against NumPy, and that a mask gets no larger and no worse."""
+
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from tests.oracles import backprop as oracle
+from tests.oracles import paths
+from ticketjax import masks
+from ticketjax.base import CLASSIFICATION, REGRESSION, Batch, Found, Problem
+from ticketjax.models import mlp
+from ticketjax.objective import problem_loss
+from ticketjax.seekers import exchange
+from ticketjax.seekers.refinement import refine, refined
+from ticketjax.tasks import get_task
+
+WIDTHS = (2, 6, 5, 3)
+APPLY = mlp(get_task("circle"), depth=3, width=1).apply
+KEY = jax.random.key(11)
+
+
+def layers_of(seed, widths=WIDTHS):
+    rng = np.random.default_rng(seed)
+    return [
+        (
+            rng.normal(0, np.sqrt(2 / m), (m, n)).astype(np.float32),
+            rng.normal(0, 0.5, n).astype(np.float32),
+        )
+        for m, n in zip(widths, widths[1:], strict=False)
+    ]
+
+
+def problem_of(layers, kind=REGRESSION, objective="rescaled", samples=40, prune_bias=True):
+    rng = np.random.default_rng(7)
+    x = rng.normal(size=(samples, layers[0][0].shape[0])).astype(np.float32)
+    outputs = layers[-1][1].size
+    if kind == REGRESSION:
+        y = rng.normal(size=(samples, outputs)).astype(np.float32)
+    else:
+        y = rng.integers(0, outputs, samples).astype(np.int32)
+    params = jax.tree.map(jnp.asarray, oracle.tree_of(layers))
+    batch = Batch(jnp.asarray(x), jnp.asarray(y))
+    return Problem(params, batch, APPLY, kind, objective, prune_bias)
+
+
+def mask_of(seed, widths=WIDTHS, share=0.5):
+    rng = np.random.default_rng(seed)
+    return {
+        f"layer_{i}": {
+            "kernel": jnp.asarray(rng.random((m, n)) < share),
+            "bias": jnp.asarray(rng.random(n) < share),
+        }
+        for i, (m, n) in enumerate(zip(widths, widths[1:], strict=False))
+    }
+
+
+def masked_outputs(layers, flat_mask, x):
+    tree = exchange._unflatten(np.asarray(flat_mask), oracle.tree_of(layers))
+    return oracle.outputs(oracle.combine(np.multiply, layers, oracle.layers_of(tree)), x)
+
+
+def loss_in_numpy(problem, layers, flat_mask):
+    x, y = (np.asarray(array) for array in problem.batch)
+    out = masked_outputs(layers, flat_mask, x)
+    scale = oracle.fitted_scale(problem.kind, out, y) if problem.objective == "rescaled" else 1.0
+    return oracle.loss(problem.kind, out * scale, y)
+
+
+def test_effects_of_single_flips_are_those_in_numpy():
+    layers, mask = layers_of(0), exchange._flatten(mask_of(1))
+    problem = problem_of(layers)
+    theta, x = exchange._flatten(problem.params), problem.batch.x
+
+    @jax.jit
+    def effects(theta, x):
+        received, before = exchange._forward(theta * mask, x.T, WIDTHS)
+        influence = exchange._influence(theta * mask, before, WIDTHS)
+        changes = exchange._flips(theta, mask, received, before, WIDTHS)
+        sinks = exchange._sinks(WIDTHS)
+        return before[-1].T, changes[:, :, None] * jnp.concatenate(influence)[sinks]
+
+    out, got = effects(theta, x)
+    plain = masked_outputs(layers, mask, x)
+    np.testing.assert_allclose(out, plain, atol=1e-5)
+    # Two layers from the end it is exact, and the first layer's with no bend in between.
+    wanted = []
+    for i in range(mask.size):
+        flipped = np.asarray(mask).copy()
+        flipped[i] = not flipped[i]
+        wanted.append(masked_outputs(layers, flipped, x) - plain)
+    first = WIDTHS[0] * WIDTHS[1] + WIDTHS[1]
+    np.testing.assert_allclose(got[first:], wanted[first:], atol=1e-5)
+    kept, _ = exchange._forward(theta * mask, x.T, WIDTHS)
+    exact = np.isclose(got[:first], wanted[:first], atol=1e-5)
+    assert exact.mean() > 0.6
+    assert np.abs(wanted[:first]).max() > 0.1
+
+
+@pytest.mark.parametrize("objective", ["raw", "rescaled"])
+@pytest.mark.parametrize("kind", [REGRESSION, CLASSIFICATION])
+def test_slope_and_curvature_are_those_in_closed_form(kind, objective):
+    layers = layers_of(2)
+    problem = problem_of(layers, kind, objective)
+    x, y = (np.asarray(array) for array in problem.batch)
+    out = oracle.outputs(layers, x)
+    scale = oracle.fitted_scale(kind, out, y) if objective == "rescaled" else 1.0
+    scale = np.broadcast_to(scale, 3)
+    slope, root = exchange._slope_and_root(problem, jnp.float32(out.T), problem.batch.y)
+    np.testing.assert_allclose(slope, oracle.loss_slope(kind, out * scale, y) * scale, atol=1e-6)
+    got = np.einsum("nop,nqp->noq", root, root)
+    if kind == REGRESSION:
+        wanted = np.broadcast_to(np.eye(3) * 2 / out.size, got.shape)
+    else:
+        share = oracle.softmax(out * scale)
+        wanted = share[:, :, None] * np.eye(3) - share[:, :, None] * share[:, None]
+        wanted = wanted / len(y)
+    np.testing.assert_allclose(got, wanted * scale[:, None] * scale, atol=1e-6)
+
+
+def test_segments_are_pieces_of_path_that_matter_and_rewirings_move_one_neuron():
+    widths = (2, 8, 7, 6, 3)
+    tree = mask_of(0, widths, 0.15)
+    tree["layer_1"]["bias"] = jnp.zeros(7, bool)
+    prunable = jnp.ones(exchange._flatten(tree).size, bool)
+    mask = exchange._useful(exchange._flatten(tree), widths, prunable)
+    active = [int(layer.sum()) for layer in exchange._active(mask, widths)]
+    assert min(active) > 0 and active[1] < 8
+
+    @jax.jit
+    def draw(mask):
+        segments = exchange._segments(exchange._Draws(KEY, 9000), 200, mask, prunable, widths)
+        rewirings = exchange._rewirings(exchange._Draws(KEY, 9000), 200, mask, prunable, widths)
+        useful = jax.vmap(lambda m: exchange._useful(m, widths, prunable))(segments)
+        return segments, useful, rewirings
+
+    more, useful, moved = map(np.asarray, draw(mask))
+    assert np.all(more[:, np.asarray(mask)])
+    np.testing.assert_array_equal(useful, more)
+    assert np.unique(more, axis=0).shape[0] > 150
+    added = more.sum(axis=1) - int(mask.sum())
+    assert set(added) <= set(range(8)) and added.max() == 7  # four weights, three biases
+
+    np.testing.assert_array_equal(moved.sum(axis=1), int(mask.sum()))
+    like = exchange._unflatten(jnp.zeros(prunable.size), oracle.tree_of(layers_of(0, widths)))
+    for one in moved[:20]:
+        got = exchange._unflatten(one, like)
+        here = exchange._unflatten(np.asarray(mask), like)
+        degrees = [
+            [np.sort(np.sum(m[n]["kernel"], axis=0)).tolist() for n in like] for m in (got, here)
+        ]
+        assert degrees[0] == degrees[1]
+    assert np.any(moved != np.asarray(mask)[None], axis=1).mean() > 0.5
+
+
+def test_useful_parameters_are_those_on_paths_and_a_narrow_network_computes_the_same():
+    widths, narrow = (2, 9, 8, 3), (2, 4, 4, 3)
+    layers = layers_of(5, widths)
+    tree = mask_of(0, widths, 0.15)
+    no_bias = jnp.asarray(~exchange._is_bias(widths))
+    mask = exchange._flatten(tree) & no_bias
+    useful = exchange._useful(mask, widths, no_bias)
+    live = paths.on_paths(oracle.tree_of(oracle.layers_of(exchange._unflatten(mask, tree))), False)
+    assert useful.sum() == sum(int(np.sum(leaf)) for leaf in jax.tree.leaves(live))
+    assert 0 < useful.sum() < mask.sum()
+
+    x = np.random.default_rng(1).normal(size=(20, 2)).astype(np.float32)
+    theta = exchange._flatten(jax.tree.map(jnp.asarray, oracle.tree_of(layers)))
+    where, fits = exchange._pool(exchange._Draws(KEY, 30), useful, widths, narrow)
+    assert bool(fits) and np.unique(where).size == where.size
+    small = exchange._forward((theta * useful)[where], x.T, narrow)[1][-1].T
+    np.testing.assert_allclose(small, masked_outputs(layers, mask, x), atol=1e-5)
+    assert np.abs(small).max() > 0.01
+    assert not bool(
+        exchange._pool(exchange._Draws(KEY, 30), jnp.ones_like(mask), widths, narrow)[1]
+    )
+
+    for size in (int(useful.sum()), 30, 60):
+        full = exchange._fill(useful, size, jnp.ones_like(mask), widths)
+        assert full.sum() == size and np.all(np.asarray(full)[np.asarray(useful)])
+        np.testing.assert_allclose(masked_outputs(layers, full, x), small, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("kind", "objective", "temperature", "prune_bias"),
+    [
+        (REGRESSION, "raw", 0.3, True),
+        (CLASSIFICATION, "rescaled", 0.3, False),
+    ],
+)
+def test_the_budget_stays_and_the_loss_never_rises(kind, objective, temperature, prune_bias):
+    layers = layers_of(6)
+    problem = problem_of(layers, kind, objective, prune_bias=prune_bias)
+    starts = [mask_of(seed, share=0.3) for seed in range(4)]
+    if not prune_bias:
+        for start in starts:
+            for layer in start.values():
+                layer["bias"] = jnp.ones_like(layer["bias"])
+    stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *starts)
+
+    def polish(mask, key):
+        return refine(problem, mask, key, rounds=30, samples=32, temperature=temperature)
+
+    keys = jax.random.split(KEY, 4)
+    found = jax.jit(jax.vmap(polish))(stacked, keys)
+    falls = []
+    for i, start in enumerate(starts):
+        mask = jax.tree.map(lambda leaf, i=i: leaf[i], found)
+        assert {leaf.dtype for leaf in jax.tree.leaves(mask)} == {jnp.dtype(bool)}
+        assert masks.count_kept(mask) == masks.count_kept(start)
+        assert prune_bias or all(bool(layer["bias"].all()) for layer in mask.values())
+        before, after = (
+            loss_in_numpy(problem, layers, exchange._flatten(m)) for m in (start, mask)
+        )
+        assert after <= before * (1 + 1e-5)
+        falls.append(after < 0.99 * before)
+    assert sum(falls) >= 3
+
+
+def test_every_accepted_round_of_a_greedy_search_lowers_the_loss():
+    problem = problem_of(layers_of(6))
+    start = mask_of(1, share=0.3)
+
+    @jax.jit
+    def run(mask, key):
+        return exchange.search(problem, mask, masks.count_kept(mask), key, rounds=40, samples=1000)
+
+    mask, moves = run(start, KEY)
+    losses = np.asarray(moves.loss)
+    assert np.all(np.diff(losses) <= 0) and losses[-1] < losses[0]
+    assert np.all(np.asarray(moves.accepted)[1:] == (np.diff(losses) < 0))
+    assert np.all(np.asarray(moves.kept) <= int(masks.count_kept(start)))
+    exact = loss_in_numpy(problem, layers_of(6), exchange._flatten(mask))
+    np.testing.assert_allclose(losses[-1], exact, rtol=1e-4)
+
+
+def test_the_best_of_all_masks_is_found_in_a_tiny_network():
+    widths = (1, 3, 2, 1)
+    layers = layers_of(12, widths)
+    problem = problem_of(layers)
+    flat = np.array(list(itertools.combinations(range(17), 4)))
+    rows = np.zeros((flat.shape[0], 17), bool)
+    rows[np.arange(flat.shape[0])[:, None], flat] = True
+    losses = np.array([loss_in_numpy(problem, layers, row) for row in rows])
+    wanted = losses.min()
+
+    def polish(mask, key):
+        tree = exchange._unflatten(mask, problem.params)
+        found = refine(problem, tree, key, rounds=30, samples=100, temperature=0.1)
+        return problem_loss(problem, masks.apply_mask(problem.params, found))
+
+    starts = jnp.asarray(rows[::300])
+    got = jax.jit(jax.vmap(polish))(starts, jax.random.split(KEY, starts.shape[0]))
+    assert np.all(got >= wanted * (1 - 1e-4))
+    assert np.mean(got <= wanted * (1 + 1e-3)) > 0.5
+    assert np.mean(losses[::300] <= wanted * (1 + 1e-3)) < 0.2
+
+
+def test_beyond_the_width_the_mask_is_returned_as_it_is():
+    problem, mask = problem_of(layers_of(6)), mask_of(2)
+    found = jax.jit(lambda m: refine(problem, m, KEY, rounds=3, width=1))(mask)
+    for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(mask), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_refined_seeker_is_the_seeker_and_then_the_refinement():
+    problem, start = problem_of(layers_of(6)), mask_of(2, share=0.3)
+
+    def given(key, problem, density):
+        del key, density
+        return Found(start, problem.params, {"told": jnp.float32(3)})
+
+    found = jax.jit(refined(given, rounds=20, samples=40))(KEY, problem, 0.3)
+    for mask, score in zip(*map(jax.tree.leaves, (found.mask, found.scores)), strict=True):
+        np.testing.assert_array_equal(score, np.asarray(mask, np.float32))
+    assert found.info["told"] == 3
+    assert masks.count_kept(found.mask) == masks.count_kept(start)
+    before, after = (
+        loss_in_numpy(problem, layers_of(6), exchange._flatten(m)) for m in (start, found.mask)
+    )
+    assert after < 0.99 * before
+
+
+def test_what_cannot_be_refined_is_refused():
+    problem, mask = problem_of(layers_of(6)), mask_of(2)
+    for options, message in [
+        ({"rounds": -1}, "rounds"),
+        ({"samples": 0}, "samples"),
+        ({"candidates": 0}, "candidates"),
+        ({"width": 0}, "width"),
+        ({"temperature": -0.1}, "temperature"),
+        ({"temperature": float("nan")}, "temperature"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            refine(problem, mask, KEY, **options)
+    image = {"layer_0": {"kernel": jnp.ones((3, 3, 1, 2)), "bias": jnp.ones(2)}}
+    with pytest.raises(ValueError, match="dense"):
+        exchange.search(
+            Problem(image, problem.batch, APPLY, REGRESSION), image, 3, KEY, rounds=1, samples=4
+        )

@@ -1,0 +1,211 @@
+"""Iterative hard thresholding, rewinding and layer densities against NumPy and hand-worked sums."""
+
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from tests.oracles import backprop as oracle
+from tests.oracles.selection import select
+from ticketjax.base import CLASSIFICATION, REGRESSION, Batch, Problem
+from ticketjax.models import mlp
+from ticketjax.seekers.iterative_hard_thresholding import iterative_hard_thresholding
+from ticketjax.seekers.layer_densities import balanced, balanced_magnitude, erk_magnitude
+from ticketjax.seekers.rewinding import rewinding
+from ticketjax.strategies import singleshot
+from ticketjax.tasks import get_task
+
+WIDTHS = (2, 6, 5, 3)
+APPLY = mlp(get_task("circle"), depth=3, width=1).apply
+KEY = jax.random.key(3)
+SAMPLES, BATCH_SIZE = 24, 8
+# The package gives the function's name to the function.
+MODULES = {seek: sys.modules[seek.__module__] for seek in (iterative_hard_thresholding, rewinding)}
+
+
+def layers_of(seed, widths=WIDTHS):
+    rng = np.random.default_rng(seed)
+    return [
+        (
+            rng.normal(0, np.sqrt(2 / m), (m, n)).astype(np.float32),
+            rng.normal(0, 0.5, n).astype(np.float32),
+        )
+        for m, n in zip(widths, widths[1:], strict=False)
+    ]
+
+
+def problem_of(layers, kind=CLASSIFICATION, prune_bias=True):
+    rng = np.random.default_rng(7)
+    x = rng.normal(size=(SAMPLES, layers[0][0].shape[0])).astype(np.float32)
+    outputs = layers[-1][1].size
+    if kind == REGRESSION:
+        y = rng.normal(size=(SAMPLES, outputs)).astype(np.float32)
+    else:
+        y = rng.integers(0, outputs, SAMPLES).astype(np.int32)
+    params = jax.tree.map(jnp.asarray, oracle.tree_of(layers))
+    batch = Batch(jnp.asarray(x), jnp.asarray(y))
+    return Problem(params, batch, APPLY, kind, prune_bias=prune_bias)
+
+
+def magnitudes(layers):
+    return oracle.tree_of(oracle.combine(np.abs, layers))
+
+
+def kept_of(layers, density, scope):
+    return oracle.layers_of(select(magnitudes(layers), density, scope))
+
+
+def assert_close(tree, layers, tolerance):
+    wanted = oracle.tree_of(layers)
+    for leaf, expected in zip(jax.tree.leaves(tree), jax.tree.leaves(wanted), strict=True):
+        np.testing.assert_allclose(leaf, expected, rtol=tolerance, atol=tolerance)
+
+
+def counts(mask):
+    return [sum(int(leaf.sum()) for leaf in jax.tree.leaves(layer)) for layer in mask.values()]
+
+
+def fixed_order(monkeypatch, seeker):
+    """The order of samples that a seeker is made to use: 3 epochs of 3 steps."""
+    order = np.random.default_rng(6).permuted(np.tile(np.arange(SAMPLES), (3, 1)), axis=1)
+    order = order.reshape(3, -1, BATCH_SIZE)
+    monkeypatch.setattr(MODULES[seeker], "shuffles", lambda *_: jnp.asarray(order))
+    return order
+
+
+@pytest.mark.parametrize(
+    ("annealed", "scope", "kind", "rate"),
+    [(False, "global", CLASSIFICATION, 0.2), (True, "local", REGRESSION, 0.05)],
+)
+def test_hard_thresholding_is_the_loop_in_numpy(annealed, scope, kind, rate, monkeypatch):
+    layers, density = layers_of(4), 0.4
+    order = fixed_order(monkeypatch, iterative_hard_thresholding)
+    problem = problem_of(layers, kind)
+    seek = iterative_hard_thresholding(
+        annealed=annealed, scope=scope, epochs=3, batch_size=BATCH_SIZE, learning_rate=rate
+    )
+    found = jax.jit(seek, static_argnums=2)(KEY, problem, density)
+
+    x, y = (np.asarray(array) for array in problem.batch)
+    theta, first, second = layers, *(oracle.combine(np.zeros_like, layers) for _ in range(2))
+    supports = []
+    for t in range(9):
+        here = density ** ((t // 3 + 1) / 3) if annealed else density
+        supports.append(kept_of(theta, here, scope))
+        theta = oracle.combine(np.multiply, theta, supports[-1])
+        # All parameters have a gradient, whether they are at 0 or not.
+        g = oracle.gradient(kind, theta, x[order[t // 3, t % 3]], y[order[t // 3, t % 3]])
+        first = oracle.combine(lambda m, g: 0.9 * m + 0.1 * g, first, g)
+        second = oracle.combine(lambda v, g: 0.999 * v + 0.001 * g * g, second, g)
+        scale = np.sqrt(1 - 0.999 ** (t + 1)) / (1 - 0.9 ** (t + 1))
+        theta = oracle.combine(
+            lambda p, m, v, s=scale: p - rate * s * m / (np.sqrt(v) + 1e-8), theta, first, second
+        )
+    assert_close(found.scores, oracle.combine(np.abs, theta), 1e-3)
+    last = kept_of(theta, density, scope)
+    assert_close(found.mask, last, 0)
+    # Something that was at 0 has come back.
+    pairs = [zip(a, b, strict=True) for a, b in zip(supports[-1], last, strict=True)]
+    returned = sum(np.sum((b > 0) & (a == 0)) for pair in pairs for a, b in pair)
+    assert annealed or returned > 0
+
+
+@pytest.mark.parametrize("scope", ["global", "local"])
+def test_rewinding_goes_on_from_trained_weights(scope, monkeypatch):
+    layers, density, rate = layers_of(5), 0.3, 0.05
+    order = fixed_order(monkeypatch, rewinding)
+    problem = problem_of(layers)
+    x, y = (np.asarray(array) for array in problem.batch)
+
+    @jax.jit
+    def both(key):
+        options = {"scope": scope, "rounds": 2, "round_epochs": 3, "learning_rate": rate}
+        return rewinding(**options, batch_size=BATCH_SIZE)(key, problem, density)
+
+    found = both(KEY)
+    steps = order.reshape(-1, BATCH_SIZE)
+    full = oracle.combine(np.ones_like, layers)
+    theta = oracle.adam(problem.kind, layers, full, x, y, steps, rate)
+    alive = kept_of(theta, np.sqrt(density), scope)
+    again = oracle.adam(problem.kind, theta, alive, x, y, steps, rate)
+    assert_close(found.mask, kept_of(again, density, scope), 0)
+    # From the initial values instead, the second round ends elsewhere.
+    reset = oracle.adam(problem.kind, layers, alive, x, y, steps, rate)
+    differences = []
+    rows = zip(oracle.layers_of(found.scores), alive, again, reset, strict=True)
+    for row in rows:
+        for score, kept, wanted, unwanted in zip(*row, strict=True):
+            assert np.all(np.isneginf(score[kept == 0]))
+            np.testing.assert_allclose(score[kept > 0], np.abs(wanted[kept > 0]), rtol=2e-3)
+            differences.append(np.abs(wanted - unwanted).max())
+    assert max(differences) > 0.01
+
+
+def test_rewinding_without_training_is_magnitude_pruning():
+    layers = layers_of(8)
+    seek = rewinding(rounds=3, round_epochs=0, batch_size=BATCH_SIZE)
+    found = seek(KEY, problem_of(layers), 0.25)
+    assert_close(found.mask, kept_of(layers, 0.25, "global"), 0)
+
+
+# Layers of 4 * 10 + 10 = 50, 10 * 10 + 10 = 110 and 10 * 3 + 3 = 33 parameters.
+LAYERED, SIZES = (4, 10, 10, 3), [50, 110, 33]
+BY_HAND = {
+    # 60 / 3 of each; of 121, the last layer has only 33 and the others take 44 each.
+    "balanced": (balanced_magnitude, [1, 1, 1], {60: [20, 20, 20], 121: [44, 44, 33]}),
+    # In proportion to 50 * 14/40 = 17.5, 110 * 20/100 = 22 and 33 * 13/30 = 14.3: of 54, 17.57 to
+    # 22.08 to 14.35; of 140, once the last layer has its 33, 107 are 47.4 to 59.6.
+    "erk": (erk_magnitude, [17.5, 22, 14.3], {54: [18, 22, 14], 140: [47, 60, 33]}),
+}
+
+
+@pytest.mark.parametrize("name", BY_HAND)
+def test_layer_densities_by_hand_and_handed_out_one_by_one(name):
+    score, shares, by_hand = BY_HAND[name]
+    layers = layers_of(9, LAYERED)
+    problem = problem_of(layers)
+    densities = jnp.arange(1, 194) / 193
+    masks = jax.jit(jax.vmap(lambda d: singleshot(score)(KEY, problem, d)))(densities).mask
+    flat = [
+        np.concatenate([layer["kernel"].reshape(193, -1), layer["bias"]], axis=1)
+        for layer in masks.values()
+    ]
+    got = np.stack([layer.sum(axis=1) for layer in flat], axis=1)
+    for total, wanted in by_hand.items():
+        assert got[total - 1].tolist() == wanted
+    given = np.zeros(3, int)
+    for total in got:
+        quotients = [
+            (-1 if given[i] == SIZES[i] else shares[i] / (given[i] + 0.5)) for i in range(3)
+        ]
+        given[int(np.argmax(quotients))] += 1
+        assert total.tolist() == given.tolist()
+    # The largest of each layer.
+    for kept, (kernel, bias) in zip(flat, layers, strict=True):
+        sizes = np.abs(np.concatenate([kernel.ravel(), bias]))
+        assert sizes[kept[60]].min() > sizes[~kept[60]].max()
+
+
+def test_random_layer_densities_are_random_within_a_layer_and_leave_biases_when_told():
+    problem = problem_of(layers_of(9, LAYERED), prune_bias=False)
+    seek = jax.jit(singleshot(balanced))
+    one, other = (seek(key, problem, 0.3).mask for key in jax.random.split(KEY))
+    # 51 of 170 weights.
+    assert [int(layer["kernel"].sum()) for layer in one.values()] == [17, 17, 17]
+    assert all(bool(layer["bias"].all()) for layer in one.values())
+    overlap = sum(int((one[n]["kernel"] & other[n]["kernel"]).sum()) for n in one)
+    assert 8 < overlap < 40
+
+
+def test_settings_that_make_no_search_are_refused():
+    for make in (iterative_hard_thresholding, rewinding):
+        with pytest.raises(ValueError, match="scope must be one of"):
+            make(scope="layer")
+        with pytest.raises(ValueError, match="batch_size must be at least 1"):
+            make(batch_size=0)
+    with pytest.raises(ValueError, match="epochs must be at least 1"):
+        iterative_hard_thresholding(epochs=0)
+    with pytest.raises(ValueError, match="rounds must be at least 1"):
+        rewinding(rounds=0)

@@ -1,0 +1,82 @@
+"""Baselines that know layers' sizes alone: Erdos-Renyi-kernel and balanced layer densities."""
+
+import math
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+from ticketjax.base import Params, Problem, Score
+from ticketjax.masks import layer_names, prunable_leaves
+from ticketjax.seekers.magnitude import magnitude
+from ticketjax.seekers.random import random
+
+
+def _erk_share(kernel_shape: tuple[int, ...], size: int) -> float:
+    # (n_in + n_out + height + width) / (n_in * n_out * height * width) of the layer.
+    return size * sum(kernel_shape) / math.prod(kernel_shape)
+
+
+def _balanced_share(kernel_shape: tuple[int, ...], size: int) -> float:
+    del kernel_shape, size
+    return 1.0
+
+
+def _by_layer_share(share: Callable[[tuple[int, ...], int], float], within: Score) -> Score:
+    """The score by which one global budget is shared out among layers as `share` says.
+
+    The r-th best parameter of layer l, from r = 1, scores -(r - 1/2) / share_l. A threshold then
+    keeps round(t * share_l) parameters of every layer, or all that it has: the Webster method
+    of apportionment. Hence any budget is exact, may be traced, and no layer is asked for more than
+    it has, the others taking over in proportion.
+    """
+
+    def score(key: jax.Array, problem: Problem, params: Params, mask: Params) -> Params:
+        ratings = within(key, problem, params, mask)
+        ratings = jax.tree.map(lambda s, m: jnp.where(m, s, -jnp.inf), ratings, mask)
+        scores = {}
+        layers = prunable_leaves(ratings, problem.prune_bias)
+        for name, leaves in zip(layer_names(params), layers, strict=True):
+            flat = jnp.concatenate([leaf.ravel() for leaf in leaves])
+            order = jnp.argsort(-flat, stable=True)
+            rank = jnp.zeros(flat.size).at[order].set(jnp.arange(flat.size, dtype=jnp.float32))
+            kernel, bias = params[name]["kernel"], params[name]["bias"]
+            flat = -(rank + 0.5) / share(kernel.shape, flat.size)
+            scores[name] = {
+                "kernel": flat[: kernel.size].reshape(kernel.shape),
+                "bias": flat[kernel.size :] if problem.prune_bias else jnp.zeros(bias.shape),
+            }
+        return scores
+
+    return score
+
+
+def erk(key: jax.Array, problem: Problem, params: Params, mask: Params) -> Params:
+    """Random pruning with layer densities in proportion to (n_in + n_out) / (n_in * n_out).
+
+    Of a convolution, its height and width are added above and multiplied below. Narrow layers are
+    so kept dense. Needs the global scope; a layer is its kernel and, where biases are pruned, its
+    bias.
+
+    Source: Evci et al. 2020, arXiv 1911.11134, section 3 (after Mocanu et al. 2018).
+    """
+    return _by_layer_share(_erk_share, random)(key, problem, params, mask)
+
+
+def erk_magnitude(key: jax.Array, problem: Problem, params: Params, mask: Params) -> Params:
+    """The largest magnitudes of every layer, with the layer densities of erk()."""
+    return _by_layer_share(_erk_share, magnitude)(key, problem, params, mask)
+
+
+def balanced(key: jax.Array, problem: Problem, params: Params, mask: Params) -> Params:
+    """Random pruning that keeps as many parameters in every layer, or all that a layer has.
+
+    Needs the global scope. Source: Gadhikar, Mukherjee and Burkholz 2023, arXiv 2210.02412,
+    section 3.
+    """
+    return _by_layer_share(_balanced_share, random)(key, problem, params, mask)
+
+
+def balanced_magnitude(key: jax.Array, problem: Problem, params: Params, mask: Params) -> Params:
+    """The largest magnitudes of every layer, as many in each, or all that a layer has."""
+    return _by_layer_share(_balanced_share, magnitude)(key, problem, params, mask)

@@ -1,0 +1,79 @@
+"""Refinement: exchange kept parameters for better ones, the budget staying what it is."""
+
+import jax
+import jax.numpy as jnp
+
+from ticketjax.base import Found, Params, Problem, Seeker
+from ticketjax.masks import apply_mask, count_kept
+from ticketjax.objective import problem_loss
+from ticketjax.seekers.exchange import Neighbourhood, search
+from ticketjax.training import check_count
+
+ROUNDS = 500
+SAMPLES = 512
+
+
+def refine(
+    problem: Problem,
+    mask: Params,
+    key: jax.Array,
+    *,
+    rounds: int = ROUNDS,
+    samples: int = SAMPLES,
+    temperature: float = 0.0,
+    candidates: int = 64,
+    width: int = 40,
+) -> Params:
+    """A mask that keeps as many parameters as the given one, and solves the task better or as well.
+
+    Every round looks at thousands of changes that keep the budget: a pruned parameter for a kept
+    one, a piece of path through unused neurons for the kept ones that are missed least, a neuron
+    for another one with all that is connected to it. All are screened with the loss's slope and
+    curvature, `candidates` of them are evaluated exactly, and the best is made if the loss falls.
+
+    problem: its objective is what falls, on all training data: else the mask is returned as it is.
+    rounds, samples, temperature: as in exchange.search(); with a temperature the loss may rise in
+        between. candidates, width: as in exchange.Neighbourhood; a mask with more than `width`
+        active neurons in a hidden layer is not refined.
+
+    Pure, for jit and vmap; mask and key may be traced. Of dense ReLU networks only. Related:
+    Altmann et al. 2024, arXiv 2411.04658, who let a genetic algorithm do as much.
+
+    Raises ValueError for another network, rounds < 0, samples, candidates or width < 1, and a
+    negative temperature.
+    """
+    check_count("rounds", rounds, 0)
+    for name, value in (("samples", samples), ("candidates", candidates), ("width", width)):
+        check_count(name, value, 1)
+    if not temperature >= 0:
+        raise ValueError(f"temperature must not be negative, got {temperature}")
+    found, _ = search(
+        problem,
+        mask,
+        count_kept(mask, problem.prune_bias),
+        key,
+        rounds=rounds,
+        samples=samples,
+        temperature=temperature,
+        neighbourhood=Neighbourhood(width=width, candidates=candidates),
+    )
+    before, after = (problem_loss(problem, apply_mask(problem.params, m)) for m in (mask, found))
+    return jax.tree.map(lambda new, old: jnp.where(after < before, new, old != 0), found, mask)
+
+
+def refined(seeker: Seeker, **options) -> Seeker:
+    """A seeker whose mask is refined; options as in refine().
+
+    The scores become 1 for what is kept and 0 for the rest.
+
+    >>> from ticketjax.seekers import get_seeker
+    >>> seeker = refined(get_seeker("magnitude"), rounds=100)
+    """
+
+    def seek(key: jax.Array, problem: Problem, density: jax.Array | float) -> Found:
+        seek_key, refine_key = jax.random.split(key)
+        found = seeker(seek_key, problem, density)
+        mask = refine(problem, found.mask, refine_key, **options)
+        return Found(mask, jax.tree.map(lambda m: m.astype(jnp.float32), mask), found.info)
+
+    return seek
