@@ -18,9 +18,20 @@ from absl import flags
 
 from experiments.flags import FLAGS, FlagError, define_running, named_or_own, naming, running, start
 
-ROUNDS = 10
-SINGLESHOT = ("random", "magnitude", "snip", "grasp", "synflow")
-MULTISHOT = ("magnitude", "snip", "grasp", "synflow")
+SINGLESHOT = ("random", "erk", "balanced", "magnitude", "snip", "grasp", "synflow")
+MULTISHOT = ("magnitude", "snip", "grasp", "synflow", "rewinding")
+GATES = (
+    "probabilistic",
+    "concrete",
+    "relaxed_bernoulli",
+    "continuous_sparsification",
+    "gem_miner",
+)
+# Of a search with restarts, so many share the passes.
+ROUNDS, RESTARTS = 10, 4
+PURSUIT_ROUNDS = 1000
+# How much a seeker computes that has no passes over the data.
+UNKNOWN = float("nan")
 TIMES = "seconds.json"
 TRACE = "/jax/core/compile/jaxpr_trace_duration"
 LOWER = "/jax/core/compile/jaxpr_to_mlir_module_duration"
@@ -53,34 +64,60 @@ class Contender:
 
 def contenders(passes: int) -> dict[str, Contender]:
     """All that the registry has, by directory name, with so many passes for those that train."""
-    from ticketjax.report import seeker_title
-    from ticketjax.seekers import TRAINED
+    in_rounds = {"rounds": ROUNDS, "round_epochs": passes // ROUNDS, "strategy": "multishot"}
+    parts = {"search_epochs": passes // RESTARTS, "options": {"restarts": RESTARTS}}
+    annealed = {"seekers": "edge_popup", "strategy": "annealed", "search_epochs": passes}
 
-    listed = {}
-    for name in SINGLESHOT:
-        listed[name] = Contender(seeker_title(name), {"seekers": name}, 0)
-    listed["synflow-100"] = Contender(
-        "SynFlow, 100 rounds", {"seekers": "synflow", "rounds": 100}, 0
-    )
-    for name in MULTISHOT:
-        rounds = {"strategy": "multishot", "rounds": ROUNDS, "round_epochs": passes // ROUNDS}
-        title = f"{seeker_title(name)}, multishot"
-        listed[f"{name}-multishot"] = Contender(title, {"seekers": name, **rounds}, passes)
-    published = {"seekers": "edge_popup", "strategy": "annealed", "scope": "local"}
-    listed["edge_popup-published"] = Contender(
-        "edge-popup, annealed, local, raw",
-        {**published, "objective": "raw", "search_epochs": passes},
-        passes,
-    )
-    for name, strategies in TRAINED.items():
-        for strategy in strategies:
-            title = seeker_title(name).replace("_", " ")
-            listed[f"{name}-{strategy}"] = Contender(
-                title if strategy == "plain" else f"{title}, {strategy}",
-                {"seekers": name, "strategy": strategy, "search_epochs": passes},
-                passes,
-            )
-    return listed
+    def search(seeker: str, strategy: str = "plain") -> dict[str, Any]:
+        return {"seekers": seeker, "strategy": strategy, "search_epochs": passes}
+
+    listed = [
+        *((name, name, {"seekers": name}, 0) for name in SINGLESHOT),
+        ("synflow-100", "synflow, 100 rounds", {"seekers": "synflow", "rounds": 100}, 0),
+        *(
+            (f"{name}-multishot", f"{name}, multishot", {"seekers": name, **in_rounds}, passes)
+            for name in MULTISHOT
+        ),
+        (
+            "iterative_hard_thresholding",
+            "iterative_hard_thresholding",
+            search("iterative_hard_thresholding", "annealed"),
+            passes,
+        ),
+        (
+            "edge_popup-published",
+            "edge_popup, as published",
+            {**annealed, "scope": "local", "objective": "raw"},
+            passes,
+        ),
+        (
+            "edge_popup-global",
+            "edge_popup, global",
+            {**annealed, "options": {"normalise": True}},
+            passes,
+        ),
+        *((name, name, search(name), passes) for name in GATES),
+        (
+            "concrete-restarts",
+            f"concrete, {RESTARTS} restarts",
+            {**search("concrete"), **parts},
+            passes,
+        ),
+        (
+            "probabilistic-refined",
+            "probabilistic, refined",
+            search("probabilistic", "refined"),
+            passes,
+        ),
+        ("path_pursuit", "path_pursuit", search("path_pursuit"), UNKNOWN),
+        (
+            "path_pursuit-refined",
+            "path_pursuit, refined",
+            {**search("path_pursuit", "refined"), "options": {"rounds": PURSUIT_ROUNDS}},
+            UNKNOWN,
+        ),
+    ]
+    return {name: Contender(title, fields, used) for name, title, fields, used in listed}
 
 
 def _own() -> dict[str, Contender]:
@@ -90,7 +127,7 @@ def _own() -> dict[str, Contender]:
         for text in FLAGS.seeker:
             function = named_or_own(text)
             own[f"own-{function.__name__}"] = Contender(
-                function.__name__, {"seekers": function}, float("nan")
+                function.__name__, {"seekers": function}, UNKNOWN
             )
     return own
 
@@ -173,7 +210,7 @@ def _show(chosen: dict[str, Contender], clock: _Clock) -> None:
     import pyarrow.compute as pc
 
     from ticketjax import leaderboard, store
-    from ticketjax.report import QUALITIES
+    from ticketjax.report import QUALITIES, seeker_title
 
     entries, tickets = [], {}
     for name, contender in chosen.items():
@@ -185,7 +222,9 @@ def _show(chosen: dict[str, Contender], clock: _Clock) -> None:
                 metrics[task, quality] = own[f"{quality}_metric"].to_numpy().astype(float)
             tickets[task] = pc.mean(own["ticket_metric"]).as_py()
         seconds = clock.seconds_per_run(name)
-        entries.append(leaderboard.Entry(contender.title, contender.passes, seconds, metrics))
+        first, comma, rest = contender.title.partition(",")
+        title = f"{seeker_title(first)}{comma}{rest}"
+        entries.append(leaderboard.Entry(title, contender.passes, seconds, metrics))
     density = "the planted ticket's density" if FLAGS.density == "ticket" else FLAGS.density
     title = f"{FLAGS.seeds} seeds, depth {FLAGS.depth}, width {FLAGS.width}, at {density}"
     text = leaderboard.leaderboard_table(entries, tickets)

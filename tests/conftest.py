@@ -5,10 +5,15 @@ import os
 # Both are read when JAX is imported, so they come first. pmap needs several devices to mean
 # anything; whoever sets the variables keeps their own values.
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
-if "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
-    os.environ["XLA_FLAGS"] = (
-        os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
-    )
+FLAGS = {
+    "xla_force_host_platform_device_count": 8,
+    # The tests compile much and compute little: half of their time is LLVM's optimisation.
+    "xla_backend_optimization_level": 0,
+}
+present = os.environ.get("XLA_FLAGS", "")
+os.environ["XLA_FLAGS"] = " ".join(
+    [present, *(f"--{flag}={value}" for flag, value in FLAGS.items() if flag not in present)]
+)
 
 import hypothesis  # noqa: E402
 import jax  # noqa: E402

@@ -27,8 +27,11 @@ def seeker_of(name, strategy, scope):
         "multishot": {"rounds": 2 if scope == "global" else 1, "round_epochs": 1},
         "plain": {"epochs": 2},
         "annealed": {"epochs": 2},
-    }
-    return tj.get_seeker(name, strategy=strategy, scope=scope, **options[strategy])
+        "refined": {"epochs": 2, "refinement": 2},
+    }[strategy]
+    if name == "path_pursuit":
+        options = {"rounds": 3, "samples": 20, "width": 4}
+    return tj.get_seeker(name, strategy=strategy, scope=scope, **options)
 
 
 def assert_same(found, expected):
@@ -69,8 +72,11 @@ def test_every_name_is_tested():
 
 @pytest.mark.parametrize(
     ("name", "strategy", "scope"),
-    [(*pair, scope) for pair in PAIRS for scope in ("global", "local")]
-    # The oracle differs in the selection alone.
+    # What is refined is so by one function; other scopes differ in the selection alone.
+    [(*pair, "global") for pair in PAIRS if pair[1] != "refined" or pair[0] == "probabilistic"]
+    + [(name, strategy, "local") for name in SCORES for strategy in tj.STRATEGIES]
+    + [("edge_popup", "plain", "local"), ("probabilistic", "plain", "local")]
+    + [("iterative_hard_thresholding", "plain", "local"), ("rewinding", "multishot", "local")]
     + [("snip", "singleshot", "oracle"), ("edge_popup", "annealed", "oracle")],
 )
 def test_found_is_exact_pure_and_of_the_promised_form(name, strategy, scope):

@@ -13,7 +13,7 @@ from ticketjax.base import REGRESSION, Batch, Problem
 from ticketjax.models import mlp
 from ticketjax.objective import make_problem
 from ticketjax.planting import plant
-from ticketjax.seekers.path_pursuit import path_pursuit, refined_path_pursuit
+from ticketjax.seekers.path_pursuit import path_pursuit
 from ticketjax.tasks import get_task
 
 KEY = jax.random.key(2)
@@ -46,7 +46,9 @@ def test_the_ticket_of_relu_is_found_on_every_seed():
         params = plant(task.ticket(depth=5), model.init(key)).params
         problem = make_problem(task, model, params, task.sample(key, 300, 0.01))
         problem = Problem(params, problem.batch, model.apply, REGRESSION, "rescaled")
-        return params, refined_path_pursuit(rounds=100, samples=50)(key, problem, 4 / 349).mask
+        return params, path_pursuit(exchange=True, rounds=100, samples=50)(
+            key, problem, 4 / 349
+        ).mask
 
     params, found = jax.jit(jax.vmap(run))(KEYS)
     x = np.linspace(-1, 1, 101)[:, None]
@@ -63,7 +65,7 @@ def test_budgets_are_exact_at_every_density_and_biases_kept_when_told():
     problem = problem_of("circle", 3, 22, prune_bias)
     size = masks.count_prunable(problem.params, prune_bias)
     kept = np.array([0, 1, 3, 40, size])
-    seek = refined_path_pursuit(rounds=8, samples=20)
+    seek = path_pursuit(exchange=True, rounds=8, samples=20)
     run = jax.jit(jax.vmap(lambda density: seek(KEY, problem, density).mask))
     found = run(jnp.asarray(kept / size, jnp.float32))
     got = jax.vmap(lambda mask: masks.count_kept(mask, prune_bias))(found)
@@ -103,7 +105,7 @@ def test_the_first_path_by_hand():
         REGRESSION,
         "rescaled",
     )
-    seek = refined_path_pursuit(rounds=3, samples=41)
+    seek = path_pursuit(exchange=True, rounds=3, samples=41)
     found = jax.jit(seek, static_argnums=2)(KEY, problem, 2 / 7)
     assert found.mask["layer_0"]["kernel"].tolist() == [[False, True]]
     assert found.mask["layer_1"]["kernel"].tolist() == [[False], [True]]

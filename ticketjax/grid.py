@@ -3,7 +3,7 @@
 import dataclasses
 import inspect
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -130,9 +130,8 @@ class Grid:
             for name in ("rounds", "round_epochs"):
                 if getattr(self, name) is None and name in parameters:
                     object.__setattr__(self, name, parameters[name].default)
-        trained = [TRAINED[seeker] for seeker in self.seekers if seeker in TRAINED]
-        makers = [own[self.strategy] for own in trained if self.strategy in own]
-        defaults = {inspect.signature(make).parameters["epochs"].default for make in makers}
+        trained = [_parameters(name, self.strategy) for name in self.seekers if name in TRAINED]
+        defaults = {own["epochs"].default for own in trained if "epochs" in own}
         # Where the seekers' defaults differ, no one number says them, and None stays.
         if self.search_epochs is None and len(defaults) == 1:
             object.__setattr__(self, "search_epochs", defaults.pop())
@@ -148,7 +147,11 @@ class Grid:
             "score_samples": samples,
             "sanity": None if self.sanity == REINITIALISE else self.sanity,
         }
-        training = {"epochs": self.search_epochs}
+        training = {
+            "epochs": self.search_epochs,
+            "rounds": self.rounds,
+            "round_epochs": self.round_epochs,
+        }
 
         def make(seeker: str | Callable[..., Any]) -> Seeker:
             whole = is_seeker(seeker) or seeker in TRAINED
@@ -163,7 +166,10 @@ class Grid:
                 )
             if is_seeker(seeker):
                 return get_seeker(seeker)
-            options = training if seeker in TRAINED else lifting
+            options = lifting
+            if seeker in TRAINED:
+                taken = _parameters(seeker, self.strategy)
+                options = {name: value for name, value in training.items() if name in taken}
             given = {name: value for name, value in options.items() if value is not None}
             given |= dict(self.options)
             return get_seeker(seeker, self.strategy, scope=self.scope, **given)
@@ -209,6 +215,12 @@ class Grid:
     def runs(self) -> int:
         """Records of the whole grid."""
         return len(self.settings()) * len(self.instances) * self.runs_per_instance
+
+
+def _parameters(seeker: str, strategy: str) -> Mapping[str, inspect.Parameter]:
+    """The options of a trained seeker; none for a strategy that it has not."""
+    own = TRAINED[seeker]
+    return inspect.signature(own[strategy]).parameters if strategy in own else {}
 
 
 def seeker_name(seeker: str | Callable[..., Any]) -> str:

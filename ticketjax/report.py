@@ -34,7 +34,10 @@ TITLES = {
     "snip": "SNIP",
     "grasp": "GraSP",
     "synflow": "SynFlow",
+    "erk": "ERK",
     "edge_popup": "edge-popup",
+    "gem_miner": "Gem-Miner",
+    "iterative_hard_thresholding": "IHT",
 }
 INK, FAINT = "#222222", "#8a8a8a"
 STYLE = {
@@ -116,7 +119,7 @@ def task_title(task: str) -> str:
 
 def seeker_title(seeker: str) -> str:
     """How papers write the seeker's name."""
-    return TITLES.get(seeker, seeker)
+    return TITLES.get(seeker, seeker.replace("_", " "))
 
 
 def summarise(records: pa.Table) -> pa.Table:

@@ -13,10 +13,12 @@ from ticketjax.seekers.edge_popup import edge_popup
 from ticketjax.seekers.gem_miner import gem_miner
 from ticketjax.seekers.grasp import grasp
 from ticketjax.seekers.iterative_hard_thresholding import iterative_hard_thresholding
-from ticketjax.seekers.layer_densities import balanced_magnitude, erk_magnitude
+from ticketjax.seekers.layer_densities import balanced, erk
 from ticketjax.seekers.magnitude import magnitude
+from ticketjax.seekers.path_pursuit import path_pursuit
 from ticketjax.seekers.probabilistic import probabilistic
 from ticketjax.seekers.random import random
+from ticketjax.seekers.refinement import ending_refined
 from ticketjax.seekers.relaxed_bernoulli import relaxed_bernoulli
 from ticketjax.seekers.rewinding import rewinding
 from ticketjax.seekers.snip import snip
@@ -30,8 +32,8 @@ SCORES: dict[str, Score] = {
     "snip": snip,
     "grasp": grasp,
     "synflow": synflow,
-    "erk_magnitude": erk_magnitude,
-    "balanced_magnitude": balanced_magnitude,
+    "erk": erk,
+    "balanced": balanced,
 }
 # Seekers that train what they keep, each with strategies of its own.
 TRAINED: dict[str, dict[str, Callable[..., Seeker]]] = {
@@ -39,11 +41,20 @@ TRAINED: dict[str, dict[str, Callable[..., Seeker]]] = {
         "plain": edge_popup,
         "annealed": functools.partial(edge_popup, annealed=True),
     },
-    "probabilistic": {"plain": probabilistic},
-    "gem_miner": {"plain": gem_miner},
-    "concrete": {"plain": concrete},
-    "relaxed_bernoulli": {"plain": relaxed_bernoulli},
-    "continuous_sparsification": {"plain": continuous_sparsification},
+    **{
+        make.__name__: {"plain": make, "refined": ending_refined(make)}
+        for make in (
+            probabilistic,
+            concrete,
+            relaxed_bernoulli,
+            continuous_sparsification,
+            gem_miner,
+        )
+    },
+    "path_pursuit": {
+        "plain": path_pursuit,
+        "refined": functools.partial(path_pursuit, exchange=True),
+    },
     "iterative_hard_thresholding": {
         "plain": iterative_hard_thresholding,
         "annealed": functools.partial(iterative_hard_thresholding, annealed=True),
@@ -129,7 +140,7 @@ def _make(seeker: str | Callable[..., Any], strategy: str | None, **options: Any
     allowed = [
         name
         for name, parameter in inspect.signature(lift).parameters.items()
-        if parameter.kind is parameter.KEYWORD_ONLY and name != "annealed"
+        if parameter.kind is parameter.KEYWORD_ONLY and name not in ("annealed", "exchange")
     ]
     for option in options:
         if option not in allowed:

@@ -8,7 +8,6 @@ import jax.numpy as jnp
 
 from ticketjax.base import Params, Problem, Score
 from ticketjax.masks import layer_names, prunable_leaves
-from ticketjax.seekers.magnitude import magnitude
 from ticketjax.seekers.random import random
 
 
@@ -22,17 +21,17 @@ def _balanced_share(kernel_shape: tuple[int, ...], size: int) -> float:
     return 1.0
 
 
-def _by_layer_share(share: Callable[[tuple[int, ...], int], float], within: Score) -> Score:
+def _by_layer_share(share: Callable[[tuple[int, ...], int], float]) -> Score:
     """The score by which one global budget is shared out among layers as `share` says.
 
-    The r-th best parameter of layer l, from r = 1, scores -(r - 1/2) / share_l. A threshold then
-    keeps round(t * share_l) parameters of every layer, or all that it has: the Webster method
-    of apportionment. Hence any budget is exact, may be traced, and no layer is asked for more than
-    it has, the others taking over in proportion.
+    The r-th parameter of layer l in a random order, from r = 1, scores -(r - 1/2) / share_l. A
+    threshold then keeps round(t * share_l) parameters of every layer, or all that it has: the
+    Webster method of apportionment. Hence any budget is exact, may be traced, and no layer is asked
+    for more than it has, the others taking over in proportion.
     """
 
     def score(key: jax.Array, problem: Problem, params: Params, mask: Params) -> Params:
-        ratings = within(key, problem, params, mask)
+        ratings = random(key, problem, params, mask)
         ratings = jax.tree.map(lambda s, m: jnp.where(m, s, -jnp.inf), ratings, mask)
         scores = {}
         layers = prunable_leaves(ratings, problem.prune_bias)
@@ -60,12 +59,7 @@ def erk(key: jax.Array, problem: Problem, params: Params, mask: Params) -> Param
 
     Source: Evci et al. 2020, arXiv 1911.11134, section 3 (after Mocanu et al. 2018).
     """
-    return _by_layer_share(_erk_share, random)(key, problem, params, mask)
-
-
-def erk_magnitude(key: jax.Array, problem: Problem, params: Params, mask: Params) -> Params:
-    """The largest magnitudes of every layer, with the layer densities of erk()."""
-    return _by_layer_share(_erk_share, magnitude)(key, problem, params, mask)
+    return _by_layer_share(_erk_share)(key, problem, params, mask)
 
 
 def balanced(key: jax.Array, problem: Problem, params: Params, mask: Params) -> Params:
@@ -74,9 +68,4 @@ def balanced(key: jax.Array, problem: Problem, params: Params, mask: Params) -> 
     Needs the global scope. Source: Gadhikar, Mukherjee and Burkholz 2023, arXiv 2210.02412,
     section 3.
     """
-    return _by_layer_share(_balanced_share, random)(key, problem, params, mask)
-
-
-def balanced_magnitude(key: jax.Array, problem: Problem, params: Params, mask: Params) -> Params:
-    """The largest magnitudes of every layer, as many in each, or all that a layer has."""
-    return _by_layer_share(_balanced_share, magnitude)(key, problem, params, mask)
+    return _by_layer_share(_balanced_share)(key, problem, params, mask)

@@ -1,7 +1,5 @@
 """Path matching pursuit: build a sparse network path by path, with all parameters frozen."""
 
-import functools
-
 import jax
 import jax.numpy as jnp
 
@@ -15,6 +13,7 @@ from ticketjax.training import check_count
 def path_pursuit(
     *,
     exchange: bool = False,
+    scope: str = "global",
     rounds: int = 200,
     samples: int = 512,
     temperature: float = 0.0,
@@ -29,15 +28,19 @@ def path_pursuit(
     there are such.
 
     exchange: with the budget used, go on by exchanging (see refinement.refine()); recommended.
+    scope: "global" alone, one budget over all layers.
     rounds: additions and exchanges together. samples, temperature, width: as in refine().
 
     Weights stay frozen; only the problem's loss on training data is looked at, best with the
-    objective "rescaled". One budget over all layers: scope global. Found.scores are 1 for what is
-    kept and 0 for the rest; info has the loss (rounds,) and the parameters in use (rounds,).
+    objective "rescaled". Found.scores are 1 for what is kept and 0 for the rest; info has the loss
+    (rounds,) and the parameters in use (rounds,).
 
     Source: this project; after matching pursuit (Mallat and Zhang 1993). Raises ValueError for a
-    network that is not dense, rounds, samples or width < 1, and a negative temperature.
+    network that is not dense, another scope, rounds, samples or width < 1, and a negative
+    temperature.
     """
+    if scope != "global":
+        raise ValueError(f"path_pursuit knows the scope global alone, got {scope!r}")
     for name, value in (("rounds", rounds), ("samples", samples), ("width", width)):
         check_count(name, value, 1)
     if not temperature >= 0:
@@ -70,6 +73,3 @@ def path_pursuit(
         return Found(mask, scores, {"loss": moves.loss, "kept": moves.kept})
 
     return seek
-
-
-refined_path_pursuit = functools.partial(path_pursuit, exchange=True)

@@ -1,5 +1,9 @@
 """Refinement: exchange kept parameters for better ones, the budget staying what it is."""
 
+import functools
+import inspect
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 
@@ -77,3 +81,22 @@ def refined(seeker: Seeker, **options) -> Seeker:
         return Found(mask, jax.tree.map(lambda m: m.astype(jnp.float32), mask), found.info)
 
     return seek
+
+
+def ending_refined(make: Callable[..., Seeker]) -> Callable[..., Seeker]:
+    """A maker of seekers with one option more, whose seekers end with refine().
+
+    refinement: rounds of it; its other arguments have their defaults.
+
+    >>> from ticketjax.seekers.probabilistic import probabilistic
+    >>> seeker = ending_refined(probabilistic)(epochs=2, refinement=10)
+    """
+
+    @functools.wraps(make)
+    def make_refined(*, refinement: int = ROUNDS, **options) -> Seeker:
+        return refined(make(**options), rounds=refinement)
+
+    own = inspect.signature(make)
+    option = inspect.signature(make_refined, follow_wrapped=False).parameters["refinement"]
+    make_refined.__signature__ = own.replace(parameters=[*own.parameters.values(), option])
+    return make_refined
