@@ -23,7 +23,12 @@ def start(*flags, directory):
     environment = {
         **os.environ,
         "PYTHONPATH": str(ROOT),
-        "XLA_FLAGS": "--xla_force_host_platform_device_count=1",
+        "XLA_FLAGS": (
+            "--xla_force_host_platform_device_count=1 --xla_backend_optimization_level=0"
+        ),
+        # What one process has compiled, the next ones need not.
+        "JAX_COMPILATION_CACHE_DIR": str(directory.parent / "compiled"),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.2",
     }
     return subprocess.Popen(
         [sys.executable, "-m", "experiments.singleshot", *flags],

@@ -380,7 +380,7 @@ def make_trial(
     >>> from ticketjax.tasks import get_task
     >>> task = get_task("relu")
     >>> trial = make_trial(task, mlp(task, depth=3, width=10), "snip", samples=100, epochs=0)
-    >>> record = trial(jax.random.key(0), Point(density="ticket", noise=0.0))
+    >>> record = jax.jit(lambda key: trial(key, Point("ticket", noise=0.0)))(jax.random.key(0))
     >>> int(record.kept * (2 * 10 + 11))
     2
     """
