@@ -23,11 +23,11 @@ def path_pursuit(
 
     Each round draws hundreds of pieces of path, with or without the biases along them, looks at
     every single parameter besides, and adds the one whose exact gain per parameter that is not
-    kept yet is the largest, until the budget is used. A target of one path, as ReLU's, is found
-    whole. What the rounds leave of the budget goes to parameters that change nothing, as far as
-    there are such.
+    kept yet is the largest, until the budget is used. What the rounds leave of the budget goes to
+    parameters that change nothing, as far as there are such.
 
-    exchange: with the budget used, go on by exchanging (see refinement.refine()); recommended.
+    exchange: with the budget used, go on by exchanging (see refinement.refine()); recommended: a
+        target of one path, as ReLU's, is then found whole. Of the registry, strategy "refined".
     scope: "global" alone, one budget over all layers.
     rounds: additions and exchanges together. samples, temperature, width: as in refine().
 
