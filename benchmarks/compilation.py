@@ -14,6 +14,7 @@ import tempfile
 
 from absl import flags
 
+from experiments.compiling import Compiling
 from experiments.flags import FLAGS, start
 
 flags.DEFINE_list("task", ["circle"], "Tasks of the grid.")
@@ -27,20 +28,23 @@ flags.DEFINE_integer(
     "epochs", 1, "Epochs of the final training; they take no longer to compile.", lower_bound=0
 )
 
-TRACE = "/jax/core/compile/jaxpr_trace_duration"
-LOWER = "/jax/core/compile/jaxpr_to_mlir_module_duration"
-COMPILE = "/jax/core/compile/backend_compile_duration"
 HIT = "/jax/compilation_cache/cache_hits"
 OTHERS = "single operations"
 
 
-class _Watch:
+class _Watch(Compiling):
     """Counts and times compilations, program by program of a sweep."""
 
     def __init__(self):
+        import jax
+
+        super().__init__()
         self.now = OTHERS
         self.seconds = collections.defaultdict(collections.Counter)
-        self.tracing = 0.0
+        jax.monitoring.register_event_listener(self.on_event)
+
+    def entry(self) -> collections.Counter:
+        return self.seconds[self.now]
 
     def name(self, program: str, function):
         """The function, with all that its calls compile put down to the program."""
@@ -54,22 +58,9 @@ class _Watch:
 
         return call
 
-    def on_duration(self, event: str, duration: float, **_) -> None:
-        entry = self.seconds[self.now]
-        if event == TRACE:
-            # Functions within functions are traced first, and the outermost's time holds theirs.
-            self.tracing = max(self.tracing, duration)
-        elif event == LOWER:
-            entry["tracing"] += self.tracing
-            entry["lowering"] += duration
-            self.tracing = 0.0
-        elif event == COMPILE:
-            entry["compiling"] += duration
-            entry["programs"] += 1
-
     def on_event(self, event: str, **_) -> None:
         if event == HIT:
-            self.seconds[self.now]["from cache"] += 1
+            self.entry()["from cache"] += 1
 
     def take(self) -> dict:
         """What has been counted since the last time."""
@@ -104,8 +95,6 @@ def measure(task: list[str], seeds: int, epochs: int, cache: str) -> dict:
     # The commands' own threshold.
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
     watch = _Watch()
-    jax.monitoring.register_event_duration_secs_listener(watch.on_duration)
-    jax.monitoring.register_event_listener(watch.on_event)
     grids = [
         tj.Grid(task=task, epochs=epochs, seeds=range(start, start + seeds)) for start in (0, seeds)
     ]

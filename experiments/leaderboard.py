@@ -12,10 +12,12 @@ import collections
 import dataclasses
 import json
 import os
+import pathlib
 from typing import Any
 
 from absl import flags
 
+from experiments.compiling import Compiling
 from experiments.flags import FLAGS, FlagError, define_running, named_or_own, naming, running, start
 
 SINGLESHOT = ("random", "erk", "balanced", "magnitude", "snip", "grasp", "synflow")
@@ -33,9 +35,6 @@ PURSUIT_ROUNDS = 1000
 # How much a seeker computes that has no passes over the data.
 UNKNOWN = float("nan")
 TIMES = "seconds.json"
-TRACE = "/jax/core/compile/jaxpr_trace_duration"
-LOWER = "/jax/core/compile/jaxpr_to_mlir_module_duration"
-COMPILE = "/jax/core/compile/backend_compile_duration"
 
 define_running(out="results/leaderboard")
 flags.DEFINE_list("task", ["relu", "circle", "helix"], "Tasks, a panel each.")
@@ -141,31 +140,20 @@ class _Clock:
     """Wall time of chunks without that of compilation, kept beside the records."""
 
     def __init__(self, path: str):
-        import jax
-
-        self.path, self.compiling, self.tracing = path, 0.0, 0.0
+        self.path, self.compiling = pathlib.Path(path), Compiling()
         self.times: dict[str, list] = collections.defaultdict(list)
-        if os.path.exists(path):
-            with open(path, encoding="utf-8") as file:
-                self.times.update(json.load(file))
-        jax.monitoring.register_event_duration_secs_listener(self._on_duration)
-
-    def _on_duration(self, event: str, duration: float, **_) -> None:
-        if event == TRACE:
-            # Functions within functions are traced first, and the outermost's time holds theirs.
-            self.tracing = max(self.tracing, duration)
-        elif event in (LOWER, COMPILE):
-            self.compiling += duration + self.tracing
-            self.tracing = 0.0
+        if self.path.exists():
+            self.times.update(json.loads(self.path.read_text(encoding="utf-8")))
 
     def chunk(self, directory: str, runs: int, seconds: float) -> None:
         """Note a chunk's runs and seconds; the next one's compilation is counted from here on."""
-        name = os.path.basename(directory)
-        self.times[name].append((runs, seconds - self.compiling))
-        self.compiling = 0.0
-        with open(f"{self.path}.tmp", "w", encoding="utf-8") as file:
-            json.dump(self.times, file)
-        os.replace(f"{self.path}.tmp", self.path)
+        from ticketjax.store import write_whole
+
+        spent = self.compiling.seconds
+        compiling = spent["tracing"] + spent["lowering"] + spent["compiling"]
+        spent.clear()
+        self.times[os.path.basename(directory)].append((runs, seconds - compiling))
+        write_whole(self.path, lambda file: file.write(json.dumps(self.times).encode()))
 
     def seconds_per_run(self, name: str) -> float:
         """Of all chunks that this clock has seen; NaN if it saw none."""

@@ -32,15 +32,13 @@ PLANTED = Planted(NETWORK, MASK, jnp.ones(()))
 SIZE = sum(int(leaf.sum()) for leaf in jax.tree.leaves(MASK))
 BATCH = Batch(jnp.asarray(GENERATOR.uniform(-1, 1, (64, 2)), jnp.float32), jnp.arange(64) % 4)
 PROBLEM = Problem(NETWORK, BATCH, tj.mlp(TASK, 3, 16).apply, TASK.kind)
-# Compiling takes nearly all the time of these tests, so it optimises nothing.
-lightly = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
 
 
 @pytest.mark.parametrize("prune_bias", [True, False])
 def test_a_diluted_ticket_is_the_ticket_and_as_many_others_as_asked(prune_bias):
     size = int(count_kept(MASK, prune_bias))
     dilutions = np.array([0, 0.5, 1, np.inf], np.float32)
-    drawn = lightly(jax.vmap(lambda d: diluted_ticket(KEY, MASK, d, prune_bias)))(dilutions)
+    drawn = jax.jit(jax.vmap(lambda d: diluted_ticket(KEY, MASK, d, prune_bias)))(dilutions)
     for i, expected in enumerate((size, round(1.5 * size), 2 * size)):
         mask = jax.tree.map(lambda leaf, i=i: np.asarray(leaf)[i], drawn)
         assert count_kept(mask, prune_bias) == expected
@@ -65,7 +63,7 @@ def avoids(key, problem, params, mask):
 def test_what_a_score_keeps_of_the_ticket():
     dilutions = np.array([0, 0.5, 1, 1.5], np.float32)
 
-    @lightly
+    @jax.jit
     def kept(keys):
         def chance(key):
             return kept_from_ticket(key, tj.SEEKERS["random"], PROBLEM, PLANTED, 1.0)
@@ -91,7 +89,7 @@ def test_a_score_sees_the_network_that_the_search_starts_from():
         return jax.tree.map(lambda leaf: jnp.where(leaf, 0.0, 1.0), mask)
 
     # What is not there scores 1 and is not chosen all the same: it is pruned for good.
-    kept = lightly(lambda key: kept_from_ticket(key, spy, PROBLEM, PLANTED, 0.0))(KEY)
+    kept = jax.jit(lambda key: kept_from_ticket(key, spy, PROBLEM, PLANTED, 0.0))(KEY)
     assert seen == [(True, True)]
     assert kept == 1
 
@@ -112,7 +110,7 @@ def test_edge_popup_starts_at_the_ticket(monkeypatch):
         return edge_popup(scope=scope, epochs=epochs, start=start, learning_rate=0.0)
 
     monkeypatch.setattr(diagnosis, "edge_popup", still)
-    kept = lightly(functools.partial(diagnosis.popup_from_ticket, epochs=1))(KEY, PROBLEM, PLANTED)
+    kept = jax.jit(functools.partial(diagnosis.popup_from_ticket, epochs=1))(KEY, PROBLEM, PLANTED)
     assert started == [("global", 1)]
     assert kept == 1
 

@@ -26,8 +26,6 @@ TARGET = sparse_network(GENERATOR, (2, 4, 3, 2), 0.8)
 MOTHER = he_network(GENERATOR, (2, 20, 21, 2))
 INPUTS = GENERATOR.uniform(-1, 1, (200, 2))
 KEY = jax.random.key(3)
-# Compiling takes nearly all the time of these tests, so it optimises nothing.
-lightly = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
 
 
 def as_numpy(tree):
@@ -51,7 +49,7 @@ def neurons(mask):
 @pytest.mark.parametrize(("match", "perturbation"), [("cosine", 0.0), ("hidden", 0.05)])
 def test_every_ticket_alone_is_the_target_and_no_decoy_is(match, perturbation):
     options = {"match": match, "perturbation": perturbation, "zero_path_biases": True}
-    several = lightly(functools.partial(plant_several, tickets=3, decoys=2, **options))
+    several = jax.jit(functools.partial(plant_several, tickets=3, decoys=2, **options))
     (params, first, scale), tickets, decoys = as_numpy(several(KEY, TARGET, MOTHER))
     target = TARGET
     if perturbation:
@@ -176,7 +174,7 @@ def circle(**options):
 def test_records_are_of_the_ticket_that_was_found_most_of():
     setting = circle(tickets=2, decoys=1)
 
-    @lightly
+    @jax.jit
     def measured(key):
         instance = make_instance(setting, key, 0.0)
         masks = jax.tree.map(lambda *m: jnp.stack([m[0][1], m[1][0]]), *instance[1:3])
@@ -200,7 +198,7 @@ def test_records_are_of_the_ticket_that_was_found_most_of():
 
 
 def test_a_perturbed_ticket_scores_worse_than_the_bare_one():
-    @lightly
+    @jax.jit
     def measured(key):
         one = make_instance(circle(perturbation=0.5), key, 0.0)
         return one.ticket_metric, one.planted_metric, one.ticket_loss, one.planted_loss

@@ -26,10 +26,8 @@ MOTHER = he_network(GENERATOR, (2, 9, 8, 7, 2))
 INPUTS = GENERATOR.uniform(-1, 1, (200, 2)).astype(np.float32)
 
 
-# Compiling takes nearly all the time of these tests, so it optimises nothing.
-lightly = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
 plant_hidden = functools.partial(plant, match="hidden")
-plant_once = lightly(plant_hidden)
+plant_once = jax.jit(plant_hidden)
 
 
 def as_numpy(tree):
@@ -97,7 +95,7 @@ def test_the_planted_mask_scores_as_the_bare_ticket(name):
     model, target = mlp(task, 3, 40), jax.tree.map(jnp.asarray, task.ticket(3))
     batch = task.sample(jax.random.key(1), 500)
 
-    @lightly
+    @jax.jit
     def qualities(key):
         planted = plant_hidden(target, model.init(key))
         kept = jax.tree.map(lambda p, m: p * m, planted.params, planted.mask)
@@ -190,7 +188,7 @@ def test_a_target_without_parameters_is_planted_nowhere():
 
 def test_vmap_is_a_loop():
     mothers = he_network(np.random.default_rng(2), (2, 9, 8, 7, 2), (2,))
-    together = lightly(jax.vmap(plant_hidden, in_axes=(None, 0)))(TARGET, mothers)
+    together = jax.jit(jax.vmap(plant_hidden, in_axes=(None, 0)))(TARGET, mothers)
     for i in range(2):
         one = hidden(TARGET, jax.tree.map(lambda leaf, i=i: leaf[i], mothers))
         for leaf, expected in zip(jax.tree.leaves(together), jax.tree.leaves(one), strict=True):
@@ -199,7 +197,7 @@ def test_vmap_is_a_loop():
 
 def test_path_biases_can_be_zeroed():
     planted = as_numpy(
-        lightly(functools.partial(plant_hidden, zero_path_biases=True))(TARGET, MOTHER)
+        jax.jit(functools.partial(plant_hidden, zero_path_biases=True))(TARGET, MOTHER)
     )
     for name, marks in planted.mask.items():
         spare = marks["kernel"].any(axis=0) & ~marks["bias"]
@@ -219,7 +217,7 @@ def test_unknown_matches_are_refused():
 # The audit
 
 
-audit_once = lightly(audit)
+audit_once = jax.jit(audit)
 
 
 @pytest.mark.parametrize("name", TASKS)

@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from ticketjax.base import Params, Planted, Problem, Score
-from ticketjax.masks import count_kept, density, exclude, select
+from ticketjax.masks import density, exclude, select
+from ticketjax.measure import recovery
 from ticketjax.seekers.edge_popup import EPOCHS, edge_popup
 
 # From here on, what is missing may be a matter of ties.
@@ -35,11 +36,6 @@ def diluted_ticket(
     return select(jax.tree.unflatten(structure, lots), share_of_all, prune_bias=prune_bias)
 
 
-def _recall(found: Params, planted: Params, prune_bias: bool) -> jax.Array:
-    both = count_kept(jax.tree.map(jnp.logical_and, found, planted), prune_bias)
-    return both / jnp.maximum(count_kept(planted, prune_bias), 1)
-
-
 def kept_from_ticket(
     key: jax.Array, score: Score, problem: Problem, planted: Planted, dilution: float = 10.0
 ) -> jax.Array:
@@ -59,7 +55,8 @@ def kept_from_ticket(
     start = diluted_ticket(draw_key, planted.mask, dilution, prune_bias)
     scores = exclude(score(score_key, problem, problem.params, start), start)
     size = density(planted.mask, prune_bias)
-    return _recall(select(scores, size, prune_bias=prune_bias), planted.mask, prune_bias)
+    found = select(scores, size, prune_bias=prune_bias)
+    return recovery(found, planted.mask, prune_bias).recall
 
 
 def lift(scores: Params, planted: Params) -> Params:
@@ -89,7 +86,7 @@ def popup_from_ticket(
 
     seek = edge_popup(scope="global", epochs=epochs, start=from_ticket)
     found = seek(key, problem, density(planted.mask, problem.prune_bias))
-    return _recall(found.mask, planted.mask, problem.prune_bias)
+    return recovery(found.mask, planted.mask, problem.prune_bias).recall
 
 
 class Evidence(NamedTuple):

@@ -61,7 +61,7 @@ def manifest(grid: Grid) -> dict[str, Any]:
     }
 
 
-def _write(path: pathlib.Path, write: Any) -> None:
+def write_whole(path: pathlib.Path, write: Any) -> None:
     """Write under a temporary name, then rename: a file under its own name is always whole."""
     # Of this process alone, also where several machines share the directory.
     temporary = path.with_name(f"{path.name}.{platform.node()}.{os.getpid()}{TEMPORARY}")
@@ -128,7 +128,7 @@ class Store:
         elif self.directory.exists() and any(map(_is_foreign, self.directory.iterdir())):
             raise ValueError(f"{self.directory} is not empty and has no {MANIFEST}")
         (self.directory / PARTS).mkdir(parents=True, exist_ok=True)
-        _write(path, lambda file: file.write((json.dumps(new, indent=2) + "\n").encode()))
+        write_whole(path, lambda file: file.write((json.dumps(new, indent=2) + "\n").encode()))
 
     @staticmethod
     def _check(path: pathlib.Path, new: dict[str, Any]) -> None:
@@ -154,7 +154,7 @@ class Store:
         """Add a finished chunk's records as one part."""
         identity = json.dumps(records.select(IDENTITY).to_pydict()).encode()
         name = f"{hashlib.sha256(identity).hexdigest()[:16]}.parquet"
-        _write(self.directory / PARTS / name, lambda file: pq.write_table(records, file))
+        write_whole(self.directory / PARTS / name, lambda file: pq.write_table(records, file))
 
 
 def load_records(directory: str | os.PathLike) -> pa.Table:

@@ -10,9 +10,9 @@ from ticketjax.seekers.gates import (
     Method,
     check_positive,
     check_schedule,
-    density_now,
+    dual_ascent,
     gate_seeker,
-    raised_multiplier,
+    priced,
 )
 
 EPOCHS = 60
@@ -63,20 +63,12 @@ def concrete(
         noise = jax.random.logistic(key, gates.values.shape)
         return jax.nn.sigmoid((gates.values + noise) / temperature)
 
-    def open_gates(gates):
+    def open_gates(gates, moment):
+        del moment
         return jnp.sum(jax.nn.sigmoid(gates.values))
 
-    def price(gates, moment):
-        del moment
-        return gates.memory * open_gates(gates)
-
-    def after_step(gates, moment):
-        budget = density_now(moment, schedule, ramp) * gates.values.size
-        multiplier = raised_multiplier(gates.memory, dual_rate, open_gates(gates), budget)
-        return gates._replace(memory=multiplier)
-
     return gate_seeker(
-        Method(init, relax, price, after_step),
+        Method(init, relax, priced(open_gates), dual_ascent(open_gates, dual_rate, schedule, ramp)),
         scope=scope,
         epochs=epochs,
         batch_size=batch_size,

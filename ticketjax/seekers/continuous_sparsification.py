@@ -8,11 +8,12 @@ from ticketjax.seekers.gates import (
     BATCH_SIZE,
     Gates,
     Method,
+    check_multiplier,
     check_positive,
     check_schedule,
-    density_now,
+    dual_ascent,
     gate_seeker,
-    raised_multiplier,
+    priced,
 )
 
 EPOCHS = 60
@@ -56,11 +57,7 @@ def continuous_sparsification(
     """
     check_schedule(schedule, ramp)
     check_positive("final_steepness", final_steepness)
-    if not (penalty >= 0 and dual_rate >= 0 and penalty + dual_rate > 0):
-        raise ValueError(
-            "penalty and dual_rate must be at least 0 and not both 0, "
-            f"got {penalty!r} and {dual_rate!r}"
-        )
+    check_multiplier(penalty, dual_rate)
 
     def init(key, size):
         del key
@@ -73,16 +70,14 @@ def continuous_sparsification(
         del key
         return soft(gates, moment) / jax.nn.sigmoid(start)
 
-    def price(gates, moment):
-        return gates.memory * jnp.sum(relax(None, gates, moment))
+    def of_mask(gates, moment):
+        return jnp.sum(relax(None, gates, moment))
 
-    def after_step(gates, moment):
-        budget = density_now(moment, schedule, ramp) * gates.values.size
-        size = jnp.sum(soft(gates, moment))
-        return gates._replace(memory=raised_multiplier(gates.memory, dual_rate, size, budget))
+    def open_gates(gates, moment):
+        return jnp.sum(soft(gates, moment))
 
     return gate_seeker(
-        Method(init, relax, price, after_step),
+        Method(init, relax, priced(of_mask), dual_ascent(open_gates, dual_rate, schedule, ramp)),
         scope=scope,
         epochs=epochs,
         batch_size=batch_size,

@@ -118,6 +118,43 @@ def raised_multiplier(multiplier: jax.Array, rate: float, size: jax.Array, budge
     return jnp.maximum(0.0, multiplier + rate * excess)
 
 
+# (gates, moment) -> (): how many gates are open, as far as a relaxed gate can be.
+Count = Callable[[Gates, Moment], jax.Array]
+
+
+def dual_ascent(
+    open_gates: Count,
+    rate: float,
+    schedule: str,
+    ramp: tuple[float, float],
+) -> Callable[[Gates, Moment], Gates]:
+    """The step of a method whose memory is a multiplier: raise it while too many gates are open.
+
+    schedule, ramp: of the budget, as in density_now().
+    """
+
+    def after_step(gates: Gates, moment: Moment) -> Gates:
+        budget = density_now(moment, schedule, ramp) * gates.values.size
+        multiplier = raised_multiplier(gates.memory, rate, open_gates(gates, moment), budget)
+        return gates._replace(memory=multiplier)
+
+    return after_step
+
+
+def priced(open_gates: Count) -> Callable[[Gates, Moment], jax.Array]:
+    """The penalty of a method whose memory is a multiplier: that times what is open."""
+    return lambda gates, moment: gates.memory * open_gates(gates, moment)
+
+
+def check_multiplier(penalty: float, dual_rate: float) -> None:
+    """Raise ValueError for a multiplier that would be negative or stay 0."""
+    if not (penalty >= 0 and dual_rate >= 0 and penalty + dual_rate > 0):
+        raise ValueError(
+            "penalty and dual_rate must be at least 0 and not both 0, "
+            f"got {penalty!r} and {dual_rate!r}"
+        )
+
+
 def unit_norm(gradient: jax.Array) -> jax.Array:
     """A gradient over its Euclidean norm; 0 where that is 0, infinite or no number."""
     largest = jnp.max(jnp.abs(gradient))

@@ -8,11 +8,12 @@ from ticketjax.seekers.gates import (
     BATCH_SIZE,
     Gates,
     Method,
+    check_multiplier,
     check_positive,
     check_schedule,
-    density_now,
+    dual_ascent,
     gate_seeker,
-    raised_multiplier,
+    priced,
 )
 
 EPOCHS = 60
@@ -53,11 +54,7 @@ def relaxed_bernoulli(
     """
     check_schedule(schedule, ramp)
     check_positive("sigma", sigma)
-    if not (penalty >= 0 and dual_rate >= 0 and penalty + dual_rate > 0):
-        raise ValueError(
-            "penalty and dual_rate must be at least 0 and not both 0, "
-            f"got {penalty!r} and {dual_rate!r}"
-        )
+    check_multiplier(penalty, dual_rate)
 
     def init(key, size):
         del key
@@ -68,20 +65,12 @@ def relaxed_bernoulli(
         noise = jax.random.normal(key, gates.values.shape)
         return jnp.clip(gates.values + sigma * noise, 0, 1)
 
-    def open_gates(gates):
+    def open_gates(gates, moment):
+        del moment
         return jnp.sum(jax.scipy.stats.norm.cdf(gates.values / sigma))
 
-    def price(gates, moment):
-        del moment
-        return gates.memory * open_gates(gates)
-
-    def after_step(gates, moment):
-        budget = density_now(moment, schedule, ramp) * gates.values.size
-        multiplier = raised_multiplier(gates.memory, dual_rate, open_gates(gates), budget)
-        return gates._replace(memory=multiplier)
-
     return gate_seeker(
-        Method(init, relax, price, after_step),
+        Method(init, relax, priced(open_gates), dual_ascent(open_gates, dual_rate, schedule, ramp)),
         scope=scope,
         epochs=epochs,
         batch_size=batch_size,
