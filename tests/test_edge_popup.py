@@ -8,42 +8,17 @@ import numpy as np
 import pytest
 
 from tests.oracles import backprop as oracle
+from tests.oracles.problems import APPLY, SAMPLES, layers_of, problem_of
 from tests.oracles.selection import select
 from ticketjax.base import CLASSIFICATION, REGRESSION, Batch, Problem
-from ticketjax.models import mlp
 from ticketjax.objective import problem_loss
 from ticketjax.seekers.edge_popup import edge_popup, popup_params
-from ticketjax.tasks import get_task
 
-WIDTHS = (2, 6, 5, 3)
 # The package gives the function's name to the function.
 MODULE = sys.modules[edge_popup.__module__]
-APPLY = mlp(get_task("circle"), depth=3, width=1).apply
 KEY = jax.random.key(3)
 # 24 samples in batches of 8: three steps per epoch.
-SAMPLES, BATCH_SIZE = 24, 8
-
-
-def layers_of(seed):
-    rng = np.random.default_rng(seed)
-    return [
-        (
-            rng.normal(0, np.sqrt(2 / m), (m, n)).astype(np.float32),
-            rng.normal(0, 0.5, n).astype(np.float32),
-        )
-        for m, n in zip(WIDTHS, WIDTHS[1:], strict=False)
-    ]
-
-
-def problem_of(layers, kind, objective="raw"):
-    rng = np.random.default_rng(7)
-    x = rng.normal(size=(SAMPLES, WIDTHS[0])).astype(np.float32)
-    if kind == REGRESSION:
-        y = rng.normal(size=(SAMPLES, WIDTHS[-1])).astype(np.float32)
-    else:
-        y = rng.integers(0, WIDTHS[-1], SAMPLES).astype(np.int32)
-    params = jax.tree.map(jnp.asarray, oracle.tree_of(layers))
-    return Problem(params, Batch(jnp.asarray(x), jnp.asarray(y)), APPLY, kind, objective)
+BATCH_SIZE = 8
 
 
 def assert_close(tree, layers, tolerance):

@@ -12,10 +12,11 @@ import pytest
 from jax.flatten_util import ravel_pytree
 
 from tests.oracles import backprop as oracle
-from ticketjax.base import CLASSIFICATION, REGRESSION, Batch, Found, Problem
+from tests.oracles.problems import APPLY, WIDTHS, layers_of
+from tests.oracles.problems import problem_of as problem_of_layers
+from ticketjax.base import CLASSIFICATION, REGRESSION, Found, Problem
 from ticketjax.grid import Grid
 from ticketjax.masks import count_kept, count_prunable
-from ticketjax.models import mlp
 from ticketjax.seekers import get_seeker
 from ticketjax.seekers.edge_popup import edge_popup, layer_normalised
 from ticketjax.seekers.gates import (
@@ -27,11 +28,8 @@ from ticketjax.seekers.gates import (
 )
 from ticketjax.seekers.probabilistic import keep_within, sample
 from ticketjax.seekers.restarts import best_of
-from ticketjax.tasks import get_task
 
-WIDTHS = (2, 6, 5, 3)
-SAMPLES, STEPS = 24, 4
-APPLY = mlp(get_task("circle"), depth=3, width=1).apply
+STEPS = 4
 KEY = jax.random.key(3)
 GATED = (
     "probabilistic",
@@ -42,28 +40,9 @@ GATED = (
 )
 
 
-def layers_of(seed):
-    rng = np.random.default_rng(seed)
-    return [
-        (
-            rng.normal(0, np.sqrt(2 / m), (m, n)).astype(np.float32),
-            rng.normal(0, 0.5, n).astype(np.float32),
-        )
-        for m, n in zip(WIDTHS, WIDTHS[1:], strict=False)
-    ]
-
-
 @functools.cache
 def problem_of(kind, objective="raw", prune_bias=True):
-    rng = np.random.default_rng(7)
-    x = rng.normal(size=(SAMPLES, WIDTHS[0])).astype(np.float32)
-    if kind == REGRESSION:
-        y = rng.normal(size=(SAMPLES, WIDTHS[-1])).astype(np.float32)
-    else:
-        y = rng.integers(0, WIDTHS[-1], SAMPLES).astype(np.int32)
-    params = jax.tree.map(jnp.asarray, oracle.tree_of(layers_of(4)))
-    batch = Batch(jnp.asarray(x), jnp.asarray(y))
-    return Problem(params, batch, APPLY, kind, objective, prune_bias)
+    return problem_of_layers(layers_of(4), kind, objective, prune_bias)
 
 
 def flat(tree):

@@ -8,42 +8,19 @@ import numpy as np
 import pytest
 
 from tests.oracles import backprop as oracle
-from tests.oracles import paths
+from tests.oracles import paths, problems
+from tests.oracles.problems import APPLY, WIDTHS, layers_of
 from ticketjax import masks
-from ticketjax.base import CLASSIFICATION, REGRESSION, Batch, Found, Problem
-from ticketjax.models import mlp
+from ticketjax.base import CLASSIFICATION, REGRESSION, Found, Problem
 from ticketjax.objective import problem_loss
 from ticketjax.seekers import exchange
 from ticketjax.seekers.refinement import refine, refined
-from ticketjax.tasks import get_task
 
-WIDTHS = (2, 6, 5, 3)
-APPLY = mlp(get_task("circle"), depth=3, width=1).apply
 KEY = jax.random.key(11)
 
 
-def layers_of(seed, widths=WIDTHS):
-    rng = np.random.default_rng(seed)
-    return [
-        (
-            rng.normal(0, np.sqrt(2 / m), (m, n)).astype(np.float32),
-            rng.normal(0, 0.5, n).astype(np.float32),
-        )
-        for m, n in zip(widths, widths[1:], strict=False)
-    ]
-
-
-def problem_of(layers, kind=REGRESSION, objective="rescaled", samples=40, prune_bias=True):
-    rng = np.random.default_rng(7)
-    x = rng.normal(size=(samples, layers[0][0].shape[0])).astype(np.float32)
-    outputs = layers[-1][1].size
-    if kind == REGRESSION:
-        y = rng.normal(size=(samples, outputs)).astype(np.float32)
-    else:
-        y = rng.integers(0, outputs, samples).astype(np.int32)
-    params = jax.tree.map(jnp.asarray, oracle.tree_of(layers))
-    batch = Batch(jnp.asarray(x), jnp.asarray(y))
-    return Problem(params, batch, APPLY, kind, objective, prune_bias)
+def problem_of(layers, kind=REGRESSION, objective="rescaled", prune_bias=True):
+    return problems.problem_of(layers, kind, objective, prune_bias, samples=40)
 
 
 def mask_of(seed, widths=WIDTHS, share=0.5):

@@ -8,45 +8,23 @@ import numpy as np
 import pytest
 
 from tests.oracles import backprop as oracle
+from tests.oracles import problems
+from tests.oracles.problems import SAMPLES, layers_of
 from tests.oracles.selection import select
-from ticketjax.base import CLASSIFICATION, REGRESSION, Batch, Problem
-from ticketjax.models import mlp
+from ticketjax.base import CLASSIFICATION, REGRESSION
 from ticketjax.seekers.iterative_hard_thresholding import iterative_hard_thresholding
 from ticketjax.seekers.layer_densities import balanced, erk
 from ticketjax.seekers.rewinding import rewinding
 from ticketjax.strategies import singleshot
-from ticketjax.tasks import get_task
 
-WIDTHS = (2, 6, 5, 3)
-APPLY = mlp(get_task("circle"), depth=3, width=1).apply
 KEY = jax.random.key(3)
-SAMPLES, BATCH_SIZE = 24, 8
+BATCH_SIZE = 8
 # The package gives the function's name to the function.
 MODULES = {seek: sys.modules[seek.__module__] for seek in (iterative_hard_thresholding, rewinding)}
 
 
-def layers_of(seed, widths=WIDTHS):
-    rng = np.random.default_rng(seed)
-    return [
-        (
-            rng.normal(0, np.sqrt(2 / m), (m, n)).astype(np.float32),
-            rng.normal(0, 0.5, n).astype(np.float32),
-        )
-        for m, n in zip(widths, widths[1:], strict=False)
-    ]
-
-
 def problem_of(layers, kind=CLASSIFICATION, prune_bias=True):
-    rng = np.random.default_rng(7)
-    x = rng.normal(size=(SAMPLES, layers[0][0].shape[0])).astype(np.float32)
-    outputs = layers[-1][1].size
-    if kind == REGRESSION:
-        y = rng.normal(size=(SAMPLES, outputs)).astype(np.float32)
-    else:
-        y = rng.integers(0, outputs, SAMPLES).astype(np.int32)
-    params = jax.tree.map(jnp.asarray, oracle.tree_of(layers))
-    batch = Batch(jnp.asarray(x), jnp.asarray(y))
-    return Problem(params, batch, APPLY, kind, prune_bias=prune_bias)
+    return problems.problem_of(layers, kind, prune_bias=prune_bias)
 
 
 def magnitudes(layers):
