@@ -42,8 +42,8 @@ class Images(NamedTuple):
     train, test: Batch of x (n, height, width, channels) uint8 and y (n,) int32, NumPy arrays.
     mean, deviation: (channels,) float32, over all training pixels, of values on [0, 1].
 
-    All leaves are arrays, so jax.device_put(images) places the whole, four bytes of pixels in one
-    of float32's; `normalise` turns into float32 what a step needs.
+    All leaves are arrays, so jax.device_put(images) places the whole on a device, in a quarter of
+    float32's space; `normalise` turns into float32 what a step needs.
     """
 
     train: Batch
@@ -269,9 +269,9 @@ def _read_pickle(path: pathlib.Path, n: int, dataset: Dataset) -> tuple[np.ndarr
     if path.stat().st_size > largest:
         raise ValueError(f"{path}: must have at most {largest} bytes, has {path.stat().st_size}")
     # Every value in the order of the file, by the key that it follows.
-    values: dict[str, list[str | int | bool]] = {"batch_label": [], "labels": [], "data": []}
-    values["filenames"] = []
-    key = "batch_label"
+    keys = ("batch_label", "labels", "data", "filenames")
+    values: dict[str, list[str | int | bool]] = {key: [] for key in keys}
+    key = keys[0]
     try:
         for instruction, argument, _ in pickletools.genops(path.read_bytes()):
             name = instruction.name
