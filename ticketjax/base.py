@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 import jax
 
 # {"layer_0": {"kernel": (n_in, n_out), "bias": (n_out,)}, "layer_1": ...}: parameters, scores,
-# masks (bool leaves) and targets all share this form.
+# masks (bool leaves) and targets all share this form. A convolution's kernel is (height, width,
+# n_in, n_out): its neurons are the filters.
 Params = dict[str, dict[str, jax.Array]]
 
 REGRESSION = "regression"
@@ -17,7 +18,7 @@ CLASSIFICATION = "classification"
 class Batch(NamedTuple):
     """Samples.
 
-    x: (n, inputs) float32.
+    x: (n, inputs) float32, or images (n, height, width, channels).
     y: (n, outputs) float32 for regression, (n,) int32 class for classification.
     """
 
@@ -30,7 +31,8 @@ class Task:
     """What is to be learned, and a sparse network that is known to solve it.
 
     name: how records call it.
-    inputs, outputs: widths of the network's first and last layer.
+    inputs, outputs: widths of the network's first and last layer; inputs of an image task are
+        (height, width, channels).
     kind: "regression" (mean squared error) or "classification" (cross entropy, accuracy).
     sample: (key, n, noise) -> Batch; a pure function, the noise level may be traced.
     ticket: (depth) -> target parameters without padding; depth counts layers of neurons, the
@@ -38,23 +40,43 @@ class Task:
     """
 
     name: str
-    inputs: int
+    inputs: int | tuple[int, int, int]
     outputs: int
     kind: str
     sample: Callable[..., Batch]
     ticket: Callable[..., Params]
 
 
+class Wire(NamedTuple):
+    """Between which spaces of neurons (or channels) a layer of parameters lies.
+
+    layer: its name. reads, writes: numbers of the spaces; 0 is the input. Several layers that
+        write to one space add up, as residual branches do to their stream.
+    normalised: whether what the layer computes is divided by its size, channel by channel, before
+        it is added.
+    """
+
+    layer: str
+    reads: int
+    writes: int
+    normalised: bool = False
+
+
 @dataclasses.dataclass(frozen=True)
 class Model:
-    """A dense network as two pure functions.
+    """A network as pure functions.
 
     init: (key) -> params.
     apply: (params, x) -> outputs, x (n, inputs), outputs (n, outputs).
+    wiring: how its layers are connected, in the order in which they compute; None for a chain.
+    flow: apply without normalisation, for seekers that follow signals rather than data; None if
+        there is none to leave out.
     """
 
     init: Callable[[jax.Array], Params]
     apply: Callable[[Params, jax.Array], jax.Array]
+    wiring: tuple[Wire, ...] | None = None
+    flow: Callable[[Params, jax.Array], jax.Array] | None = None
 
 
 @jax.tree_util.register_dataclass
@@ -71,6 +93,9 @@ class Problem:
     prune_bias: whether biases count as prunable; otherwise every mask keeps all of them.
     ticket_density: the density that "ticket" stands for; None where the task has no ticket.
     ticket_layers: how many parameters of each layer that is, for the scope "oracle" alone.
+    wiring, flow: as in Model.
+    augment: (key, x) -> x, changes a training batch's inputs at every step of train(); None for not
+        at all. Seekers' own searches see the data as it is.
 
     params and batch are traced under jit, the rest is static.
     """
@@ -83,6 +108,13 @@ class Problem:
     prune_bias: bool = dataclasses.field(default=True, metadata={"static": True})
     ticket_density: float | None = dataclasses.field(default=None, metadata={"static": True})
     ticket_layers: tuple[int, ...] | None = dataclasses.field(
+        default=None, metadata={"static": True}
+    )
+    wiring: tuple[Wire, ...] | None = dataclasses.field(default=None, metadata={"static": True})
+    flow: Callable[[Params, jax.Array], jax.Array] | None = dataclasses.field(
+        default=None, metadata={"static": True}
+    )
+    augment: Callable[[jax.Array, jax.Array], jax.Array] | None = dataclasses.field(
         default=None, metadata={"static": True}
     )
 

@@ -6,17 +6,17 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from ticketjax.base import Batch, Params, Problem
+from ticketjax.base import Batch, Params, Problem, Wire
 from ticketjax.masks import (
     budget,
     check_scope,
-    layer_names,
     ordered_bits,
     prunable_leaves,
     share,
 )
-from ticketjax.objective import loss, metric, output_scale, rescale
+from ticketjax.objective import loss, metric, output_scale, outputs_of, rescale
 from ticketjax.paths import live_neurons
+from ticketjax.wiring import wiring_of
 
 
 class Quality(NamedTuple):
@@ -67,10 +67,10 @@ def quality_and_objective(
     The latter is problem_loss(): of the output as it is, or rescaled, as the problem's objective
     says. Together, because both need the same outputs and the same scale.
     """
-    outputs = problem.apply(params, problem.batch.x)
+    outputs = outputs_of(problem, params, problem.batch.x)
     fitted = output_scale(problem.kind, outputs, problem.batch.y)
     seen = rescale(outputs, fitted) if problem.objective == "rescaled" else outputs
-    held_out_outputs = rescale(problem.apply(params, held_out.x), fitted)
+    held_out_outputs = rescale(outputs_of(problem, params, held_out.x), fitted)
     return (
         _quality(problem.kind, held_out_outputs, held_out.y),
         loss(problem.kind, seen, problem.batch.y),
@@ -79,7 +79,7 @@ def quality_and_objective(
 
 def weak_quality(problem: Problem, params: Params, held_out: Batch) -> Quality:
     """Quality of a trained network: its output as it is, on the held-out data."""
-    outputs = problem.apply(params, held_out.x)
+    outputs = outputs_of(problem, params, held_out.x)
     return _quality(problem.kind, outputs, held_out.y)
 
 
@@ -94,16 +94,22 @@ def _overlap(found: jax.Array, planted: jax.Array) -> tuple[jax.Array, jax.Array
     return precision, both / jnp.maximum(jnp.sum(planted), 1)
 
 
-def _planted_neurons(planted: Params) -> list[jax.Array]:
-    names = layer_names(planted)[:-1]
-    return [
-        jnp.any(planted[name]["kernel"] != 0, axis=0) | (planted[name]["bias"] != 0)
-        for name in names
-    ]
+def _planted_neurons(planted: Params, wiring: tuple[Wire, ...] | None) -> list[jax.Array]:
+    neurons = {}
+    for wire in wiring_of(planted, wiring)[:-1]:
+        kernel, bias = planted[wire.layer]["kernel"] != 0, planted[wire.layer]["bias"] != 0
+        has_any = jnp.any(kernel.reshape(-1, bias.size), axis=0) | bias
+        neurons[wire.writes] = neurons.get(wire.writes, False) | has_any
+    return [neurons[space] for space in sorted(neurons)]
 
 
-def recovery(found: Params, planted: Params, prune_bias: bool = True) -> Recovery:
-    """How much of the planted mask the found one holds; see Recovery."""
+def recovery(
+    found: Params,
+    planted: Params,
+    prune_bias: bool = True,
+    wiring: tuple[Wire, ...] | None = None,
+) -> Recovery:
+    """How much of the planted mask the found one holds; see Recovery. wiring: the model's."""
     a, b = _flat(found, prune_bias) != 0, _flat(planted, prune_bias) != 0
     precision, recall = _overlap(a, b)
     layers = [
@@ -114,8 +120,8 @@ def recovery(found: Params, planted: Params, prune_bias: bool = True) -> Recover
     ]
     hidden = [jnp.zeros(0, bool)]  # a network of one layer has no hidden neuron
     neurons = _overlap(
-        jnp.concatenate(hidden + live_neurons(found)[1:-1]),
-        jnp.concatenate(hidden + _planted_neurons(planted)),
+        jnp.concatenate(hidden + live_neurons(found, wiring)[1:-1]),
+        jnp.concatenate(hidden + _planted_neurons(planted, wiring)),
     )
     return Recovery(
         precision,

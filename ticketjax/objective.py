@@ -1,5 +1,7 @@
 """Losses and metrics of a network's output, as it is or with its scale taken out."""
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 import optax
@@ -12,6 +14,7 @@ OBJECTIVES = ("raw", "rescaled")
 # The inverse temperature is sought on a logarithmic scale, for logits that differ by at most 1.
 LOG_TEMPERATURE_RANGE = (-7.0, 14.0)
 TEMPERATURE_STEPS = 24
+IMAGES_AT_ONCE = 500
 
 
 def loss(kind: str, outputs: jax.Array, y: jax.Array) -> jax.Array:
@@ -97,10 +100,20 @@ def problem_loss(problem: Problem, params: Params) -> jax.Array:
     return loss(problem.kind, outputs, problem.batch.y)
 
 
+def outputs_of(problem: Problem, params: Params, x: jax.Array) -> jax.Array:
+    """Outputs of a network on many samples; of images a few at a time, to save memory."""
+    if x.ndim == 2 or x.shape[0] <= IMAGES_AT_ONCE:
+        return problem.apply(params, x)
+    return jax.lax.map(
+        lambda image: problem.apply(params, image[None])[0], x, batch_size=IMAGES_AT_ONCE
+    )
+
+
 def _check_batch(task: Task, batch: Batch) -> None:
     x_shape, y_shape = jnp.shape(batch.x), jnp.shape(batch.y)
-    if len(x_shape) != 2 or x_shape[1] != task.inputs:
-        raise ValueError(f"batch.x must be (n, {task.inputs}), got {x_shape}")
+    inputs = task.inputs if isinstance(task.inputs, tuple) else (task.inputs,)
+    if x_shape[1:] != inputs:
+        raise ValueError(f"batch.x must be (n, {', '.join(map(str, inputs))}), got {x_shape}")
     if task.kind == CLASSIFICATION:
         y_type = jnp.result_type(batch.y)
         if y_shape != x_shape[:1] or not jnp.issubdtype(y_type, jnp.integer):
@@ -117,8 +130,11 @@ def make_problem(
     *,
     objective: str = "raw",
     prune_bias: bool = True,
+    augment: Callable[[jax.Array, jax.Array], jax.Array] | None = None,
 ) -> Problem:
     """All that a seeker may see of a (planted) network: parameters, data, and the rules.
+
+    augment: what is done to the inputs of training batches, as in Problem.
 
     Raises ValueError for an unknown objective or kind of task, and for data of the wrong shape,
     which would otherwise broadcast to a loss that means nothing.
@@ -135,4 +151,16 @@ def make_problem(
     else:
         known = ticket_density(target, params, prune_bias)
         layers = count_ticket_layers(target, prune_bias)
-    return Problem(params, batch, model.apply, task.kind, objective, prune_bias, known, layers)
+    return Problem(
+        params,
+        batch,
+        model.apply,
+        task.kind,
+        objective,
+        prune_bias,
+        known,
+        layers,
+        model.wiring,
+        model.flow,
+        augment,
+    )

@@ -1,74 +1,133 @@
-"""Paths of kept weights from an input to an output: how many are left, and where they end."""
+"""Paths of kept weights from an input to an output: how many are left, and where they end.
+
+A path runs through neurons, or channels; a kernel's taps are edges between the same two. `wiring`
+is the model's, None for a chain.
+"""
 
 import jax
 import jax.numpy as jnp
 
-from ticketjax.base import Params
-from ticketjax.masks import count_prunable, layer_names, prunable_leaves, share
+from ticketjax.base import Params, Wire
+from ticketjax.masks import count_prunable, prunable_leaves, share
+from ticketjax.wiring import by_tap, space_widths, wiring_of
+
+Wiring = tuple[Wire, ...] | None
 
 
-def live_neurons(mask: Params) -> list[jax.Array]:
+def _edges(mask: Params, wiring: Wiring) -> list[tuple[Wire, jax.Array]]:
+    """Each layer with its number of kept weights between two neurons, (sources, neurons)."""
+    wires = wiring_of(mask, wiring)
+    widths = space_widths(mask, wires)
+    return [
+        (wire, jnp.sum(by_tap(mask[wire.layer]["kernel"] != 0, widths[wire.reads]), axis=0))
+        for wire in wires
+    ]
+
+
+def _nothing(mask: Params, wiring: Wiring) -> dict[int, jax.Array]:
+    widths = space_widths(mask, wiring_of(mask, wiring))
+    return {space: jnp.zeros(width, bool) for space, width in widths.items()}
+
+
+def live_edges(mask: Params, wiring: Wiring = None) -> list[tuple[Wire, jax.Array, jax.Array]]:
+    """Every layer with which of its sources and of its neurons have paths to both ends.
+
+    Returns (wire, sources, neurons): what reaches a source from an input, and what of a neuron
+    reaches an output, by layers that compute before and after this one. Bool vectors.
+    """
+    edges = _edges(mask, wiring)
+    reached = _nothing(mask, wiring)
+    reached[0] = ~reached[0]
+    sources = []
+    for wire, edge in edges:
+        sources.append(reached[wire.reads])
+        fed = jnp.any((edge > 0) & reached[wire.reads][:, None], axis=0)
+        reached[wire.writes] = reached[wire.writes] | fed
+    reaching = _nothing(mask, wiring)
+    last = edges[-1][0].writes
+    reaching[last] = ~reaching[last]
+    live = []
+    for (wire, edge), fed in zip(reversed(edges), reversed(sources), strict=True):
+        live.insert(0, (wire, fed, reaching[wire.writes]))
+        read = jnp.any((edge > 0) & reaching[wire.writes][None, :], axis=1)
+        reaching[wire.reads] = reaching[wire.reads] | read
+    return live
+
+
+def live_neurons(mask: Params, wiring: Wiring = None) -> list[jax.Array]:
     """Which neurons lie on a path of kept weights from an input to an output.
 
-    Returns one bool vector per layer of neurons, the input included.
+    Returns one bool vector per space of neurons, the input first.
     """
-    kernels = [mask[name]["kernel"] != 0 for name in layer_names(mask)]
-    reached = [jnp.ones(kernels[0].shape[0], bool)]
-    for kernel in kernels:
-        reached.append(jnp.any(kernel & reached[-1][:, None], axis=0))
-    reaching = [jnp.ones(kernels[-1].shape[1], bool)]
-    for kernel in reversed(kernels):
-        reaching.insert(0, jnp.any(kernel & reaching[0][None, :], axis=1))
-    return [a & b for a, b in zip(reached, reaching, strict=True)]
+    live = _nothing(mask, wiring)
+    for (wire, sources, neurons), (_, edge) in zip(
+        live_edges(mask, wiring), _edges(mask, wiring), strict=True
+    ):
+        on_path = (edge > 0) & sources[:, None] & neurons[None, :]
+        live[wire.reads] = live[wire.reads] | jnp.any(on_path, axis=1)
+        live[wire.writes] = live[wire.writes] | jnp.any(on_path, axis=0)
+    return [live[space] for space in sorted(live)]
 
 
-def collapsed(mask: Params) -> jax.Array:
+def collapsed(mask: Params, wiring: Wiring = None) -> jax.Array:
     """Whether no path of kept weights is left from any input to any output; () bool."""
-    return ~jnp.any(live_neurons(mask)[-1])
+    return ~jnp.any(live_neurons(mask, wiring)[-1])
 
 
-def first_dead_layer(mask: Params) -> jax.Array:
-    """First layer that no path of kept weights from an input gets through; -1 if none; () int32.
+def first_dead_layer(mask: Params, wiring: Wiring = None) -> jax.Array:
+    """First layer after which no path of kept weights from an input goes on; -1 if none; () int32.
 
-    Layers of parameters are counted from 0. A network is collapsed exactly if there is one.
+    Layers of parameters are counted from 0, in the order in which they compute. A network is
+    collapsed exactly if there is one: a residual branch that is dead leaves its stream alive.
     """
-    reached = jnp.ones(mask["layer_0"]["kernel"].shape[0], bool)
+    reached = _nothing(mask, wiring)
+    reached[0] = ~reached[0]
     dead = []
-    for name in layer_names(mask):
-        reached = jnp.any((mask[name]["kernel"] != 0) & reached[:, None], axis=0)
-        dead.append(~jnp.any(reached))
+    for wire, edge in _edges(mask, wiring):
+        fed = jnp.any((edge > 0) & reached[wire.reads][:, None], axis=0)
+        reached[wire.writes] = reached[wire.writes] | fed
+        dead.append(~jnp.any(reached[wire.writes]))
     dead = jnp.stack(dead)
-    return jnp.where(jnp.any(dead), jnp.argmax(dead), -1).astype(jnp.int32)
+    first = jnp.where(jnp.any(dead), jnp.argmax(dead), -1)
+    return jnp.where(dead[-1], first, -1).astype(jnp.int32)
 
 
-def log10_paths(mask: Params) -> jax.Array:
+def log10_paths(mask: Params, wiring: Wiring = None) -> jax.Array:
     """Decimal logarithm of the number of kept paths from an input to an output; -inf for none.
 
-    Counted layer by layer, each count divided by the largest, so that 10^24 paths overflow
-    nothing; () float32.
+    Every tap of a kernel is an edge of its own. Counted layer by layer, each count divided by the
+    largest, so that 10^24 paths overflow nothing; () float32.
     """
-    count = jnp.ones(mask["layer_0"]["kernel"].shape[0])
-    total = jnp.float32(0)
-    for name in layer_names(mask):
-        count = count @ (mask[name]["kernel"] != 0).astype(jnp.float32)
-        largest = jnp.max(count)
-        total += jnp.log10(largest)
-        count /= jnp.where(largest > 0, largest, 1)
-    return jnp.where(jnp.any(count > 0), total + jnp.log10(jnp.sum(count)), -jnp.inf)
+    edges = _edges(mask, wiring)
+    widths = space_widths(mask, tuple(wire for wire, _ in edges))
+    # Each space's counts, and the logarithm of what they have been divided by.
+    counts = {space: (jnp.zeros(width), jnp.float32(-jnp.inf)) for space, width in widths.items()}
+    counts[0] = jnp.ones(widths[0]), jnp.float32(0)
+    for wire, edge in edges:
+        count, size = counts[wire.reads]
+        count = jnp.matmul(count, edge.astype(jnp.float32), precision="highest")
+        there, size_there = counts[wire.writes]
+        largest = jnp.maximum(jnp.max(count), 0)
+        total = size + jnp.log10(largest)
+        common = jnp.maximum(total, size_there)
+        finite = jnp.where(jnp.isfinite(common), common, 0)
+        added = count / jnp.where(largest > 0, largest, 1) * 10 ** (total - finite)
+        counts[wire.writes] = added + there * 10 ** (size_there - finite), common
+    count, size = counts[edges[-1][0].writes]
+    return jnp.where(jnp.any(count > 0), size + jnp.log10(jnp.sum(count)), -jnp.inf)
 
 
-def effective_density(mask: Params, prune_bias: bool = True) -> jax.Array:
+def effective_density(mask: Params, prune_bias: bool = True, wiring: Wiring = None) -> jax.Array:
     """Share of the prunable parameters that are kept and on a live path; () float32.
 
     A weight counts if both its neurons lie on an input-output path, a bias if its neuron does.
     """
-    live = live_neurons(mask)
-    effective = {
-        name: {
-            "kernel": (mask[name]["kernel"] != 0) & source[:, None] & sink[None, :],
-            "bias": (mask[name]["bias"] != 0) & sink,
-        }
-        for name, source, sink in zip(layer_names(mask), live, live[1:], strict=False)
-    }
+    neurons = live_neurons(mask, wiring)
+    effective = {}
+    for wire, sources, sinks in live_edges(mask, wiring):
+        kernel, bias = mask[wire.layer]["kernel"] != 0, mask[wire.layer]["bias"] != 0
+        live = by_tap(kernel, sources.size) & sources[None, :, None] & sinks[None, None, :]
+        on_path = bias & sinks & neurons[wire.writes]
+        effective[wire.layer] = {"kernel": live.reshape(kernel.shape), "bias": on_path}
     kept = sum(jnp.sum(leaf) for layer in prunable_leaves(effective, prune_bias) for leaf in layer)
     return share(kept, count_prunable(mask, prune_bias))

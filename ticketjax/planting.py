@@ -6,8 +6,9 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from ticketjax.base import Params, Planted
+from ticketjax.base import Params, Planted, Wire
 from ticketjax.masks import layer_names
+from ticketjax.wiring import by_tap, chain, space_widths, wiring_of
 
 MATCHES = ("cosine", "hidden")
 EQUAL_COSINES = 1e-6  # a few float32 roundings
@@ -29,7 +30,7 @@ class _Placed(NamedTuple):
     scale: jax.Array  # (target neurons,) float32
 
 
-def _check_shapes(target: Params, params: Params) -> None:
+def _check_shapes(target: Params, params: Params, wiring: tuple[Wire, ...]) -> None:
     if len(target) != len(params):
         raise ValueError(
             f"the ticket has {len(target)} layers and the network {len(params)}: "
@@ -41,19 +42,25 @@ def _check_shapes(target: Params, params: Params) -> None:
             f"layer names differ: {layer_names(target)} in the ticket, "
             f"{layer_names(params)} in the network"
         )
-    names = layer_names(target)
-    inputs = target[names[0]]["kernel"].shape[0], params[names[0]]["kernel"].shape[0]
-    if inputs[0] != inputs[1]:
-        raise ValueError(f"{names[0]}: the ticket has {inputs[0]} inputs, the network {inputs[1]}")
-    for name in names:
-        needed = target[name]["kernel"].shape[1]
-        there = params[name]["kernel"].shape[1]
-        if name == names[-1] and needed != there:
-            raise ValueError(f"{name}: the ticket has {needed} outputs, the network {there}")
-        if there < needed:
+    needed, there = space_widths(target, wiring), space_widths(params, wiring)
+    for wire in wiring:
+        name, reads, writes = wire.layer, wire.reads, wire.writes
+        ours, others = target[name]["kernel"].shape, params[name]["kernel"].shape
+        if reads == 0 and needed[0] != there[0]:
+            raise ValueError(f"{name}: the ticket has {needed[0]} inputs, the network {there[0]}")
+        if ours[:-2] != others[:-2] or ours[-2] * there[reads] != others[-2] * needed[reads]:
             raise ValueError(
-                f"{name} is too narrow: the ticket needs {needed} neurons, the network has "
-                f"{there}, {needed - there} too few"
+                f"{name}: the ticket's kernel {ours} and the network's {others} are not of one "
+                "kind: windows and places of the image must agree"
+            )
+        if writes == wiring[-1].writes and needed[writes] != there[writes]:
+            raise ValueError(
+                f"{name}: the ticket has {needed[writes]} outputs, the network {there[writes]}"
+            )
+        if there[writes] < needed[writes]:
+            raise ValueError(
+                f"{name} is too narrow: the ticket needs {needed[writes]} neurons, the network "
+                f"has {there[writes]}, {needed[writes] - there[writes]} too few"
             )
 
 
@@ -82,7 +89,7 @@ def _lots(kernel: jax.Array, bias: jax.Array) -> jax.Array:
     low indices would betray the ticket, to every pruner whose ties go to low indices. So they draw
     lots: a hash of the bits of their incoming parameters, as there is no key to draw from.
     """
-    bits = jax.lax.bitcast_convert_type(jnp.concatenate([kernel, bias[None]]), jnp.uint32)
+    bits = jax.lax.bitcast_convert_type(_rows(kernel, bias), jnp.uint32)
     lot = jnp.sum(bits, axis=0, dtype=jnp.uint32)
     # The last steps of MurmurHash3: every bit of the sum moves every bit of the lot.
     lot = (lot ^ (lot >> 16)) * jnp.uint32(0x85EBCA6B)
@@ -90,24 +97,25 @@ def _lots(kernel: jax.Array, bias: jax.Array) -> jax.Array:
     return lot ^ (lot >> 16)
 
 
-def _place(wanted: jax.Array, support: jax.Array, candidates: jax.Array, lots: jax.Array):
+def _choose(
+    wanted: jax.Array, support: jax.Array, candidates: jax.Array, lots: jax.Array
+) -> jax.Array:
     """Give each target neuron the unused mother neuron whose incoming parameters fit it best.
 
     wanted: (k, target neurons) incoming parameters times the scales of their sources, the bias
         as last row; support: which of them the target has; candidates: (k, mother neurons);
         lots: (mother neurons,), the highest of equally good ones is taken.
-    Returns the neurons chosen, their scales, and the parameters to write, (k, target neurons).
+    Returns the neurons chosen, (target neurons,) int32.
     """
-    in_degree = jnp.sum(support, axis=0)
     size = _norm(wanted, axis=0)
     size = jnp.where(size > 0, size, 1.0)
-    matching_size = jnp.sqrt(
-        jnp.sum(jnp.where(support[:, :, None], candidates[:, None, :] ** 2, 0.0), axis=0)
-    )
+
+    def product(a, b):
+        return jnp.matmul(a.T, b, precision="highest")
+
+    matching_size = jnp.sqrt(product(support.astype(jnp.float32), candidates**2))
     matching_size = jnp.where(matching_size > 0, matching_size, 1.0)
-    # Elementwise, because a matrix product may run in reduced precision; (k, target, mother).
-    products = (wanted / size[None, :])[:, :, None] * candidates[:, None, :]
-    cosine = jnp.sum(products, axis=0) / matching_size
+    cosine = product(wanted / size[None, :], candidates) / matching_size
 
     def choose(used, neuron):
         fit = jnp.where(used, -jnp.inf, cosine[neuron])
@@ -115,12 +123,21 @@ def _place(wanted: jax.Array, support: jax.Array, candidates: jax.Array, lots: j
         best = jnp.argmax(jnp.where(equal, lots | 1, 0))
         return used | (jnp.arange(used.size) == best), best
 
-    hardest_first = jnp.argsort(-in_degree, stable=True)
+    hardest_first = jnp.argsort(-jnp.sum(support, axis=0), stable=True)
     _, chosen = jax.lax.scan(choose, jnp.zeros(candidates.shape[1], bool), hardest_first)
-    index = chosen[jnp.argsort(hardest_first)].astype(jnp.int32)
+    return chosen[jnp.argsort(hardest_first)].astype(jnp.int32)
 
-    neurons = jnp.arange(index.size)
-    fit, matching_size = cosine[neurons, index], matching_size[neurons, index]
+
+def _fit(wanted: jax.Array, support: jax.Array, there: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Each neuron's positive factor, and its parameters divided by it.
+
+    wanted, support: as in _choose(); there: (k, target neurons), the parameters to be replaced.
+    """
+    in_degree = jnp.sum(support, axis=0)
+    size, matching_size = _norm(wanted, axis=0), _norm(jnp.where(support, there, 0.0), axis=0)
+    size = jnp.where(size > 0, size, 1.0)
+    matching_size = jnp.where(matching_size > 0, matching_size, 1.0)
+    fit = jnp.sum(wanted / size * there, axis=0) / matching_size
     # The paper's factor theta.m / |m|^2; it must be positive for relu, so where nothing of the
     # right direction was left, the one that keeps the size of the mother's parameters.
     factor = size * jnp.where(fit > 0, fit, 1.0) / matching_size
@@ -128,8 +145,7 @@ def _place(wanted: jax.Array, support: jax.Array, candidates: jax.Array, lots: j
     unchanged = (in_degree == 1) & (fit > 0)
     factor = jnp.where(unchanged, factor, _power_of_two(factor))
     factor = jnp.where(in_degree > 0, factor, 1.0)
-    values = jnp.where(unchanged[None, :], candidates[:, index], wanted / factor[None, :])
-    return _Placed(index, factor), values
+    return factor, jnp.where(unchanged[None, :], there, wanted / factor[None, :])
 
 
 def _write(
@@ -142,38 +158,62 @@ def _write(
 ) -> tuple[dict[str, jax.Array], dict[str, jax.Array]]:
     """A layer's parameters and mask, the target's values written where it has any.
 
-    support, values: (sources + 1, neurons), the bias as last row; sources, neurons: indices.
+    support, values: (taps * sources + 1, neurons), the bias as last row; sources, neurons: indices.
     """
-    kernel, bias = mother["kernel"], mother["bias"]
-    weight_at = sources[:, None], neurons[None, :]
+    bias = mother["bias"]
+    taps = (support.shape[0] - 1) // sources.size
+    kernel = by_tap(mother["kernel"], mother["kernel"].size // (taps * bias.size))
+    weight_at = slice(None), sources[:, None], neurons[None, :]
+    kernel_support, kernel_values = (
+        rows[:-1].reshape(taps, sources.size, neurons.size) for rows in (support, values)
+    )
     old_bias = jnp.zeros(neurons.shape, bias.dtype) if zero_path_biases else bias[neurons]
+    written = jnp.where(kernel_support, kernel_values, kernel[weight_at])
+    shape = mother["kernel"].shape
     params = {
-        "kernel": kernel.at[weight_at].set(jnp.where(support[:-1], values[:-1], kernel[weight_at])),
+        "kernel": kernel.at[weight_at].set(written).reshape(shape),
         "bias": bias.at[neurons].set(jnp.where(support[-1], values[-1], old_bias)),
     }
     mask = {
-        "kernel": jnp.zeros(kernel.shape, bool).at[weight_at].set(support[:-1]),
+        "kernel": jnp.zeros(kernel.shape, bool).at[weight_at].set(kernel_support).reshape(shape),
         "bias": jnp.zeros(bias.shape, bool).at[neurons].set(support[-1]),
     }
     return params, mask
 
 
+def _rows(kernel: jax.Array, bias: jax.Array) -> jax.Array:
+    """What comes into every neuron, (taps * sources + 1, neurons), the bias as last row."""
+    return jnp.concatenate([kernel.reshape(-1, bias.size), bias[None]])
+
+
 # Compiled here, because a loop that runs outside of jit is compiled again at every call.
-@functools.partial(jax.jit, static_argnames=("is_last", "zero_path_biases"))
+@functools.partial(
+    jax.jit, static_argnames=("normalised", "one_scale", "is_last", "zero_path_biases")
+)
 def _plant_layer(
     target: dict[str, jax.Array],
     mother: dict[str, jax.Array],
     sources: _Placed,
+    there: _Placed | None,
+    normalised: bool,
+    one_scale: bool,
     is_last: bool,
     zero_path_biases: bool,
 ) -> tuple[dict[str, jax.Array], dict[str, jax.Array], _Placed]:
-    """One layer's parameters and mask, and where its target neurons went."""
+    """One layer's parameters and mask, and where its target neurons went.
+
+    there: where they are already, as another layer writes to the same ones. normalised: whether the
+    layer's own scale is taken out behind it. one_scale: whether the neurons' scale has to be one.
+    """
     kernel, bias = mother["kernel"], mother["bias"]
     target_kernel = jnp.asarray(target["kernel"], jnp.float32)
     target_bias = jnp.asarray(target["bias"], jnp.float32)
-    support = jnp.concatenate([target_kernel, target_bias[None]]) != 0
-    wanted = jnp.concatenate([target_kernel * sources.scale[:, None], target_bias[None]])
-    candidates = jnp.concatenate([kernel[sources.index], bias[None]])
+    target_kernel = by_tap(target_kernel, sources.index.size)
+    taps = target_kernel.shape[0]
+    read = by_tap(kernel, kernel.size // (taps * bias.size))[:, sources.index]
+    support = _rows(target_kernel, target_bias) != 0
+    wanted = _rows(target_kernel * sources.scale[:, None], target_bias)
+    candidates = _rows(read, bias)
     if is_last:
         # One factor for all outputs, the one that keeps the layer's size: arg max and the
         # ratios of the outputs are the target's without any correction.
@@ -183,7 +223,17 @@ def _plant_layer(
         placed = _Placed(jnp.arange(bias.size), jnp.full(bias.size, factor))
         values = wanted / factor
     else:
-        placed, values = _place(wanted, support, candidates, _lots(kernel, bias))
+        if there is None:
+            index = _choose(wanted, support, candidates, _lots(kernel, bias))
+        else:
+            index = there.index
+        ones = jnp.ones(index.size, jnp.float32)
+        if normalised or (there is None and not one_scale):
+            factor, values = _fit(wanted, support, candidates[:, index])
+        else:
+            factor = ones if there is None else there.scale
+            values = wanted / factor
+        placed = _Placed(index, ones if one_scale else factor)
     params, mask = _write(mother, support, values, sources.index, placed.index, zero_path_biases)
     return params, mask, placed
 
@@ -293,7 +343,12 @@ def _plant_hidden(
 
 
 def plant(
-    target: Params, params: Params, *, zero_path_biases: bool = False, match: str = "cosine"
+    target: Params,
+    params: Params,
+    *,
+    zero_path_biases: bool = False,
+    match: str = "cosine",
+    wiring: tuple[Wire, ...] | None = None,
 ) -> Planted:
     """Write a target network into a random one of the same depth, and say where it went.
 
@@ -304,7 +359,13 @@ def plant(
     factor for all outputs. Everything that is not the ticket's stays bit for bit. (Fischer and
     Burkholz 2022, Algorithm 1 and appendix A.3; there, each output has a factor of its own.)
 
-    target: kernels (n_in, n_out) and biases (n_out,) without padding; zeros are no parameters.
+    Convolutions alike: a filter is a neuron, and pooling commutes with positive factors. Where
+    residual branches add to one stream, its channels have one place and one factor, chosen by the
+    first layer that writes to it and kept to by all the others. Behind a normalisation, which takes
+    the factor out, it is one.
+
+    target: kernels (n_in, n_out) or (height, width, n_in, n_out) and biases (n_out,) without
+        padding; zeros are no parameters.
     params: the mother network; same layers and inputs and outputs, at least as wide.
     zero_path_biases: also set to zero the biases that planted neurons have in the mother but not
         in the target: needed where masks cannot prune biases.
@@ -312,15 +373,16 @@ def plant(
         choose the neurons, and then all factors together, those that change the sizes of the
         mother's parameters least (not in the paper; docs/protocol.md has the formulas and
         ticketjax.audit the measure). The result is the same for any positive rescaling of the
-        target's neurons and any order of the mother's, but for rounding.
+        target's neurons and any order of the mother's, but for rounding. Of dense chains only.
+    wiring: the model's; None for layers one after the other, convolutions among them.
 
     Returns params, mask and output_scale () > 0 with
     apply(params * mask, x) * output_scale == the target's output.
 
     Pure; works under jit and vmap, for either argument.
 
-    Raises ValueError, naming the layer, if the network is too narrow or not of the same depth, and
-    for an unknown match.
+    Raises ValueError, naming the layer, if the network is too narrow or not of the same depth or
+    kind, for a wiring that is not its own, and for an unknown match.
 
     >>> import numpy as np
     >>> target = {"layer_0": {"kernel": np.array([[2.0]]), "bias": np.array([0.0])}}
@@ -328,34 +390,50 @@ def plant(
     >>> float(plant(target, params).output_scale)
     4.0
     """
-    planted, _ = plant_and_locate(target, params, zero_path_biases=zero_path_biases, match=match)
+    planted, _ = plant_and_locate(
+        target, params, zero_path_biases=zero_path_biases, match=match, wiring=wiring
+    )
     return planted
 
 
 def plant_and_locate(
-    target: Params, params: Params, *, zero_path_biases: bool = False, match: str = "cosine"
+    target: Params,
+    params: Params,
+    *,
+    zero_path_biases: bool = False,
+    match: str = "cosine",
+    wiring: tuple[Wire, ...] | None = None,
 ) -> tuple[Planted, list[jax.Array]]:
     """Plant as plant() does, and tell where.
 
-    Returns also, for each layer of neurons from the inputs to the outputs, which of the network's
+    Returns also, for each space of neurons from the inputs to the outputs, which of the network's
     neurons the target's are: (target neurons,) integers.
     """
     if match not in MATCHES:
         raise ValueError(f"match must be one of {', '.join(MATCHES)}, got {match!r}")
-    _check_shapes(target, params)
+    if wiring is None and len(target) != len(params):
+        wires = chain(target)  # _check_shapes says what is wrong
+    else:
+        wires = wiring_of(params, wiring)
+    _check_shapes(target, params, wires)
     if match == "hidden":
+        if wiring is not None or any(jnp.ndim(layer["kernel"]) != 2 for layer in params.values()):
+            raise ValueError('match "hidden" is for dense layers one after the other, not for this')
         return _plant_hidden(target, params, zero_path_biases)
-    names = layer_names(target)
-    inputs = target[names[0]]["kernel"].shape[0]
-    sources = _Placed(jnp.arange(inputs), jnp.ones(inputs, jnp.float32))
-    planted_params, planted_mask, places = {}, {}, [sources.index]
-    for name in names:
-        planted_params[name], planted_mask[name], sources = _plant_layer(
-            target[name],
-            params[name],
-            sources,
-            is_last=name == names[-1],
+    inputs = space_widths(target, wires)[0]
+    placed = {0: _Placed(jnp.arange(inputs), jnp.ones(inputs, jnp.float32))}
+    of_one_scale = {wire.writes for wire in wires if wire.normalised}
+    planted_params, planted_mask = {}, {}
+    for wire in wires:
+        planted_params[wire.layer], planted_mask[wire.layer], placed[wire.writes] = _plant_layer(
+            target[wire.layer],
+            params[wire.layer],
+            placed[wire.reads],
+            placed.get(wire.writes),
+            normalised=wire.normalised,
+            one_scale=wire.writes in of_one_scale,
+            is_last=wire is wires[-1],
             zero_path_biases=zero_path_biases,
         )
-        places.append(sources.index)
-    return Planted(planted_params, planted_mask, sources.scale[0]), places
+    planted = Planted(planted_params, planted_mask, placed[wires[-1].writes].scale[0])
+    return planted, [placed[space].index for space in sorted(placed)]

@@ -102,7 +102,9 @@ def _prune_in_rounds(
                 prune_bias=problem.prune_bias,
                 ticket_layers=problem.ticket_layers,
             )
-            after = RoundInfo(layer_densities(mask, problem.prune_bias), first_dead_layer(mask))
+            after = RoundInfo(
+                layer_densities(mask, problem.prune_bias), first_dead_layer(mask, problem.wiring)
+            )
             return mask, scores, after
 
         # The first round stands outside the scan: it knows no density yet up to the selection,
@@ -178,7 +180,7 @@ def multishot(
     def train_from_initial_values(key, problem, mask):
         samples = problem.batch.x.shape[0]
         order = shuffles(key, round_epochs, samples, batch_size)
-        return train(problem, mask, order, learning_rate=learning_rate)
+        return train(problem, mask, order, learning_rate=learning_rate, key=key)
 
     return _prune_in_rounds(score, scope, rounds, score_samples, sanity, train_from_initial_values)
 

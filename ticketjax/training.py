@@ -85,22 +85,31 @@ def train(
     order: jax.Array,
     *,
     learning_rate: float = LEARNING_RATE,
+    key: jax.Array | None = None,
 ) -> Params:
     """Train the kept parameters from their initial values; the pruned ones are and stay zero.
 
     problem: its params are the initial values; the loss is that of the raw output.
     mask: bool tree.
     order: (epochs, steps, batch_size) indices of the samples of each step, from shuffles().
+    key: of the problem's augmentation, needed if it has one.
 
     Returns params * mask after epochs * steps steps of Adam (the paper's setting: learning rate
     1e-3, batches of 32); with no epoch, the initial params * mask.
+
+    Raises ValueError for a problem with augmentation and no key.
     """
+    if problem.augment is not None and key is None:
+        raise ValueError("key must be given: the problem augments its training data")
     mask = _transposed(mask)
 
     def batch_loss(params: Params, batch: Batch) -> jax.Array:
         return loss(problem.kind, problem.apply(_transposed(params), batch.x), batch.y)
 
     def step(carry, batch):
+        if problem.augment is not None:
+            step_key = jax.random.fold_in(key, carry.step.astype(jnp.int32))
+            batch = batch._replace(x=problem.augment(step_key, batch.x))
         gradients = apply_mask(jax.grad(batch_loss)(carry.params, batch), mask)
         # Masked gradients from the first step on keep both moments at zero, so that Adam itself
         # never moves a pruned parameter.

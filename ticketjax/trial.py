@@ -331,11 +331,12 @@ def evaluate(
     error = target_error(setting.task.kind, problem.apply(found, grid), problem.apply(target, grid))
     trained = train(problem, kept, instance.order, learning_rate=setting.learning_rate)
     weak = weak_quality(problem, trained, instance.held_out)
-    overlap = recovery(mask, _sought(instance, mask, prune_bias), prune_bias)
+    wiring = setting.model.wiring
+    overlap = recovery(mask, _sought(instance, mask, prune_bias), prune_bias, wiring)
     decoy_recall = jnp.float32(0)
     if instance.decoys is not None:
         decoy = nearest(instance.decoys, mask, prune_bias)
-        decoy_recall = recovery(mask, decoy, prune_bias).recall
+        decoy_recall = recovery(mask, decoy, prune_bias, wiring).recall
     return {
         "kept": masks.density(mask, prune_bias),
         "strong_metric": strong.metric,
@@ -354,10 +355,10 @@ def evaluate(
         "target_error_largest": error.largest,
         "target_error_root_mean_square": error.root_mean_square,
         "disagreement": error.disagreement,
-        "effective_density": effective_density(mask, prune_bias),
-        "collapsed": collapsed(mask),
-        "first_dead_layer": first_dead_layer(mask),
-        "log10_paths": log10_paths(mask),
+        "effective_density": effective_density(mask, prune_bias, wiring),
+        "collapsed": collapsed(mask, wiring),
+        "first_dead_layer": first_dead_layer(mask, wiring),
+        "log10_paths": log10_paths(mask, wiring),
         "layer_kept": masks.layer_densities(mask, prune_bias),
     }
 

@@ -1,0 +1,67 @@
+"""Which layer reads and writes which neurons: chains, and residual networks."""
+
+import re
+
+import jax
+
+from ticketjax.base import Params, Wire
+from ticketjax.masks import layer_names
+
+
+def chain(params: Params) -> tuple[Wire, ...]:
+    """The wiring of layers one after the other.
+
+    Raises ValueError for layers that are not called layer_0, layer_1, ...: another wiring cannot be
+    guessed from the parameters.
+    """
+    names = layer_names(params)
+    if not all(re.fullmatch(r"layer_\d+", name) for name in names):
+        raise ValueError(
+            "wiring must be given (wiring=model.wiring) for layers that are not called layer_0, "
+            f"layer_1, ...; got {', '.join(names)}"
+        )
+    return tuple(Wire(name, i, i + 1) for i, name in enumerate(names))
+
+
+def wiring_of(params: Params, wiring: tuple[Wire, ...] | None) -> tuple[Wire, ...]:
+    """The wiring that is given, or else that of a chain.
+
+    Raises ValueError if it does not name exactly the layers that there are, reads a space that
+    nothing has written, or if several layers write the outputs.
+    """
+    if wiring is None:
+        return chain(params)
+    if {wire.layer for wire in wiring} != set(params) or len(wiring) != len(params):
+        raise ValueError(
+            f"wiring names the layers {', '.join(wire.layer for wire in wiring)}, the network has "
+            f"{', '.join(layer_names(params))}"
+        )
+    written = {0}
+    for wire in wiring:
+        if wire.reads not in written:
+            raise ValueError(f"{wire.layer} reads space {wire.reads}, which nothing has written")
+        written.add(wire.writes)
+    last = wiring[-1]
+    if last.normalised or sum(last.writes in (wire.reads, wire.writes) for wire in wiring) > 1:
+        raise ValueError(
+            f"{last.layer}, the last layer, must be the only one at the outputs, and not normalised"
+        )
+    return wiring
+
+
+def space_widths(params: Params, wiring: tuple[Wire, ...]) -> dict[int, int]:
+    """How many neurons or channels every space has."""
+    first = params[wiring[0].layer]["kernel"]
+    return {
+        0: first.shape[-2],
+        **{wire.writes: params[wire.layer]["kernel"].shape[-1] for wire in wiring},
+    }
+
+
+def by_tap(kernel: jax.Array, sources: int) -> jax.Array:
+    """A kernel as (taps, sources, neurons), sources the channels that it reads.
+
+    The taps of a convolution are the places of its window, those of a dense layer behind one are
+    the places of the image, whose channels lie next to each other; else there is one.
+    """
+    return kernel.reshape(-1, sources, kernel.shape[-1])
