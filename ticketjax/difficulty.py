@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
 
-from ticketjax.base import Params, Planted
+from ticketjax.base import Params, Planted, Wire
 from ticketjax.masks import count_kept, layer_names
 from ticketjax.planting import plant, plant_and_locate
 
@@ -120,6 +120,7 @@ def plant_several(
     perturbation: float = 0.0,
     zero_path_biases: bool = False,
     match: str = "cosine",
+    wiring: tuple[Wire, ...] | None = None,
 ) -> Several:
     """Plant a target as often as wanted, each time in other hidden neurons, with near misses.
 
@@ -130,8 +131,9 @@ def plant_several(
         the outputs' biases, which they share with the tickets.
     perturbation: the ticket's parameters are first multiplied by 1 + perturbation * N(0, 1), the
         same for all its copies. It is then no longer quite the target.
-    target, params, zero_path_biases, match: as in plant(). Everything is planted at once, as one
-        target of several networks side by side, so neither order nor place tells them apart.
+    target, params, zero_path_biases, match, wiring: as in plant(). Several are for dense chains.
+        Everything is planted at once, as one target of several networks side by side, so neither
+        order nor place tells them apart.
 
     With the defaults, this is plant(). Pure; works under jit and vmap.
 
@@ -141,7 +143,9 @@ def plant_several(
     ticket = perturb(ticket_key, target, perturbation) if perturbation else target
     options = {"zero_path_biases": zero_path_biases, "match": match}
     if tickets == 1 and not decoys:
-        return Several(plant(ticket, params, **options), None, None)
+        return Several(plant(ticket, params, wiring=wiring, **options), None, None)
+    if wiring is not None or any(jnp.ndim(layer["kernel"]) != 2 for layer in params.values()):
+        raise ValueError("tickets and decoys: only dense layers one after the other hold several")
     _check_room(target, params, tickets, decoys)
     missing = [perturb(k, target, DECOY_DEVIATION) for k in jax.random.split(decoy_key, decoys)]
     planted, places = plant_and_locate(

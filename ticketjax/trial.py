@@ -13,7 +13,7 @@ from ticketjax import masks
 from ticketjax.base import Batch, Found, Model, Params, Planted, Point, Problem, Seeker, Task
 from ticketjax.compaction import compact
 from ticketjax.difficulty import check_decoys, nearest, plant_several
-from ticketjax.equivalence import input_grid, target_error
+from ticketjax.equivalence import GRID_POINTS, input_grid, target_error
 from ticketjax.measure import (
     Ranking,
     quality_and_objective,
@@ -22,7 +22,7 @@ from ticketjax.measure import (
     strong_quality,
     weak_quality,
 )
-from ticketjax.objective import OBJECTIVES, make_problem, problem_loss
+from ticketjax.objective import OBJECTIVES, make_problem, outputs_of, problem_loss
 from ticketjax.paths import collapsed, effective_density, first_dead_layer, log10_paths
 from ticketjax.planting import MATCHES
 from ticketjax.seekers import get_seeker
@@ -39,6 +39,7 @@ class Instance(NamedTuple):
     start: what masks are measured and trained on: the planted network's parameters, or values
         drawn anew (Setting.reinitialise).
     order: (epochs, steps, batch_size) int32, in which the final training sees the samples.
+    augment_key: of what the final training does to them; None where it does nothing.
     ticket_metric, ticket_loss: () quality of the bare ticket.
     planted_metric, planted_loss: () quality of the planted mask: the same but for rounding, unless
         the ticket is perturbed.
@@ -52,6 +53,7 @@ class Instance(NamedTuple):
     train: Batch
     held_out: Batch
     order: jax.Array
+    augment_key: jax.Array | None
     ticket_metric: jax.Array
     ticket_loss: jax.Array
     planted_metric: jax.Array
@@ -127,6 +129,7 @@ class Setting:
     match: how the ticket is planted, "cosine" or "hidden", as in plant().
     tickets, decoys, perturbation: how many tickets and near misses, and how far off the tickets
         are, as in plant_several().
+    augment: what is done to the inputs of training batches, as in Problem.
 
     Raises ValueError for values that make no run.
     """
@@ -145,6 +148,7 @@ class Setting:
     tickets: int = 1
     decoys: int = 0
     perturbation: float = 0.0
+    augment: Callable[[jax.Array, jax.Array], jax.Array] | None = None
 
     def __post_init__(self):
         if self.objective not in OBJECTIVES:
@@ -202,13 +206,14 @@ class Setting:
             batch,
             objective=self.objective,
             prune_bias=self.prune_bias,
+            augment=self.augment,
         )
 
 
 def _keys(key: jax.Array) -> dict[str, jax.Array]:
     """One independent key per purpose, so that no purpose shifts another's numbers."""
     # A new one goes to the end: the others' keys, and so all records, stay what they were.
-    purposes = ("data", "init", "seek", "train", "reinitialise", "difficulty")
+    purposes = ("data", "init", "seek", "train", "reinitialise", "difficulty", "augment")
     return {purpose: jax.random.fold_in(key, i) for i, purpose in enumerate(purposes)}
 
 
@@ -218,14 +223,27 @@ def make_instance(setting: Setting, key: jax.Array, noise: jax.Array | float) ->
     Raises ValueError where the network is too narrow for all that is to be planted, and for decoys
     of a ticket that has none.
     """
-    keys = _keys(key)
-    target = setting.target
-    data = setting.task.sample(keys["data"], setting.samples, noise)
+    data = setting.task.sample(_keys(key)["data"], setting.samples, noise)
     split = setting.training_samples
     train_batch = Batch(data.x[:split], data.y[:split])
     held_out = Batch(data.x[split:], data.y[split:])
+    target = setting.target
     if setting.decoys:
         check_decoys(target)
+    return plant_instance(setting, key, target, train_batch, held_out)
+
+
+def plant_instance(
+    setting: Setting, key: jax.Array, target: Params, train_batch: Batch, held_out: Batch
+) -> Instance:
+    """Draw a random network, and plant a target in it, which may be traced. Pure.
+
+    train_batch, held_out: the data, of any size. target, which evaluate() then has to be told too,
+    need not be the task's own ticket.
+
+    Raises ValueError as plant() does.
+    """
+    keys = _keys(key)
     planted, tickets, decoys = plant_several(
         keys["difficulty"],
         target,
@@ -235,6 +253,7 @@ def make_instance(setting: Setting, key: jax.Array, noise: jax.Array | float) ->
         perturbation=setting.perturbation,
         zero_path_biases=not setting.prune_bias,
         match=setting.match,
+        wiring=setting.model.wiring,
     )
     problem = setting.problem(planted.params, train_batch)
     ticket = strong_quality(problem, jax.tree.map(jnp.asarray, target), held_out)
@@ -242,7 +261,7 @@ def make_instance(setting: Setting, key: jax.Array, noise: jax.Array | float) ->
         problem, planted_network(setting, planted), held_out
     )
     start = setting.model.init(keys["reinitialise"]) if setting.reinitialise else planted.params
-    order = shuffles(keys["train"], setting.epochs, split, setting.batch_size)
+    order = shuffles(keys["train"], setting.epochs, train_batch.x.shape[0], setting.batch_size)
     return Instance(
         planted=planted,
         tickets=tickets,
@@ -251,6 +270,7 @@ def make_instance(setting: Setting, key: jax.Array, noise: jax.Array | float) ->
         train=train_batch,
         held_out=held_out,
         order=order,
+        augment_key=None if setting.augment is None else keys["augment"],
         ticket_metric=ticket.metric,
         ticket_loss=ticket.loss,
         planted_metric=in_network.metric,
@@ -303,13 +323,29 @@ def ranking_entries(ranks: Ranking) -> dict[str, jax.Array]:
     }
 
 
+def _points(setting: Setting, instance: Instance) -> jax.Array:
+    """Where a network is compared with the target: evenly, or where the data are if they are large.
+
+    A grid on [-1, 1]^inputs needs 2^inputs corners.
+    """
+    inputs = setting.task.inputs
+    if isinstance(inputs, tuple) or 2**inputs > GRID_POINTS:
+        return instance.held_out.x
+    return input_grid(inputs)
+
+
 def evaluate(
-    setting: Setting, instance: Instance, mask: Params, width: int | None = None
+    setting: Setting,
+    instance: Instance,
+    mask: Params,
+    width: int | None = None,
+    target: Params | None = None,
 ) -> dict[str, jax.Array]:
     """Measure a mask on the instance, as it stands and after training. Pure.
 
     width: run the network with hidden layers of this many neurons; at least active_width(mask).
-        It is the same network and the same record up to rounding, in less time.
+        It is the same network and the same record up to rounding, in less time. Of dense chains.
+    target: what is planted, if it is not the task's own ticket.
 
     Returns the entries of Record that depend on instance and mask alone.
     """
@@ -326,10 +362,18 @@ def evaluate(
         # What the seeker saw were the planted network's parameters.
         seen, _ = narrow(instance.planted.params)
         objective = problem_loss(problem, masks.apply_mask(seen, kept))
-    grid = input_grid(setting.task.inputs)
-    target = jax.tree.map(jnp.asarray, setting.target)
-    error = target_error(setting.task.kind, problem.apply(found, grid), problem.apply(target, grid))
-    trained = train(problem, kept, instance.order, learning_rate=setting.learning_rate)
+    points = _points(setting, instance)
+    target = jax.tree.map(jnp.asarray, setting.target if target is None else target)
+    error = target_error(
+        setting.task.kind, outputs_of(problem, found, points), outputs_of(problem, target, points)
+    )
+    trained = train(
+        problem,
+        kept,
+        instance.order,
+        learning_rate=setting.learning_rate,
+        key=instance.augment_key,
+    )
     weak = weak_quality(problem, trained, instance.held_out)
     wiring = setting.model.wiring
     overlap = recovery(mask, _sought(instance, mask, prune_bias), prune_bias, wiring)
