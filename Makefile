@@ -24,7 +24,7 @@ run: $(VENV)/installed  ## Figure 3 of the paper, into results/paper; ARGS=--see
 	    --compilation_cache=.cache/jax $(ARGS)
 
 test: lint  ## lint, then every test and doctest
-	$(BIN)/python -m pytest -q -n $(WORKERS)
+	$(BIN)/python -m pytest -q -n $(WORKERS) --dist=worksteal
 
 lint: $(VENV)/installed  ## ruff's lint rules and format, and the import order; changes nothing
 	$(BIN)/python -m ruff check --quiet

@@ -112,7 +112,7 @@ def test_annealing_is_plain_in_one_epoch_and_only_there(epochs):
 
 def test_scores_of_biases_start_away_from_zero_and_learn():
     problem = problem_of(layers_of(9), REGRESSION)
-    start = MODULE._initial_scores(jax.random.split(KEY)[0], problem.params)
+    start = jax.jit(MODULE._initial_scores)(jax.random.split(KEY)[0], problem.params)
     found = jax.jit(edge_popup(epochs=2, batch_size=BATCH_SIZE))(KEY, problem, 0.7)
     # Weight decay alone would shrink every score by the same factor.
     for name, layer in start.items():

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from tests.oracles import backprop as oracle
+from tests.oracles import problems
 from ticketjax import masks
 from ticketjax.base import REGRESSION, Batch, Problem
 from ticketjax.models import mlp
@@ -24,11 +25,14 @@ KEYS = jax.random.split(KEY, 4)
 def problem_of(name, depth, width, prune_bias=True, samples=200):
     task = get_task(name)
     model = mlp(task, depth, width)
-    planted = plant(task.ticket(depth=depth), model.init(KEY))
-    batch = task.sample(KEY, samples, 0.01)
-    return make_problem(
-        task, model, planted.params, batch, objective="rescaled", prune_bias=prune_bias
-    )
+
+    @jax.jit
+    def draw(key):
+        planted = plant(task.ticket(depth=depth), model.init(key))
+        return planted.params, task.sample(key, samples, 0.01)
+
+    params, batch = draw(KEY)
+    return make_problem(task, model, params, batch, objective="rescaled", prune_bias=prune_bias)
 
 
 def loss_in_numpy(problem, mask):
@@ -68,7 +72,7 @@ def test_budgets_are_exact_at_every_density_and_biases_kept_when_told():
     seek = path_pursuit(exchange=True, rounds=8, samples=20)
     run = jax.jit(jax.vmap(lambda density: seek(KEY, problem, density).mask))
     found = run(jnp.asarray(kept / size, jnp.float32))
-    got = jax.vmap(lambda mask: masks.count_kept(mask, prune_bias))(found)
+    got = jax.jit(jax.vmap(lambda mask: masks.count_kept(mask, prune_bias)))(found)
     np.testing.assert_array_equal(got, kept)
     assert all(bool(layer["bias"].all()) for layer in found.values())
 
@@ -84,9 +88,9 @@ def test_the_loss_falls_as_the_budget_is_used():
     # Until nothing fits any more, each round adds.
     assert np.all(np.diff(used) >= 0) and 38 <= used[-1] <= 40
     np.testing.assert_allclose(losses[-1], loss_in_numpy(problem, found.mask), rtol=1e-3)
-    empty = loss_in_numpy(problem, jax.tree.map(jnp.zeros_like, problem.params))
+    empty = loss_in_numpy(problem, jax.tree.map(np.zeros_like, problem.params))
     assert losses[-1] < 0.7 * empty
-    again = masks.select(found.scores, density)
+    again = jax.jit(masks.select)(found.scores, density)
     for a, b in zip(jax.tree.leaves(again), jax.tree.leaves(found.mask), strict=True):
         np.testing.assert_array_equal(a, b)
 
@@ -94,13 +98,17 @@ def test_the_loss_falls_as_the_budget_is_used():
 def test_the_first_path_by_hand():
     # Only the path through neuron 1 computes relu(-x), up to a factor: here -2.
     params = {
-        "layer_0": {"kernel": jnp.array([[1.0, -2.0]]), "bias": jnp.array([3.0, 0.0])},
-        "layer_1": {"kernel": jnp.array([[1.0], [-1.0]]), "bias": jnp.array([-0.5])},
+        "layer_0": {"kernel": [[1.0, -2.0]], "bias": [3.0, 0.0]},
+        "layer_1": {"kernel": [[1.0], [-1.0]], "bias": [-0.5]},
     }
-    x = jnp.linspace(-1, 1, 41)[:, None]
+    params = {
+        name: {part: np.array(values, np.float32) for part, values in layer.items()}
+        for name, layer in params.items()
+    }
+    x = np.linspace(-1, 1, 41, dtype=np.float32)[:, None]
     problem = Problem(
         params,
-        Batch(x, 2 * jnp.maximum(-x, 0)),
+        Batch(x, 2 * np.maximum(-x, 0)),
         mlp(get_task("relu"), 3, 2).apply,
         REGRESSION,
         "rescaled",
@@ -120,4 +128,4 @@ def test_settings_that_make_no_search_are_refused():
     with pytest.raises(ValueError, match="temperature"):
         path_pursuit(temperature=-1.0)
     with pytest.raises(ValueError, match="density"):
-        path_pursuit()(KEY, problem_of("relu", 4, 9), "tickets")
+        path_pursuit()(KEY, problems.problem_of(problems.layers_of(0), REGRESSION), "tickets")

@@ -61,8 +61,8 @@ def test_output_holds_what_the_library_computes(tmp_path):
         ("--depth=2", "--depth=2: "),
     ],
 )
-def test_bad_flags_are_refused_in_one_line(flag, message, tmp_path):
-    result = command(flag, directory=tmp_path)
+def test_bad_flags_are_refused_in_one_line(flag, message, tmp_path, forks):
+    result = forks.command("theory", flag, directory=tmp_path)
     assert result.returncode == 2
     assert message in result.stderr
     assert len(result.stderr.strip().splitlines()) == 1

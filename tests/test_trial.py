@@ -1,6 +1,7 @@
 """One run from key to record: every entry computed again in NumPy, and what must not matter."""
 
 import functools
+import os
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +17,9 @@ from ticketjax.trial import Setting, evaluate, make_instance, make_trial, seek
 
 SIZES = {"samples": 240, "held_out": 0.2, "epochs": 2}
 KEY = jax.random.key(11)
+# What conftest.py turns off to compile faster: one whole run is compiled as users compile it.
+FULLY = {"xla_backend_optimization_level": 3, "xla_cpu_use_fusion_emitters": True}
+FULLY = {flag: value for flag, value in FULLY.items() if flag in os.environ["XLA_FLAGS"]}
 DENSITIES = np.array([0.1, 0.4, 1.0], np.float32)
 
 
@@ -79,17 +83,22 @@ def on_live_paths(mask):
 
 
 @pytest.mark.parametrize(
-    ("name", "depth", "width", "seeker", "density", "objective"),
-    [("relu", 4, 8, "snip", 0.5, "raw"), ("circle", 3, 22, "synflow", 0.4, "rescaled")],
+    ("name", "depth", "width", "seeker", "density", "objective", "compilation"),
+    [
+        ("relu", 4, 8, "snip", 0.5, "raw", FULLY),
+        ("circle", 3, 22, "synflow", 0.4, "rescaled", {}),
+    ],
 )
-def test_every_entry_of_a_record_is_numpys(name, depth, width, seeker, density, objective):
+def test_every_entry_of_a_record_is_numpys(
+    name, depth, width, seeker, density, objective, compilation
+):
     setting = setting_of(name, depth, width, objective=objective, learning_rate=3e-3)
     look = tj.get_seeker(seeker)
     trial = make_trial(
         setting.task, setting.model, seeker, **SIZES, objective=objective, learning_rate=3e-3
     )
 
-    @jax.jit
+    @functools.partial(jax.jit, compiler_options=compilation)
     def everything(key, density):
         instance = make_instance(setting, key, 0.05)
         return (
@@ -137,17 +146,18 @@ def test_every_entry_of_a_record_is_numpys(name, depth, width, seeker, density, 
         factor = oracle.fitted_scale(kind, out, train.y) if objective == "rescaled" else 1.0
         expected[f"{which}_objective"] = oracle.loss(kind, out * factor, train.y)
     expected["decoy_recall"] = 0
-    overlap = recovery(found.mask, instance.planted.mask)
+    overlap = jax.jit(recovery)(found.mask, instance.planted.mask)
     elsewhere = ("layer_precision", "layer_recall", "neuron_precision", "neuron_recall")
     expected |= {name: getattr(overlap, name) for name in elsewhere}
     expected["average_precision"] = ranks.average_precision
     expected["covering_density"] = ranks.covering_density
-    expected["first_dead_layer"] = first_dead_layer(found.mask)
-    expected["log10_paths"] = log10_paths(found.mask)
-    error = target_error(
+    expected["first_dead_layer"] = jax.jit(first_dead_layer)(found.mask)
+    expected["log10_paths"] = jax.jit(log10_paths)(found.mask)
+    grid = np.asarray(jax.jit(input_grid, static_argnums=0)(setting.task.inputs))
+    error = jax.jit(target_error, static_argnums=0)(
         kind,
         *(
-            jnp.asarray(oracle.outputs(network, input_grid(setting.task.inputs)), jnp.float32)
+            np.asarray(oracle.outputs(network, grid), np.float32)
             for network in (
                 oracle.combine(np.multiply, layers, mask),
                 oracle.layers_of(setting.target),
