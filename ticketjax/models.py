@@ -97,7 +97,7 @@ class Convolution(nn.Module):
         shape = self.window, self.window, x.shape[-1], self.width
         kernel = self.param("kernel", nn.initializers.zeros, shape)
         bias = self.param("bias", nn.initializers.zeros, (self.width,))
-        return _convolve(x, kernel, self.stride, self.precision) + bias
+        return _convolve(x, kernel, self.stride, self.precision) + bias[None, None, None]
 
 
 class Classifier(nn.Module):
@@ -112,7 +112,7 @@ class Classifier(nn.Module):
         x = x.reshape(x.shape[0], -1)
         kernel = self.param("kernel", nn.initializers.zeros, (x.shape[1], self.width))
         bias = self.param("bias", nn.initializers.zeros, (self.width,))
-        return jnp.matmul(x, kernel, precision=self.precision) + bias
+        return jnp.matmul(x, kernel, precision=self.precision) + bias[None]
 
 
 def _pool(x: jax.Array, pool: Callable) -> jax.Array:

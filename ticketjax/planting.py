@@ -137,7 +137,7 @@ def _fit(wanted: jax.Array, support: jax.Array, there: jax.Array) -> tuple[jax.A
     size, matching_size = _norm(wanted, axis=0), _norm(jnp.where(support, there, 0.0), axis=0)
     size = jnp.where(size > 0, size, 1.0)
     matching_size = jnp.where(matching_size > 0, matching_size, 1.0)
-    fit = jnp.sum(wanted / size * there, axis=0) / matching_size
+    fit = jnp.sum(wanted / size[None] * there, axis=0) / matching_size
     # The paper's factor theta.m / |m|^2; it must be positive for relu, so where nothing of the
     # right direction was left, the one that keeps the size of the mother's parameters.
     factor = size * jnp.where(fit > 0, fit, 1.0) / matching_size
@@ -212,7 +212,7 @@ def _plant_layer(
     taps = target_kernel.shape[0]
     read = by_tap(kernel, kernel.size // (taps * bias.size))[:, sources.index]
     support = _rows(target_kernel, target_bias) != 0
-    wanted = _rows(target_kernel * sources.scale[:, None], target_bias)
+    wanted = _rows(target_kernel * sources.scale[None, :, None], target_bias)
     candidates = _rows(read, bias)
     if is_last:
         # One factor for all outputs, the one that keeps the layer's size: arg max and the
@@ -232,7 +232,7 @@ def _plant_layer(
             factor, values = _fit(wanted, support, candidates[:, index])
         else:
             factor = ones if there is None else there.scale
-            values = wanted / factor
+            values = wanted / factor[None]
         placed = _Placed(index, ones if one_scale else factor)
     params, mask = _write(mother, support, values, sources.index, placed.index, zero_path_biases)
     return params, mask, placed

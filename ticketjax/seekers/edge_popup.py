@@ -69,6 +69,7 @@ def edge_popup(
     momentum: float = 0.9,
     weight_decay: float = 5e-4,
     restarts: int = 1,
+    levels: int | None = None,
     start: Callable[[Params], Params] | None = None,
 ) -> Seeker:
     """A seeker that trains a score per weight and bias and keeps the largest magnitudes.
@@ -81,17 +82,21 @@ def edge_popup(
     annealed: keep density^(i / epochs) in epoch i instead of the target from the start.
     normalise: rank |s| / mean |s| of the layer, so that layers of few inputs, where scores start
         larger, do not fill a global budget. Local budgets and the oracle's are all the same.
+    levels: anneal in so many steps, each of several epochs, instead of one every epoch.
     scope: "local" as published, "global" or "oracle", as in select().
     restarts: searches, of which the best on the training data counts; see best_of().
     start: what the random scores become before the search begins; none may become 0.
 
     Source: Ramanujan et al. 2020, arXiv 1911.13299, equations 4 to 6; annealing: Fischer and
     Burkholz 2022; global and annealed: a baseline of Sreenivasan et al. 2022, arXiv 2202.12002.
-    Raises ValueError for an unknown scope, epochs < 1 or restarts < 1.
+    Raises ValueError for an unknown scope, epochs < 1, restarts < 1, or levels out of 1..epochs.
     """
     check_scope(scope)
     if epochs < 1:
         raise ValueError(f"epochs must be at least 1, got {epochs}")
+    if levels is not None and not 1 <= levels <= epochs:
+        raise ValueError(f"levels must be in 1..{epochs} (the epochs), got {levels}")
+    steps_down = epochs if levels is None else levels
 
     def seek(key: jax.Array, problem: Problem, density: jax.Array | float) -> Found:
         density = resolve_density(problem, density)
@@ -128,7 +133,8 @@ def edge_popup(
 
         def epoch(carry, inputs):
             i, indices = inputs
-            target = round_density(density, i, epochs) if annealed else density
+            level = jnp.ceil(i * steps_down / epochs)
+            target = round_density(density, level, steps_down) if annealed else density
             batches = Batch(problem.batch.x[indices], problem.batch.y[indices])
             return jax.lax.scan(lambda c, batch: step(c, batch, target), carry, batches)
 
