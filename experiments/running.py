@@ -6,14 +6,13 @@ from collections.abc import Callable
 
 import jax
 import pyarrow as pa
-import pyarrow.compute as pc
 from tqdm import tqdm
 
 from experiments.flags import FLAGS, FlagError, grid, running
 from ticketjax import store
-from ticketjax.figures import Panel, draw_quality, draw_rounds
+from ticketjax.figures import draw_quality, draw_rounds, lowest_in_rounds, panels_of
 from ticketjax.grid import Grid
-from ticketjax.summaries import QUALITIES, WHERE
+from ticketjax.summaries import WHERE
 from ticketjax.sweep import run
 from ticketjax.tables import table
 
@@ -90,14 +89,7 @@ def run_and_show(strategy: str, **options) -> int:
     if records is None:
         return 0
     places = itertools.product(fields["task"], fields["depth"], fields["width"], fields["noise"])
-    panels = [
-        Panel(quality, dict(zip(WHERE, place, strict=True)))
-        for place in places
-        for quality in QUALITIES
-    ]
-    several = len({panel.where["task"] for panel in panels}) < len(panels) // 2
-    if several:
-        panels = [panel._replace(title=_place(panel)) for panel in panels]
+    panels = panels_of(dict(zip(WHERE, place, strict=True)) for place in places)
     draw_quality(records, panels, f"{FLAGS.out}/figure.png")
     print(table(records))
     print(f"\nfigure: {FLAGS.out}/figure.png\nrecords: {FLAGS.out}/parts")
@@ -108,17 +100,9 @@ def run_and_show(strategy: str, **options) -> int:
 
 def _draw_rounds(records: pa.Table) -> list[str]:
     """Draw what pruning in rounds left of the layers, at the lowest density of every place."""
-    in_rounds = records.filter(pc.greater(pc.list_value_length(records["round_layer_kept"]), 1))
     paths = []
-    places = in_rounds.group_by(WHERE, use_threads=False).aggregate([("density", "min")])
-    for place in places.to_pylist():
-        density = place.pop("density_min")
-        name = "rounds-{task}-depth{depth}-width{width}-noise{noise:g}".format(**place)
+    for where in lowest_in_rounds(records):
+        name = "rounds-{task}-depth{depth}-width{width}-noise{noise:g}".format(**where)
         paths.append(f"{FLAGS.out}/{name}.png")
-        draw_rounds(in_rounds, {**place, "density": density}, paths[-1])
+        draw_rounds(records, where, paths[-1])
     return paths
-
-
-def _place(panel: Panel) -> str:
-    task, depth, width, noise = panel.where.values()
-    return f"{task}, depth {depth}, width {width}, noise {noise:g}: {panel.quality}"

@@ -57,7 +57,7 @@ def _table_lines(part: pa.Table, quality: str, accuracy: bool, series: list[Seri
     ]
 
 
-def _what_fits(part: pa.Table) -> list[str]:
+def what_fits(part: pa.Table) -> list[str]:
     """A line for every scope whose budgets cannot hold the whole ticket; `part` of a summary."""
     too_small: dict[str, dict[float, str]] = {}
     for row in part.sort_by("density").to_pylist():
@@ -99,7 +99,7 @@ def table(records: pa.Table) -> str:
             legend = f"{what}; bare ticket {format_metric(baseline, accuracy)}"
             lines = _table_lines(part, quality, accuracy, present)
             blocks.append("\n".join([title, legend, *lines]))
-        blocks += filter(None, ["\n".join(_what_fits(part))])
+        blocks += filter(None, ["\n".join(what_fits(part))])
     return "\n\n".join(blocks)
 
 

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -98,7 +98,9 @@ def _draw_heat(axes: plt.Axes, cells: np.ndarray, fits: np.ndarray, heat: Heat) 
     return mesh
 
 
-def draw_phases(records: pa.Table, where: dict[str, object], path: str | os.PathLike) -> None:
+def draw_phases(
+    records: pa.Table, where: dict[str, object], path: str | os.PathLike | BinaryIO
+) -> None:
     """Draw phase diagrams: a map over density and width for every seeker, into a PNG (PDF, SVG).
 
     Rows of maps are the recall of the ticket and the quality before and after training, means over

@@ -1,8 +1,8 @@
 """Quality against density, before and after training."""
 
 import os
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import BinaryIO, NamedTuple
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from matplotlib.patches import Patch
 
 from ticketjax.figures.style import COLOURS, FAINT, INK, MARKERS, STYLE, tidy
-from ticketjax.summaries import ENDS, Series, rows_where, series_of, summarise
+from ticketjax.summaries import ENDS, QUALITIES, WHERE, Series, rows_where, series_of, summarise
 from ticketjax.titles import is_accuracy, task_title
 
 # What the bands of a figure show, and how dark they are: the inner one lies on the outer one.
@@ -77,10 +77,23 @@ def _draw_panel(axes: plt.Axes, records: pa.Table, panel: Panel, series: list[Se
     tidy(axes)
 
 
+def panels_of(places: Iterable[dict[str, object]]) -> list[Panel]:
+    """Both qualities at every place (values of WHERE); titles tell places of one task apart."""
+    panels = [Panel(quality, place) for place in places for quality in QUALITIES]
+    if len({panel.where["task"] for panel in panels}) < len(panels) // 2:
+        panels = [panel._replace(title=_place_title(panel)) for panel in panels]
+    return panels
+
+
+def _place_title(panel: Panel) -> str:
+    task, depth, width, noise = (panel.where[name] for name in WHERE)
+    return f"{task}, depth {depth}, width {width}, noise {noise:g}: {panel.quality}"
+
+
 def draw_quality(
     records: pa.Table,
     panels: Sequence[Panel],
-    path: str | os.PathLike,
+    path: str | os.PathLike | BinaryIO,
     *,
     title: str = "",
     columns: int = 2,
@@ -104,10 +117,11 @@ def draw_quality(
         if records.num_rows and pc.count_distinct(records["seed"]).as_py() > 1:
             handles += [Patch(color=FAINT, alpha=2 * shade, lw=0) for _, shade in BANDS.values()]
             labels += BANDS
-        canvas.legend(handles, labels, loc="lower center", ncols=4, frameon=False)
+        entries = 4 if columns > 1 else 3
+        canvas.legend(handles, labels, loc="lower center", ncols=entries, frameon=False)
         if title:
             canvas.suptitle(title, x=0.01, ha="left", fontsize=12, weight="bold")
-        bottom = 0.15 + 0.18 * -(-len(labels) // 4)
+        bottom = 0.15 + 0.18 * -(-len(labels) // entries)
         canvas.tight_layout(rect=(0, bottom / height, 1, 1 - 0.1 / height))
         canvas.savefig(path, dpi=160)
         plt.close(canvas)

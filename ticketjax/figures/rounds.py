@@ -2,6 +2,7 @@
 
 import itertools
 import os
+from typing import BinaryIO
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -12,7 +13,7 @@ from matplotlib.ticker import MaxNLocator
 
 from ticketjax.figures.style import FAINT, STYLE, tidy
 from ticketjax.masks import count_ticket_layers
-from ticketjax.summaries import Series, rows_where, series_of
+from ticketjax.summaries import WHERE, Series, rows_where, series_of
 from ticketjax.tasks import get_task
 from ticketjax.titles import task_title
 
@@ -49,7 +50,19 @@ def _draw_layers(axes: plt.Axes, rows: pa.Table, series: Series, ticket: list[fl
     tidy(axes)
 
 
-def draw_rounds(records: pa.Table, where: dict[str, object], path: str | os.PathLike) -> None:
+def lowest_in_rounds(records: pa.Table) -> list[dict[str, object]]:
+    """Where pruning went through more than one round: values of WHERE, and the lowest density."""
+    in_rounds = records.filter(pc.greater(pc.list_value_length(records["round_layer_kept"]), 1))
+    places = in_rounds.group_by(WHERE, use_threads=False).aggregate([("density", "min")])
+    return [
+        {**{name: place[name] for name in WHERE}, "density": place["density_min"]}
+        for place in places.to_pylist()
+    ]
+
+
+def draw_rounds(
+    records: pa.Table, where: dict[str, object], path: str | os.PathLike | BinaryIO
+) -> None:
     """Draw every layer's density after every round of pruning, one panel per seeker.
 
     where: columns and the values that records must have, WHERE and a density among them. Solid is
