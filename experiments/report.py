@@ -9,6 +9,7 @@ diverged or damaged, the command that makes it again, configuration and environm
 of several grids, as paper and leaderboard write, it is one page too.
 """
 
+import difflib
 import pathlib
 
 from absl import flags
@@ -19,12 +20,24 @@ flags.DEFINE_string("results", None, "Results directory, or a directory of them.
 flags.DEFINE_string("out", None, "Where to write; the results directory by default.")
 
 
+def _check_directory(directory: pathlib.Path) -> None:
+    if directory.is_dir():
+        return
+    beside = directory.parent.iterdir() if directory.parent.is_dir() else ()
+    names = [path.name for path in beside if path.is_dir()]
+    near = difflib.get_close_matches(directory.name, names, n=1)
+    hint = f" (did you mean {str(directory.parent / near[0])!r}?)" if near else ""
+    raise ValueError(f"there is no such directory{hint}")
+
+
 def main() -> int:
     """Read the results, write the page, print the tables and what is to be looked at."""
     if not FLAGS.results:
         raise FlagError("--results: which directory? For example --results=results/singleshot")
     directory = pathlib.Path(FLAGS.results)
     out = pathlib.Path(FLAGS.out or FLAGS.results)
+    with naming("results"):
+        _check_directory(directory)
     if out.exists() and not out.is_dir():
         raise FlagError(f"--out={out}: is not a directory")
     from experiments.again import command_of

@@ -90,6 +90,15 @@ def _place_title(panel: Panel) -> str:
     return f"{task}, depth {depth}, width {width}, noise {noise:g}: {panel.quality}"
 
 
+def _add_legend(canvas: plt.Figure, handles: list, labels: list[str]) -> int:
+    """Add a legend of up to four columns, as many as the figure has room for; returns them."""
+    for columns in (4, 3, 2, 1):
+        legend = canvas.legend(handles, labels, loc="lower center", ncols=columns, frameon=False)
+        if legend.get_window_extent().width <= canvas.bbox.width or columns == 1:
+            return columns
+        legend.remove()
+
+
 def draw_quality(
     records: pa.Table,
     panels: Sequence[Panel],
@@ -117,11 +126,13 @@ def draw_quality(
         if records.num_rows and pc.count_distinct(records["seed"]).as_py() > 1:
             handles += [Patch(color=FAINT, alpha=2 * shade, lw=0) for _, shade in BANDS.values()]
             labels += BANDS
-        entries = 4 if columns > 1 else 3
-        canvas.legend(handles, labels, loc="lower center", ncols=entries, frameon=False)
+        entries = _add_legend(canvas, handles, labels)
         if title:
             canvas.suptitle(title, x=0.01, ha="left", fontsize=12, weight="bold")
-        bottom = 0.15 + 0.18 * -(-len(labels) // entries)
+        entry_lines = -(-len(labels) // entries)
+        height += 0.18 * max(0, entry_lines - 4)
+        canvas.set_figheight(height)
+        bottom = 0.15 + 0.18 * entry_lines
         canvas.tight_layout(rect=(0, bottom / height, 1, 1 - 0.1 / height))
         canvas.savefig(path, dpi=160)
         plt.close(canvas)

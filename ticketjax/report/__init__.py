@@ -23,7 +23,7 @@ from ticketjax.store import write_whole
 from ticketjax.summaries import QUALITIES, WHERE
 from ticketjax.tables import table
 
-__all__ = ["Report", "Results", "find_results", "read_results", "write_report"]
+__all__ = ["Report", "Results", "figures_of", "find_results", "read_results", "write_report"]
 
 # What a report writes begins so, and is not taken for what lay there.
 PREFIX = "report"
@@ -43,7 +43,7 @@ class Report(NamedTuple):
     notices: dict[str, list[Notice]]
 
 
-class _Figure(NamedTuple):
+class Figure(NamedTuple):
     """A figure of a page. panels: its parts, each a function of the file to draw into.
 
     whole: draws all parts into one file.
@@ -61,12 +61,12 @@ def _places(records: pa.Table, names: Sequence[str]) -> list[dict[str, Any]]:
     return groups.sort_by([(name, "ascending") for name in names]).to_pylist()
 
 
-def _figures(records: pa.Table) -> Iterator[_Figure]:
+def figures_of(records: pa.Table) -> Iterator[Figure]:
     """Quality at every place; maps where widths differ; layers where pruning went in rounds."""
     for place in _places(records, WHERE):
         heading = place_title(place)
         panels = [Panel(quality, place) for quality in QUALITIES]
-        yield _Figure(
+        yield Figure(
             heading,
             "quality-{task}-depth{depth}-width{width}-noise{noise:g}".format(**place),
             functools.partial(draw_quality, records, panels),
@@ -82,12 +82,12 @@ def _figures(records: pa.Table) -> Iterator[_Figure]:
             heading = "{task}, depth {depth}, noise {noise:g}: by width".format(**place)
             draw = functools.partial(draw_phases, records, place)
             name = "phase-{task}-depth{depth}-noise{noise:g}".format(**place)
-            yield _Figure(heading, name, draw, [(heading, draw)], wide=True)
+            yield Figure(heading, name, draw, [(heading, draw)], wide=True)
     for where in lowest_in_rounds(records):
         heading = f"{place_title(where)}: layers over the rounds"
         draw = functools.partial(draw_rounds, records, where)
         name = "rounds-{task}-depth{depth}-width{width}-noise{noise:g}".format(**where)
-        yield _Figure(heading, name, draw, [(heading, draw)], wide=True)
+        yield Figure(heading, name, draw, [(heading, draw)], wide=True)
 
 
 def _section(
@@ -96,7 +96,7 @@ def _section(
     """One grid of the page; draws its figures."""
     found, drawings, paths = notices(results), [], []
     text = table(results.records) if results.records.num_rows else ""
-    for figure in _figures(results.records) if text else ():
+    for figure in figures_of(results.records) if text else ():
         # Names from records may hold anything; file names do not.
         path = out / re.sub(r"[^\w.-]", "_", f"{stem}-{figure.name}.png")
         try:
@@ -116,7 +116,8 @@ def _section(
 
 def _attachments(directory: pathlib.Path) -> Iterator[Attachment]:
     """Figures and tables that a command left beside the grids' directories."""
-    for path in sorted(directory.iterdir()):
+    # Figure 2 before figure 10.
+    for path in sorted(directory.iterdir(), key=lambda path: (len(path.name), path.name)):
         if path.name.startswith(PREFIX) or not path.is_file():
             continue
         if path.suffix not in (".png", ".txt") or path.stat().st_size > LARGEST_ATTACHMENT:

@@ -146,7 +146,10 @@ def _by_series(records: pa.Table, flags: np.ndarray) -> list[str]:
     flagged = flagged.append_column("own", own)
     for label, where in series_of(records):
         rows, parts = rows_where(flagged, **where), []
-        for name, part in (("the ticket's", rows.filter(rows["own"])), *_densities(rows)):
+        for name, part in (
+            ("the ticket's own density", rows.filter(rows["own"])),
+            *_densities(rows),
+        ):
             count = pc.sum(part["flagged"]).as_py()
             if count:
                 parts.append(f"{count:,} of {part.num_rows:,} at {name}")

@@ -60,12 +60,12 @@ def page(title: str, sections: Sequence[Section], attachments: Sequence[Attachme
 
     It runs no script but its own and loads nothing: its policy says so to the browser.
     """
-    if len(sections) == 1:
+    if len(sections) == 1 and not attachments:
         body = join(_header(title, sections[0], "h1"), *_content(sections[0]))
     else:
         body = join(
             element("h1", title),
-            element("p", f"{len(sections)} grids", class_="lede"),
+            element("p", f"{len(sections)} grid{'s' * (len(sections) > 1)}", class_="lede"),
             _contents(sections),
             *_attached(attachments),
             *(
@@ -99,7 +99,7 @@ def _contents(sections: Sequence[Section]) -> Html:
     lines = []
     for section, anchor in zip(sections, _anchors(sections), strict=True):
         wrong = sum(notice.problem for notice in section.notices)
-        state = _runs(section.results) + (f", {wrong} to look at" if wrong else "")
+        state = _runs(section.results) + (f", warnings: {wrong}" if wrong else "")
         link = element("a", section.name, href=f"#{anchor}")
         lines.append(element("li", link, " ", element("span", state, class_="aside")))
     return element("nav", element("ul", *lines), aria_label="Grids")
@@ -108,7 +108,7 @@ def _contents(sections: Sequence[Section]) -> Html:
 def _attached(attachments: Sequence[Attachment]) -> list[Html]:
     if not attachments:
         return []
-    parts = [element("h3", "Beside the grids")]
+    parts = [element("h3", "Figures and tables beside the grids")]
     for name, content in attachments:
         if isinstance(content, bytes):
             source = f"data:image/png;base64,{base64.b64encode(content).decode()}"
@@ -185,7 +185,7 @@ def _notices(notices: Sequence[Notice], results: Results) -> Html:
         notices = [whole, *notices]
     lines = []
     for text, details, problem in notices:
-        said = join(element("strong", "Look: "), text) if problem else join(text)
+        said = join(element("strong", "Warning: "), text) if problem else join(text)
         if details:
             listed = element("ul", *(element("li", line) for line in details))
             said = element("details", element("summary", said), listed)
@@ -238,6 +238,10 @@ def _share(value: float | None) -> Html:
     return element("td", "-", data_value="NaN") if value is None else _cell(f"{value:.3f}", value)
 
 
+def _count(count: int, wrong: bool = False) -> Html:
+    return _cell(f"{count}" if count else "-", count, wrong=wrong and count > 0)
+
+
 def _varying(rows: Sequence[dict[str, Any]]) -> tuple[list[str], str]:
     """The names of WHERE that rows differ in, and what they have in common, in words."""
     differ = [name for name in WHERE if len({row[name] for row in rows}) > 1]
@@ -264,7 +268,8 @@ def _table(records: pa.Table) -> Iterable[Html]:
     rows.sort(key=lambda row: (*(row[name] for name in WHERE), order[key(row)], row["density"]))
     differ, common = _varying(rows)
     heads = ["seeker", *differ, "density", *COLUMNS.values()]
-    heads += ["bare ticket", "recall", "precision", "runs", "collapsed", "not finite"]
+    heads += ["bare ticket", "recall", "precision", "runs", "collapsed"]
+    heads += ["not finite"] if any(count for count, _ in lost.values()) else []
     lines = []
     for row in rows:
         accuracy = is_accuracy(row["task"])
@@ -287,9 +292,8 @@ def _table(records: pa.Table) -> Iterable[Html]:
         cells.append(_cell(format_metric(ticket, accuracy), ticket))
         cells += [_share(row["recall_mean"]), _share(row["precision_mean"])]
         cells.append(_cell(f"{row['runs']}", row["runs"]))
-        for count, wrong in ((dead[point][0], False), (lost[point][0], lost[point][0] > 0)):
-            cells.append(_cell(f"{count}" if count else "-", count, wrong=wrong))
-        lines.append(element("tr", *cells))
+        cells += [_count(dead[point][0]), _count(lost[point][0], wrong=True)]
+        lines.append(element("tr", *cells[: len(heads)]))
     head = element("thead", element("tr", *(element("th", name, scope="col") for name in heads)))
     table = element("table", head, element("tbody", *lines), class_="sortable")
     kinds = {is_accuracy(row["task"]) for row in rows}

@@ -38,8 +38,6 @@ def find_results(directory: pathlib.Path) -> list[pathlib.Path]:
 
     Raises ValueError if there are none.
     """
-    if not directory.is_dir():
-        raise ValueError("there is no such directory")
     if _holds_results(directory):
         return [directory]
     found = sorted(path for path in directory.iterdir() if path.is_dir() and _holds_results(path))

@@ -1,0 +1,300 @@
+"""Pages of results directories: whole, half done, damaged, hostile; read back with a parser."""
+
+import base64
+import collections
+import hashlib
+import html.parser
+import json
+import math
+import re
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from experiments.again import command_of
+from tests import example_records
+from ticketjax.figures import draw_quality, inline_svg
+from ticketjax.figures.quality import Panel
+from ticketjax.report import figures_of, find_results, read_results, write_report
+from ticketjax.report.notices import notices
+from ticketjax.report.page import Section, page
+
+HOSTILE = '"><script src="https://example.org/x.js"></script>'
+CONFIGURATION = {
+    "task": ["circle"],
+    "depth": [5],
+    "width": [100],
+    "seekers": ["snip"],
+    "densities": [0.1],
+    "noise": [0.01],
+    "seeds": [0, 1, 2],
+    "strategy": "singleshot",
+}
+OWN = example_records.DEFAULTS["ticket_density"]
+VOID = {"meta", "img", "br"}
+
+
+def records(*values, **columns):
+    return example_records.records(*values, **{"feasible_recall": 1.0, **columns})
+
+
+class Page(html.parser.HTMLParser):
+    """A page's elements and text; every element must be closed where it belongs."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.elements, self.texts = [], [], collections.defaultdict(list)
+        self.feed(text)
+        assert self.open == []
+
+    def handle_starttag(self, tag, attributes):
+        self.elements.append((tag, dict(attributes)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attributes):
+        self.elements.append((tag, dict(attributes)))
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if self.open:
+            self.texts[self.open[-1]].append(data)
+
+    def all(self, tag):
+        return [attributes for name, attributes in self.elements if name == tag]
+
+
+def directory(path, table=None, configuration=CONFIGURATION, **manifest):
+    (path / "parts").mkdir(parents=True)
+    if configuration is not None:
+        text = json.dumps({"configuration": configuration, **manifest})
+        (path / "manifest.json").write_text(text)
+    if table is not None:
+        pq.write_table(table, path / "parts" / "a.parquet")
+    return path
+
+
+def written(path, command="python -m experiments.singleshot", out=None):
+    results = [read_results(found) for found in find_results(path)]
+    report = write_report(path, results, [command] * len(results), out or path)
+    return report, Page(report.page.read_text())
+
+
+def said(path):
+    return [(notice.text, notice.details) for notice in notices(read_results(path))]
+
+
+def test_page_holds_all_and_loads_nothing(tmp_path):
+    found = directory(
+        tmp_path / "grid",
+        records([0.25, 0.5, 1.0]),
+        devices=["cpu:0"],
+        machine="Linux",
+        versions={"jax": "0.10.2"},
+    )
+    report, read = written(found)
+    assert {path.suffix for path in found.iterdir()} == {"", ".json", ".png", ".txt", ".html"}
+    assert "0.583 [0.250, 1.000]" in report.table.read_text()
+    # Nothing is fetched from anywhere: references are to the page itself, data are within it.
+    references = [
+        value
+        for _, attributes in read.elements
+        for name, value in attributes.items()
+        if name in ("src", "href", "xlink:href", "srcset", "action", "data")
+    ]
+    assert all(value.startswith(("#", "data:")) for value in references)
+    assert read.all("link") == [] and "@import" not in report.page.read_text()
+    # The policy lets this one script run and no other.
+    (script,) = read.texts["script"]
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    (policy,) = [m["content"] for m in read.all("meta") if "http-equiv" in m]
+    assert policy.startswith("default-src 'none'") and f"script-src 'sha256-{digest}'" in policy
+    # Both figures, the table, configuration and environment.
+    labels = [svg["aria-label"] for svg in read.all("svg")]
+    assert labels == [f"Circle, depth 5, width 100, noise 0.01: {q}" for q in ("strong", "weak")]
+    assert {"SNIP"} == {text for text in read.texts["th"] if text == "SNIP"}
+    values = [cell["data-value"] for cell in read.all("td")]
+    assert float(values[2]) == pytest.approx(7 / 12)
+    assert {"0.10.2", "cpu:0", "Linux", "0-2"} <= set(read.texts["dd"])
+    assert "python -m experiments.singleshot" in read.texts["pre"]
+    assert "Every run of the grid is here, and every loss is finite." in read.texts["li"]
+
+
+def test_nothing_from_files_becomes_markup(tmp_path):
+    hostile = directory(
+        tmp_path / "<b>grids" / "<i>one",
+        records([0.5, 0.6], seeker=HOSTILE, options=HOSTILE, task="../../<u>", strategy=HOSTILE),
+        {**CONFIGURATION, "task": ["../../<u>"], "strategy": HOSTILE, HOSTILE: HOSTILE},
+        machine=HOSTILE,
+        versions={HOSTILE: HOSTILE},
+    )
+    (hostile.parent / "<s>.txt").write_text(HOSTILE)
+    (hostile.parent / "a'onerror='.png").write_bytes(b"\x89PNG\r\n\x1a\n" + HOSTILE.encode())
+    out = tmp_path / "x" / "y" / "z"
+    report, read = written(hostile.parent, HOSTILE, out)
+    assert read.all("script") == [{}]
+    assert {tag for tag, _ in read.elements} & {"b", "i", "u", "s", "iframe"} == set()
+    assert not [a for _, attributes in read.elements for a in attributes if a.startswith("on")]
+    assert [image["alt"] for image in read.all("img")] == ["a'onerror='.png"]
+    # Names of tasks stay in the directory.
+    assert {path.parent for path in report.figures} == {out}
+    assert all(path.exists() for path in report.figures) and len(report.figures) == 1
+
+
+def test_what_is_missing_twice_or_damaged_is_named(tmp_path):
+    table = records([0.25, 0.5, 1.0])
+    found = directory(
+        tmp_path / "grid",
+        pa.concat_tables([table.slice(0, 2), table.slice(1, 1)]),
+        {**CONFIGURATION, "seeds": [0, 1, 2, 3, 4, 5, 9], "task": ["circle", "relu"]},
+    )
+    (found / "parts" / "b.parquet").write_bytes(b"PAR1 no")
+    (damaged, _), missing, twice = said(found)
+    assert "b.parquet is damaged" in damaged
+    assert missing == (
+        "12 of 14 runs are missing; the command below continues with them.",
+        [
+            "Circle, depth 5, width 100, noise 0.01: seeds 2-5, 9",
+            "ReLU, depth 5, width 100, noise 0.01: seeds 0-5, 9",
+        ],
+    )
+    assert twice[0] == "1 runs are there more than once, and count as often."
+
+
+def test_runs_that_diverged_or_collapsed_are_counted(tmp_path):
+    parts = [
+        records([0.5, math.nan, 0.5], density=OWN),
+        records([0.5, math.inf, 0.5], "weak_loss", collapsed=True),
+    ]
+    configuration = {**CONFIGURATION, "densities": ["ticket", 0.1]}
+    found = directory(tmp_path / "grid", pa.concat_tables(parts), configuration)
+    assert said(found) == [
+        (
+            "2 of 6 runs have a loss or metric that is not finite.",
+            ["SNIP: 1 of 3 at the ticket's own density, 1 of 3 at 0.1"],
+        ),
+        (
+            "3 of 6 runs collapsed: no path is left from the input to the output.",
+            ["SNIP: 3 of 3 at 0.1"],
+        ),
+    ]
+    section = Section("grid", read_results(found), [], [], None, "")
+    cells = [cell["data-value"] for cell in Page(page("grid", [section])).all("td")]
+    heads = ["density", "strong", "weak", "ticket", "recall", "precision", "runs", "dead", "lost"]
+    own, other = (dict(zip(heads, line, strict=True)) for line in (cells[:9], cells[9:]))
+    assert own == {
+        **{"density": "0.006", "strong": "0.5", "weak": "NaN", "ticket": "0.5"},
+        **{"recall": "0.5", "precision": "0.5", "runs": "3", "dead": "0", "lost": "1"},
+    }
+    assert (other["weak"], other["dead"], other["lost"]) == ("0.5", "3", "1")
+
+
+@pytest.mark.parametrize(
+    ("manifest", "message"),
+    [
+        (None, "There is no manifest.json"),
+        ("{", "manifest.json cannot be read"),
+        ("[]", "manifest.json cannot be read"),
+        ('{"configuration": {"task": 3}}', "does not say which runs were asked for"),
+    ],
+)
+def test_without_a_manifest_records_are_shown_all_the_same(manifest, message, tmp_path):
+    found = directory(tmp_path / "grid", records([0.5, 0.6, 0.7]), None)
+    if manifest is not None:
+        (found / "manifest.json").write_text(manifest)
+    ((text, _),) = said(found)
+    assert message in text
+
+
+def test_what_has_only_begun_has_a_page_and_what_is_nothing_is_refused(tmp_path):
+    begun = directory(tmp_path / "grid")
+    report, read = written(begun)
+    assert report.figures == [] and read.all("table") == []
+    assert any("There are no records yet." in text for text in read.texts["li"])
+    assert "3 of 3 runs are missing" in report.page.read_text()
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match="holds no results: neither manifest.json nor parts/"):
+        find_results(tmp_path / "empty")
+
+
+def test_several_grids_are_one_page_with_what_lay_beside_them(tmp_path):
+    for name in ("second", "first"):
+        directory(tmp_path / name)
+    (tmp_path / "figure3.txt").write_text("a table")
+    (tmp_path / "report.txt").write_text("what a report wrote before")
+    _, read = written(tmp_path)
+    assert read.texts["a"] == ["first", "second"]
+    assert [a["href"] for a in read.all("a")] == [f"#{s['id']}" for s in read.all("section")]
+    assert read.texts["span"] == ["0 of 3 runs, warnings: 2"] * 2
+    assert read.texts["summary"].count("figure3.txt") == 1 and "a table" in read.texts["pre"]
+    assert "report.txt" not in read.texts["summary"]
+
+
+def test_maps_are_drawn_where_widths_differ_and_layers_where_pruning_went_in_rounds():
+    widths = [records([0.5], width=width) for width in (50, 100)]
+    rounds = {"rounds": 2, "round_layer_kept": [[0.5] * 4, [0.25] * 4]}
+    in_rounds = records([0.5], depth=6, round_first_dead_layer=[-1, 3], **rounds)
+    names = [figure.name for figure in figures_of(pa.concat_tables([*widths, in_rounds]))]
+    assert names == [
+        "quality-circle-depth5-width50-noise0.01",
+        "quality-circle-depth5-width100-noise0.01",
+        "quality-circle-depth6-width100-noise0.01",
+        "phase-circle-depth5-noise0.01",
+        "rounds-circle-depth6-width100-noise0.01",
+    ]
+
+
+def test_colours_of_a_themed_figure_are_the_pages_to_change():
+    panel = Panel("weak", {"task": "circle"})
+
+    def draw(file):
+        draw_quality(records([0.25, 0.5]), [panel], file)
+
+    svg = inline_svg(draw, "a < b", themed=True)
+    # The same again: nothing of the day or the process is in it.
+    assert inline_svg(draw, "a < b", themed=True) == svg
+    assert svg.startswith("<svg viewBox=") and 'aria-label="a &lt; b"' in svg
+    assert "var(--series-0, #0072B2)" in svg and "var(--ink, #222222)" in svg
+    assert "<metadata" not in svg and ">SNIP</text>" in svg
+    ids = re.findall(r' id="([^"]*)"', svg)
+    assert len(ids) == len(set(ids)) and {*re.findall(r"(?:url\(|href=\")#([\w-]+)", svg)} == {*ids}
+    assert "var(" not in inline_svg(draw, "b", themed=False)
+
+
+@pytest.mark.parametrize(
+    ("change", "module", "flags"),
+    [
+        ({"seeds": [0, 1, 2]}, "singleshot", ["--seeds=3"]),
+        ({"seeds": [4, 7]}, "singleshot", ["--seed_list=4,7"]),
+        (
+            {"strategy": "annealed", "seekers": ["edge_popup"], "search_epochs": 20},
+            "edge_popup",
+            ["--anneal", "--search_epochs=20"],
+        ),
+        (
+            {
+                "strategy": "refined",
+                "seekers": ["concrete"],
+                "options": [["rounds", 5], ["a", "b"]],
+            },
+            "search",
+            ["--strategy=refined", "--options=rounds=5,a=b"],
+        ),
+        (
+            {"strategy": "multishot", "rounds": 3, "score_samples": None, "prune_bias": False},
+            "multishot",
+            ["--rounds=3", "--score_samples=all", "--noprune_bias"],
+        ),
+        ({"seekers": ["mine"]}, "singleshot", ["--seekers=path/to/file.py:mine"]),
+        ({"task": ["$(reboot)"]}, "singleshot", ["'--task=$(reboot)'"]),
+    ],
+)
+def test_command_makes_it_again(change, module, flags):
+    text = command_of({**CONFIGURATION, "round_epochs": None, **change}, "out")
+    first, *rest = text.split(" \\\n    ")
+    assert first == f"python -m experiments.{module}"
+    assert set(flags) <= set(rest) and rest[-1] == "--out=out"
+    assert not any("round_epochs" in flag for flag in rest)
