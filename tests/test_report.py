@@ -161,7 +161,7 @@ def test_what_is_missing_twice_or_damaged_is_named(tmp_path):
             "ReLU, depth 5, width 100, noise 0.01: seeds 0-5, 9",
         ],
     )
-    assert twice[0] == "1 runs are there more than once, and count as often."
+    assert twice[0] == "Repeated records: 1. Means count them again."
 
 
 def test_runs_that_diverged_or_collapsed_are_counted(tmp_path):

@@ -53,6 +53,11 @@ def _draw_panel(axes: plt.Axes, records: pa.Table, panel: Panel, series: list[Se
     ticket_density = rows["ticket_density"][0].as_py()
     axes.axvline(ticket_density, color=FAINT, linestyle=":", linewidth=1, zorder=0)
     axes.set_xscale("log")
+    low, high = axes.get_xlim()
+    if high < 10 * low:
+        # A single density has no range of its own, and ticks on none collide.
+        middle = np.sqrt(low * high)
+        axes.set_xlim(middle / np.sqrt(10), middle * np.sqrt(10))
     # Where neither the baseline nor collapsed runs are: these lie at opposite ends.
     axes.annotate(
         "ticket's\ndensity",

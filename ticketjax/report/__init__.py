@@ -16,7 +16,7 @@ from ticketjax.figures import (
     inline_svg,
     lowest_in_rounds,
 )
-from ticketjax.report.notices import Notice, notices, place_title
+from ticketjax.report.notices import Notice, notices, place_title, ranges
 from ticketjax.report.page import Attachment, Drawing, Section, page
 from ticketjax.report.results import Results, find_results, read_results
 from ticketjax.store import write_whole
@@ -79,7 +79,7 @@ def figures_of(records: pa.Table) -> Iterator[Figure]:
     for place in _places(records, ("task", "depth", "noise")):
         widths = {p["width"] for p in _places(records, WHERE) if place.items() <= p.items()}
         if len(widths) > 1:
-            heading = "{task}, depth {depth}, noise {noise:g}: by width".format(**place)
+            heading = place_title({**place, "width": ranges(widths)})
             draw = functools.partial(draw_phases, records, place)
             name = "phase-{task}-depth{depth}-noise{noise:g}".format(**place)
             yield Figure(heading, name, draw, [(heading, draw)], wide=True)

@@ -135,7 +135,7 @@ def _twice(records: pa.Table) -> Iterator[Notice]:
     groups = records.group_by([*POINT, "seed"], use_threads=False).aggregate([])
     more = records.num_rows - groups.num_rows
     if more:
-        yield Notice(f"{more:,} runs are there more than once, and count as often.", [], True)
+        yield Notice(f"Repeated records: {more:,}. Means count them again.", [], True)
 
 
 def _by_series(records: pa.Table, flags: np.ndarray) -> list[str]:

@@ -67,7 +67,9 @@ def read_results(directory: pathlib.Path) -> Results:
         warnings.simplefilter("always")
         try:
             records = load_records(directory)
-        except ValueError:
+        except (ValueError, pa.ArrowException) as error:
             records = SCHEMA.empty_table()
+            if any((directory / PARTS).glob("*.parquet")):
+                damages.append(f"The records cannot be read: {error}")
     damages += [f"{str(warning.message).rstrip('.')}." for warning in caught]
     return Results(directory, manifest, records, damages)
