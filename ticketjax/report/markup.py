@@ -2,6 +2,9 @@
 
 import html
 
+# These have no content and no end.
+VOID = ("img",)
+
 
 class Html(str):
     """Text that is markup."""
@@ -21,7 +24,7 @@ def element(tag: str, *content: object, **attributes: object) -> Html:
         for name, value in attributes.items()
         if value is not None
     )
-    return Html(f"<{tag}{given}>{join(*content)}</{tag}>")
+    return Html(f"<{tag}{given}>" if tag in VOID else f"<{tag}{given}>{join(*content)}</{tag}>")
 
 
 def join(*content: object) -> Html:

@@ -3,27 +3,15 @@
 import base64
 import hashlib
 import importlib.resources
-import math
 import string
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import pyarrow as pa
-
 from ticketjax.report.markup import Html, element, join
-from ticketjax.report.notices import (
-    Notice,
-    collapsed,
-    count_runs,
-    diverged,
-    expected_runs,
-    ranges,
-)
+from ticketjax.report.notices import Notice, expected_runs, ranges
+from ticketjax.report.points import points_table
 from ticketjax.report.results import Results
-from ticketjax.summaries import ENDS, POINT, WHERE, series_of, summarise
-from ticketjax.titles import density_label, format_metric, is_accuracy, task_title
-
-COLUMNS = {"strong": "before training", "weak": "after training"}
+from ticketjax.titles import task_title
 
 
 class Drawing(NamedTuple):
@@ -112,9 +100,9 @@ def _attached(attachments: Sequence[Attachment]) -> list[Html]:
     for name, content in attachments:
         if isinstance(content, bytes):
             source = f"data:image/png;base64,{base64.b64encode(content).decode()}"
-            image = element("img", src=source, alt=name).replace("</img>", "")
+            image = element("img", src=source, alt=name)
             parts.append(element("h4", name))
-            figure = element("figure", Html(image), class_="wide print", tabindex=0)
+            figure = element("figure", image, class_="wide print", tabindex=0)
             parts.append(element("div", figure, class_="figures"))
         else:
             text = element("pre", content, tabindex=0)
@@ -150,7 +138,7 @@ def _content(section: Section) -> list[Html]:
     for heading, drawings in section.drawings:
         parts += [element("h3", heading), element("div", *map(_figure, drawings), class_="figures")]
     if results.records.num_rows:
-        parts += [element("h3", "All points"), *_table(results.records)]
+        parts += [element("h3", "All points"), *points_table(results.records)]
         text = element("pre", section.text, tabindex=0)
         summary = element("summary", "As text, with the range over seeds")
         parts.append(element("details", summary, text, class_="text"))
@@ -220,89 +208,3 @@ def _definitions(entries: dict[str, Any]) -> Html:
             for name, value in entries.items()
         ),
     )
-
-
-def _number(value: float) -> str:
-    """A number as the page's script reads it."""
-    if math.isinf(value):
-        return "Infinity" if value > 0 else "-Infinity"
-    return "NaN" if math.isnan(value) else repr(value)
-
-
-def _cell(text: str, value: float, below: str = "", wrong: bool = False) -> Html:
-    content = (text, element("small", below)) if below else (text,)
-    return element("td", *content, data_value=_number(value), class_="wrong" if wrong else None)
-
-
-def _share(value: float | None) -> Html:
-    return element("td", "-", data_value="NaN") if value is None else _cell(f"{value:.3f}", value)
-
-
-def _count(count: int, wrong: bool = False) -> Html:
-    return _cell(f"{count}" if count else "-", count, wrong=wrong and count > 0)
-
-
-def _varying(rows: Sequence[dict[str, Any]]) -> tuple[list[str], str]:
-    """The names of WHERE that rows differ in, and what they have in common, in words."""
-    differ = [name for name in WHERE if len({row[name] for row in rows}) > 1]
-    common = [
-        task_title(rows[0][name]) if name == "task" else f"{name} {rows[0][name]:g}"
-        for name in WHERE
-        if name not in differ
-    ]
-    return differ, ", ".join(common)
-
-
-def _table(records: pa.Table) -> Iterable[Html]:
-    """A line for every point, in the order of the summary; its heads can be made to sort it."""
-    rows = summarise(records).to_pylist()
-    series = series_of(records)
-    dead, lost = count_runs(records, collapsed(records)), count_runs(records, diverged(records))
-    order = {tuple(where.values()): i for i, (_, where) in enumerate(series)}
-    names = tuple(series[0].where)
-    labels = {key: series[i].label for key, i in order.items()}
-
-    def key(row: dict[str, Any]) -> tuple:
-        return tuple(row[name] for name in names)
-
-    rows.sort(key=lambda row: (*(row[name] for name in WHERE), order[key(row)], row["density"]))
-    differ, common = _varying(rows)
-    heads = ["seeker", *differ, "density", *COLUMNS.values()]
-    heads += ["bare ticket", "recall", "precision", "runs", "collapsed"]
-    heads += ["not finite"] if any(count for count, _ in lost.values()) else []
-    lines = []
-    for row in rows:
-        accuracy = is_accuracy(row["task"])
-        point = tuple(row[name] for name in POINT)
-        cells = [element("th", labels[key(row)], scope="row")]
-        for name in differ:
-            value = row[name]
-            text = task_title(value) if name == "task" else f"{value:g}"
-            cells.append(element("td", text) if name == "task" else _cell(text, value))
-        density = density_label(row["density"], row["ticket_density"])
-        cells.append(_cell(density, row["density"]))
-        for quality in COLUMNS:
-            mean, *ends = (row[f"{quality}_metric_{how}"] for how in ("mean", *ENDS))
-            known = all(map(math.isfinite, ends))
-            interval = f"[{', '.join(format_metric(end, accuracy) for end in ends)}]"
-            wrong = not math.isfinite(mean)
-            text = format_metric(mean, accuracy)
-            cells.append(_cell(text, mean, interval if known else "", wrong))
-        ticket = row["ticket_metric_mean"]
-        cells.append(_cell(format_metric(ticket, accuracy), ticket))
-        cells += [_share(row["recall_mean"]), _share(row["precision_mean"])]
-        cells.append(_cell(f"{row['runs']}", row["runs"]))
-        cells += [_count(dead[point][0]), _count(lost[point][0], wrong=True)]
-        lines.append(element("tr", *cells[: len(heads)]))
-    head = element("thead", element("tr", *(element("th", name, scope="col") for name in heads)))
-    table = element("table", head, element("tbody", *lines), class_="sortable")
-    kinds = {is_accuracy(row["task"]) for row in rows}
-    measure = " or ".join(
-        "accuracy" if accuracy else "mean squared error" for accuracy in sorted(kinds, reverse=True)
-    )
-    caption = (
-        f"{common}{'. ' if common else ''}Before and after training: {measure}, means over seeds "
-        "with the 95% interval of the mean."
-    )
-    yield element("p", caption, class_="aside")
-    yield element("div", table, class_="scroll", tabindex=0, role="region", aria_label="All points")

@@ -69,7 +69,7 @@ def read_results(directory: pathlib.Path) -> Results:
             records = load_records(directory)
         except (ValueError, pa.ArrowException) as error:
             records = SCHEMA.empty_table()
-            if any((directory / PARTS).glob("*.parquet")):
+            if not caught and any((directory / PARTS).glob("*.parquet")):
                 damages.append(f"The records cannot be read: {error}")
     damages += [f"{str(warning.message).rstrip('.')}." for warning in caught]
     return Results(directory, manifest, records, damages)
