@@ -252,7 +252,8 @@ def test_colours_of_a_themed_figure_are_the_pages_to_change():
     panel = Panel("weak", {"task": "circle"})
 
     def draw(file):
-        draw_quality(records([0.25, 0.5]), [panel], file)
+        # At one density only: its axis must not be so short that the ticks collide.
+        draw_quality(records([0.25, 0.5], density=OWN), [panel], file)
 
     svg = inline_svg(draw, "a < b", themed=True)
     # The same again: nothing of the day or the process is in it.

@@ -1,7 +1,7 @@
 """The table of a page: a line for every point of a grid."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -45,8 +45,37 @@ def _varying(rows: Sequence[dict[str, Any]]) -> tuple[list[str], str]:
     return differ, ", ".join(common)
 
 
-def points_table(records: pa.Table) -> Iterable[Html]:
-    """A line for every point, in the order of the summary; its heads can be made to sort it."""
+def _line(
+    row: dict[str, Any], label: str, differ: Sequence[str], collapsed_runs: int, lost_runs: int
+) -> list[Html]:
+    """The cells of a point: row is one of a summary's, differ what tells its place."""
+    accuracy = is_accuracy(row["task"])
+    cells = [element("th", label, scope="row")]
+    for name in differ:
+        value = row[name]
+        is_task = name == "task"
+        cells.append(element("td", task_title(value)) if is_task else _cell(f"{value:g}", value))
+    cells.append(_cell(density_label(row["density"], row["ticket_density"]), row["density"]))
+    for quality in COLUMNS:
+        mean, *ends = (row[f"{quality}_metric_{how}"] for how in ("mean", *ENDS))
+        known = all(map(math.isfinite, ends))
+        interval = f"[{', '.join(format_metric(end, accuracy) for end in ends)}]" if known else ""
+        wrong = not math.isfinite(mean)
+        cells.append(_cell(format_metric(mean, accuracy), mean, interval, wrong))
+    ticket = row["ticket_metric_mean"]
+    return [
+        *cells,
+        _cell(format_metric(ticket, accuracy), ticket),
+        _share(row["recall_mean"]),
+        _share(row["precision_mean"]),
+        _cell(f"{row['runs']}", row["runs"]),
+        _count(collapsed_runs),
+        _count(lost_runs, wrong=True),
+    ]
+
+
+def points_table(records: pa.Table) -> list[Html]:
+    """What is common to all points, and a line for each; the heads can be made to sort them."""
     rows = summarise(records).to_pylist()
     series = series_of(records)
     dead, lost = count_runs(records, collapsed(records)), count_runs(records, diverged(records))
@@ -64,27 +93,8 @@ def points_table(records: pa.Table) -> Iterable[Html]:
     heads += ["not finite"] if any(count for count, _ in lost.values()) else []
     lines = []
     for row in rows:
-        accuracy = is_accuracy(row["task"])
         point = tuple(row[name] for name in POINT)
-        cells = [element("th", labels[key(row)], scope="row")]
-        for name in differ:
-            value = row[name]
-            text = task_title(value) if name == "task" else f"{value:g}"
-            cells.append(element("td", text) if name == "task" else _cell(text, value))
-        density = density_label(row["density"], row["ticket_density"])
-        cells.append(_cell(density, row["density"]))
-        for quality in COLUMNS:
-            mean, *ends = (row[f"{quality}_metric_{how}"] for how in ("mean", *ENDS))
-            known = all(map(math.isfinite, ends))
-            interval = f"[{', '.join(format_metric(end, accuracy) for end in ends)}]"
-            wrong = not math.isfinite(mean)
-            text = format_metric(mean, accuracy)
-            cells.append(_cell(text, mean, interval if known else "", wrong))
-        ticket = row["ticket_metric_mean"]
-        cells.append(_cell(format_metric(ticket, accuracy), ticket))
-        cells += [_share(row["recall_mean"]), _share(row["precision_mean"])]
-        cells.append(_cell(f"{row['runs']}", row["runs"]))
-        cells += [_count(dead[point][0]), _count(lost[point][0], wrong=True)]
+        cells = _line(row, labels[key(row)], differ, dead[point][0], lost[point][0])
         lines.append(element("tr", *cells[: len(heads)]))
     head = element("thead", element("tr", *(element("th", name, scope="col") for name in heads)))
     table = element("table", head, element("tbody", *lines), class_="sortable")
@@ -96,5 +106,5 @@ def points_table(records: pa.Table) -> Iterable[Html]:
         f"{common}{'. ' if common else ''}Before and after training: {measure}, means over seeds "
         "with the 95% interval of the mean."
     )
-    yield element("p", caption, class_="aside")
-    yield element("div", table, class_="scroll", tabindex=0, role="region", aria_label="All points")
+    box = {"class_": "scroll", "tabindex": 0, "role": "region", "aria_label": "All points"}
+    return [element("p", caption, class_="aside"), element("div", table, **box)]
