@@ -198,7 +198,8 @@ def _show(chosen: dict[str, Contender], clock: _Clock) -> None:
     import pyarrow.compute as pc
 
     from ticketjax import leaderboard, store
-    from ticketjax.report import QUALITIES, seeker_title
+    from ticketjax.summaries import QUALITIES
+    from ticketjax.titles import seeker_title
 
     entries, tickets = [], {}
     for name, contender in chosen.items():

@@ -6,13 +6,15 @@ from collections.abc import Callable
 
 import jax
 import pyarrow as pa
-import pyarrow.compute as pc
 from tqdm import tqdm
 
 from experiments.flags import FLAGS, FlagError, grid, running
-from ticketjax import report, store
+from ticketjax import store
+from ticketjax.figures import draw_quality, draw_rounds, lowest_in_rounds, panels_of
 from ticketjax.grid import Grid
+from ticketjax.summaries import WHERE
 from ticketjax.sweep import run
+from ticketjax.tables import table
 
 # Between two looks at what the other processes have finished.
 SECONDS_BETWEEN_LOOKS = 2
@@ -87,16 +89,9 @@ def run_and_show(strategy: str, **options) -> int:
     if records is None:
         return 0
     places = itertools.product(fields["task"], fields["depth"], fields["width"], fields["noise"])
-    panels = [
-        report.Panel(quality, dict(zip(report.WHERE, place, strict=True)))
-        for place in places
-        for quality in report.QUALITIES
-    ]
-    several = len({panel.where["task"] for panel in panels}) < len(panels) // 2
-    if several:
-        panels = [panel._replace(title=_place(panel)) for panel in panels]
-    report.figure(records, panels, f"{FLAGS.out}/figure.png")
-    print(report.table(records))
+    panels = panels_of(dict(zip(WHERE, place, strict=True)) for place in places)
+    draw_quality(records, panels, f"{FLAGS.out}/figure.png")
+    print(table(records))
     print(f"\nfigure: {FLAGS.out}/figure.png\nrecords: {FLAGS.out}/parts")
     for path in _draw_rounds(records):
         print(f"layers over the rounds: {path}")
@@ -105,17 +100,9 @@ def run_and_show(strategy: str, **options) -> int:
 
 def _draw_rounds(records: pa.Table) -> list[str]:
     """Draw what pruning in rounds left of the layers, at the lowest density of every place."""
-    in_rounds = records.filter(pc.greater(pc.list_value_length(records["round_layer_kept"]), 1))
     paths = []
-    places = in_rounds.group_by(report.WHERE, use_threads=False).aggregate([("density", "min")])
-    for place in places.to_pylist():
-        density = place.pop("density_min")
-        name = "rounds-{task}-depth{depth}-width{width}-noise{noise:g}".format(**place)
+    for where in lowest_in_rounds(records):
+        name = "rounds-{task}-depth{depth}-width{width}-noise{noise:g}".format(**where)
         paths.append(f"{FLAGS.out}/{name}.png")
-        report.rounds(in_rounds, {**place, "density": density}, paths[-1])
+        draw_rounds(records, where, paths[-1])
     return paths
-
-
-def _place(panel: report.Panel) -> str:
-    task, depth, width, noise = panel.where.values()
-    return f"{task}, depth {depth}, width {width}, noise {noise:g}: {panel.quality}"

@@ -1,7 +1,9 @@
 """The commands as a user starts them: one process each."""
 
+import html
 import os
 import re
+import shlex
 import subprocess
 import sys
 
@@ -75,6 +77,7 @@ def test_help_shows_the_flags_and_imports_no_jax(module, tmp_path):
         ("search", "--options=restart=2", "restart"),
         ("leaderboard", "--only=snop", "--only=snop: must be among random, "),
         ("leaderboard", "--density=half", "--density=half: "),
+        ("report", "--results=nowhere", "--results=nowhere: there is no such directory"),
     ],
 )
 def test_bad_flags_are_refused_in_one_line(module, flag, message, tmp_path, forks):
@@ -94,7 +97,13 @@ def test_singleshot_runs_and_a_second_start_has_nothing_to_do(tmp_path):
     assert (tmp_path / "out" / "figure.png").read_bytes()[:4] == b"\x89PNG"
     records = load_records(tmp_path / "out")
     assert records.num_rows == 2 * 2 * 2
-    second = command("singleshot", *flags, directory=tmp_path)
+    # A report on it tells the command; started again by that, there is nothing to do.
+    report = command("report", "--results=out", directory=tmp_path)
+    assert report.returncode == 0, report.stderr
+    assert first.stdout.split("\n\nfigure")[0] in report.stdout
+    text = html.unescape((tmp_path / "out" / "report.html").read_text())
+    (again,) = re.findall(r"<pre[^>]*>python -m (experiments\.singleshot .*?)</pre>", text, re.S)
+    second = command("singleshot", *shlex.split(again.replace("\\\n", ""))[1:], directory=tmp_path)
     assert second.returncode == 0
     assert second.stdout == first.stdout
     assert load_records(tmp_path / "out") == records

@@ -1,241 +1,306 @@
-"""Intervals against NumPy's and closed forms; what tables and figures show of them."""
+"""Pages of results directories: whole, half done, damaged, hostile; read back with a parser."""
 
+import base64
+import collections
+import hashlib
+import html.parser
+import json
 import math
+import re
 
-import matplotlib
-import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from ticketjax import report
-from ticketjax.sweep import SCHEMA
+from experiments.again import command_of
+from tests import example_records
+from ticketjax.figures import draw_quality, inline_svg
+from ticketjax.figures.quality import Panel
+from ticketjax.report import find_results, read_results, write_report
+from ticketjax.report.drawings import figures_of
+from ticketjax.report.notices import notices
+from ticketjax.report.page import Section, page
 
-DEFAULTS = {
-    "task": "circle",
-    "depth": 5,
-    "width": 100,
-    "seeker": "snip",
+HOSTILE = '"><script src="https://example.org/x.js"></script>'
+CONFIGURATION = {
+    "task": ["circle"],
+    "depth": [5],
+    "width": [100],
+    "seekers": ["snip"],
+    "densities": [0.1],
+    "noise": [0.01],
+    "seeds": [0, 1, 2],
     "strategy": "singleshot",
-    "scope": "global",
-    "rounds": 1,
-    "objective": "raw",
-    "options": "",
-    "prune_bias": True,
-    "sanity": "none",
-    "density": 0.1,
-    "ticket_density": 0.006,
-    "noise": 0.01,
-    "collapsed": False,
-    "layer_kept": [0.1],
 }
-MEASURES = [f.name for f in SCHEMA if pa.types.is_float32(f.type)]
+OWN = example_records.DEFAULTS["ticket_density"]
+VOID = {"meta", "img", "br"}
 
 
-def records(values, measure="weak_metric", **columns):
-    """One record per value and seed; the other measures are 0.5."""
-    rows = [
-        {**DEFAULTS, **dict.fromkeys(MEASURES, 0.5), **columns, "seed": seed, measure: value}
-        for seed, value in enumerate(values)
-    ]
-    return pa.Table.from_pylist(rows, schema=SCHEMA)
+def records(*values, **columns):
+    return example_records.records(*values, **{"feasible_recall": 1.0, **columns})
 
 
-def interval(values, measure="weak_metric"):
-    (row,) = report.summarise(records(values, measure)).to_pylist()
-    return row[f"{measure}_low"], row[f"{measure}_high"]
+class Page(html.parser.HTMLParser):
+    """A page's elements and text; every element must be closed where it belongs."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.elements, self.texts = [], [], collections.defaultdict(list)
+        self.feed(text)
+        assert self.open == []
+
+    def handle_starttag(self, tag, attributes):
+        self.elements.append((tag, dict(attributes)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attributes):
+        self.elements.append((tag, dict(attributes)))
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if self.open:
+            self.texts[self.open[-1]].append(data)
+
+    def all(self, tag):
+        return [attributes for name, attributes in self.elements if name == tag]
 
 
-def test_summary_of_three_seeds_by_hand():
-    (row,) = report.summarise(records([0.25, 0.5, 1.0])).to_pylist()
-    assert row["runs"] == 3
-    assert row["weak_metric_mean"] == pytest.approx(7 / 12)
-    assert (row["weak_metric_min"], row["weak_metric_max"]) == (0.25, 1.0)
-    # All three draws are the least of the values with chance 1 / 27, more than 2.5%.
-    assert (row["weak_metric_low"], row["weak_metric_high"]) == (0.25, 1.0)
+def directory(path, table=None, configuration=CONFIGURATION, **manifest):
+    (path / "parts").mkdir(parents=True)
+    if configuration is not None:
+        text = json.dumps({"configuration": configuration, **manifest})
+        (path / "manifest.json").write_text(text)
+    if table is not None:
+        pq.write_table(table, path / "parts" / "a.parquet")
+    return path
 
 
-@pytest.mark.parametrize("measure", ["strong_metric", "weak_loss", "score_auc"])
-@pytest.mark.parametrize("size", [10, 25, 400])
-def test_interval_is_that_of_a_bootstrap_written_out(measure, size):
-    values = np.random.default_rng(size).lognormal(size=size).astype(np.float32)
-    generator = np.random.default_rng(99)
-    means = [generator.choice(values, size).mean() for _ in range(4000)]
-    expected = np.quantile(means, [0.025, 0.975])
-    tolerance = 0.15 * float(np.std(values)) / math.sqrt(size)  # both bootstraps are random
-    assert interval(values, measure) == pytest.approx(expected, abs=tolerance)
+def written(path, command="python -m experiments.singleshot", out=None):
+    results = [read_results(found) for found in find_results(path)]
+    report = write_report(path, results, [command] * len(results), out or path)
+    return report, Page(report.page.read_text())
 
 
-def test_interval_of_two_values_is_binomial():
-    # 40 zeros and 60 ones: the mean of a resample is Binomial(100, 0.6) / 100, whose quantiles
-    # at 2.5% and 97.5% are 0.50 and 0.69 or 0.70.
-    low, high = interval([0.0] * 40 + [1.0] * 60)
-    assert low == pytest.approx(0.5, abs=0.011)
-    assert high == pytest.approx(0.695, abs=0.011)
+def said(path):
+    return [(notice.text, notice.details) for notice in notices(read_results(path))]
 
 
-def test_equal_values_have_an_interval_of_no_width():
-    value = float(np.float32(0.1))
-    assert interval([value] * 7) == (value, value)
-
-
-def test_interval_covers_the_true_mean_as_often_as_it_says():
-    generator = np.random.default_rng(4)
-    parts = [records(generator.normal(0.3, 0.1, 25), density=d) for d in np.arange(1, 201) / 400]
-    summary = report.summarise(pa.concat_tables(parts))
-    low, high = (summary[f"weak_metric_{end}"].to_numpy() for end in ("low", "high"))
-    # A percentile bootstrap of 25 normal values covers about 93%.
-    assert 0.88 < np.mean((low <= 0.3) & (0.3 <= high)) < 0.98
-    # 3.92 deviations, one of which sqrt(24 / 25) makes a little smaller.
-    assert np.mean(high - low) == pytest.approx(3.84 * 0.1 / math.sqrt(25), rel=0.05)
-
-
-def test_interval_depends_on_neither_order_nor_company():
-    values = np.random.default_rng(5).random(12)
-    alone = records(values)
-    others = [records(values[:3] + 1, density=0.5), records(values * 2, seeker="grasp")]
-    shuffled = pa.concat_tables([*others, alone]).take(
-        pa.array(np.random.default_rng(6).permutation(27))
+def test_page_holds_all_and_loads_nothing(tmp_path):
+    found = directory(
+        tmp_path / "grid",
+        records([0.25, 0.5, 1.0]),
+        devices=["cpu:0"],
+        machine="Linux",
+        versions={"jax": "0.10.2"},
     )
-    (row,) = report.summarise(alone).to_pylist()
-    assert row in report.summarise(shuffled).to_pylist()
-
-
-def test_one_seed_has_no_interval():
-    assert np.isnan(interval([0.5])).all()
-    text = report.table(records([0.5], strong_metric=0.25))
-    assert "1 seed; bare ticket" in text and "0.250" in text and "nan" not in text
-    assert "[" not in text and "(0." not in text
-
-
-@pytest.mark.parametrize("bad", [math.nan, math.inf])
-def test_a_value_that_is_not_finite_stays_in_its_group_and_measure(bad):
-    broken = records([0.25, bad, 1.0], density=0.5)
-    both = pa.concat_tables([records([0.25, 0.5, 1.0]), broken])
-    whole, part = report.summarise(both).to_pylist()
-    assert (whole["weak_metric_low"], whole["weak_metric_high"]) == (0.25, 1.0)
-    assert np.isnan([part["weak_metric_low"], part["weak_metric_high"]]).all()
-    assert part["weak_loss_low"] == 0.5
-    assert f"{bad:.3f} [-]" in report.table(both)
-
-
-def test_table_says_what_its_brackets_are():
-    more = records([1.0, 1.0, 1.0], density=0.006, seeker="synflow", ticket_metric=0.99)
-    text = report.table(pa.concat_tables([records([0.25, 0.5, 1.0], ticket_metric=0.99), more]))
-    weak = text.split("\n\n")[1].splitlines()
-    assert weak == [
-        "Circle, depth 5, width 100, noise 0.01: weak accuracy (after training)",
-        "mean [95% interval of the mean] (min, max) of 3 seeds; bare ticket 0.990",
-        "seeker   ticket 0.006          0.1",
-        "SNIP     -                     0.583 [0.250, 1.000]",
-        "                                     (0.250, 1.000)",
-        "SynFlow  1.000 [1.000, 1.000]  -",
-        "               (1.000, 1.000)",
+    report, read = written(found)
+    assert {path.suffix for path in found.iterdir()} == {"", ".json", ".png", ".txt", ".html"}
+    assert "0.583 [0.250, 1.000]" in report.table.read_text()
+    # Nothing is fetched from anywhere: references are to the page itself, data are within it.
+    references = [
+        value
+        for _, attributes in read.elements
+        for name, value in attributes.items()
+        if name in ("src", "href", "xlink:href", "srcset", "action", "data")
     ]
+    assert all(value.startswith(("#", "data:")) for value in references)
+    assert read.all("link") == [] and "@import" not in report.page.read_text()
+    # The policy lets this one script run and no other.
+    (script,) = read.texts["script"]
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    (policy,) = [m["content"] for m in read.all("meta") if "http-equiv" in m]
+    assert policy.startswith("default-src 'none'") and f"script-src 'sha256-{digest}'" in policy
+    # Both figures, the table, configuration and environment.
+    labels = [svg["aria-label"] for svg in read.all("svg")]
+    assert labels == [f"Circle, depth 5, width 100, noise 0.01: {q}" for q in ("strong", "weak")]
+    assert {"SNIP"} == {text for text in read.texts["th"] if text == "SNIP"}
+    values = [cell["data-value"] for cell in read.all("td")]
+    assert float(values[2]) == pytest.approx(7 / 12)
+    assert {"0.10.2", "cpu:0", "Linux", "0-2"} <= set(read.texts["dd"])
+    assert "python -m experiments.singleshot" in read.texts["pre"]
+    assert "Every run of the grid is here, and every loss is finite." in read.texts["li"]
 
 
-@pytest.mark.parametrize(("values", "bands"), [([0.5], []), ([0.25, 0.5, 1.0], list(report.BANDS))])
-def test_figure_shows_its_bands_and_says_what_they_are(values, bands, tmp_path, monkeypatch):
-    legends = []
-    legend = matplotlib.figure.Figure.legend
-    monkeypatch.setattr(
-        matplotlib.figure.Figure,
-        "legend",
-        lambda self, *args, **options: (legends.append(args[1]), legend(self, *args, **options))[1],
+def test_nothing_from_files_becomes_markup(tmp_path):
+    hostile = directory(
+        tmp_path / "<b>grids" / "<i>one",
+        records([0.5, 0.6], seeker=HOSTILE, options=HOSTILE, task="../../<u>", strategy=HOSTILE),
+        {**CONFIGURATION, "task": ["../../<u>"], "strategy": HOSTILE, HOSTILE: HOSTILE},
+        machine=HOSTILE,
+        versions={HOSTILE: HOSTILE},
     )
-    table = pa.concat_tables(
+    (hostile.parent / "<s>.txt").write_text(HOSTILE)
+    (hostile.parent / "a'onerror='.png").write_bytes(b"\x89PNG\r\n\x1a\n" + HOSTILE.encode())
+    out = tmp_path / "x" / "y" / "z"
+    report, read = written(hostile.parent, HOSTILE, out)
+    assert read.all("script") == [{}]
+    assert {tag for tag, _ in read.elements} & {"b", "i", "u", "s", "iframe"} == set()
+    assert not [a for _, attributes in read.elements for a in attributes if a.startswith("on")]
+    assert [image["alt"] for image in read.all("img")] == ["a'onerror='.png"]
+    # Names of tasks stay in the directory.
+    assert {path.parent for path in report.figures} == {out}
+    assert all(path.exists() for path in report.figures) and len(report.figures) == 1
+
+
+def test_what_is_missing_twice_or_damaged_is_named(tmp_path):
+    table = records([0.25, 0.5, 1.0])
+    found = directory(
+        tmp_path / "grid",
+        pa.concat_tables([table.slice(0, 2), table.slice(1, 1)]),
+        {**CONFIGURATION, "seeds": [0, 1, 2, 3, 4, 5, 9], "task": ["circle", "relu"]},
+    )
+    (found / "parts" / "b.parquet").write_bytes(b"PAR1 no")
+    (damaged, _), missing, twice = said(found)
+    assert "b.parquet is damaged" in damaged
+    assert missing == (
+        "12 of 14 runs are missing; the command below continues with them.",
         [
-            records(values, task=task, density=density)
-            for task in ("circle", "relu")
-            for density in (0.006, 0.1)
-        ]
+            "Circle, depth 5, width 100, noise 0.01: seeds 2-5, 9",
+            "ReLU, depth 5, width 100, noise 0.01: seeds 0-5, 9",
+        ],
     )
-    panels = [report.Panel("weak", {"task": task}) for task in ("circle", "relu")]
-    report.figure(table, panels, tmp_path / "figure.png")
-    assert (tmp_path / "figure.png").read_bytes()[:4] == b"\x89PNG"
-    assert legends == [["SNIP", "bare ticket", *bands]]
+    assert twice[0] == "Repeated records: 1. Means count them again."
 
 
-def test_table_says_what_of_the_ticket_does_not_fit():
-    local = {"scope": "local", "feasible_recall": 0.571}
+def test_runs_that_diverged_or_collapsed_are_counted(tmp_path):
     parts = [
-        records([0.5], density=0.006, **local),
-        records([0.5], density=0.02, **{**local, "feasible_recall": 0.9}),
-        records([0.5], density=0.1, **{**local, "feasible_recall": 1.0}),
-        records([0.5], density=0.006, feasible_recall=1.0),
+        records([0.5, math.nan, 0.5], density=OWN),
+        records([0.5, math.inf, 0.5], "weak_loss", collapsed=True),
     ]
-    blocks = report.table(pa.concat_tables(parts)).split("\n\n")
-    assert blocks[2:] == [
-        "no mask of scope local can hold the whole ticket: at most 57.1% of it at ticket 0.006, "
-        "90.0% of it at 0.02"
+    configuration = {**CONFIGURATION, "densities": ["ticket", 0.1]}
+    found = directory(tmp_path / "grid", pa.concat_tables(parts), configuration)
+    assert said(found) == [
+        (
+            "2 of 6 runs have a loss or metric that is not finite.",
+            ["SNIP: 1 of 3 at the ticket's own density, 1 of 3 at 0.1"],
+        ),
+        (
+            "3 of 6 runs collapsed: no path is left from the input to the output.",
+            ["SNIP: 3 of 3 at 0.1"],
+        ),
     ]
-    assert len(report.table(parts[3]).split("\n\n")) == 2
-
-
-def test_series_are_told_apart_by_what_is_planted():
-    several = [{"tickets": n, "decoys": 0, "perturbation": 0.1 * n} for n in (1, 2)]
-    parts = [records([0.5], **options) for options in several]
-    labels = [label for label, _ in report._series(pa.concat_tables(parts))]
-    assert labels == ["SNIP 1 ticket 0.1 perturbed", "SNIP 2 tickets 0.2 perturbed"]
-
-
-def test_cells_of_a_map_by_hand():
-    points = [
-        {"width": 20, "column": "ticket", "recall_mean": 0.1},
-        {"width": 50, "column": 0.5, "recall_mean": 0.9},
-        {"width": 50, "column": 0.7, "recall_mean": 0.3},
-    ]
-    cells = report._cells(points, "recall_mean", ["ticket", 0.5], [20, 50])
-    np.testing.assert_array_equal(cells, [[0.1, np.nan], [np.nan, 0.9]])
-
-
-@pytest.mark.parametrize("task", ["circle", "relu"])
-def test_phase_has_a_map_per_seeker_and_measure(task, tmp_path, monkeypatch):
-    drawn = []
-    original = report._draw_heat
-    monkeypatch.setattr(
-        report, "_draw_heat", lambda *args: (drawn.append(args[1]), original(*args))[1]
-    )
-    parts = [
-        records([0.25, 0.75], seeker=s, width=w, density=d, task=task, recall=0.1 * n)
-        for n, (s, w, d) in enumerate(
-            [("snip", 20, 0.006), ("snip", 50, 0.1), ("grasp", 20, 0.1), ("grasp", 50, 0.006)]
-        )
-    ]
-    where = {"task": task, "depth": 5, "noise": 0.01}
-    report.phase(pa.concat_tables(parts), where, tmp_path / "phase.png")
-    assert (tmp_path / "phase.png").read_bytes()[:4] == b"\x89PNG"
-    assert len(drawn) == 2 * 3
-    np.testing.assert_allclose(drawn[0], [[0, np.nan], [np.nan, 0.1]], atol=1e-6)
-    np.testing.assert_allclose(drawn[1], [[np.nan, 0.2], [0.3, np.nan]], atol=1e-6)
-    with pytest.raises(ValueError, match="no record has"):
-        report.phase(parts[0], {**where, "depth": 4}, tmp_path / "none.png")
-
-
-def cases():
-    measures = {
-        "recall": np.array([0.25, 0.5, 1.0]),
-        "strong": np.array([0.5, 0.5, 0.5]),
-        "weak": np.array([0.75, 0.75, 0.75]),
-        "ratio": np.array([2.0, 2.0, 2.0]),
+    section = Section("grid", read_results(found), [], [], None, "")
+    cells = [cell["data-value"] for cell in Page(page("grid", [section])).all("td")]
+    heads = ["density", "strong", "weak", "ticket", "recall", "precision", "runs", "dead", "lost"]
+    own, other = (dict(zip(heads, line, strict=True)) for line in (cells[:9], cells[9:]))
+    assert own == {
+        **{"density": "0.006", "strong": "0.5", "weak": "NaN", "ticket": "0.5"},
+        **{"recall": "0.5", "precision": "0.5", "runs": "3", "dead": "0", "lost": "1"},
     }
-    started = {"recall": np.array([0.125])}
-    return [report.Case("snip", "all samples", measures), report.Case("snip", "started", started)]
+    assert (other["weak"], other["dead"], other["lost"]) == ("0.5", "3", "1")
 
 
-def test_a_table_of_cases_by_hand():
-    text = report.case_table(cases(), {"snip": "search failed"}, accuracy=True)
-    assert text.splitlines() == [
-        "seeker  case         recall                strong                weak                  "
-        "loss, found/planted",
-        "SNIP    all samples  0.583 [0.250, 1.000]  0.500 [0.500, 0.500]  0.750 [0.750, 0.750]  "
-        "100 [100, 100]",
-        "SNIP    started      0.125",
-        "",
-        "SNIP: search failed",
+@pytest.mark.parametrize(
+    ("manifest", "message"),
+    [
+        (None, "There is no manifest.json"),
+        ("{", "manifest.json cannot be read"),
+        ("[]", "manifest.json cannot be read"),
+        ('{"configuration": {"task": 3}}', "does not say which runs were asked for"),
+    ],
+)
+def test_without_a_manifest_records_are_shown_all_the_same(manifest, message, tmp_path):
+    found = directory(tmp_path / "grid", records([0.5, 0.6, 0.7]), None)
+    if manifest is not None:
+        (found / "manifest.json").write_text(manifest)
+    ((text, _),) = said(found)
+    assert message in text
+
+
+def test_what_has_only_begun_has_a_page_and_what_is_nothing_is_refused(tmp_path):
+    begun = directory(tmp_path / "grid")
+    report, read = written(begun)
+    assert report.figures == [] and read.all("table") == []
+    assert any("There are no records yet." in text for text in read.texts["li"])
+    assert "3 of 3 runs are missing" in report.page.read_text()
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match="holds no results: neither manifest.json nor parts/"):
+        find_results(tmp_path / "empty")
+
+
+def test_several_grids_are_one_page_with_what_lay_beside_them(tmp_path):
+    for name in ("second", "first"):
+        directory(tmp_path / name)
+    (tmp_path / "figure3.txt").write_text("a table")
+    (tmp_path / "report.txt").write_text("what a report wrote before")
+    _, read = written(tmp_path)
+    assert read.texts["a"] == ["first", "second"]
+    assert [a["href"] for a in read.all("a")] == [f"#{s['id']}" for s in read.all("section")]
+    assert read.texts["span"] == ["0 of 3 runs, warnings: 2"] * 2
+    assert read.texts["summary"].count("figure3.txt") == 1 and "a table" in read.texts["pre"]
+    assert "report.txt" not in read.texts["summary"]
+
+
+def test_maps_are_drawn_where_widths_differ_and_layers_where_pruning_went_in_rounds():
+    widths = [records([0.5], width=width) for width in (50, 100)]
+    rounds = {"rounds": 2, "round_layer_kept": [[0.5] * 4, [0.25] * 4]}
+    in_rounds = records([0.5], depth=6, round_first_dead_layer=[-1, 3], **rounds)
+    names = [figure.name for figure in figures_of(pa.concat_tables([*widths, in_rounds]))]
+    assert names == [
+        "quality-circle-depth5-width50-noise0.01",
+        "quality-circle-depth5-width100-noise0.01",
+        "quality-circle-depth6-width100-noise0.01",
+        "phase-circle-depth5-noise0.01",
+        "rounds-circle-depth6-width100-noise0.01",
     ]
 
 
-@pytest.mark.parametrize("accuracy", [True, False])
-def test_a_diagnosis_is_drawn(accuracy, tmp_path):
-    report.diagnosis(cases(), 0.9, tmp_path / "figure.png", accuracy=accuracy, title="Why?")
-    assert (tmp_path / "figure.png").read_bytes()[:4] == b"\x89PNG"
+def test_colours_of_a_themed_figure_are_the_pages_to_change():
+    panel = Panel("weak", {"task": "circle"})
+
+    def draw(file):
+        # At one density only: its axis must not be so short that the ticks collide.
+        draw_quality(records([0.25, 0.5], density=OWN), [panel], file)
+
+    svg = inline_svg(draw, "a < b", themed=True)
+    # The same again: nothing of the day or the process is in it.
+    assert inline_svg(draw, "a < b", themed=True) == svg
+    assert svg.startswith("<svg viewBox=") and 'aria-label="a &lt; b"' in svg
+    assert "var(--series-0, #0072B2)" in svg and "var(--ink, #222222)" in svg
+    assert "<metadata" not in svg and ">SNIP</text>" in svg
+    ids = re.findall(r' id="([^"]*)"', svg)
+    assert len(ids) == len(set(ids)) and {*re.findall(r"(?:url\(|href=\")#([\w-]+)", svg)} == {*ids}
+    # For a light ground colours stay; by hand.
+    drawn = b'<?xml?><svg id="a" viewBox="0 0 9 9"><path id="b" style="fill: #222222"/></svg>'
+    assert inline_svg(lambda file: file.write(drawn), "b", themed=False) == (
+        '<svg viewBox="0 0 9 9" role="img" aria-label="b"><path style="fill: #222222"/></svg>'
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "module", "flags"),
+    [
+        ({"seeds": [0, 1, 2]}, "singleshot", ["--seeds=3"]),
+        ({"seeds": [4, 7]}, "singleshot", ["--seed_list=4,7"]),
+        (
+            {"strategy": "annealed", "seekers": ["edge_popup"], "search_epochs": 20},
+            "edge_popup",
+            ["--anneal", "--search_epochs=20"],
+        ),
+        (
+            {
+                "strategy": "refined",
+                "seekers": ["concrete"],
+                "options": [["rounds", 5], ["a", "b"]],
+            },
+            "search",
+            ["--strategy=refined", "--options=rounds=5,a=b"],
+        ),
+        (
+            {"strategy": "multishot", "rounds": 3, "score_samples": None, "prune_bias": False},
+            "multishot",
+            ["--rounds=3", "--score_samples=all", "--noprune_bias"],
+        ),
+        ({"seekers": ["mine"]}, "singleshot", ["--seekers=path/to/file.py:mine"]),
+        ({"task": ["$(reboot)"]}, "singleshot", ["'--task=$(reboot)'"]),
+    ],
+)
+def test_command_makes_it_again(change, module, flags):
+    text = command_of({**CONFIGURATION, "round_epochs": None, **change}, "out")
+    first, *rest = text.split(" \\\n    ")
+    assert first == f"python -m experiments.{module}"
+    assert set(flags) <= set(rest) and rest[-1] == "--out=out"
+    assert not any("round_epochs" in flag for flag in rest)

@@ -17,8 +17,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Circle
 
 from ticketjax.base import Params, Task
+from ticketjax.figures.style import COLOURS, FAINT, INK
 from ticketjax.masks import layer_names
-from ticketjax.report import COLOURS, FAINT, INK
 from ticketjax.tasks.circle import CIRCLE
 from ticketjax.tasks.helix import HELIX
 from ticketjax.tasks.piecewise import fit

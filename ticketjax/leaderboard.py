@@ -8,18 +8,10 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from ticketjax.base import CLASSIFICATION
-from ticketjax.report import (
-    COLOURS,
-    FAINT,
-    INK,
-    QUALITIES,
-    STYLE,
-    format_metric,
-    intervals_of_means,
-    task_title,
-    tidy,
-)
+from ticketjax.figures.style import COLOURS, FAINT, INK, STYLE, tidy
+from ticketjax.summaries import QUALITIES, intervals_of_means
 from ticketjax.tasks import get_task
+from ticketjax.titles import format_metric, task_title
 
 
 class Entry(NamedTuple):

@@ -1,0 +1,63 @@
+"""The command that makes a grid again, from the configuration in its manifest."""
+
+import dataclasses
+import shlex
+from typing import Any
+
+# Flags that every command gets spelled out, whatever its own default is.
+ALWAYS = ("task", "depth", "width", "seekers", "densities", "noise", "scope", "objective")
+# Said by the name of the command, or by flags of other names.
+ELSEWHERE = ("strategy", "seeds", "prune_bias", "options", "score_samples")
+
+
+def _command(configuration: dict[str, Any]) -> tuple[str, list[str]]:
+    """The module, and the flags that say the strategy."""
+    strategy = str(configuration.get("strategy", "singleshot"))
+    if strategy in ("singleshot", "multishot"):
+        return strategy, []
+    if configuration.get("seekers") == ["edge_popup"] and strategy in ("plain", "annealed"):
+        return "edge_popup", ["--anneal"] if strategy == "annealed" else []
+    return "search", [f"--strategy={strategy}"]
+
+
+def _listed(value: Any) -> str:
+    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _seeds(seeds: Any) -> str:
+    if isinstance(seeds, list) and seeds == list(range(len(seeds))):
+        return f"--seeds={len(seeds)}"
+    return f"--seed_list={_listed(seeds)}"
+
+
+def command_of(configuration: dict[str, Any], directory: str) -> str:
+    """The command line, to be pasted into a shell; into the same directory it continues.
+
+    A seeker of one's own is named by its function only: the file has to be filled in.
+    """
+    from ticketjax.grid import Grid
+    from ticketjax.seekers import SEEKERS
+
+    module, flags = _command(configuration)
+    defaults = {field.name: field.default for field in dataclasses.fields(Grid)}
+    given = dict(configuration)
+    if isinstance(given.get("seekers"), list):
+        given["seekers"] = [
+            name if name in SEEKERS else f"path/to/file.py:{name}" for name in given["seekers"]
+        ]
+    for name, value in given.items():
+        if name in ELSEWHERE or value is None:
+            continue
+        if name in ALWAYS or value != defaults.get(name):
+            flags.append(f"--{name}={_listed(value)}")
+    if given.get("prune_bias") is False:
+        flags.append("--noprune_bias")
+    if "score_samples" in given and given["score_samples"] != defaults["score_samples"]:
+        samples = given["score_samples"]
+        flags.append(f"--score_samples={'all' if samples is None else samples}")
+    if given.get("options"):
+        flags.append("--options=" + ",".join(f"{name}={value}" for name, value in given["options"]))
+    if "seeds" in given:
+        flags.append(_seeds(given["seeds"]))
+    flags.append(f"--out={directory}")
+    return " \\\n    ".join([f"python -m experiments.{module}", *map(shlex.quote, flags)])

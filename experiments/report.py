@@ -1,0 +1,69 @@
+r"""Tables, figures and one HTML page of a results directory, whichever command has written it.
+
+    python -m experiments.report --results=results/singleshot
+    python -m experiments.report --results=results/paper --out=report
+
+Writes report.html, report.txt and report-*.png, into the results directory unless --out says
+otherwise. The page needs no network and no other file: figures, a table to sort, what is missing,
+diverged or damaged, the command that makes it again, configuration and environment. Of a directory
+of several grids, as paper and leaderboard write, it is one page too.
+"""
+
+import difflib
+import pathlib
+
+from absl import flags
+
+from experiments.flags import FLAGS, FlagError, naming, start
+
+flags.DEFINE_string("results", None, "Results directory, or a directory of them.")
+flags.DEFINE_string("out", None, "Where to write; the results directory by default.")
+
+
+def _check_directory(directory: pathlib.Path) -> None:
+    if directory.is_dir():
+        return
+    beside = directory.parent.iterdir() if directory.parent.is_dir() else ()
+    names = [path.name for path in beside if path.is_dir()]
+    near = difflib.get_close_matches(directory.name, names, n=1)
+    hint = f" (did you mean {str(directory.parent / near[0])!r}?)" if near else ""
+    raise ValueError(f"there is no such directory{hint}")
+
+
+def main() -> int:
+    """Read the results, write the page, print the tables and what is to be looked at."""
+    if not FLAGS.results:
+        raise FlagError("--results: which directory? For example --results=results/singleshot")
+    directory = pathlib.Path(FLAGS.results)
+    out = pathlib.Path(FLAGS.out or FLAGS.results)
+    with naming("results"):
+        _check_directory(directory)
+    if out.exists() and not out.is_dir():
+        raise FlagError(f"--out={out}: is not a directory")
+    from experiments.again import command_of
+    from ticketjax.report import find_results, read_results, write_report
+
+    with naming("results"):
+        results = [read_results(found) for found in find_results(directory)]
+    commands = [
+        command_of(one.configuration, str(one.directory)) if one.configuration else None
+        for one in results
+    ]
+    try:
+        report = write_report(directory, results, commands, out)
+    except OSError as error:
+        raise FlagError(f"--out={out}: {error}") from None
+    print(f"{report.text}\n")
+    for name, notices in report.notices.items():
+        for notice in notices:
+            print(f"{name}: {notice.text}")
+            for line in notice.details:
+                print(f"    {line}")
+    print(f"\npage: {report.page}\ntable: {report.table}")
+    for path in report.figures:
+        print(f"figure: {path}")
+    return 0
+
+
+if __name__ == "__main__":
+    start(main)

@@ -1,0 +1,143 @@
+"""Quality against density, before and after training."""
+
+import os
+from collections.abc import Iterable, Sequence
+from typing import BinaryIO, NamedTuple
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from matplotlib.patches import Patch
+
+from ticketjax.figures.style import COLOURS, FAINT, INK, MARKERS, STYLE, tidy
+from ticketjax.summaries import ENDS, QUALITIES, WHERE, Series, rows_where, series_of, summarise
+from ticketjax.titles import is_accuracy, task_title
+
+# What the bands of a figure show, and how dark they are: the inner one lies on the outer one.
+BANDS = {
+    "95% interval of the mean": (ENDS, 0.3),
+    "range over seeds": (("min", "max"), 0.1),
+}
+
+
+class Panel(NamedTuple):
+    """One plot of quality against density.
+
+    quality: "strong" or "weak". where: columns and the values that records must have in them, a
+    task among them. title: replaces the default one.
+    """
+
+    quality: str
+    where: dict[str, object]
+    title: str | None = None
+
+
+def _draw_panel(axes: plt.Axes, records: pa.Table, panel: Panel, series: list[Series]) -> None:
+    rows = rows_where(records, **panel.where)
+    summary = summarise(rows)
+    task = panel.where["task"]
+    accuracy = is_accuracy(task)
+    column = f"{panel.quality}_metric"
+    for i, (label, where) in enumerate(series):
+        points = rows_where(summary, **where).sort_by("density")
+        x = points["density"].to_numpy()
+        mean = points[f"{column}_mean"].to_numpy()
+        colour, marker = COLOURS[i % len(COLOURS)], MARKERS[i % len(MARKERS)]
+        for ends, shade in BANDS.values():
+            low, high = (points[f"{column}_{end}"].to_numpy() for end in ends)
+            axes.fill_between(x, low, high, color=colour, alpha=shade, linewidth=0)
+        axes.plot(x, mean, color=colour, marker=marker, markersize=4.5, linewidth=1.6, label=label)
+    baseline = np.mean(rows["ticket_metric"].to_numpy())
+    axes.axhline(baseline, color=INK, linestyle=(0, (5, 3)), linewidth=1.1, label="bare ticket")
+    ticket_density = rows["ticket_density"][0].as_py()
+    axes.axvline(ticket_density, color=FAINT, linestyle=":", linewidth=1, zorder=0)
+    axes.set_xscale("log")
+    low, high = axes.get_xlim()
+    if high < 10 * low:
+        # A single density has no range of its own, and ticks on none collide.
+        middle = np.sqrt(low * high)
+        axes.set_xlim(middle / np.sqrt(10), middle * np.sqrt(10))
+    # Where neither the baseline nor collapsed runs are: these lie at opposite ends.
+    axes.annotate(
+        "ticket's\ndensity",
+        (ticket_density, 0.02 if accuracy else 0.3),
+        xycoords=("data", "axes fraction"),
+        xytext=(4, 0),
+        textcoords="offset points",
+        fontsize=7,
+        color=FAINT,
+        va="bottom",
+    )
+    axes.set_xlabel("density")
+    if accuracy:
+        axes.set_ylim(0, 1.02)
+        axes.set_ylabel("accuracy")
+    else:
+        axes.set_yscale("log")
+        axes.set_ylabel("mean squared error")
+    trained = "before training (strong)" if panel.quality == "strong" else "after training (weak)"
+    title = panel.title or f"{task_title(task)}, {trained}"
+    axes.set_title(title, loc="left")
+    tidy(axes)
+
+
+def panels_of(places: Iterable[dict[str, object]]) -> list[Panel]:
+    """Both qualities at every place (values of WHERE); titles tell places of one task apart."""
+    panels = [Panel(quality, place) for place in places for quality in QUALITIES]
+    if len({panel.where["task"] for panel in panels}) < len(panels) // 2:
+        panels = [panel._replace(title=_place_title(panel)) for panel in panels]
+    return panels
+
+
+def _place_title(panel: Panel) -> str:
+    task, depth, width, noise = (panel.where[name] for name in WHERE)
+    return f"{task}, depth {depth}, width {width}, noise {noise:g}: {panel.quality}"
+
+
+def _add_legend(canvas: plt.Figure, handles: list, labels: list[str]) -> int:
+    """Add a legend of up to four columns, as many as the figure has room for; returns them."""
+    for columns in (4, 3, 2, 1):
+        legend = canvas.legend(handles, labels, loc="lower center", ncols=columns, frameon=False)
+        if legend.get_window_extent().width <= canvas.bbox.width or columns == 1:
+            return columns
+        legend.remove()
+
+
+def draw_quality(
+    records: pa.Table,
+    panels: Sequence[Panel],
+    path: str | os.PathLike | BinaryIO,
+    *,
+    title: str = "",
+    columns: int = 2,
+) -> None:
+    """Draw quality against density, one panel each, into a PNG (or PDF, SVG) file.
+
+    Per series the mean as a line, its 95% interval as a band on the lighter one of the range over
+    seeds; the bare ticket dashed.
+    """
+    series = series_of(records)
+    columns = min(columns, len(panels))
+    lines = -(-len(panels) // columns)
+    height = 3.1 * lines + 0.9
+    with plt.rc_context(STYLE):
+        canvas, axes = plt.subplots(lines, columns, figsize=(4.6 * columns, height), squeeze=False)
+        for ax in axes.flat[len(panels) :]:
+            ax.set_visible(False)
+        for ax, panel in zip(axes.flat, panels, strict=False):
+            _draw_panel(ax, records, panel, series)
+        handles, labels = axes.flat[0].get_legend_handles_labels()
+        if records.num_rows and pc.count_distinct(records["seed"]).as_py() > 1:
+            handles += [Patch(color=FAINT, alpha=2 * shade, lw=0) for _, shade in BANDS.values()]
+            labels += BANDS
+        entries = _add_legend(canvas, handles, labels)
+        if title:
+            canvas.suptitle(title, x=0.01, ha="left", fontsize=12, weight="bold")
+        entry_lines = -(-len(labels) // entries)
+        height += 0.18 * max(0, entry_lines - 4)
+        canvas.set_figheight(height)
+        bottom = 0.15 + 0.18 * entry_lines
+        canvas.tight_layout(rect=(0, bottom / height, 1, 1 - 0.1 / height))
+        canvas.savefig(path, dpi=160)
+        plt.close(canvas)

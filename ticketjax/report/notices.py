@@ -1,0 +1,201 @@
+"""What a reader of records must know: missing runs, runs twice, divergence, collapse."""
+
+import itertools
+import math
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ticketjax.grid import IDENTITY
+from ticketjax.report.results import Results
+from ticketjax.summaries import POINT, WHERE, rows_where, series_of, summarise
+from ticketjax.tables import what_fits
+from ticketjax.titles import task_title
+
+MEASURED = tuple(
+    f"{network}_{measure}"
+    for network in ("strong", "weak", "ticket")
+    for measure in ("metric", "loss")
+)
+# What a configuration's lists hold, whose product is the runs.
+AXES = (
+    ("task", str),
+    ("depth", int),
+    ("width", int),
+    ("noise", (int, float)),
+    ("seeds", int),
+    ("seekers", str),
+    ("densities", (int, float, str)),
+)
+
+
+class Notice(NamedTuple):
+    """One thing to know, with its details.
+
+    problem: whether something is wrong with the records, not only with what was found.
+    """
+
+    text: str
+    details: list[str]
+    problem: bool
+
+
+def ranges(numbers: Iterable[int]) -> str:
+    """Whole numbers with neighbours drawn together.
+
+    >>> ranges([0, 1, 2, 3, 7, 9, 10])
+    '0-3, 7, 9, 10'
+    """
+    texts = []
+    # Neighbours have the same distance to their place in the list.
+    for _, run in itertools.groupby(enumerate(sorted(numbers)), lambda pair: pair[1] - pair[0]):
+        run = [number for _, number in run]
+        texts += [f"{run[0]}-{run[-1]}"] if len(run) > 2 else map(str, run)
+    return ", ".join(texts)
+
+
+def place_title(place: dict[str, Any]) -> str:
+    """A task, depth, width and noise level in words."""
+    return (
+        f"{task_title(str(place['task']))}, depth {place['depth']}, width {place['width']}, "
+        f"noise {place['noise']:g}"
+    )
+
+
+def count_runs(records: pa.Table, flags: np.ndarray) -> dict[tuple, tuple[int, int]]:
+    """How many of every point's runs are flagged, and all of them, by the values of POINT."""
+    flagged = records.append_column("flagged", pa.array(flags.astype(np.int64)))
+    groups = flagged.group_by(POINT, use_threads=False)
+    counted = groups.aggregate([("flagged", "sum"), ("flagged", "count")])
+    *names, flagged, runs = (
+        counted[name].to_pylist() for name in (*POINT, "flagged_sum", "flagged_count")
+    )
+    return dict(zip(zip(*names, strict=True), zip(flagged, runs, strict=True), strict=True))
+
+
+def collapsed(records: pa.Table) -> np.ndarray:
+    """Which runs left no path from the input to the output, (runs,) bool."""
+    return pc.fill_null(records["collapsed"], False).to_numpy()
+
+
+def diverged(records: pa.Table) -> np.ndarray:
+    """Which runs have a loss or metric that is not finite, (runs,) bool."""
+    columns = [pc.fill_null(records[name], np.nan).to_numpy() for name in MEASURED]
+    return ~np.isfinite(np.stack(columns)).all(axis=0)
+
+
+def expected_runs(configuration: dict[str, Any]) -> int | None:
+    """How many runs the configuration asks for; None if it does not say so."""
+    axes = [configuration.get(name) for name, _ in AXES]
+    if not all(
+        isinstance(axis, list) and all(isinstance(value, kind) for value in axis)
+        for axis, (_, kind) in zip(axes, AXES, strict=True)
+    ):
+        return None
+    return math.prod(map(len, axes))
+
+
+def _missing(configuration: dict[str, Any], records: pa.Table) -> Iterator[tuple[dict, dict]]:
+    """Places, and how many runs of which seeds are not there."""
+    counted = records.group_by(IDENTITY, use_threads=False).aggregate([("seeker", "count")])
+    there = dict(
+        zip(
+            zip(*(counted[name].to_pylist() for name in IDENTITY), strict=True),
+            counted["seeker_count"].to_pylist(),
+            strict=True,
+        )
+    )
+    each = len(configuration["seekers"]) * len(configuration["densities"])
+    for place in itertools.product(*(configuration[name] for name in WHERE)):
+        short = {seed: each - there.get((*place, seed), 0) for seed in configuration["seeds"]}
+        short = {seed: runs for seed, runs in short.items() if runs > 0}
+        if short:
+            yield dict(zip(WHERE, place, strict=True)), short
+
+
+def _missing_runs(results: Results) -> Iterator[Notice]:
+    configuration, records = results.configuration, results.records
+    expected = expected_runs(configuration)
+    if expected is None:
+        if results.manifest:
+            yield Notice("The manifest does not say which runs were asked for.", [], True)
+        return
+    missing = list(_missing(configuration, records))
+    if missing:
+        count = sum(sum(short.values()) for _, short in missing)
+        text = f"{count:,} of {expected:,} runs are missing; the command below continues with them."
+        lines = [f"{place_title(place)}: seeds {ranges(short)}" for place, short in missing]
+        yield Notice(text, lines, True)
+
+
+def _twice(records: pa.Table) -> Iterator[Notice]:
+    groups = records.group_by([*POINT, "seed"], use_threads=False).aggregate([])
+    more = records.num_rows - groups.num_rows
+    if more:
+        yield Notice(f"Repeated records: {more:,}. Means count them again.", [], True)
+
+
+def _by_series(records: pa.Table, flags: np.ndarray) -> list[str]:
+    """Flagged runs of every series, all places together, density by density."""
+    lines = []
+    flagged = records.append_column("flagged", pa.array(flags.astype(np.int64)))
+    own = pc.equal(records["density"], records["ticket_density"])
+    flagged = flagged.append_column("own", own)
+    for label, where in series_of(records):
+        rows, parts = rows_where(flagged, **where), []
+        for name, part in (
+            ("the ticket's own density", rows.filter(rows["own"])),
+            *_densities(rows),
+        ):
+            count = pc.sum(part["flagged"]).as_py()
+            if count:
+                parts.append(f"{count:,} of {part.num_rows:,} at {name}")
+        if parts:
+            lines.append(f"{label}: {', '.join(parts)}")
+    return lines
+
+
+def _densities(rows: pa.Table) -> Iterator[tuple[str, pa.Table]]:
+    others = rows.filter(pc.invert(rows["own"]))
+    for density in sorted(set(others["density"].to_pylist())):
+        yield f"{density:g}", rows_where(others, density=density)
+
+
+def _flagged(records: pa.Table, flags: np.ndarray, text: str, problem: bool) -> Iterator[Notice]:
+    if flags.any():
+        counted = f"{flags.sum():,} of {len(flags):,} runs {text}"
+        yield Notice(counted, _by_series(records, flags), problem)
+
+
+def _too_small(records: pa.Table) -> Iterator[Notice]:
+    lines = []
+    summary = summarise(records)
+    for place in summary.group_by(WHERE, use_threads=False).aggregate([]).to_pylist():
+        own = what_fits(rows_where(summary, **place))
+        lines += [f"{place_title(place)}: {line}" for line in own]
+    if lines:
+        yield Notice("Some budgets are too small for the whole ticket.", lines, False)
+
+
+def notices(results: Results) -> list[Notice]:
+    """All that is to be known of a results directory, what is wrong first."""
+    records = results.records
+    found = [Notice(text, [], True) for text in results.damages]
+    found += _missing_runs(results)
+    if not records.num_rows:
+        return [*found, Notice("There are no records yet.", [], True)]
+    found += _twice(records)
+    found += _flagged(
+        records, diverged(records), "have a loss or metric that is not finite.", problem=True
+    )
+    found += _flagged(
+        records,
+        collapsed(records),
+        "collapsed: no path is left from the input to the output.",
+        problem=False,
+    )
+    found += _too_small(records)
+    return found

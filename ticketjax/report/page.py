@@ -1,0 +1,210 @@
+"""One HTML page that needs nothing but itself: style and script within, figures inline."""
+
+import base64
+import hashlib
+import importlib.resources
+import string
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from ticketjax.report.markup import Html, element, join
+from ticketjax.report.notices import Notice, expected_runs, ranges
+from ticketjax.report.points import points_table
+from ticketjax.report.results import Results
+from ticketjax.titles import task_title
+
+
+class Drawing(NamedTuple):
+    """A figure as an SVG element. wide: it does not fit a phone, and is for a light ground."""
+
+    svg: str
+    wide: bool
+
+
+class Section(NamedTuple):
+    """One grid of a page.
+
+    drawings: (heading, figures) each. command: makes the grid again; None if that is not known.
+    text: its tables as text.
+    """
+
+    name: str
+    results: Results
+    notices: Sequence[Notice]
+    drawings: Sequence[tuple[str, Sequence[Drawing]]]
+    command: str | None
+    text: str
+
+
+class Attachment(NamedTuple):
+    """A file that lay beside the grids: a table's text, or a figure's PNG."""
+
+    name: str
+    content: str | bytes
+
+
+def page(title: str, sections: Sequence[Section], attachments: Sequence[Attachment] = ()) -> str:
+    """The page of one grid, or of several with what lay beside them.
+
+    It runs no script but its own and loads nothing: its policy says so to the browser.
+    """
+    if len(sections) == 1 and not attachments:
+        body = join(_header(title, sections[0], "h1"), *_content(sections[0]))
+    else:
+        body = join(
+            element("h1", title),
+            element("p", f"{len(sections)} grid{'s' * (len(sections) > 1)}", class_="lede"),
+            _contents(sections),
+            *_attached(attachments),
+            *(
+                element("section", _header(s.name, s, "h2"), *_content(s), class_="grid", id=anchor)
+                for s, anchor in zip(sections, _anchors(sections), strict=True)
+            ),
+        )
+    files = importlib.resources.files("ticketjax.report")
+    template, style, script = (
+        files.joinpath(name).read_text(encoding="utf-8")
+        for name in ("page.html", "page.css", "page.js")
+    )
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return string.Template(template).substitute(
+        title=join(title),
+        policy=(
+            "default-src 'none'; style-src 'unsafe-inline'; img-src data:; "
+            f"script-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
+        ),
+        style=style,
+        script=script,
+        body=body,
+    )
+
+
+def _anchors(sections: Sequence[Section]) -> list[str]:
+    return [f"grid-{i}" for i in range(len(sections))]
+
+
+def _contents(sections: Sequence[Section]) -> Html:
+    lines = []
+    for section, anchor in zip(sections, _anchors(sections), strict=True):
+        wrong = sum(notice.problem for notice in section.notices)
+        state = _runs(section.results) + (f", warnings: {wrong}" if wrong else "")
+        link = element("a", section.name, href=f"#{anchor}")
+        lines.append(element("li", link, " ", element("span", state, class_="aside")))
+    return element("nav", element("ul", *lines), aria_label="Grids")
+
+
+def _attached(attachments: Sequence[Attachment]) -> list[Html]:
+    if not attachments:
+        return []
+    parts = [element("h3", "Figures and tables beside the grids")]
+    for name, content in attachments:
+        if isinstance(content, bytes):
+            source = f"data:image/png;base64,{base64.b64encode(content).decode()}"
+            image = element("img", src=source, alt=name)
+            parts.append(element("h4", name))
+            figure = element("figure", image, class_="wide print", tabindex=0)
+            parts.append(element("div", figure, class_="figures"))
+        else:
+            text = element("pre", content, tabindex=0)
+            parts.append(element("details", element("summary", name), text))
+    return parts
+
+
+def _runs(results: Results) -> str:
+    runs, expected = results.records.num_rows, expected_runs(results.configuration)
+    return f"{runs:,} runs" if expected is None else f"{runs:,} of {expected:,} runs"
+
+
+def _header(title: str, section: Section, tag: str) -> Html:
+    configuration = section.results.configuration
+    tasks = [task_title(str(task)) for task in _listed(configuration.get("task"))]
+    facts = [
+        str(configuration.get("strategy", "")),
+        ", ".join(tasks),
+        *(
+            f"{name} {_value(configuration[name])}"
+            for name in ("depth", "width")
+            if name in configuration
+        ),
+        _runs(section.results),
+    ]
+    lede = element("p", " · ".join(filter(None, facts)), class_="lede")
+    return element("header", element(tag, title), lede)
+
+
+def _content(section: Section) -> list[Html]:
+    results = section.results
+    parts = [_notices(section.notices, results)]
+    for heading, drawings in section.drawings:
+        parts += [element("h3", heading), element("div", *map(_figure, drawings), class_="figures")]
+    if results.records.num_rows:
+        parts += [element("h3", "All points"), *points_table(results.records)]
+        text = element("pre", section.text, tabindex=0)
+        summary = element("summary", "As text, with the range over seeds")
+        parts.append(element("details", summary, text, class_="text"))
+    if section.command:
+        parts += [
+            element("h3", "How to make it again"),
+            element("pre", section.command, tabindex=0),
+            element(
+                "p",
+                "What is finished in the directory is kept, what is missing is computed.",
+                class_="aside",
+            ),
+        ]
+    environment = {
+        name: value
+        for name, value in results.manifest.items()
+        if name not in ("configuration", "versions")
+    }
+    versions = results.manifest.get("versions")
+    for heading, entries in (
+        ("Configuration", results.configuration),
+        ("Environment", {**environment, **(versions if isinstance(versions, dict) else {})}),
+    ):
+        if entries:
+            parts += [element("h3", heading), _definitions(entries)]
+    return parts
+
+
+def _notices(notices: Sequence[Notice], results: Results) -> Html:
+    if not any(notice.problem for notice in notices) and expected_runs(results.configuration):
+        whole = Notice("Every run of the grid is here, and every loss is finite.", [], False)
+        notices = [whole, *notices]
+    lines = []
+    for text, details, problem in notices:
+        said = join(element("strong", "Warning: "), text) if problem else join(text)
+        if details:
+            listed = element("ul", *(element("li", line) for line in details))
+            said = element("details", element("summary", said), listed)
+        lines.append(element("li", said, class_="wrong" if problem else None))
+    return element("ul", *lines, class_="notices")
+
+
+def _figure(drawing: Drawing) -> Html:
+    scrolls = {"class_": "wide print", "tabindex": 0} if drawing.wide else {}
+    return element("figure", Html(drawing.svg), **scrolls)
+
+
+def _listed(value: object) -> list:
+    return value if isinstance(value, list) else [value]
+
+
+def _value(value: object) -> str:
+    """A manifest's value as one line."""
+    if isinstance(value, dict):
+        return ", ".join(f"{name}={_value(entry)}" for name, entry in value.items()) or "-"
+    values = _listed(value)
+    if values and all(type(entry) is int for entry in values):
+        return ranges(values)
+    return ", ".join("-" if entry is None else str(entry) for entry in values) or "-"
+
+
+def _definitions(entries: dict[str, Any]) -> Html:
+    return element(
+        "dl",
+        *(
+            element("div", element("dt", name.replace("_", " ")), element("dd", _value(value)))
+            for name, value in entries.items()
+        ),
+    )

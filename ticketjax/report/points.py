@@ -1,0 +1,110 @@
+"""The table of a page: a line for every point of a grid."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from ticketjax.report.markup import Html, element
+from ticketjax.report.notices import collapsed, count_runs, diverged
+from ticketjax.summaries import ENDS, POINT, WHERE, series_of, summarise
+from ticketjax.titles import density_label, format_metric, is_accuracy, task_title
+
+COLUMNS = {"strong": "before training", "weak": "after training"}
+
+
+def _number(value: float) -> str:
+    """A number as the page's script reads it."""
+    if math.isinf(value):
+        return "Infinity" if value > 0 else "-Infinity"
+    return "NaN" if math.isnan(value) else repr(value)
+
+
+def _cell(text: str, value: float, below: str = "", wrong: bool = False) -> Html:
+    content = (text, element("small", below)) if below else (text,)
+    return element("td", *content, data_value=_number(value), class_="wrong" if wrong else None)
+
+
+def _share(value: float | None) -> Html:
+    return element("td", "-", data_value="NaN") if value is None else _cell(f"{value:.3f}", value)
+
+
+def _count(count: int, wrong: bool = False) -> Html:
+    return _cell(f"{count}" if count else "-", count, wrong=wrong and count > 0)
+
+
+def _varying(rows: Sequence[dict[str, Any]]) -> tuple[list[str], str]:
+    """The names of WHERE that rows differ in, and what they have in common, in words."""
+    differ = [name for name in WHERE if len({row[name] for row in rows}) > 1]
+    common = [
+        task_title(rows[0][name]) if name == "task" else f"{name} {rows[0][name]:g}"
+        for name in WHERE
+        if name not in differ
+    ]
+    return differ, ", ".join(common)
+
+
+def _line(
+    row: dict[str, Any], label: str, differ: Sequence[str], collapsed_runs: int, lost_runs: int
+) -> list[Html]:
+    """The cells of a point: row is one of a summary's, differ what tells its place."""
+    accuracy = is_accuracy(row["task"])
+    cells = [element("th", label, scope="row")]
+    for name in differ:
+        value = row[name]
+        is_task = name == "task"
+        cells.append(element("td", task_title(value)) if is_task else _cell(f"{value:g}", value))
+    cells.append(_cell(density_label(row["density"], row["ticket_density"]), row["density"]))
+    for quality in COLUMNS:
+        mean, *ends = (row[f"{quality}_metric_{how}"] for how in ("mean", *ENDS))
+        known = all(map(math.isfinite, ends))
+        interval = f"[{', '.join(format_metric(end, accuracy) for end in ends)}]" if known else ""
+        wrong = not math.isfinite(mean)
+        cells.append(_cell(format_metric(mean, accuracy), mean, interval, wrong))
+    ticket = row["ticket_metric_mean"]
+    return [
+        *cells,
+        _cell(format_metric(ticket, accuracy), ticket),
+        _share(row["recall_mean"]),
+        _share(row["precision_mean"]),
+        _cell(f"{row['runs']}", row["runs"]),
+        _count(collapsed_runs),
+        _count(lost_runs, wrong=True),
+    ]
+
+
+def points_table(records: pa.Table) -> list[Html]:
+    """What is common to all points, and a line for each; the heads can be made to sort them."""
+    rows = summarise(records).to_pylist()
+    series = series_of(records)
+    dead, lost = count_runs(records, collapsed(records)), count_runs(records, diverged(records))
+    order = {tuple(where.values()): i for i, (_, where) in enumerate(series)}
+    names = tuple(series[0].where)
+    labels = {key: series[i].label for key, i in order.items()}
+
+    def key(row: dict[str, Any]) -> tuple:
+        return tuple(row[name] for name in names)
+
+    rows.sort(key=lambda row: (*(row[name] for name in WHERE), order[key(row)], row["density"]))
+    differ, common = _varying(rows)
+    heads = ["seeker", *differ, "density", *COLUMNS.values()]
+    heads += ["bare ticket", "recall", "precision", "runs", "collapsed"]
+    heads += ["not finite"] if any(count for count, _ in lost.values()) else []
+    lines = []
+    for row in rows:
+        point = tuple(row[name] for name in POINT)
+        cells = _line(row, labels[key(row)], differ, dead[point][0], lost[point][0])
+        lines.append(element("tr", *cells[: len(heads)]))
+    head = element("thead", element("tr", *(element("th", name, scope="col") for name in heads)))
+    table = element("table", head, element("tbody", *lines), class_="sortable")
+    kinds = {is_accuracy(row["task"]) for row in rows}
+    measure = " or ".join(
+        "accuracy" if accuracy else "mean squared error" for accuracy in sorted(kinds, reverse=True)
+    )
+    caption = (
+        f"{common}{'. ' if common else ''}Before and after training: {measure}, means over seeds "
+        "with the 95% interval of the mean."
+    )
+    box = {"class_": "scroll", "tabindex": 0, "role": "region", "aria_label": "All points"}
+    return [element("p", caption, class_="aside"), element("div", table, **box)]

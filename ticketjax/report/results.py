@@ -1,0 +1,75 @@
+"""Results directories as they are found: whole, half done, damaged, or without a manifest."""
+
+import json
+import pathlib
+import warnings
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+
+from ticketjax.store import MANIFEST, PARTS, load_records
+from ticketjax.sweep import SCHEMA
+
+
+class Results(NamedTuple):
+    """One grid's results.
+
+    manifest: {} if there is none that can be read. records: without rows if there are none.
+    damages: what could not be read, a sentence each.
+    """
+
+    directory: pathlib.Path
+    manifest: dict[str, Any]
+    records: pa.Table
+    damages: list[str]
+
+    @property
+    def configuration(self) -> dict[str, Any]:
+        """What was asked for; {} if that is not known."""
+        return self.manifest.get("configuration", {})
+
+
+def _holds_results(directory: pathlib.Path) -> bool:
+    return (directory / MANIFEST).is_file() or (directory / PARTS).is_dir()
+
+
+def find_results(directory: pathlib.Path) -> list[pathlib.Path]:
+    """The directory itself, or those in it that hold results, by name.
+
+    Raises ValueError if there are none.
+    """
+    if _holds_results(directory):
+        return [directory]
+    found = sorted(path for path in directory.iterdir() if path.is_dir() and _holds_results(path))
+    if not found:
+        raise ValueError(
+            f"holds no results: neither {MANIFEST} nor {PARTS}/, in it or in a directory of it"
+        )
+    return found
+
+
+def _read_manifest(path: pathlib.Path) -> tuple[dict[str, Any], list[str]]:
+    if not path.is_file():
+        return {}, [f"There is no {MANIFEST}: what was asked for, and where it ran, is not known."]
+    try:
+        manifest = json.loads(path.read_bytes())
+        if not isinstance(manifest["configuration"], dict):
+            raise TypeError("configuration is not an object")
+    except (ValueError, KeyError, TypeError, RecursionError, OSError) as error:
+        return {}, [f"{MANIFEST} cannot be read: {error!r}"]
+    return manifest, []
+
+
+def read_results(directory: pathlib.Path) -> Results:
+    """All that can be read of one results directory."""
+    manifest, damages = _read_manifest(directory / MANIFEST)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            records = load_records(directory)
+        except (ValueError, pa.ArrowException) as error:
+            records = SCHEMA.empty_table()
+            if not caught and any((directory / PARTS).glob("*.parquet")):
+                damages.append(f"The records cannot be read: {error}")
+    damages += [f"{str(warning.message).rstrip('.')}." for warning in caught]
+    return Results(directory, manifest, records, damages)
