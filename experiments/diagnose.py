@@ -32,9 +32,8 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-    from ticketjax.diagnosis import Evidence
+    from ticketjax.diagnosis import Case, Evidence
     from ticketjax.grid import NamedSetting
-    from ticketjax.report import Case
     from ticketjax.trial import Setting
 
 define_networks(seeds=5, seekers=f"{PRUNERS},edge_popup")
@@ -135,25 +134,22 @@ def _starts(
 def _case(seeker: str, name: str, rows: list[dict]) -> Case:
     import numpy as np
 
-    from ticketjax import report
-    from ticketjax.diagnosis import loss_ratio
+    from ticketjax.diagnosis import Case, loss_ratio
 
     columns = ("recall", "strong_metric", "weak_metric", "found_objective", "planted_objective")
     recall, strong, weak, *losses = (np.array([row[name] for row in rows]) for name in columns)
     ratio = loss_ratio(*losses)
-    return report.Case(
-        seeker, name, {"recall": recall, "strong": strong, "weak": weak, "ratio": ratio}
-    )
+    return Case(seeker, name, {"recall": recall, "strong": strong, "weak": weak, "ratio": ratio})
 
 
 def _evidence(rows: list[dict], case: Case, kept: np.ndarray | None) -> Evidence:
     import numpy as np
 
-    from ticketjax import report
     from ticketjax.diagnosis import Evidence
+    from ticketjax.summaries import intervals_of_means
 
     ratios = case.measures["ratio"]
-    bounds = report.intervals_of_means(ratios[None])[:, 0]
+    bounds = intervals_of_means(ratios[None])[:, 0]
     # A single seed has no interval: its own value is all there is.
     bounds = np.where(np.isfinite(bounds), bounds, ratios.mean())
     return Evidence(
@@ -175,9 +171,13 @@ def _diagnose(
     """Print and draw one place. cases: by name, its records of all seekers, as rows."""
     import numpy as np
 
-    from ticketjax import diagnosis, report
     from ticketjax.base import CLASSIFICATION
+    from ticketjax.diagnosis import Case, verdict
+    from ticketjax.figures import draw_diagnosis
     from ticketjax.grid import seeker_name
+    from ticketjax.store import write_whole
+    from ticketjax.tables import case_table
+    from ticketjax.titles import task_title
 
     task = named.setting.task
     accuracy = task.kind == CLASSIFICATION
@@ -190,13 +190,11 @@ def _diagnose(
         looked = {name: _case(label, name, rows) for name, rows in own.items() if rows}
         starts = _starts(seeker, named.setting, noise, seeds)
         collected += looked.values()
-        collected += [report.Case(label, name, {"recall": kept}) for name, kept in starts.items()]
+        collected += [Case(label, name, {"recall": kept}) for name, kept in starts.items()]
         farthest = next(reversed(starts.values()), None)
         evidence = _evidence(own[BASE], looked[BASE], farthest)
-        verdicts[label] = diagnosis.verdict(evidence)
-    place = (
-        f"{report.task_title(task.name)}, depth {named.depth}, width {named.width}, noise {noise:g}"
-    )
+        verdicts[label] = verdict(evidence)
+    place = f"{task_title(task.name)}, depth {named.depth}, width {named.width}, noise {noise:g}"
     rows = cases[BASE]
     metric = float(np.mean([row["ticket_metric"] for row in rows]))
     text = "\n".join(
@@ -204,14 +202,13 @@ def _diagnose(
             f"{place}: at the ticket's density, {rows[0]['density']:.2g}; objective "
             f"{FLAGS.objective}; bare ticket {metric:.3g}",
             f"mean [95% interval of the mean] of {len(seeds)} seeds",
-            report.case_table(collected, verdicts, accuracy),
+            case_table(collected, verdicts, accuracy),
         ]
     )
     name = f"{FLAGS.out}/diagnosis-{task.name}-depth{named.depth}-width{named.width}-noise{noise:g}"
-    with open(f"{name}.txt", "w", encoding="utf-8") as file:
-        file.write(f"{text}\n")
+    write_whole(f"{name}.txt", lambda file: file.write(f"{text}\n".encode()))
     title = f"{place}, objective {FLAGS.objective}: why is the ticket not found?"
-    report.diagnosis(collected, metric, f"{name}.png", accuracy=accuracy, title=title)
+    draw_diagnosis(collected, metric, f"{name}.png", accuracy=accuracy, title=title)
     print(f"{text}\n\nfigure: {name}.png\ntable: {name}.txt\n")
 
 

@@ -185,7 +185,6 @@ def main() -> int:
         "objective": "rescaled",
         **running(),
     }
-    os.makedirs(FLAGS.out, exist_ok=True)
     clock = _Clock(f"{FLAGS.out}/{TIMES}")
     run_grids(
         {f"{FLAGS.out}/{name}": {**common, **c.fields} for name, c in chosen.items()}, clock.chunk
@@ -198,7 +197,8 @@ def _show(chosen: dict[str, Contender], clock: _Clock) -> None:
     import pyarrow.compute as pc
 
     from ticketjax import leaderboard, store
-    from ticketjax.report import QUALITIES, seeker_title
+    from ticketjax.summaries import QUALITIES
+    from ticketjax.titles import seeker_title
 
     entries, tickets = [], {}
     for name, contender in chosen.items():
@@ -217,8 +217,8 @@ def _show(chosen: dict[str, Contender], clock: _Clock) -> None:
     title = f"{FLAGS.seeds} seeds, depth {FLAGS.depth}, width {FLAGS.width}, at {density}"
     text = leaderboard.leaderboard_table(entries, tickets)
     path = f"{FLAGS.out}/leaderboard"
-    with open(f"{path}.txt", "w", encoding="utf-8") as file:
-        file.write(f"{title}\n\n{text}\n")
+    content = f"{title}\n\n{text}\n".encode()
+    store.write_whole(f"{path}.txt", lambda file: file.write(content))
     leaderboard.leaderboard_figure(entries, tickets, f"{path}.png", title=title)
     print(f"{title}\n\n{text}\n\nfigure: {path}.png\ntable: {path}.txt")
 

@@ -144,7 +144,9 @@ def _draw(number: int) -> None:
 
 def _make(number: int) -> None:
     from experiments.running import run_grids
-    from ticketjax import report
+    from ticketjax.figures import Panel, draw_quality
+    from ticketjax.store import write_whole
+    from ticketjax.tables import table
 
     figure = FIGURES[number]
     seeds = FLAGS.seeds or figure.seeds
@@ -155,12 +157,12 @@ def _make(number: int) -> None:
     records = run_grids(grids)
     if records is None:
         return
-    text = report.table(records)
+    text = table(records)
     name = f"{FLAGS.out}/figure{number}"
-    with open(f"{name}.txt", "w", encoding="utf-8") as file:
-        file.write(f"{figure.title}\n\n{text}\n")
-    panels = [report.Panel(*panel) for panel in figure.panels]
-    report.figure(records, panels, f"{name}.png", title=figure.title)
+    content = f"{figure.title}\n\n{text}\n".encode()
+    write_whole(f"{name}.txt", lambda file: file.write(content))
+    panels = [Panel(*panel) for panel in figure.panels]
+    draw_quality(records, panels, f"{name}.png", title=figure.title)
     print(f"{text}\n\nfigure: {name}.png\ntable: {name}.txt")
     for directory in grids:
         print(f"records: {directory}/parts")

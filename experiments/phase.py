@@ -31,7 +31,8 @@ flags.DEFINE_integer("search_epochs", None, "Epochs of a search that trains.", l
 def main() -> int:
     """Run the grid, print its table, draw a map for every task, depth and noise level."""
     from experiments.running import run_grids
-    from ticketjax import report
+    from ticketjax.figures import draw_phases
+    from ticketjax.tables import table
 
     fields = {**grid(), **running(), "strategy": FLAGS.strategy}
     for name in ("rounds", "round_epochs", "search_epochs"):
@@ -39,10 +40,10 @@ def main() -> int:
     records = run_grids({FLAGS.out: fields})
     if records is None:
         return 0
-    print(report.table(records) + "\n")
+    print(table(records) + "\n")
     for task, depth, noise in itertools.product(*(fields[n] for n in ("task", "depth", "noise"))):
         path = f"{FLAGS.out}/phase-{task}-depth{depth}-noise{noise:g}.png"
-        report.phase(records, {"task": task, "depth": depth, "noise": noise}, path)
+        draw_phases(records, {"task": task, "depth": depth, "noise": noise}, path)
         print(f"figure: {path}")
     print(f"records: {FLAGS.out}/parts")
     return 0

@@ -11,10 +11,13 @@ import pyarrow.compute as pc
 from tqdm import tqdm
 
 from experiments.flags import FLAGS, FlagError, grid, running
-from ticketjax import report, store
+from ticketjax import store
+from ticketjax.figures import Panel, draw_quality, draw_rounds
 from ticketjax.grid import Grid
 from ticketjax.lock import InUse
+from ticketjax.summaries import QUALITIES, WHERE
 from ticketjax.sweep import run
+from ticketjax.tables import table
 
 # Between two looks at what the other processes have finished.
 SECONDS_BETWEEN_LOOKS = 2
@@ -100,15 +103,15 @@ def run_and_show(strategy: str, **options) -> int:
         return 0
     places = itertools.product(fields["task"], fields["depth"], fields["width"], fields["noise"])
     panels = [
-        report.Panel(quality, dict(zip(report.WHERE, place, strict=True)))
+        Panel(quality, dict(zip(WHERE, place, strict=True)))
         for place in places
-        for quality in report.QUALITIES
+        for quality in QUALITIES
     ]
     several = len({panel.where["task"] for panel in panels}) < len(panels) // 2
     if several:
         panels = [panel._replace(title=_place(panel)) for panel in panels]
-    report.figure(records, panels, f"{FLAGS.out}/figure.png")
-    print(report.table(records))
+    draw_quality(records, panels, f"{FLAGS.out}/figure.png")
+    print(table(records))
     print(f"\nfigure: {FLAGS.out}/figure.png\nrecords: {FLAGS.out}/parts")
     for path in _draw_rounds(records):
         print(f"layers over the rounds: {path}")
@@ -119,15 +122,15 @@ def _draw_rounds(records: pa.Table) -> list[str]:
     """Draw what pruning in rounds left of the layers, at the lowest density of every place."""
     in_rounds = records.filter(pc.greater(pc.list_value_length(records["round_layer_kept"]), 1))
     paths = []
-    places = in_rounds.group_by(report.WHERE, use_threads=False).aggregate([("density", "min")])
+    places = in_rounds.group_by(WHERE, use_threads=False).aggregate([("density", "min")])
     for place in places.to_pylist():
         density = place.pop("density_min")
         name = "rounds-{task}-depth{depth}-width{width}-noise{noise:g}".format(**place)
         paths.append(f"{FLAGS.out}/{name}.png")
-        report.rounds(in_rounds, {**place, "density": density}, paths[-1])
+        draw_rounds(in_rounds, {**place, "density": density}, paths[-1])
     return paths
 
 
-def _place(panel: report.Panel) -> str:
+def _place(panel: Panel) -> str:
     task, depth, width, noise = panel.where.values()
     return f"{task}, depth {depth}, width {width}, noise {noise:g}: {panel.quality}"

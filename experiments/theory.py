@@ -20,7 +20,7 @@ from experiments.flags import FLAGS, FlagError, naming, start
 
 if TYPE_CHECKING:
     from ticketjax.base import Params
-    from ticketjax.report import Bound
+    from ticketjax.figures import Bound
 
 NORMS = {"spectral": "spectral", "entry": "entry, the paper's"}
 INITIALISATIONS = ("uniform", "normal")
@@ -104,7 +104,8 @@ def _norms(target: Params, factor: float) -> list[list[str]]:
 
 
 def _report(task: str, target: Params, factor: float, widths: dict[str, int]) -> str:
-    from ticketjax import report, theory
+    from ticketjax import theory
+    from ticketjax.titles import task_title
 
     eps = FLAGS.eps / factor
     settings = (eps, FLAGS.initialisation, FLAGS.norm)
@@ -114,7 +115,7 @@ def _report(task: str, target: Params, factor: float, widths: dict[str, int]) ->
     ]
     return "\n".join(
         [
-            f"{report.task_title(task)}, depth {FLAGS.depth}, {FLAGS.initialisation} "
+            f"{task_title(task)}, depth {FLAGS.depth}, {FLAGS.initialisation} "
             f"initialisation, {FLAGS.norm} norm: error {FLAGS.eps:g}, "
             f"{eps:.2g} of the ticket divided by {factor:.3g}",
             _columns(_layers(target, eps, widths)),
@@ -128,7 +129,8 @@ def _curves(task: str, target: Params, factor: float) -> list[Bound]:
     """Both initialisations' chances against width, from where they are 0 to where they are 1."""
     import numpy as np
 
-    from ticketjax import report, theory
+    from ticketjax import theory
+    from ticketjax.figures import Bound
 
     allowed = theory.tolerances(target, FLAGS.eps / factor, FLAGS.norm)
     required = {
@@ -146,7 +148,7 @@ def _curves(task: str, target: Params, factor: float) -> list[Bound]:
     for initialisation, enough in required.items():
         settings = (allowed, initialisation)
         chances = np.array([theory.existence_probability(target, w, *settings) for w in widths])
-        curves.append(report.Bound(task, initialisation, log10_width, chances, enough))
+        curves.append(Bound(task, initialisation, log10_width, chances, enough))
     return curves
 
 
@@ -163,7 +165,9 @@ def main() -> int:
             raise ValueError("must be between 0 and 1")
     with naming("width"):
         widths = {text: _width(text) for text in FLAGS.width}
-    from ticketjax import get_task, report, theory
+    from ticketjax import get_task, theory
+    from ticketjax.figures import draw_bounds
+    from ticketjax.store import write_whole
 
     with naming("task"):
         tasks = {name: get_task(name) for name in FLAGS.task}
@@ -176,10 +180,9 @@ def main() -> int:
     reports = [_report(name, *target, widths) for name, target in targets.items()]
     text = "\n\n".join([*reports, LEGEND])
     print(text)
-    with open(f"{FLAGS.out}/theory.txt", "w", encoding="utf-8") as file:
-        file.write(f"{text}\n")
+    write_whole(f"{FLAGS.out}/theory.txt", lambda file: file.write(f"{text}\n".encode()))
     curves = [curve for name, target in targets.items() for curve in _curves(name, *target)]
-    report.bounds(
+    draw_bounds(
         curves,
         f"{FLAGS.out}/theory.png",
         delta=FLAGS.delta,

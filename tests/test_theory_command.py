@@ -7,7 +7,8 @@ import sys
 import numpy as np
 import pytest
 
-from ticketjax import report, theory
+from ticketjax import theory
+from ticketjax.figures import Bound, draw_bounds
 from ticketjax.tasks import get_task
 
 
@@ -72,8 +73,8 @@ def test_bad_flags_are_refused_in_one_line(flag, message, tmp_path):
 def test_figure_of_one_task_and_of_widths_near_one(tmp_path):
     widths = np.linspace(0, 2, 5)
     curves = [
-        report.Bound("relu", start, widths, np.array([0, 0, 0.5, 1, 1]), required)
+        Bound("relu", start, widths, np.array([0, 0, 0.5, 1, 1]), required)
         for start, required in (("uniform", 0.0), ("normal", 1.3))
     ]
-    report.bounds(curves, tmp_path / "bounds.png", delta=0.1, landmarks={"far": 80, "near": 1})
+    draw_bounds(curves, tmp_path / "bounds.png", delta=0.1, landmarks={"far": 80, "near": 1})
     assert (tmp_path / "bounds.png").read_bytes()[:4] == b"\x89PNG"

@@ -15,6 +15,18 @@ from ticketjax.seekers.edge_popup import EPOCHS, edge_popup
 RECOVERED = 0.95
 
 
+class Case(NamedTuple):
+    """One way of looking for the ticket by one seeker.
+
+    measures: by name, each (seeds,): recall; and, unless the search began at the ticket, strong and
+        weak (the metrics) and ratio (log10 of the loss of the found over that of the planted mask).
+    """
+
+    seeker: str
+    case: str
+    measures: dict[str, np.ndarray]
+
+
 def diluted_ticket(
     key: jax.Array, planted: Params, dilution: float, prune_bias: bool = True
 ) -> Params:

@@ -8,18 +8,10 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from ticketjax.base import CLASSIFICATION
-from ticketjax.report import (
-    COLOURS,
-    FAINT,
-    INK,
-    QUALITIES,
-    STYLE,
-    format_metric,
-    intervals_of_means,
-    task_title,
-    tidy,
-)
+from ticketjax.figures.style import COLOURS, FAINT, INK, STYLE, save, tidy
+from ticketjax.summaries import QUALITIES, intervals_of_means
 from ticketjax.tasks import get_task
+from ticketjax.titles import format_metric, task_title
 
 
 class Entry(NamedTuple):
@@ -129,7 +121,7 @@ def leaderboard_figure(
         handles, labels = axes[0, 0].get_legend_handles_labels()
         canvas.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False)
         canvas.suptitle(title, x=0.01, ha="left", fontsize=12, weight="bold")
-        canvas.savefig(path, dpi=160)
+        save(canvas, path)
         plt.close(canvas)
 
 

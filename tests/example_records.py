@@ -1,0 +1,47 @@
+"""Records and cases written by hand, for the tests of tables, figures and pages."""
+
+import numpy as np
+import pyarrow as pa
+
+from ticketjax.diagnosis import Case
+from ticketjax.sweep import SCHEMA
+
+DEFAULTS = {
+    "task": "circle",
+    "depth": 5,
+    "width": 100,
+    "seeker": "snip",
+    "strategy": "singleshot",
+    "scope": "global",
+    "rounds": 1,
+    "objective": "raw",
+    "options": "",
+    "prune_bias": True,
+    "sanity": "none",
+    "density": 0.1,
+    "ticket_density": 0.006,
+    "noise": 0.01,
+    "collapsed": False,
+    "layer_kept": [0.1],
+}
+MEASURES = [f.name for f in SCHEMA if pa.types.is_float32(f.type)]
+
+
+def records(values, measure="weak_metric", **columns):
+    """One record per value and seed; the other measures are 0.5."""
+    rows = [
+        {**DEFAULTS, **dict.fromkeys(MEASURES, 0.5), **columns, "seed": seed, measure: value}
+        for seed, value in enumerate(values)
+    ]
+    return pa.Table.from_pylist(rows, schema=SCHEMA)
+
+
+def cases():
+    measures = {
+        "recall": np.array([0.25, 0.5, 1.0]),
+        "strong": np.array([0.5, 0.5, 0.5]),
+        "weak": np.array([0.75, 0.75, 0.75]),
+        "ratio": np.array([2.0, 2.0, 2.0]),
+    }
+    started = {"recall": np.array([0.125])}
+    return [Case("snip", "all samples", measures), Case("snip", "started", started)]

@@ -1,0 +1,72 @@
+"""What figures show: bands, cells, cases."""
+
+import matplotlib
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from tests.example_records import cases, records
+from ticketjax.figures import draw_diagnosis, phases, quality
+
+
+@pytest.mark.parametrize(
+    ("values", "bands"), [([0.5], []), ([0.25, 0.5, 1.0], list(quality.BANDS))]
+)
+def test_figure_shows_its_bands_and_says_what_they_are(values, bands, tmp_path, monkeypatch):
+    legends = []
+    legend = matplotlib.figure.Figure.legend
+    monkeypatch.setattr(
+        matplotlib.figure.Figure,
+        "legend",
+        lambda self, *args, **options: (legends.append(args[1]), legend(self, *args, **options))[1],
+    )
+    table = pa.concat_tables(
+        [
+            records(values, task=task, density=density)
+            for task in ("circle", "relu")
+            for density in (0.006, 0.1)
+        ]
+    )
+    panels = [quality.Panel("weak", {"task": task}) for task in ("circle", "relu")]
+    quality.draw_quality(table, panels, tmp_path / "figure.png")
+    assert (tmp_path / "figure.png").read_bytes()[:4] == b"\x89PNG"
+    assert legends == [["SNIP", "bare ticket", *bands]]
+
+
+def test_cells_of_a_map_by_hand():
+    points = [
+        {"width": 20, "column": "ticket", "recall_mean": 0.1},
+        {"width": 50, "column": 0.5, "recall_mean": 0.9},
+        {"width": 50, "column": 0.7, "recall_mean": 0.3},
+    ]
+    cells = phases._cells(points, "recall_mean", ["ticket", 0.5], [20, 50])
+    np.testing.assert_array_equal(cells, [[0.1, np.nan], [np.nan, 0.9]])
+
+
+@pytest.mark.parametrize("task", ["circle", "relu"])
+def test_phase_has_a_map_per_seeker_and_measure(task, tmp_path, monkeypatch):
+    drawn = []
+    original = phases._draw_heat
+    monkeypatch.setattr(
+        phases, "_draw_heat", lambda *args: (drawn.append(args[1]), original(*args))[1]
+    )
+    parts = [
+        records([0.25, 0.75], seeker=s, width=w, density=d, task=task, recall=0.1 * n)
+        for n, (s, w, d) in enumerate(
+            [("snip", 20, 0.006), ("snip", 50, 0.1), ("grasp", 20, 0.1), ("grasp", 50, 0.006)]
+        )
+    ]
+    where = {"task": task, "depth": 5, "noise": 0.01}
+    phases.draw_phases(pa.concat_tables(parts), where, tmp_path / "phase.png")
+    assert (tmp_path / "phase.png").read_bytes()[:4] == b"\x89PNG"
+    assert len(drawn) == 2 * 3
+    np.testing.assert_allclose(drawn[0], [[0, np.nan], [np.nan, 0.1]], atol=1e-6)
+    np.testing.assert_allclose(drawn[1], [[np.nan, 0.2], [0.3, np.nan]], atol=1e-6)
+    with pytest.raises(ValueError, match="no record has"):
+        phases.draw_phases(parts[0], {**where, "depth": 4}, tmp_path / "none.png")
+
+
+@pytest.mark.parametrize("accuracy", [True, False])
+def test_a_diagnosis_is_drawn(accuracy, tmp_path):
+    draw_diagnosis(cases(), 0.9, tmp_path / "figure.png", accuracy=accuracy, title="Why?")
+    assert (tmp_path / "figure.png").read_bytes()[:4] == b"\x89PNG"

@@ -1,0 +1,65 @@
+"""Tables, word for word."""
+
+import math
+
+import pyarrow as pa
+import pytest
+
+from tests.example_records import cases, records
+from ticketjax.tables import case_table, table
+
+
+def test_table_says_what_its_brackets_are():
+    more = records([1.0, 1.0, 1.0], density=0.006, seeker="synflow", ticket_metric=0.99)
+    text = table(pa.concat_tables([records([0.25, 0.5, 1.0], ticket_metric=0.99), more]))
+    weak = text.split("\n\n")[1].splitlines()
+    assert weak == [
+        "Circle, depth 5, width 100, noise 0.01: weak accuracy (after training)",
+        "mean [95% interval of the mean] (min, max) of 3 seeds; bare ticket 0.990",
+        "seeker   ticket 0.006          0.1",
+        "SNIP     -                     0.583 [0.250, 1.000]",
+        "                                     (0.250, 1.000)",
+        "SynFlow  1.000 [1.000, 1.000]  -",
+        "               (1.000, 1.000)",
+    ]
+
+
+def test_table_says_what_of_the_ticket_does_not_fit():
+    local = {"scope": "local", "feasible_recall": 0.571}
+    parts = [
+        records([0.5], density=0.006, **local),
+        records([0.5], density=0.02, **{**local, "feasible_recall": 0.9}),
+        records([0.5], density=0.1, **{**local, "feasible_recall": 1.0}),
+        records([0.5], density=0.006, feasible_recall=1.0),
+    ]
+    blocks = table(pa.concat_tables(parts)).split("\n\n")
+    assert blocks[2:] == [
+        "no mask of scope local can hold the whole ticket: at most 57.1% of it at ticket 0.006, "
+        "90.0% of it at 0.02"
+    ]
+    assert len(table(parts[3]).split("\n\n")) == 2
+
+
+def test_a_table_of_cases_by_hand():
+    text = case_table(cases(), {"snip": "search failed"}, accuracy=True)
+    assert text.splitlines() == [
+        "seeker  case         recall                strong                weak                  "
+        "loss, found/planted",
+        "SNIP    all samples  0.583 [0.250, 1.000]  0.500 [0.500, 0.500]  0.750 [0.750, 0.750]  "
+        "100 [100, 100]",
+        "SNIP    started      0.125",
+        "",
+        "SNIP: search failed",
+    ]
+
+
+def test_table_of_one_seed_has_no_interval():
+    text = table(records([0.5], strong_metric=0.25))
+    assert "1 seed; bare ticket" in text and "0.250" in text and "nan" not in text
+    assert "[" not in text and "(0." not in text
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_table_shows_a_mean_that_is_not_finite_without_interval(bad):
+    broken = records([0.25, bad, 1.0], density=0.5)
+    assert f"{bad:.3f} [-]" in table(pa.concat_tables([records([0.25, 0.5, 1.0]), broken]))

@@ -1,0 +1,113 @@
+"""Quality against density, before and after training."""
+
+import os
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from matplotlib.patches import Patch
+
+from ticketjax.figures.style import COLOURS, FAINT, INK, MARKERS, STYLE, save, tidy
+from ticketjax.summaries import ENDS, Series, rows_where, series_of, summarise
+from ticketjax.titles import is_accuracy, task_title
+
+# What the bands of a figure show, and how dark they are: the inner one lies on the outer one.
+BANDS = {
+    "95% interval of the mean": (ENDS, 0.3),
+    "range over seeds": (("min", "max"), 0.1),
+}
+
+
+class Panel(NamedTuple):
+    """One plot of quality against density.
+
+    quality: "strong" or "weak". where: columns and the values that records must have in them, a
+    task among them. title: replaces the default one.
+    """
+
+    quality: str
+    where: dict[str, object]
+    title: str | None = None
+
+
+def _draw_panel(axes: plt.Axes, records: pa.Table, panel: Panel, series: list[Series]) -> None:
+    rows = rows_where(records, **panel.where)
+    summary = summarise(rows)
+    task = panel.where["task"]
+    accuracy = is_accuracy(task)
+    column = f"{panel.quality}_metric"
+    for i, (label, where) in enumerate(series):
+        points = rows_where(summary, **where).sort_by("density")
+        x = points["density"].to_numpy()
+        mean = points[f"{column}_mean"].to_numpy()
+        colour, marker = COLOURS[i % len(COLOURS)], MARKERS[i % len(MARKERS)]
+        for ends, shade in BANDS.values():
+            low, high = (points[f"{column}_{end}"].to_numpy() for end in ends)
+            axes.fill_between(x, low, high, color=colour, alpha=shade, linewidth=0)
+        axes.plot(x, mean, color=colour, marker=marker, markersize=4.5, linewidth=1.6, label=label)
+    baseline = np.mean(rows["ticket_metric"].to_numpy())
+    axes.axhline(baseline, color=INK, linestyle=(0, (5, 3)), linewidth=1.1, label="bare ticket")
+    ticket_density = rows["ticket_density"][0].as_py()
+    axes.axvline(ticket_density, color=FAINT, linestyle=":", linewidth=1, zorder=0)
+    axes.set_xscale("log")
+    # Where neither the baseline nor collapsed runs are: these lie at opposite ends.
+    axes.annotate(
+        "ticket's\ndensity",
+        (ticket_density, 0.02 if accuracy else 0.3),
+        xycoords=("data", "axes fraction"),
+        xytext=(4, 0),
+        textcoords="offset points",
+        fontsize=7,
+        color=FAINT,
+        va="bottom",
+    )
+    axes.set_xlabel("density")
+    if accuracy:
+        axes.set_ylim(0, 1.02)
+        axes.set_ylabel("accuracy")
+    else:
+        axes.set_yscale("log")
+        axes.set_ylabel("mean squared error")
+    trained = "before training (strong)" if panel.quality == "strong" else "after training (weak)"
+    title = panel.title or f"{task_title(task)}, {trained}"
+    axes.set_title(title, loc="left")
+    tidy(axes)
+
+
+def draw_quality(
+    records: pa.Table,
+    panels: Sequence[Panel],
+    path: str | os.PathLike,
+    *,
+    title: str = "",
+    columns: int = 2,
+) -> None:
+    """Draw quality against density, one panel each, into a PNG (or PDF, SVG) file.
+
+    Per series the mean as a line, its 95% interval as a band on the lighter one of the range over
+    seeds; the bare ticket dashed.
+    """
+    series = series_of(records)
+    columns = min(columns, len(panels))
+    lines = -(-len(panels) // columns)
+    height = 3.1 * lines + 0.9
+    with plt.rc_context(STYLE):
+        canvas, axes = plt.subplots(lines, columns, figsize=(4.6 * columns, height), squeeze=False)
+        for ax in axes.flat[len(panels) :]:
+            ax.set_visible(False)
+        for ax, panel in zip(axes.flat, panels, strict=False):
+            _draw_panel(ax, records, panel, series)
+        handles, labels = axes.flat[0].get_legend_handles_labels()
+        if records.num_rows and pc.count_distinct(records["seed"]).as_py() > 1:
+            handles += [Patch(color=FAINT, alpha=2 * shade, lw=0) for _, shade in BANDS.values()]
+            labels += BANDS
+        canvas.legend(handles, labels, loc="lower center", ncols=4, frameon=False)
+        if title:
+            canvas.suptitle(title, x=0.01, ha="left", fontsize=12, weight="bold")
+        bottom = 0.15 + 0.18 * -(-len(labels) // 4)
+        canvas.tight_layout(rect=(0, bottom / height, 1, 1 - 0.1 / height))
+        save(canvas, path)
+        plt.close(canvas)

@@ -1,0 +1,96 @@
+"""What pruning in rounds leaves of the layers."""
+
+import itertools
+import os
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
+
+from ticketjax.figures.style import FAINT, STYLE, save, tidy
+from ticketjax.masks import count_ticket_layers
+from ticketjax.summaries import Series, rows_where, series_of
+from ticketjax.tasks import get_task
+from ticketjax.titles import task_title
+
+
+def _ticket_layers(task: str, depth: int, width: int, prune_bias: bool) -> list[float]:
+    """Share of each layer's parameters that the planted ticket has."""
+    known = get_task(task)
+    counts = count_ticket_layers(known.ticket(depth=depth), prune_bias)
+    sizes = itertools.pairwise((known.inputs, *[width] * (depth - 2), known.outputs))
+    return [
+        count / (n_in * n_out + n_out * prune_bias)
+        for count, (n_in, n_out) in zip(counts, sizes, strict=True)
+    ]
+
+
+def _draw_layers(axes: plt.Axes, rows: pa.Table, series: Series, ticket: list[float]) -> None:
+    kept = np.array(rows["round_layer_kept"].to_pylist())  # (seeds, rounds, layers)
+    kept = np.concatenate([np.ones_like(kept[:, :1]), kept], axis=1).mean(axis=0)
+    colours = plt.get_cmap("viridis")(np.linspace(0, 0.85, len(ticket)))
+    for layer, colour in enumerate(colours):
+        # A log scale has no place for an empty layer: its line ends.
+        line = np.where(kept[:, layer] > 0, kept[:, layer], np.nan)
+        axes.plot(range(len(line)), line, "o-", ms=3, lw=1.5, color=colour, label=f"layer {layer}")
+        axes.axhline(ticket[layer], color=colour, linestyle=(0, (5, 3)), linewidth=1)
+    dead = np.array(rows["round_first_dead_layer"].to_pylist())
+    collapsed = (dead >= 0).any(axis=1)
+    text = f"{collapsed.sum()} of {len(dead)} collapse"
+    if collapsed.any():
+        text += f", the first in round {(dead >= 0).any(axis=0).argmax() + 1}"
+    axes.set_title(f"{series.label}: {text}", loc="left")
+    axes.set_yscale("log")
+    axes.set_xlabel("round")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    tidy(axes)
+
+
+def draw_rounds(records: pa.Table, where: dict[str, object], path: str | os.PathLike) -> None:
+    """Draw every layer's density after every round of pruning, one panel per seeker.
+
+    where: columns and the values that records must have, WHERE and a density among them. Solid is
+    the mean over seeds, dashed in the same colour the layer's share of the planted ticket. A line
+    ends where the layer is empty in every seed.
+
+    Raises ValueError if no such record was made in rounds.
+    """
+    rows = rows_where(records, **where)
+    rows = rows.filter(pc.is_valid(rows["round_layer_kept"]))
+    if not rows.num_rows:
+        raise ValueError(f"no record of pruning in rounds has {where}")
+    place = [where[name] for name in ("task", "depth", "width")]
+    ticket = _ticket_layers(*place, rows["prune_bias"][0].as_py())
+    series = series_of(rows)
+    columns = min(3, len(series))
+    lines = -(-len(series) // columns)
+    height = 2.9 * lines + 0.8
+    with plt.rc_context(STYLE):
+        canvas, axes = plt.subplots(
+            lines, columns, figsize=(4 * columns, height), squeeze=False, sharey=True
+        )
+        for ax in axes.flat[len(series) :]:
+            ax.set_visible(False)
+        for ax, one in zip(axes.flat, series, strict=False):
+            _draw_layers(ax, rows_where(rows, **one.where), one, ticket)
+        for ax in axes[:, 0]:
+            ax.set_ylabel("density of the layer")
+        handles, labels = axes.flat[0].get_legend_handles_labels()
+        handles.append(Line2D([], [], color=FAINT, linestyle=(0, (5, 3)), linewidth=1))
+        labels.append("planted ticket")
+        canvas.legend(handles, labels, loc="lower center", ncols=len(labels), frameon=False)
+        own = where["density"] == rows["ticket_density"][0].as_py()
+        density = f"{'the ticket’s density' if own else 'density'} {where['density']:.2g}"
+        canvas.suptitle(
+            f"{task_title(where['task'])}: what each round leaves of the layers, down to {density}",
+            x=0.01,
+            ha="left",
+            fontsize=12,
+            weight="bold",
+        )
+        canvas.tight_layout(rect=(0, 0.28 / height, 1, 1))
+        save(canvas, path)
+        plt.close(canvas)

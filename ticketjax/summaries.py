@@ -1,0 +1,123 @@
+"""Records summed up over seeds: groups, means and their intervals, series of a plot or a table."""
+
+import functools
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ticketjax.seekers import SEEKERS
+from ticketjax.titles import seeker_title
+
+QUALITIES = ("strong", "weak")
+WHERE = ("task", "depth", "width", "noise")
+# What tells two series of one seeker apart.
+VARIANT = (
+    "strategy",
+    "scope",
+    "rounds",
+    "objective",
+    "options",
+    "sanity",
+    "match",
+    "tickets",
+    "decoys",
+    "perturbation",
+)
+COUNTED = {"rounds": "round", "tickets": "ticket", "decoys": "decoy"}
+POINT = (*WHERE, "seeker", *VARIANT, "density")
+RESAMPLES = 4000
+ENDS = ("low", "high")
+TAILS = (0.025, 0.975)
+
+
+class Series(NamedTuple):
+    """One line of a plot, one row of a table: a seeker and how it was used."""
+
+    label: str
+    where: dict[str, object]
+
+
+def rows_where(table: pa.Table, **equal: object) -> pa.Table:
+    """The rows that have these values in these columns; None asks for a missing one."""
+    for name, value in equal.items():
+        matches = pc.is_null(table[name]) if value is None else pc.equal(table[name], value)
+        table = table.filter(matches)
+    return table
+
+
+def summarise(records: pa.Table) -> pa.Table:
+    """Mean, its 95% interval, minimum and maximum over seeds of every float column, and runs.
+
+    One row per point of the grid; columns such as weak_metric_mean, weak_metric_low and
+    weak_metric_high (percentile bootstrap over seeds), weak_metric_min, weak_metric_max; runs is
+    how many seeds there are. An interval is NaN where it is undefined: for a single seed, and
+    where a value is not finite. The same seeds give the same interval in whatever order and
+    company they come.
+    """
+    measures = [f.name for f in records.schema if pa.types.is_float32(f.type)]
+    aggregates = [(name, how) for name in measures for how in ("mean", "min", "max", "list")]
+    groups = records.sort_by("seed").group_by([*POINT, "ticket_density"], use_threads=False)
+    summary = groups.aggregate([*aggregates, ("seed", "count")])
+    runs = summary["seed_count"].to_numpy()
+    intervals = {f"{name}_{end}": np.full(len(runs), np.nan) for name in measures for end in ENDS}
+    for size in set(runs.tolist()) - {1}:
+        of_size = np.flatnonzero(runs == size)
+        lists = summary.take(pa.array(of_size))
+        for name in measures:
+            values = pc.list_flatten(lists[f"{name}_list"]).to_numpy().reshape(-1, size)
+            for end, bounds in zip(ENDS, intervals_of_means(values), strict=True):
+                intervals[f"{name}_{end}"][of_size] = bounds
+    summary = summary.drop_columns([f"{name}_list" for name in measures])
+    for name, bounds in intervals.items():
+        summary = summary.append_column(name, pa.array(bounds))
+    names = [{"seed_count": "runs"}.get(name, name) for name in summary.column_names]
+    return summary.rename_columns(names).sort_by([(name, "ascending") for name in POINT])
+
+
+@functools.lru_cache(maxsize=32)
+def _draws(size: int) -> np.ndarray:
+    """How often each of `size` values is drawn in every resample, (RESAMPLES, size)."""
+    return np.random.default_rng(0).multinomial(size, np.full(size, 1 / size), RESAMPLES)
+
+
+def intervals_of_means(values: np.ndarray) -> np.ndarray:
+    """95% percentile bootstrap of the mean of each row: (groups, n) -> (2, groups).
+
+    NaN for rows with a value that is not finite, and if n is 1. All rows share the draws.
+    """
+    bounds = np.full((2, len(values)), np.nan)
+    draws = _draws(values.shape[1])
+    finite = np.isfinite(values).all(axis=1) & (values.shape[1] > 1)
+    values = values[finite].astype(float)
+    quantiles = np.quantile(values @ draws.T / draws.shape[1], TAILS, axis=1)
+    # No mean of values lies outside of them, but for rounding.
+    bounds[:, finite] = np.clip(quantiles, values.min(axis=1), values.max(axis=1))
+    return bounds
+
+
+def series_of(records: pa.Table) -> list[Series]:
+    """Every seeker with every variant of it, in the registry's order; names as papers write."""
+    groups = records.group_by(["seeker", *VARIANT], use_threads=False).aggregate([]).to_pylist()
+    known = {name: n for n, name in enumerate(SEEKERS)}
+    groups.sort(key=lambda group: known.get(group["seeker"], len(known)))
+    differing = {
+        seeker: [
+            name for name in VARIANT if len({g[name] for g in groups if g["seeker"] == seeker}) > 1
+        ]
+        for seeker in dict.fromkeys(g["seeker"] for g in groups)
+    }
+
+    def label(group: dict[str, object]) -> str:
+        seeker = group["seeker"]
+        words = [seeker_title(seeker)]
+        for name in differing[seeker]:
+            value = group[name]
+            if name in COUNTED:
+                words.append(f"{value} {COUNTED[name]}{'' if value == 1 else 's'}")
+            else:
+                words.append(f"{value:g} perturbed" if name == "perturbation" else str(value))
+        return " ".join(words)
+
+    return [Series(label(group), group) for group in groups]

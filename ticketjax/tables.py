@@ -1,0 +1,133 @@
+"""Text tables: of records, and of the cases of a diagnosis."""
+
+import functools
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pyarrow as pa
+
+from ticketjax.diagnosis import Case
+from ticketjax.summaries import (
+    ENDS,
+    QUALITIES,
+    WHERE,
+    Series,
+    intervals_of_means,
+    rows_where,
+    series_of,
+    summarise,
+)
+from ticketjax.titles import (
+    density_label,
+    format_metric,
+    format_ratio,
+    is_accuracy,
+    seeker_title,
+    task_title,
+)
+
+
+def _cell(row: dict, column: str, accuracy: bool) -> tuple[str, str]:
+    """What stands in a cell's two lines; of one seed there is only the mean."""
+    mean, low, high, least, most = (
+        format_metric(row[f"{column}_{how}"], accuracy) for how in ("mean", *ENDS, "min", "max")
+    )
+    if row["runs"] == 1:
+        return mean, ""
+    interval = "-" if "nan" in (low, high) else f"{low}, {high}"
+    return f"{mean} [{interval}]", f"{' ' * len(mean)} ({least}, {most})"
+
+
+def _table_lines(part: pa.Table, quality: str, accuracy: bool, series: list[Series]) -> list[str]:
+    densities = sorted(set(part["density"].to_pylist()))
+    ticket_density = part["ticket_density"][0].as_py()
+    cells = [["seeker", *(density_label(d, ticket_density) for d in densities)]]
+    for label, where in series:
+        lines = ([label], [""])
+        for density in densities:
+            rows = rows_where(part, **where, density=density).to_pylist()
+            cell = _cell(rows[0], f"{quality}_metric", accuracy) if rows else ("-", "")
+            for line, text in zip(lines, cell, strict=True):
+                line.append(text)
+        cells += [line for line in lines if any(line)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in cells
+    ]
+
+
+def _what_fits(part: pa.Table) -> list[str]:
+    """A line for every scope whose budgets cannot hold the whole ticket; `part` of a summary."""
+    too_small: dict[str, dict[float, str]] = {}
+    for row in part.sort_by("density").to_pylist():
+        share = row["feasible_recall_mean"]
+        if share is not None and share < 1:
+            density = density_label(row["density"], row["ticket_density"])
+            shares = too_small.setdefault(row["scope"], {})
+            shares[row["density"]] = f"{share:.1%} of it at {density}"
+    return [
+        f"no mask of scope {scope} can hold the whole ticket: at most {', '.join(shares.values())}"
+        for scope, shares in too_small.items()
+    ]
+
+
+def table(records: pa.Table) -> str:
+    """A text table: how good each seeker is at each density, with the bare ticket's baseline.
+
+    Two lines each: the mean with its 95% interval in brackets, then (minimum, maximum). Below, how
+    much of the ticket fits where a budget is too small for all of it.
+    """
+    summary, series, blocks = summarise(records), series_of(records), []
+    for group in summary.group_by(WHERE, use_threads=False).aggregate([]).to_pylist():
+        part = rows_where(summary, **group)
+        accuracy = is_accuracy(group["task"])
+        measure = "accuracy" if accuracy else "mean squared error"
+        baseline = np.mean(rows_where(records, **group)["ticket_metric"].to_numpy())
+        runs = sorted(set(part["runs"].to_pylist()))
+        seeds = str(runs[0]) if len(runs) == 1 else f"{runs[0]}-{runs[-1]}"
+        what = f"mean [95% interval of the mean] (min, max) of {seeds} seeds"
+        what = "1 seed" if runs == [1] else what
+        present = [s for s in series if rows_where(part, **s.where).num_rows]
+        for quality in QUALITIES:
+            trained = "before training" if quality == "strong" else "after training"
+            title = (
+                f"{task_title(group['task'])}, depth "
+                f"{group['depth']}, width {group['width']}, noise {group['noise']:g}: {quality} "
+                f"{measure} ({trained})"
+            )
+            legend = f"{what}; bare ticket {format_metric(baseline, accuracy)}"
+            lines = _table_lines(part, quality, accuracy, present)
+            blocks.append("\n".join([title, legend, *lines]))
+        blocks += filter(None, ["\n".join(_what_fits(part))])
+    return "\n\n".join(blocks)
+
+
+def _measured(values: np.ndarray, form: Callable[[float], str]) -> str:
+    mean, (low, high) = np.mean(values), intervals_of_means(np.asarray(values)[None])[:, 0]
+    if not np.isfinite(low):
+        return form(mean)
+    return f"{form(mean)} [{form(low)}, {form(high)}]"
+
+
+def _case_forms(accuracy: bool) -> dict[str, Callable[[float], str]]:
+    number = functools.partial(format_metric, accuracy=accuracy)
+    return {"recall": "{:.3f}".format, "strong": number, "weak": number, "ratio": format_ratio}
+
+
+def case_table(cases: Sequence[Case], verdicts: dict[str, str], accuracy: bool) -> str:
+    """A text table of cases, mean [95% interval of the mean] each, with a verdict per seeker."""
+    forms = _case_forms(accuracy)
+    heads = {"recall": "recall", "strong": "strong", "weak": "weak", "ratio": "loss, found/planted"}
+    lines = [["seeker", "case", *heads.values()]]
+    for case in cases:
+        shown = [
+            _measured(case.measures[name], form) if name in case.measures else ""
+            for name, form in forms.items()
+        ]
+        lines.append([seeker_title(case.seeker), case.case, *shown])
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    text = ["  ".join(map(str.ljust, line, widths)).rstrip() for line in lines]
+    return "\n".join(
+        [*text, "", *(f"{seeker_title(name)}: {text}" for name, text in verdicts.items())]
+    )
