@@ -176,6 +176,7 @@ def _diagnose(
     from ticketjax.figures import draw_diagnosis
     from ticketjax.grid import seeker_name
     from ticketjax.store import write_whole
+    from ticketjax.summaries import mean_of_finite
     from ticketjax.tables import case_table
     from ticketjax.titles import task_title
 
@@ -196,7 +197,7 @@ def _diagnose(
         verdicts[label] = verdict(evidence)
     place = f"{task_title(task.name)}, depth {named.depth}, width {named.width}, noise {noise:g}"
     rows = cases[BASE]
-    metric = float(np.mean([row["ticket_metric"] for row in rows]))
+    metric = mean_of_finite(np.array([row["ticket_metric"] for row in rows]))
     text = "\n".join(
         [
             f"{place}: at the ticket's density, {rows[0]['density']:.2g}; objective "

@@ -197,7 +197,7 @@ def _show(chosen: dict[str, Contender], clock: _Clock) -> None:
     import pyarrow.compute as pc
 
     from ticketjax import leaderboard, store
-    from ticketjax.summaries import QUALITIES
+    from ticketjax.summaries import QUALITIES, mean_of_finite
     from ticketjax.titles import seeker_title
 
     entries, tickets = [], {}
@@ -208,7 +208,7 @@ def _show(chosen: dict[str, Contender], clock: _Clock) -> None:
             own = records.filter(pc.equal(records["task"], task))
             for quality in QUALITIES:
                 metrics[task, quality] = own[f"{quality}_metric"].to_numpy().astype(float)
-            tickets[task] = pc.mean(own["ticket_metric"]).as_py()
+            tickets[task] = mean_of_finite(own["ticket_metric"].to_numpy())
         seconds = clock.seconds_per_run(name)
         first, comma, rest = contender.title.partition(",")
         title = f"{seeker_title(first)}{comma}{rest}"

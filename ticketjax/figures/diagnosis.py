@@ -10,7 +10,7 @@ from matplotlib.ticker import LogLocator, NullLocator
 
 from ticketjax.diagnosis import Case
 from ticketjax.figures.style import COLOURS, FAINT, INK, MARKERS, STYLE, save, tidy
-from ticketjax.summaries import intervals_of_means
+from ticketjax.summaries import intervals_of_means, mean_of_finite
 from ticketjax.titles import format_ratio, seeker_title
 
 
@@ -52,7 +52,7 @@ def draw_diagnosis(
                     continue
                 place = names.index(case.case)
                 y = first[seekers.index(case.seeker)] + slots[case.seeker].index(case)
-                mean = np.mean(case.measures[name])
+                mean = mean_of_finite(np.asarray(case.measures[name]))
                 bounds = intervals_of_means(np.asarray(case.measures[name])[None])[:, 0]
                 x = np.array([mean, *bounds])
                 x = 10.0**x if name == "ratio" else x

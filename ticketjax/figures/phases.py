@@ -12,7 +12,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LogNorm, Normalize
 
 from ticketjax.figures.style import COLOURS, FAINT, INK, STYLE, save
-from ticketjax.summaries import QUALITIES, rows_where, series_of, summarise
+from ticketjax.summaries import QUALITIES, mean_of_finite, rows_where, series_of, summarise
 from ticketjax.titles import is_accuracy, task_title
 
 # Beyond, the numbers in the cells of a map would only be noise.
@@ -146,7 +146,7 @@ def draw_phases(records: pa.Table, where: dict[str, object], path: str | os.Path
             bar = canvas.colorbar(mesh, ax=line, pad=0.01, aspect=12, label=heat.title)
             bar.outline.set_visible(False)
             if heat.column != "recall":
-                baseline = np.mean(rows["ticket_metric"].to_numpy())
+                baseline = mean_of_finite(rows["ticket_metric"].to_numpy())
                 beside = {"transform": bar.ax.get_yaxis_transform(), "clip_on": False}
                 bar.ax.plot(-0.35, baseline, ">", color=COLOURS[4], markersize=5, **beside)
             line[0].set_ylabel("width")
