@@ -73,7 +73,9 @@ def _draw_panel(axes: plt.Axes, records: pa.Table, panel: Panel, series: list[Se
         axes.set_ylim(0, 1.02)
         axes.set_ylabel("accuracy")
     else:
-        axes.set_yscale("log")
+        # Without a number to show, a logarithmic axis has no limits.
+        if np.any(summary[f"{column}_mean"].to_numpy() > 0) or baseline > 0:
+            axes.set_yscale("log")
         axes.set_ylabel("mean squared error")
     trained = "before training (strong)" if panel.quality == "strong" else "after training (weak)"
     title = panel.title or f"{task_title(task)}, {trained}"
