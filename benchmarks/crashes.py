@@ -29,7 +29,8 @@ flags.DEFINE_integer("kills_per_directory", 13, "Before a start is left to finis
 flags.DEFINE_integer("seed", 0, "Of the random moments.", lower_bound=0)
 
 # A chunk holds sixteen runs.
-SEEDS, CHUNKS = 480, 30
+SEEDS = 960
+MOST_NEW_CHUNKS = 6
 GRID = (
     *("--task=relu", "--depth=3", "--width=6", "--samples=100", "--epochs=0"),
     *("--seekers=magnitude", "--densities=ticket", "--chunk_size=1", f"--seeds={SEEDS}"),
@@ -73,7 +74,7 @@ def _disturb(directory: pathlib.Path, how: int, seconds: float, chance: random.R
     if chance.random() < 0.5:
         time.sleep(chance.uniform(0, seconds))
     else:
-        _wait_for_part(process, directory, chance.randint(before + 1, max(before + 1, CHUNKS - 1)))
+        _wait_for_part(process, directory, before + chance.randint(1, MOST_NEW_CHUNKS))
         time.sleep(chance.uniform(0, 0.01))
     if process.is_alive():
         os.kill(process.pid, how)
