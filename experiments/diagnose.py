@@ -175,6 +175,8 @@ def _diagnose(
     from ticketjax.diagnosis import Case, verdict
     from ticketjax.figures import draw_diagnosis
     from ticketjax.grid import seeker_name
+    from ticketjax.store import write_whole
+    from ticketjax.summaries import mean_of_finite
     from ticketjax.tables import case_table
     from ticketjax.titles import task_title
 
@@ -195,7 +197,7 @@ def _diagnose(
         verdicts[label] = verdict(evidence)
     place = f"{task_title(task.name)}, depth {named.depth}, width {named.width}, noise {noise:g}"
     rows = cases[BASE]
-    metric = float(np.mean([row["ticket_metric"] for row in rows]))
+    metric = mean_of_finite(np.array([row["ticket_metric"] for row in rows]))
     text = "\n".join(
         [
             f"{place}: at the ticket's density, {rows[0]['density']:.2g}; objective "
@@ -205,8 +207,7 @@ def _diagnose(
         ]
     )
     name = f"{FLAGS.out}/diagnosis-{task.name}-depth{named.depth}-width{named.width}-noise{noise:g}"
-    with open(f"{name}.txt", "w", encoding="utf-8") as file:
-        file.write(f"{text}\n")
+    write_whole(f"{name}.txt", lambda file: file.write(f"{text}\n".encode()))
     title = f"{place}, objective {FLAGS.objective}: why is the ticket not found?"
     draw_diagnosis(collected, metric, f"{name}.png", accuracy=accuracy, title=title)
     print(f"{text}\n\nfigure: {name}.png\ntable: {name}.txt\n")

@@ -8,11 +8,13 @@ import contextlib
 import importlib.util
 import os
 import sys
+import warnings
 
 from absl import app, flags, logging
 
 FLAGS = flags.FLAGS
 PRUNERS = "random,magnitude,snip,grasp,synflow"
+RESUME = "what is finished is kept: the same command continues from there"
 
 
 class FlagError(Exception):
@@ -100,6 +102,7 @@ def define_grid(
 def define_running(out: str | None) -> None:
     """Define the flags of how and where a grid is run."""
     flags.DEFINE_string("out", out, "Results directory; an unfinished one is continued.")
+    flags.DEFINE_bool("wait", False, "Wait for another process that has the directory in use.")
     flags.DEFINE_string("chunk_size", "auto", 'Runs at once per device, or "auto".')
     flags.DEFINE_enum(
         "precision",
@@ -302,6 +305,7 @@ def start(main) -> None:
         del argv
         # JAX tells, as information, of every accelerator that it does not find.
         logging.set_verbosity(logging.WARNING)
+        warnings.formatwarning = lambda message, *_, **__: f"warning: {message}\n"
         use_all_cores()
         if "compilation_cache" in FLAGS and FLAGS.compilation_cache:
             import jax
@@ -314,8 +318,12 @@ def start(main) -> None:
             return main()
         except FlagError as error:
             return _refuse(error)
+        except OSError as error:
+            # A full disk, a directory that is not ours: files are written whole or not at all.
+            print(f"error: {error}; {RESUME}", file=sys.stderr)
+            return 1
         except KeyboardInterrupt:
-            print("\nstopped; the same command continues with the next chunk", file=sys.stderr)
+            print(f"\nstopped; {RESUME}", file=sys.stderr)
             return 130
 
     # --help of a command shows the flags of its own module: these are as much its own.

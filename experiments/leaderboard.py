@@ -185,7 +185,6 @@ def main() -> int:
         "objective": "rescaled",
         **running(),
     }
-    os.makedirs(FLAGS.out, exist_ok=True)
     clock = _Clock(f"{FLAGS.out}/{TIMES}")
     run_grids(
         {f"{FLAGS.out}/{name}": {**common, **c.fields} for name, c in chosen.items()}, clock.chunk
@@ -198,7 +197,7 @@ def _show(chosen: dict[str, Contender], clock: _Clock) -> None:
     import pyarrow.compute as pc
 
     from ticketjax import leaderboard, store
-    from ticketjax.summaries import QUALITIES
+    from ticketjax.summaries import QUALITIES, mean_of_finite
     from ticketjax.titles import seeker_title
 
     entries, tickets = [], {}
@@ -209,7 +208,7 @@ def _show(chosen: dict[str, Contender], clock: _Clock) -> None:
             own = records.filter(pc.equal(records["task"], task))
             for quality in QUALITIES:
                 metrics[task, quality] = own[f"{quality}_metric"].to_numpy().astype(float)
-            tickets[task] = pc.mean(own["ticket_metric"]).as_py()
+            tickets[task] = mean_of_finite(own["ticket_metric"].to_numpy())
         seconds = clock.seconds_per_run(name)
         first, comma, rest = contender.title.partition(",")
         title = f"{seeker_title(first)}{comma}{rest}"
@@ -218,8 +217,8 @@ def _show(chosen: dict[str, Contender], clock: _Clock) -> None:
     title = f"{FLAGS.seeds} seeds, depth {FLAGS.depth}, width {FLAGS.width}, at {density}"
     text = leaderboard.leaderboard_table(entries, tickets)
     path = f"{FLAGS.out}/leaderboard"
-    with open(f"{path}.txt", "w", encoding="utf-8") as file:
-        file.write(f"{title}\n\n{text}\n")
+    content = f"{title}\n\n{text}\n".encode()
+    store.write_whole(f"{path}.txt", lambda file: file.write(content))
     leaderboard.leaderboard_figure(entries, tickets, f"{path}.png", title=title)
     print(f"{title}\n\n{text}\n\nfigure: {path}.png\ntable: {path}.txt")
 

@@ -145,6 +145,7 @@ def _draw(number: int) -> None:
 def _make(number: int) -> None:
     from experiments.running import run_grids
     from ticketjax.figures import Panel, draw_quality
+    from ticketjax.store import write_whole
     from ticketjax.tables import table
 
     figure = FIGURES[number]
@@ -158,8 +159,8 @@ def _make(number: int) -> None:
         return
     text = table(records)
     name = f"{FLAGS.out}/figure{number}"
-    with open(f"{name}.txt", "w", encoding="utf-8") as file:
-        file.write(f"{figure.title}\n\n{text}\n")
+    content = f"{figure.title}\n\n{text}\n".encode()
+    write_whole(f"{name}.txt", lambda file: file.write(content))
     panels = [Panel(*panel) for panel in figure.panels]
     draw_quality(records, panels, f"{name}.png", title=figure.title)
     print(f"{text}\n\nfigure: {name}.png\ntable: {name}.txt")

@@ -1,6 +1,7 @@
 """Run grids into results directories, with a progress bar, from where they were left."""
 
 import itertools
+import sys
 import time
 from collections.abc import Callable
 
@@ -12,6 +13,7 @@ from experiments.flags import FLAGS, FlagError, grid, running
 from ticketjax import store
 from ticketjax.figures import draw_quality, draw_rounds, lowest_in_rounds, panels_of
 from ticketjax.grid import Grid
+from ticketjax.lock import InUse
 from ticketjax.summaries import WHERE
 from ticketjax.sweep import run
 from ticketjax.tables import table
@@ -41,13 +43,9 @@ def run_grids(
         checked = {directory: Grid(**fields) for directory, fields in grids.items()}
     except ValueError as error:
         raise FlagError(str(error)) from None
-    try:
-        results = {
-            directory: (wanted, store.Store(directory, wanted))
-            for directory, wanted in checked.items()
-        }
-    except (ValueError, OSError) as error:
-        raise FlagError(f"--out={FLAGS.out}: {error}") from None
+    # In one order, so that of two commands that share directories neither waits for the other.
+    opened = {directory: _open(directory, checked[directory]) for directory in sorted(checked)}
+    results = {directory: (wanted, opened[directory]) for directory, wanted in checked.items()}
     done = {directory: parts.done() for directory, (_, parts) in results.items()}
     share = jax.process_index(), jax.process_count()
     total = finished = 0
@@ -73,6 +71,20 @@ def run_grids(
     if not is_first():
         return None
     return pa.concat_tables([store.load_records(directory) for directory in grids])
+
+
+def _open(directory: str, wanted: Grid) -> store.Store:
+    share = jax.process_index(), jax.process_count()
+    try:
+        try:
+            return store.Store(directory, wanted, share=share)
+        except InUse as error:
+            if not FLAGS.wait:
+                raise ValueError(f"{error}; --wait waits for it to end") from None
+            print(f"{error}; waiting for it to end", file=sys.stderr)
+            return store.Store(directory, wanted, share=share, wait=True)
+    except (ValueError, OSError) as error:
+        raise FlagError(f"--out={FLAGS.out}: {error}") from None
 
 
 def _wait_for_others(wanted: Grid, parts: store.Store) -> None:

@@ -167,6 +167,7 @@ def main() -> int:
         widths = {text: _width(text) for text in FLAGS.width}
     from ticketjax import get_task, theory
     from ticketjax.figures import draw_bounds
+    from ticketjax.store import write_whole
 
     with naming("task"):
         tasks = {name: get_task(name) for name in FLAGS.task}
@@ -179,8 +180,7 @@ def main() -> int:
     reports = [_report(name, *target, widths) for name, target in targets.items()]
     text = "\n\n".join([*reports, LEGEND])
     print(text)
-    with open(f"{FLAGS.out}/theory.txt", "w", encoding="utf-8") as file:
-        file.write(f"{text}\n")
+    write_whole(f"{FLAGS.out}/theory.txt", lambda file: file.write(f"{text}\n".encode()))
     curves = [curve for name, target in targets.items() for curve in _curves(name, *target)]
     draw_bounds(
         curves,

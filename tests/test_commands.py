@@ -2,6 +2,7 @@
 
 import html
 import os
+import pathlib
 import re
 import shlex
 import subprocess
@@ -32,15 +33,22 @@ def command(module, *flags, directory):
     )
 
 
-@pytest.mark.parametrize(
-    "module", ["singleshot", "multishot", "edge_popup", "paper", "phase", "diagnose"]
+# What starts as the commands do.
+COMMANDS = sorted(
+    path.stem
+    for path in (pathlib.Path(__file__).parents[1] / "experiments").glob("*.py")
+    if "\n    start(main)" in path.read_text(encoding="utf-8")
 )
-def test_help_shows_the_flags_and_imports_no_jax(module, tmp_path):
+
+
+@pytest.mark.parametrize("flag", ["--help", "--no_such_flag"])
+@pytest.mark.parametrize("module", COMMANDS)
+def test_help_and_wrong_flags_need_no_jax(module, flag, tmp_path):
     script = (
-        "import runpy, sys; sys.argv = ['x', '--help']\n"
+        f"import runpy, sys; sys.argv = ['x', '{flag}']\n"
         f"try: runpy.run_module('experiments.{module}', run_name='__main__')\n"
         "except SystemExit: pass\n"
-        "assert 'jax' not in sys.modules"
+        "assert not {'jax', 'numpy', 'pyarrow', 'matplotlib'} & set(sys.modules)"
     )
     environment = {**os.environ, "PYTHONPATH": os.getcwd()}
     result = subprocess.run(
@@ -52,7 +60,7 @@ def test_help_shows_the_flags_and_imports_no_jax(module, tmp_path):
         env=environment,
     )
     assert result.returncode == 0, result.stderr
-    assert "--out" in result.stdout and "--seeds" in result.stdout
+    assert ("--out" if flag == "--help" else "error: ") in result.stdout + result.stderr
 
 
 @pytest.mark.parametrize(

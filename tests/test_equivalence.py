@@ -58,6 +58,14 @@ def test_classification_error_by_hand():
     assert float(wrong.disagreement) == 1
 
 
+def test_a_classifier_that_puts_out_no_numbers_is_not_the_target():
+    # All of its arg maxima are those of the target.
+    target = jnp.array([[2.0, 0.0], [5.0, 3.0]])
+    got = error_of("classification", jnp.full((2, 2), jnp.nan), target)
+    assert np.isnan(got.disagreement)
+    assert not functionally_recovered("classification", got.disagreement, 0.0, noise=0.01)
+
+
 @pytest.mark.parametrize("name", ["relu", "circle", "helix"])
 def test_a_planted_mask_is_the_target_and_its_complement_is_not(name):
     task = get_task(name)

@@ -1,5 +1,7 @@
 """What figures show: bands, cells, cases."""
 
+import math
+
 import matplotlib
 import numpy as np
 import pyarrow as pa
@@ -70,3 +72,15 @@ def test_phase_has_a_map_per_seeker_and_measure(task, tmp_path, monkeypatch):
 def test_a_diagnosis_is_drawn(accuracy, tmp_path):
     draw_diagnosis(cases(), 0.9, tmp_path / "figure.png", accuracy=accuracy, title="Why?")
     assert (tmp_path / "figure.png").read_bytes()[:4] == b"\x89PNG"
+
+
+@pytest.mark.parametrize("task", ["circle", "relu"])
+@pytest.mark.parametrize("values", [[0.25, math.nan, 1.0], [math.nan] * 3, [math.inf] * 3])
+def test_figures_are_drawn_where_runs_diverged(task, values, tmp_path):
+    # Warnings are errors here, of logarithms and of axes without limits too.
+    broken = records(values, task=task, ticket_metric=values[-1])
+    panel = quality.Panel("weak", {"task": task})
+    quality.draw_quality(broken, [panel], tmp_path / "quality.png")
+    phases.draw_phases(broken, {"task": task, "depth": 5, "noise": 0.01}, tmp_path / "phase.png")
+    # Nothing else, half-written.
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["phase.png", "quality.png"]

@@ -54,6 +54,12 @@ def test_table_has_a_row_each_and_the_bare_ticket_below():
     assert lines[3].split()[2:] == ["1.0e-4", "1.0e-4", "0.990", "0.990"]
 
 
+def test_a_run_that_diverged_leaves_the_others_mean():
+    metrics = entry("a", 0.1, 0.75).metrics | {("relu", "strong"): np.array([0.1, np.nan, 0.1])}
+    (line,) = leaderboard_table([Entry("a", 1, 1, metrics)], TICKETS).splitlines()[1:2]
+    assert "1.0e-1 [1.0e-1, 1.0e-1], 1 diverged" in line
+
+
 def test_figure_is_drawn(tmp_path):
     path = tmp_path / "figure.png"
     leaderboard_figure([entry("a", 0.1, 0.5), entry("b", 0.2, 0.9)], TICKETS, path, title="two")

@@ -65,6 +65,19 @@ def test_classification_loss_and_metric_by_hand():
     assert float(metric(CLASSIFICATION, outputs, jnp.array([1, 2]))) == 1.0
 
 
+@pytest.mark.parametrize("bad", [jnp.nan, jnp.inf, -jnp.inf])
+def test_a_network_with_an_output_that_is_not_finite_has_no_accuracy(bad):
+    # The arg max of NaN is the first class, which would be right for all of these.
+    y = jnp.zeros(2, int)
+    everywhere = jnp.full((2, 3), bad)
+    assert np.isnan(metric(CLASSIFICATION, everywhere, y))
+    once = jnp.array([[5.0, 1.0, 1.0], [5.0, 1.0, bad]])
+    assert np.isnan(jax.jit(metric, static_argnums=0)(CLASSIFICATION, once, y))
+    both = jnp.stack([once, jnp.zeros((2, 3))])
+    values = jax.vmap(lambda outputs: metric(CLASSIFICATION, outputs, y))(both)
+    np.testing.assert_array_equal(values, [np.nan, 1.0])
+
+
 # Least squares
 
 

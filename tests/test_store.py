@@ -1,11 +1,15 @@
+import errno
+import fcntl
 import json
 import os
 import warnings
 
+import pyarrow.parquet as pq
 import pytest
 
 from ticketjax.grid import IDENTITY, Grid
-from ticketjax.store import MANIFEST, PARTS, Store, load_records
+from ticketjax.lock import InUse
+from ticketjax.store import LOCK, MANIFEST, PARTS, Store, load_records, write_whole
 from ticketjax.sweep import run
 
 FIELDS = {
@@ -68,17 +72,148 @@ def test_lost_part_and_leftover_of_a_killed_writer(filled):
     assert load_records(filled) == whole
 
 
-@pytest.mark.parametrize("damage", ["truncated", "empty", "noise"])
-def test_damaged_part_is_named_and_computed_again(filled, damage):
+def flipped(content, place):
+    return content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :]
+
+
+@pytest.mark.parametrize("chunk_size", [1, 3])
+@pytest.mark.parametrize("damage", ["truncated", "empty", "noise", "bit in data", "bit in footer"])
+def test_damaged_part_is_named_and_computed_again(filled, damage, chunk_size):
     whole = load_records(filled)
     part = sorted((filled / PARTS).glob("*.parquet"))[0]
     content = part.read_bytes()
-    part.write_bytes({"truncated": content[:-50], "empty": b"", "noise": b"\0" * 500}[damage])
+    damaged = {
+        "truncated": content[:-50],
+        "empty": b"",
+        "noise": b"\0" * 500,
+        "bit in data": flipped(content, content.rindex(b"magnitude")),
+        "bit in footer": flipped(content, len(content) - 200),
+    }[damage]
+    part.write_bytes(damaged)
     with pytest.warns(UserWarning, match=part.name):
-        assert finish(filled) > 0
+        assert finish(filled, chunk_size=chunk_size) > 0
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert load_records(filled) == whole
+    # Put aside, for whoever wants to know what happened.
+    assert (filled / PARTS / f"{part.name}.damaged").read_bytes() == damaged
+
+
+def test_no_bit_of_a_part_can_change_unseen(filled):
+    (part,) = (filled / PARTS).glob("*.parquet")
+    content = part.read_bytes()
+    # Parquet itself would read many of these as other records.
+    for place in range(0, len(content), 997):
+        part.write_bytes(flipped(content, place))
+        with (
+            pytest.warns(UserWarning, match="is damaged"),
+            pytest.raises(ValueError, match="holds no records"),
+        ):
+            load_records(filled)
+
+
+def test_parts_that_are_not_named_by_their_content_are_read(filled):
+    whole = load_records(filled)
+    part = sorted((filled / PARTS).glob("*.parquet"))[0]
+    part.rename(part.with_name("0123456789abcdef.parquet"))
+    assert finish(filled) == 0
+    assert load_records(filled) == whole
+
+
+def test_a_part_that_cannot_be_read_is_no_damage(filled, monkeypatch):
+    def refuse(path):
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr("pathlib.Path.read_bytes", refuse)
+    with pytest.raises(PermissionError):
+        load_records(filled)
+
+
+def test_runs_that_were_written_twice_are_read_once(filled):
+    whole = load_records(filled)
+    pq.write_table(whole.slice(0, 3), filled / PARTS / "copied.parquet")
+    assert load_records(filled).num_rows == whole.num_rows
+    assert load_records(filled).sort_by("seed") == whole.sort_by("seed")
+
+
+def test_leftovers_of_killed_writers_are_removed(filled):
+    for folder in (filled, filled / PARTS):
+        (folder / "something.elsewhere.4711.tmp").write_text("half")
+    # In a job, another process may be writing them at this moment.
+    Store(filled, Grid(**FIELDS, seeds=3), share=(0, 2))
+    assert len(list(filled.rglob("*.tmp"))) == 2
+    Store(filled, Grid(**FIELDS, seeds=3))
+    assert not list(filled.rglob("*.tmp"))
+
+
+@pytest.fixture
+def others_lock(filled):
+    """What a process on another machine holds; a second open file, which flock tells apart."""
+    with open(filled / LOCK, "w") as file:
+        file.write("process 4711 on elsewhere, since yesterday\n")
+        file.flush()
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield file
+
+
+def test_a_directory_in_use_is_refused_and_its_user_named(filled, others_lock):
+    before = {path: path.stat().st_mtime_ns for path in filled.rglob("*")}
+    with pytest.raises(InUse, match="out is in use by process 4711 on elsewhere, since yesterday"):
+        Store(filled, Grid(**FIELDS, seeds=3))
+    assert {path: path.stat().st_mtime_ns for path in filled.rglob("*")} == before
+    # The second process of a job has its first one's word.
+    Store(filled, Grid(**FIELDS, seeds=3), share=(1, 2))
+    others_lock.close()
+    Store(filled, Grid(**FIELDS, seeds=3))
+
+
+def test_a_lock_is_one_process_own_and_goes_with_the_store(filled):
+    first, second = (Store(filled, Grid(**FIELDS, seeds=3)) for _ in range(2))
+    with open(filled / LOCK) as file:
+        assert file.read().startswith(f"process {os.getpid()} on ")
+        del first
+        with pytest.raises(BlockingIOError):
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        del second
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def test_without_locks_a_warning_says_so(filled, monkeypatch):
+    def refuse(file, operation):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with pytest.warns(UserWarning, match="out is on a file system without locks"):
+        Store(filled, Grid(**FIELDS, seeds=3))
+
+
+@pytest.mark.parametrize("call", ["open", "fsync", "replace"])
+def test_a_full_disk_leaves_nothing_half_written(tmp_path, monkeypatch, call):
+    (tmp_path / "there").write_text("before")
+
+    def fail(*arguments, **options):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="No space left"):
+        patch.setattr(*(("builtins.open", fail) if call == "open" else (os, call, fail)))
+        write_whole(tmp_path / "there", lambda file: file.write(b"after"))
+    assert os.listdir(tmp_path) == ["there"]
+    assert (tmp_path / "there").read_text() == "before"
+
+
+def test_a_run_goes_on_where_the_disk_was_full(filled, monkeypatch):
+    whole = load_records(filled)
+    (part,) = (filled / PARTS).glob("*.parquet")
+    part.unlink()
+
+    def fail(file):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="No space left"):
+        patch.setattr(os, "fsync", fail)
+        finish(filled)
+    assert finish(filled) > 0
+    assert load_records(filled) == whole
 
 
 @pytest.mark.parametrize(
@@ -117,9 +252,16 @@ def test_a_directory_of_something_else_is_refused(tmp_path):
     with pytest.raises(ValueError, match="not empty"):
         Store(tmp_path, Grid(**FIELDS))
     assert os.listdir(tmp_path) == ["thesis.tex"]
-    (tmp_path / MANIFEST).write_text("{}")
+
+
+@pytest.mark.parametrize(
+    "content", [b"{}", b"", b"[]", b"\xff\xfe", b'{"configuration": 3}', b'{"configuration": {}}']
+)
+def test_what_is_no_manifest_is_refused(tmp_path, content):
+    (tmp_path / MANIFEST).write_bytes(content)
     with pytest.raises(ValueError, match="not a manifest"):
         Store(tmp_path, Grid(**FIELDS))
+    assert os.listdir(tmp_path) == [MANIFEST]
 
 
 def test_done_names_whole_instances(filled):

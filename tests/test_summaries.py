@@ -74,14 +74,24 @@ def test_one_seed_has_no_interval():
     assert np.isnan(interval([0.5])).all()
 
 
-@pytest.mark.parametrize("bad", [math.nan, math.inf])
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
 def test_a_value_that_is_not_finite_stays_in_its_group_and_measure(bad):
     broken = records([0.25, bad, 1.0], density=0.5)
     both = pa.concat_tables([records([0.25, 0.5, 1.0]), broken])
     whole, part = summarise(both).to_pylist()
     assert (whole["weak_metric_low"], whole["weak_metric_high"]) == (0.25, 1.0)
-    assert np.isnan([part["weak_metric_low"], part["weak_metric_high"]]).all()
-    assert part["weak_loss_low"] == 0.5
+    assert (part["weak_metric_count"], part["runs"]) == (2, 3)
+    assert (part["weak_metric_mean"], part["weak_metric_max"]) == (0.625, 1.0)
+    # Of two values, either is drawn twice with chance 1 / 4.
+    assert (part["weak_metric_low"], part["weak_metric_high"]) == (0.25, 1.0)
+    assert (part["weak_loss_low"], part["weak_loss_count"]) == (0.5, 3)
+
+
+def test_a_group_without_a_finite_value_has_no_numbers():
+    (row,) = summarise(records([math.nan, math.inf])).to_pylist()
+    assert row["weak_metric_count"] == 0
+    names = [f"weak_metric_{how}" for how in ("mean", "low", "high", "min", "max")]
+    assert np.isnan([row[name] for name in names]).all()
 
 
 def test_series_are_told_apart_by_what_is_planted():

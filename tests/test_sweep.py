@@ -64,6 +64,24 @@ def test_records_do_not_depend_on_the_devices(reference, devices):
     assert_same(rows(run(Grid(**GRID), devices=jax.local_devices()[:devices])), reference)
 
 
+def test_the_same_devices_give_the_same_bits(reference):
+    assert rows(run(Grid(**GRID), devices=jax.local_devices()[:1])) == reference
+
+
+def test_runs_that_diverge_are_recorded_and_change_no_other(reference):
+    # Labels of 1e30 have errors and gradients beyond float32.
+    grid = Grid(**{**GRID, "noise": (0.01, 1e30)})
+    found = rows(run(grid, devices=jax.local_devices()[:1]))
+    well = {key: row for key, row in found.items() if key[3] == 0.01}
+    assert well == {key: row for key, row in reference.items() if key[3] == 0.01}
+    assert len(found) == 2 * len(well)
+    for key, row in found.items():
+        if key[3] == 1e30:
+            assert not np.isfinite(row["strong_loss"]) and not np.isfinite(row["weak_metric"])
+            assert not row["functionally_recovered"] or row["target_error_root_mean_square"] < 1e30
+            assert row["kept"] == reference[*key[:3], 0.01, *key[4:]]["kept"]
+
+
 def test_records_do_not_depend_on_the_chunks(reference):
     grid = Grid(**GRID, chunk_size=1)
     assert_same(rows(run(grid, devices=jax.local_devices()[:2])), reference)

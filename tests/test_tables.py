@@ -1,11 +1,14 @@
 """Tables, word for word."""
 
 import math
+import re
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
 from tests.example_records import cases, records
+from ticketjax.diagnosis import Case
 from ticketjax.tables import case_table, table
 
 
@@ -60,6 +63,31 @@ def test_table_of_one_seed_has_no_interval():
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
-def test_table_shows_a_mean_that_is_not_finite_without_interval(bad):
-    broken = records([0.25, bad, 1.0], density=0.5)
-    assert f"{bad:.3f} [-]" in table(pa.concat_tables([records([0.25, 0.5, 1.0]), broken]))
+def test_table_says_what_diverged_and_has_the_others_mean(bad):
+    parts = [
+        records([0.25, 0.5, 1.0]),
+        records([0.25, bad, 1.0], density=0.5),
+        records([bad] * 3, density=0.006),
+    ]
+    strong, weak, _ = table(pa.concat_tables(parts)).split("\n\n")
+    assert "diverged" not in strong
+    assert weak.splitlines()[2:] == [
+        "seeker  ticket 0.006  0.1                   0.5",
+        "SNIP    diverged      0.583 [0.250, 1.000]  0.625 [0.250, 1.000]",
+        "                            (0.250, 1.000)        (0.250, 1.000)",
+        "diverged, in no number above: SNIP 3 of 3 at ticket 0.006, SNIP 1 of 3 at 0.5",
+    ]
+
+
+def test_a_table_of_cases_says_what_diverged():
+    measures = {
+        "recall": np.array([0.5, 0.5]),
+        "strong": np.array([0.5, math.nan]),
+        "weak": np.array([math.nan, math.inf]),
+    }
+    line = case_table([Case("snip", "all", measures)], {}, accuracy=True).splitlines()[1]
+    assert re.split("  +", line)[2:] == [
+        "0.500 [0.500, 0.500]",
+        "0.500, 1 of 2 diverged",
+        "diverged",
+    ]

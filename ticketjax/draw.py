@@ -17,7 +17,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Circle
 
 from ticketjax.base import Params, Task
-from ticketjax.figures.style import COLOURS, FAINT, INK
+from ticketjax.figures.style import COLOURS, FAINT, INK, save
 from ticketjax.masks import layer_names
 from ticketjax.tasks.circle import CIRCLE
 from ticketjax.tasks.helix import HELIX
@@ -286,7 +286,7 @@ def samples(path: str | os.PathLike) -> None:
         _helix_samples(helix)
         canvas.text(0.06, 0.945, "Circle: which ring of the plane?", weight="bold", fontsize=12)
         canvas.text(0.55, 0.945, "Helix: where on the curve?", weight="bold", fontsize=12)
-        canvas.savefig(path, dpi=160)
+        save(canvas, path)
         plt.close(canvas)
 
 
@@ -490,7 +490,7 @@ def construction(path: str | os.PathLike) -> None:
     with plt.rc_context(_STYLE):
         canvas = plt.figure(figsize=(13.5, 13))
         _compose(canvas)
-        canvas.savefig(path, dpi=160)
+        save(canvas, path)
         plt.close(canvas)
 
 

@@ -23,7 +23,8 @@ class TargetError(NamedTuple):
         are compared by their logits less the mean logit of each point, in units of the root mean
         square of the target's.
     root_mean_square: of the same errors.
-    disagreement: share of the points that are given another class; 0 for regression.
+    disagreement: share of the points that are given another class; 0 for regression, NaN for a
+        classifier with an output that is not finite.
     """
 
     mean: jax.Array
@@ -66,6 +67,7 @@ def target_error(kind: str, outputs: jax.Array, target: jax.Array) -> TargetErro
     disagreement = jnp.float32(0)
     if kind == CLASSIFICATION:
         disagreement = jnp.mean(jnp.argmax(outputs, 1) != jnp.argmax(target, 1))
+        disagreement = jnp.where(jnp.all(jnp.isfinite(outputs)), disagreement, jnp.nan)
         outputs, target = (o - jnp.mean(o, axis=1, keepdims=True) for o in (outputs, target))
         target /= jnp.sqrt(jnp.mean(target**2))
         flat, wanted = outputs.reshape(-1, 1), target.reshape(-1, 1)

@@ -3,7 +3,8 @@
 import dataclasses
 import inspect
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+import numbers
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -18,11 +19,14 @@ from ticketjax.seekers import TRAINED, get_seeker, is_seeker
 from ticketjax.strategies import SANITY as SCORE_SANITY
 from ticketjax.strategies import STRATEGIES
 from ticketjax.tasks import get_task
+from ticketjax.training import check_count, check_number
 from ticketjax.trial import Setting, make_instance
 
 # Columns that name an instance: a planted network and its data.
 IDENTITY = ("task", "depth", "width", "noise", "seed")
 SCORE_SAMPLES_PER_OUTPUT = 10
+# Every run is a row in the memory of the process that reads the records.
+MOST_SEEDS = 10_000_000
 # Sanity checks: on scores and masks, and on the parameters that they are trained from.
 REINITIALISE = "reinitialise"
 SANITY = (*SCORE_SANITY, REINITIALISE)
@@ -87,41 +91,44 @@ class Grid:
 
     def __post_init__(self):
         for name in ("task", "depth", "width", "seekers", "densities", "noise"):
+            object.__setattr__(self, name, _values(name, getattr(self, name)))
+        for name, least in (("depth", 2), ("width", 1)):
+            for value in getattr(self, name):
+                check_count(name, value, least)
+            # Numbers of NumPy's would be none to JSON.
+            object.__setattr__(self, name, tuple(map(int, getattr(self, name))))
+        for value in self.noise:
+            check_number("noise", value, 0)
+        object.__setattr__(self, "noise", tuple(map(float, self.noise)))
+        densities = (d if isinstance(d, str) else _as_float(d) for d in self.densities)
+        object.__setattr__(self, "densities", tuple(densities))
+        check_number("perturbation", self.perturbation, 0)
+        object.__setattr__(self, "perturbation", float(self.perturbation))
+        object.__setattr__(self, "seeds", _seeds(self.seeds))
+        for name in ("strategy", "scope", "objective", "sanity", "match"):
+            if not isinstance(getattr(self, name), str):
+                raise ValueError(f"{name} must be a name, got {getattr(self, name)!r}")
+        for name, least in (("rounds", 1), ("round_epochs", 0), ("search_epochs", 0)):
+            if getattr(self, name) is not None:
+                check_count(name, getattr(self, name), least)
+        if not isinstance(self.prune_bias, bool):
+            raise ValueError(f"prune_bias must be True or False, got {self.prune_bias!r}")
+        for name, word in (("chunk_size", "auto"), ("score_samples", "auto")):
             value = getattr(self, name)
-            if isinstance(value, (str, Task)) or not isinstance(value, Sequence):
-                value = (value,)
-            if not value:
-                raise ValueError(f"{name} must not be empty")
-            # Twice the same value would only be computed twice.
-            object.__setattr__(self, name, tuple(dict.fromkeys(value)))
-        seeds = range(self.seeds) if isinstance(self.seeds, int) else self.seeds
-        object.__setattr__(self, "seeds", tuple(dict.fromkeys(int(seed) for seed in seeds)))
-        if not self.seeds or min(self.seeds) < 0 or max(self.seeds) >= 2**31:
-            raise ValueError(f"seeds must be at least one integer in 0..2^31-1, got {seeds}")
-        if min(self.noise) < 0:
-            raise ValueError(f"noise must be at least 0, got {min(self.noise)}")
-        if self.chunk_size != "auto" and not (
-            isinstance(self.chunk_size, int) and self.chunk_size >= 1
-        ):
-            raise ValueError(f'chunk_size must be "auto" or at least 1, got {self.chunk_size!r}')
-        if not (
-            self.score_samples in ("auto", None)
-            or (isinstance(self.score_samples, int) and self.score_samples >= 1)
-        ):
-            raise ValueError(
-                'score_samples must be at least 1, "auto" or None for all, '
-                f"got {self.score_samples!r}"
-            )
+            if not (isinstance(value, str) and value == word) and value is not None:
+                check_count(name, value, 1)
+        if self.chunk_size is None:
+            raise ValueError('chunk_size must be "auto" or at least 1, got None')
         if self.sanity not in SANITY:
             raise ValueError(f"sanity must be one of {', '.join(SANITY)}, got {self.sanity!r}")
-        object.__setattr__(self, "options", tuple(sorted(dict(self.options).items())))
+        object.__setattr__(self, "options", _options(self.options))
         self._spell_out_defaults()
         names = [seeker_name(seeker) for seeker in self.seekers]
         if len(set(names)) < len(names):
             raise ValueError(f"seekers must have different names, got {', '.join(names)}")
         for setting in self.settings():
             self.seekers_for(setting.setting.task)
-            setting.check(self.densities)
+            setting.check(self.densities, max(self.noise))
 
     def _spell_out_defaults(self) -> None:
         """Replace None by the strategy's default, so that records and manifests say it."""
@@ -217,6 +224,55 @@ class Grid:
         return len(self.settings()) * len(self.instances) * self.runs_per_instance
 
 
+def _values(name: str, value: Any) -> tuple:
+    """One value or a sequence of them as a tuple; twice the same would only be computed twice."""
+    if isinstance(value, (str, bytes, Task)) or not isinstance(value, Iterable):
+        value = (value,)
+    try:
+        values = tuple(dict.fromkeys(value))
+    except TypeError:
+        raise ValueError(
+            f"{name} must be a single value or a sequence of them, got {value!r}"
+        ) from None
+    if not values:
+        raise ValueError(f"{name} must not be empty")
+    return values
+
+
+def _as_float(density: Any) -> float:
+    check_number("densities", density)
+    return float(density)
+
+
+def _seeds(given: int | Sequence[int]) -> tuple[int, ...]:
+    allowed = f"seeds must be at least one integer in 0..2^31-1, at most {MOST_SEEDS} of them"
+    if isinstance(given, numbers.Integral):
+        # Looked at before they are listed.
+        seeds = range(given) if 0 < given <= MOST_SEEDS else ()
+    else:
+        seeds = (
+            ()
+            if isinstance(given, (str, bytes)) or not isinstance(given, Iterable)
+            else tuple(given)
+        )
+    whole = all(isinstance(seed, numbers.Integral) for seed in seeds)
+    if not seeds or not whole or min(seeds) < 0 or max(seeds) >= 2**31:
+        raise ValueError(f"{allowed}, got {given!r}")
+    return tuple(dict.fromkeys(map(int, seeds)))
+
+
+def _options(given: Any) -> tuple[tuple[str, Any], ...]:
+    try:
+        options = dict(given)
+        # Options are given by name, and programs are kept by them.
+        hash(tuple(options.values()))
+    except (TypeError, ValueError):
+        raise ValueError(f"options must be names with a single value each, got {given!r}") from None
+    if not all(isinstance(name, str) for name in options):
+        raise ValueError(f"options must be names with a single value each, got {given!r}")
+    return tuple(sorted(options.items()))
+
+
 def _parameters(seeker: str, strategy: str) -> Mapping[str, inspect.Parameter]:
     """The options of a trained seeker; none for a strategy that it has not."""
     own = TRAINED[seeker]
@@ -255,10 +311,10 @@ class NamedSetting:
         )
         return cls(setting, depth, width)
 
-    def check(self, densities: Sequence[float | str]) -> None:
-        """Raise ValueError if the ticket does not fit or a density keeps nothing."""
+    def check(self, densities: Sequence[float | str], noise: float = 0.0) -> None:
+        """Raise ValueError if the ticket does not fit, for a density or noise that cannot be."""
         try:
-            jax.eval_shape(lambda: make_instance(self.setting, jax.random.key(0), 0.0))
+            jax.eval_shape(lambda: make_instance(self.setting, jax.random.key(0), noise))
             self.resolve(densities)
         except ValueError as error:
             place = f"{self.setting.task.name}, depth {self.depth}, width {self.width}"

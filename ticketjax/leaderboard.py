@@ -8,8 +8,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from ticketjax.base import CLASSIFICATION
-from ticketjax.figures.style import COLOURS, FAINT, INK, STYLE, tidy
-from ticketjax.summaries import QUALITIES, intervals_of_means
+from ticketjax.figures.style import COLOURS, FAINT, INK, STYLE, save, tidy
+from ticketjax.summaries import QUALITIES, intervals_of_means, mean_of_finite
 from ticketjax.tasks import get_task
 from ticketjax.titles import format_metric, task_title
 
@@ -74,10 +74,12 @@ def leaderboard_table(entries: Sequence[Entry], tickets: dict[str, float]) -> st
         cells = []
         for task, quality in columns:
             values = entry.metrics[task, quality]
-            numbers = [np.mean(values), *intervals_of_means(values[None])[:, 0]]
+            numbers = [mean_of_finite(values), *intervals_of_means(values[None])[:, 0]]
             accuracy = get_task(task).kind == CLASSIFICATION
             mean, low, high = (format_metric(number, accuracy) for number in numbers)
-            cells.append(mean if "nan" in (low, high) else f"{mean} [{low}, {high}]")
+            cell = mean if "nan" in (low, high) else f"{mean} [{low}, {high}]"
+            diverged = np.sum(~np.isfinite(values))
+            cells.append(f"{cell}, {diverged} diverged" if diverged else cell)
         lines.append([entry.title, _figures(entry.passes), _figures(entry.seconds), *cells])
     bare = [
         format_metric(tickets[task], get_task(task).kind == CLASSIFICATION) for task, _ in columns
@@ -121,7 +123,7 @@ def leaderboard_figure(
         handles, labels = axes[0, 0].get_legend_handles_labels()
         canvas.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False)
         canvas.suptitle(title, x=0.01, ha="left", fontsize=12, weight="bold")
-        canvas.savefig(path, dpi=160)
+        save(canvas, path)
         plt.close(canvas)
 
 
@@ -138,7 +140,7 @@ def _draw_task(axes: plt.Axes, order: Sequence[Entry], task: str, ticket: float)
             axes.plot(intervals_of_means(values[None])[:, 0], [y, y], color=colour, lw=1.8)
             face = colour if quality == "strong" else "white"
             axes.plot(
-                np.mean(values),
+                mean_of_finite(values),
                 y,
                 "o",
                 color=colour,

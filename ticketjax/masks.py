@@ -99,11 +99,11 @@ def _rounded(product: jax.Array | float, xp: ModuleType) -> jax.Array | np.numbe
 
 
 def _is_number(density: jax.Array | float) -> bool:
-    """Whether this is no array; a word or a number outside (0, 1] is a ValueError."""
-    if isinstance(density, str):
-        raise ValueError(f"density must be a number here, got {density!r}")
-    if not isinstance(density, (int, float, np.number)):
+    """Whether this is no array; a ValueError for what is no number, or one outside (0, 1]."""
+    if isinstance(density, (jax.Array, np.ndarray)) and density.ndim == 0:
         return False
+    if not isinstance(density, (int, float, np.number)):
+        raise ValueError(f"density must be a number here, got {density!r}")
     if not 0 < density <= 1:
         raise ValueError(f"density must be in (0, 1], got {density}")
     return True

@@ -3,6 +3,7 @@
 import functools
 import itertools
 import math
+import numbers
 from collections.abc import Callable, Sequence
 
 import flax.linen as nn
@@ -23,6 +24,11 @@ VGG_STAGES = {
 LENET_WIDTHS = (300, 100)
 RESNET18_WIDTHS = (64, 128, 256, 512)
 BLOCKS = 2  # residual blocks of each width
+
+PRECISIONS = ("highest", "high", "default", None)
+# Every layer is a piece of the program: more of them would take hours to compile.
+DEEPEST = 1000
+MOST_PARAMETERS = 2**31 - 1
 
 
 class Dense(nn.Module):
@@ -223,12 +229,24 @@ def mlp(task: Task, depth: int, width: int, precision: str | None = "highest") -
     as the layer's signal, where larger ones would drown a deep ticket (He 2015; Fischer 2021). The
     same arguments give the same object, so that nothing compiles twice.
 
-    Raises ValueError if depth < 2 or width < 1.
+    Raises ValueError if depth < 2 or width < 1, for sizes beyond all bounds, and another precision.
     """
-    if depth < 2:
-        raise ValueError(f"depth must be at least 2 (an input and an output layer), got {depth}")
-    if width < 1:
-        raise ValueError(f"width must be at least 1, got {width}")
+    if not isinstance(depth, numbers.Integral) or not 2 <= depth <= DEEPEST:
+        raise ValueError(
+            f"depth must be at least 2 (an input and an output layer), at most {DEEPEST} and a "
+            f"whole number, got {depth!r}"
+        )
+    if not isinstance(width, numbers.Integral) or width < 1:
+        raise ValueError(f"width must be at least 1 and a whole number, got {width!r}")
+    largest = max(depth - 3, 1) * width * width
+    if largest > MOST_PARAMETERS:
+        raise ValueError(
+            f"depth {depth} and width {width} make {largest:.0e} parameters, more than can be "
+            f"counted in int32; at most {MOST_PARAMETERS}"
+        )
+    if precision not in PRECISIONS:
+        named = ", ".join(filter(None, PRECISIONS))
+        raise ValueError(f"precision must be one of {named} or None, got {precision!r}")
     # By position: to the cache, an argument given by its name is another one.
     return _mlp(task, depth, width, precision)
 

@@ -25,10 +25,15 @@ def loss(kind: str, outputs: jax.Array, y: jax.Array) -> jax.Array:
 
 
 def metric(kind: str, outputs: jax.Array, y: jax.Array) -> jax.Array:
-    """What is reported: mean squared error (regression) or accuracy in 0..1 (classification)."""
+    """What is reported: mean squared error (regression) or accuracy in 0..1 (classification).
+
+    A network with an output that is not finite has no accuracy: NaN. The arg max of NaN would be a
+    class like any other.
+    """
     if kind == REGRESSION:
         return loss(kind, outputs, y)
-    return jnp.mean(jnp.argmax(outputs, -1) == y)
+    accuracy = jnp.mean(jnp.argmax(outputs, -1) == y)
+    return jnp.where(jnp.all(jnp.isfinite(outputs)), accuracy, jnp.nan)
 
 
 def _magnitude(outputs: jax.Array, axis: int | None) -> jax.Array:

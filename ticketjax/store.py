@@ -1,5 +1,6 @@
 """Records on disk: a manifest and one Parquet part per finished chunk, made to be resumed."""
 
+import contextlib
 import dataclasses
 import hashlib
 import importlib.metadata
@@ -8,7 +9,8 @@ import os
 import pathlib
 import platform
 import warnings
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, BinaryIO
 
 import jax
 import pyarrow as pa
@@ -16,11 +18,14 @@ import pyarrow.parquet as pq
 
 from ticketjax.base import Task
 from ticketjax.grid import IDENTITY, Grid, seeker_name
+from ticketjax.lock import lock
 from ticketjax.sweep import SCHEMA
 
 MANIFEST = "manifest.json"
 PARTS = "parts"
+LOCK = "lock"
 TEMPORARY = ".tmp"
+DAMAGED = ".damaged"
 PACKAGES = ("ticketjax", "jax", "jaxlib", "flax", "optax", "numpy", "pyarrow")
 # These change no record: more seeds may join a directory, and chunks are only a matter of memory.
 FREE_FIELDS = ("seeds", "chunk_size")
@@ -61,8 +66,9 @@ def manifest(grid: Grid) -> dict[str, Any]:
     }
 
 
-def write_whole(path: pathlib.Path, write: Any) -> None:
+def write_whole(path: str | os.PathLike, write: Callable[[BinaryIO], Any]) -> None:
     """Write under a temporary name, then rename: a file under its own name is always whole."""
+    path = pathlib.Path(path)
     # Of this process alone, also where several machines share the directory.
     temporary = path.with_name(f"{path.name}.{platform.node()}.{os.getpid()}{TEMPORARY}")
     try:
@@ -75,18 +81,36 @@ def write_whole(path: pathlib.Path, write: Any) -> None:
         temporary.unlink(missing_ok=True)
 
 
+def _content_hash(content: bytes | pa.Buffer) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
 def _read_part(path: pathlib.Path) -> pa.Table | None:
     """A part's records; None, with a warning, if the file is damaged."""
+    content = path.read_bytes()
+    own = _content_hash(content)
     try:
-        return pq.read_table(path, schema=SCHEMA)
-    except (pa.ArrowInvalid, OSError) as error:
-        warnings.warn(f"{path} is damaged and will be computed again: {error}", stacklevel=2)
+        # Those of earlier versions are named otherwise, and have Parquet's own checks alone.
+        if len(path.stem) == len(own) and path.stem != own:
+            raise pa.ArrowInvalid("its content is not what its name says")
+        return pq.read_table(pa.BufferReader(content), schema=SCHEMA)
+    except (pa.ArrowException, OSError) as error:
+        reason = str(error).splitlines()[0]
+        warnings.warn(f"{path} is damaged and will be computed again: {reason}", stacklevel=4)
         return None
 
 
-def _parts(directory: pathlib.Path) -> dict[pathlib.Path, pa.Table]:
-    tables = {path: _read_part(path) for path in sorted((directory / PARTS).glob("*.parquet"))}
-    return {path: table for path, table in tables.items() if table is not None}
+def _parts(directory: pathlib.Path) -> Iterator[tuple[pathlib.Path, pa.Table | None]]:
+    for path in sorted((directory / PARTS).glob("*.parquet")):
+        # Another process of a job may just have put a damaged one aside.
+        with contextlib.suppress(FileNotFoundError):
+            yield path, _read_part(path)
+
+
+def _instances(records: pa.Table) -> set[tuple]:
+    """Tuples of the IDENTITY columns."""
+    columns = records.group_by(IDENTITY).aggregate([]).select(IDENTITY).to_pydict()
+    return set(zip(*columns.values(), strict=True))
 
 
 def _differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
@@ -104,66 +128,115 @@ def _differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
 
 def _is_foreign(path: pathlib.Path) -> bool:
     # What another process leaves that is opening the same directory at this moment is not.
-    return path.name != PARTS and not path.name.endswith(TEMPORARY)
+    return path.name not in (PARTS, LOCK) and not path.name.endswith(TEMPORARY)
 
 
 class Store:
-    """One grid's results directory: manifest.json and parts/*.parquet.
+    """One grid's results directory: manifest.json, parts/*.parquet, and a lock.
 
     Opening it writes the manifest. The same grid, or the same with other seeds or another chunk
-    size, continues it.
+    size, continues it. Until the store is gone, no other process can open the directory.
 
-    Raises ValueError if the directory belongs to another grid or holds something else, or if the
-    records in it were made by another version of ticketjax or jax.
+    wait: for another process that has the directory open, instead of refusing.
+    share: (index, count) of this process, as in run(): the first one locks the directory for all.
+
+    Raises ValueError if the directory belongs to another grid or holds something else, if the
+    records in it were made by another version of ticketjax or jax, and, as InUse, if another
+    process has it open; OSError if it cannot be written.
     """
 
-    def __init__(self, directory: str | os.PathLike, grid: Grid):
+    def __init__(
+        self,
+        directory: str | os.PathLike,
+        grid: Grid,
+        *,
+        wait: bool = False,
+        share: tuple[int, int] = (0, 1),
+    ):
         self.directory = pathlib.Path(directory)
-        new = manifest(grid)
-        path = self.directory / MANIFEST
+        # Before anything is made, and again once nobody else can write.
+        self._manifest(grid)
+        (self.directory / PARTS).mkdir(parents=True, exist_ok=True)
+        index, count = share
+        if index == 0:
+            self._lock = lock(self.directory / LOCK, wait)
+        if count == 1:
+            self._remove_temporaries()
+        content = (json.dumps(self._manifest(grid), indent=2) + "\n").encode()
+        write_whole(self.directory / MANIFEST, lambda file: file.write(content))
+
+    def _manifest(self, grid: Grid) -> dict[str, Any]:
+        """The grid's manifest, with the seeds that are there already."""
+        new, path = manifest(grid), self.directory / MANIFEST
         if path.exists():
-            self._check(path, new)
-            seeds = json.loads(path.read_text())["configuration"]["seeds"]
+            seeds = self._check(path, new)
             new["configuration"]["seeds"] = sorted({*seeds, *grid.seeds})
         elif self.directory.exists() and any(map(_is_foreign, self.directory.iterdir())):
             raise ValueError(f"{self.directory} is not empty and has no {MANIFEST}")
-        (self.directory / PARTS).mkdir(parents=True, exist_ok=True)
-        write_whole(path, lambda file: file.write((json.dumps(new, indent=2) + "\n").encode()))
+        return new
 
     @staticmethod
-    def _check(path: pathlib.Path, new: dict[str, Any]) -> None:
+    def _check(path: pathlib.Path, new: dict[str, Any]) -> list[int]:
+        """The seeds of the manifest there, if it is one and of the same grid."""
         try:
-            old = json.loads(path.read_text())
+            old = json.loads(path.read_bytes())
             different = _differences(old["configuration"], new["configuration"])
             versions = {name: old["versions"][name] for name in ("ticketjax", "jax")}
-        except (json.JSONDecodeError, KeyError, TypeError) as error:
+            seeds = [int(seed) for seed in old["configuration"]["seeds"]]
+        except (ValueError, LookupError, TypeError) as error:
             raise ValueError(f"{path} is not a manifest of ticketjax: {error!r}") from None
         different += _differences(versions, {name: new["versions"][name] for name in versions})
         if different:
             raise ValueError(f"{path.parent} holds another grid: {'; '.join(different)}")
+        return seeds
+
+    def _remove_temporaries(self) -> None:
+        """What killed processes have left; of those alive, none but this one writes here."""
+        for folder in (self.directory, self.directory / PARTS):
+            for path in folder.glob(f"*{TEMPORARY}"):
+                path.unlink(missing_ok=True)
 
     def done(self) -> set[tuple]:
-        """Instances whose records are all there, as tuples of their IDENTITY columns."""
-        tables = [table.select(IDENTITY) for table in _parts(self.directory).values()]
-        if not tables:
-            return set()
-        columns = pa.concat_tables(tables).to_pydict()
-        return set(zip(*columns.values(), strict=True))
+        """Instances whose records are all there, as tuples of their IDENTITY columns.
+
+        Damaged parts are named in a warning and put aside, under *.damaged.
+        """
+        found = set()
+        for path, table in _parts(self.directory):
+            if table is None:
+                with contextlib.suppress(FileNotFoundError):
+                    path.rename(path.with_name(path.name + DAMAGED))
+            else:
+                found |= _instances(table)
+        return found
 
     def write(self, records: pa.Table) -> None:
-        """Add a finished chunk's records as one part."""
-        identity = json.dumps(records.select(IDENTITY).to_pydict()).encode()
-        name = f"{hashlib.sha256(identity).hexdigest()[:16]}.parquet"
-        write_whole(self.directory / PARTS / name, lambda file: pq.write_table(records, file))
+        """Add a finished chunk's records as one part, named by the hash of its content."""
+        sink = pa.BufferOutputStream()
+        pq.write_table(records, sink)
+        content = sink.getvalue()
+        path = self.directory / PARTS / f"{_content_hash(content)}.parquet"
+        write_whole(path, lambda file: file.write(content))
 
 
 def load_records(directory: str | os.PathLike) -> pa.Table:
     """All records of a results directory, in the order of the grid.
 
+    Every run once, even if processes without a common lock have written some of them twice.
+
     Raises ValueError if there are none.
     """
     directory = pathlib.Path(directory)
-    tables = list(_parts(directory).values())
+    tables, seen = [], set()
+    for _, table in _parts(directory):
+        if table is None:
+            continue
+        instances = _instances(table)
+        if instances & seen:
+            rows = zip(*table.select(IDENTITY).to_pydict().values(), strict=True)
+            table = table.filter(pa.array([row not in seen for row in rows]))
+        tables.append(table)
+        seen |= instances
     if not tables:
         raise ValueError(f"{directory} holds no records ({directory / PARTS}/*.parquet)")
     return pa.concat_tables(tables).sort_by([(name, "ascending") for name in GRID_ORDER])

@@ -1,6 +1,7 @@
 """Records summed up over seeds: groups, means and their intervals, series of a plot or a table."""
 
 import functools
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -52,12 +53,17 @@ def summarise(records: pa.Table) -> pa.Table:
 
     One row per point of the grid; columns such as weak_metric_mean, weak_metric_low and
     weak_metric_high (percentile bootstrap over seeds), weak_metric_min, weak_metric_max; runs is
-    how many seeds there are. An interval is NaN where it is undefined: for a single seed, and
-    where a value is not finite. The same seeds give the same interval in whatever order and
-    company they come.
+    how many seeds there are. All of them are of the finite values alone, of which there are
+    weak_metric_count: a run that diverged would leave nothing of its group. NaN is what is
+    undefined: an interval of a single value, and everything of none. The same seeds give the same
+    interval in whatever order and company they come.
     """
     measures = [f.name for f in records.schema if pa.types.is_float32(f.type)]
-    aggregates = [(name, how) for name in measures for how in ("mean", "min", "max", "list")]
+    for name in measures:
+        finite = pc.if_else(pc.is_finite(records[name]), records[name], None)
+        records = records.set_column(records.schema.get_field_index(name), name, finite)
+    whole = ("mean", "min", "max")
+    aggregates = [(name, how) for name in measures for how in (*whole, "count", "list")]
     groups = records.sort_by("seed").group_by([*POINT, "ticket_density"], use_threads=False)
     summary = groups.aggregate([*aggregates, ("seed", "count")])
     runs = summary["seed_count"].to_numpy()
@@ -70,6 +76,9 @@ def summarise(records: pa.Table) -> pa.Table:
             for end, bounds in zip(ENDS, intervals_of_means(values), strict=True):
                 intervals[f"{name}_{end}"][of_size] = bounds
     summary = summary.drop_columns([f"{name}_list" for name in measures])
+    for name in (f"{name}_{how}" for name in measures for how in whole):
+        known = summary[name].fill_null(np.nan)
+        summary = summary.set_column(summary.schema.get_field_index(name), name, known)
     for name, bounds in intervals.items():
         summary = summary.append_column(name, pa.array(bounds))
     names = [{"seed_count": "runs"}.get(name, name) for name in summary.column_names]
@@ -85,16 +94,24 @@ def _draws(size: int) -> np.ndarray:
 def intervals_of_means(values: np.ndarray) -> np.ndarray:
     """95% percentile bootstrap of the mean of each row: (groups, n) -> (2, groups).
 
-    NaN for rows with a value that is not finite, and if n is 1. All rows share the draws.
+    Of its finite values; NaN if there are not at least two. Rows of as many share the draws.
     """
     bounds = np.full((2, len(values)), np.nan)
-    draws = _draws(values.shape[1])
-    finite = np.isfinite(values).all(axis=1) & (values.shape[1] > 1)
-    values = values[finite].astype(float)
-    quantiles = np.quantile(values @ draws.T / draws.shape[1], TAILS, axis=1)
-    # No mean of values lies outside of them, but for rounding.
-    bounds[:, finite] = np.clip(quantiles, values.min(axis=1), values.max(axis=1))
+    finite = np.isfinite(values)
+    counts = finite.sum(axis=1)
+    for count in set(counts.tolist()) - {0, 1}:
+        rows = counts == count
+        known = values[rows][finite[rows]].reshape(-1, count).astype(float)
+        quantiles = np.quantile(known @ _draws(count).T / count, TAILS, axis=1)
+        # No mean of values lies outside of them, but for rounding.
+        bounds[:, rows] = np.clip(quantiles, known.min(axis=1), known.max(axis=1))
     return bounds
+
+
+def mean_of_finite(values: np.ndarray) -> float:
+    """Mean of the values that are finite, NaN if none is."""
+    finite = values[np.isfinite(values)]
+    return float(np.mean(finite)) if finite.size else math.nan
 
 
 def series_of(records: pa.Table) -> list[Series]:

@@ -13,6 +13,7 @@ from ticketjax.summaries import (
     WHERE,
     Series,
     intervals_of_means,
+    mean_of_finite,
     rows_where,
     series_of,
     summarise,
@@ -29,6 +30,8 @@ from ticketjax.titles import (
 
 def _cell(row: dict, column: str, accuracy: bool) -> tuple[str, str]:
     """What stands in a cell's two lines; of one seed there is only the mean."""
+    if row[f"{column}_count"] == 0:
+        return "diverged", ""
     mean, low, high, least, most = (
         format_metric(row[f"{column}_{how}"], accuracy) for how in ("mean", *ENDS, "min", "max")
     )
@@ -72,18 +75,31 @@ def what_fits(part: pa.Table) -> list[str]:
     ]
 
 
+def _what_diverged(part: pa.Table, column: str, series: list[Series]) -> list[str]:
+    """A line that says which runs have no finite number, if there are any."""
+    places = [
+        f"{label} {row['runs'] - row[f'{column}_count']} of {row['runs']} at "
+        f"{density_label(row['density'], row['ticket_density'])}"
+        for label, where in series
+        for row in rows_where(part, **where).sort_by("density").to_pylist()
+        if row[f"{column}_count"] < row["runs"]
+    ]
+    return [f"diverged, in no number above: {', '.join(places)}"] if places else []
+
+
 def table(records: pa.Table) -> str:
     """A text table: how good each seeker is at each density, with the bare ticket's baseline.
 
     Two lines each: the mean with its 95% interval in brackets, then (minimum, maximum). Below, how
-    much of the ticket fits where a budget is too small for all of it.
+    many runs diverged, of which nothing is in these numbers, and how much of the ticket fits where
+    a budget is too small for all of it.
     """
     summary, series, blocks = summarise(records), series_of(records), []
     for group in summary.group_by(WHERE, use_threads=False).aggregate([]).to_pylist():
         part = rows_where(summary, **group)
         accuracy = is_accuracy(group["task"])
         measure = "accuracy" if accuracy else "mean squared error"
-        baseline = np.mean(rows_where(records, **group)["ticket_metric"].to_numpy())
+        baseline = mean_of_finite(rows_where(records, **group)["ticket_metric"].to_numpy())
         runs = sorted(set(part["runs"].to_pylist()))
         seeds = str(runs[0]) if len(runs) == 1 else f"{runs[0]}-{runs[-1]}"
         what = f"mean [95% interval of the mean] (min, max) of {seeds} seeds"
@@ -98,16 +114,19 @@ def table(records: pa.Table) -> str:
             )
             legend = f"{what}; bare ticket {format_metric(baseline, accuracy)}"
             lines = _table_lines(part, quality, accuracy, present)
+            lines += _what_diverged(part, f"{quality}_metric", present)
             blocks.append("\n".join([title, legend, *lines]))
         blocks += filter(None, ["\n".join(what_fits(part))])
     return "\n\n".join(blocks)
 
 
 def _measured(values: np.ndarray, form: Callable[[float], str]) -> str:
-    mean, (low, high) = np.mean(values), intervals_of_means(np.asarray(values)[None])[:, 0]
-    if not np.isfinite(low):
-        return form(mean)
-    return f"{form(mean)} [{form(low)}, {form(high)}]"
+    mean, (low, high) = mean_of_finite(values), intervals_of_means(values[None])[:, 0]
+    diverged = np.sum(~np.isfinite(values))
+    if diverged == len(values):
+        return "diverged"
+    text = form(mean) if np.isnan(low) else f"{form(mean)} [{form(low)}, {form(high)}]"
+    return f"{text}, {diverged} of {len(values)} diverged" if diverged else text
 
 
 def _case_forms(accuracy: bool) -> dict[str, Callable[[float], str]]:

@@ -1,5 +1,6 @@
 """Training of a masked network: Adam as one lax.scan."""
 
+import math
 import numbers
 from typing import NamedTuple
 
@@ -15,10 +16,25 @@ LEARNING_RATE = 1e-3
 BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-8
 
 
+# Arrays are indexed by int32.
+MOST = 2**31 - 1
+LARGEST = float(jnp.finfo(jnp.float32).max)
+
+
 def check_count(name: str, value: int, least: int) -> None:
-    """Raise ValueError for anything but an integer of at least `least`."""
+    """Raise ValueError for anything but an integer from `least` to 2^31 - 1."""
     if not isinstance(value, numbers.Integral) or value < least:
         raise ValueError(f"{name} must be at least {least} and a whole number, got {value!r}")
+    if value > MOST:
+        raise ValueError(f"{name} must be at most {MOST}, got {value!r}")
+
+
+def check_number(name: str, value: float, least: float = -math.inf) -> None:
+    """Raise ValueError for anything but a number of at least `least` that float32 can hold."""
+    if not isinstance(value, numbers.Real) or not abs(value) <= LARGEST:
+        raise ValueError(f"{name} must be a finite number of float32, got {value!r}")
+    if value < least:
+        raise ValueError(f"{name} must be at least {least:g}, got {value!r}")
 
 
 def shuffles(key: jax.Array, epochs: int, size: int, batch_size: int = BATCH_SIZE) -> jax.Array:

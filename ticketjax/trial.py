@@ -1,7 +1,6 @@
 """One run as pure functions: draw data, plant, seek, train, measure."""
 
 import dataclasses
-import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -27,7 +26,7 @@ from ticketjax.paths import collapsed, effective_density, first_dead_layer, log1
 from ticketjax.planting import MATCHES
 from ticketjax.seekers import get_seeker
 from ticketjax.strategies import resolve_density
-from ticketjax.training import BATCH_SIZE, LEARNING_RATE, check_count, shuffles, train
+from ticketjax.training import BATCH_SIZE, LEARNING_RATE, check_count, check_number, shuffles, train
 
 
 class Instance(NamedTuple):
@@ -159,12 +158,13 @@ class Setting:
             raise ValueError(f"match must be one of {', '.join(MATCHES)}, got {self.match!r}")
         check_count("tickets", self.tickets, 1)
         check_count("decoys", self.decoys, 0)
-        if not 0 <= self.perturbation < math.inf:
-            raise ValueError(f"perturbation must be finite and at least 0, got {self.perturbation}")
+        check_number("perturbation", self.perturbation, 0)
+        object.__setattr__(self, "perturbation", float(self.perturbation))
         check_count("epochs", self.epochs, 0)
         check_count("samples", self.samples, 1)
-        if not 0 < self.held_out < 1:
-            raise ValueError(f"held_out must be in (0, 1), got {self.held_out}")
+        check_number("learning_rate", self.learning_rate)
+        if not isinstance(self.held_out, float) or not 0 < self.held_out < 1:
+            raise ValueError(f"held_out must be in (0, 1), got {self.held_out!r}")
         if self.training_samples == self.samples:
             raise ValueError(
                 f"held_out must leave a sample to measure on, got {self.held_out} of "

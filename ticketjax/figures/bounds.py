@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from ticketjax.figures.style import COLOURS, FAINT, INK, STYLE, tidy
+from ticketjax.figures.style import COLOURS, FAINT, INK, STYLE, save, tidy
 from ticketjax.titles import task_title
 
 
@@ -106,5 +106,5 @@ def draw_bounds(
         if title:
             canvas.suptitle(title, x=0.01, ha="left", fontsize=12, weight="bold")
         canvas.tight_layout(rect=(0, 0.05, 1, 1))
-        canvas.savefig(path, dpi=160)
+        save(canvas, path)
         plt.close(canvas)

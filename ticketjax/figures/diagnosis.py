@@ -9,8 +9,8 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullLocator
 
 from ticketjax.diagnosis import Case
-from ticketjax.figures.style import COLOURS, FAINT, INK, MARKERS, STYLE, tidy
-from ticketjax.summaries import intervals_of_means
+from ticketjax.figures.style import COLOURS, FAINT, INK, MARKERS, STYLE, save, tidy
+from ticketjax.summaries import intervals_of_means, mean_of_finite
 from ticketjax.titles import format_ratio, seeker_title
 
 
@@ -52,7 +52,7 @@ def draw_diagnosis(
                     continue
                 place = names.index(case.case)
                 y = first[seekers.index(case.seeker)] + slots[case.seeker].index(case)
-                mean = np.mean(case.measures[name])
+                mean = mean_of_finite(np.asarray(case.measures[name]))
                 bounds = intervals_of_means(np.asarray(case.measures[name])[None])[:, 0]
                 x = np.array([mean, *bounds])
                 x = 10.0**x if name == "ratio" else x
@@ -91,5 +91,5 @@ def draw_diagnosis(
         ]
         canvas.legend(marks, names, loc="outside lower center", ncols=4, frameon=False)
         canvas.suptitle(title, x=0.01, ha="left", fontsize=12, weight="bold")
-        canvas.savefig(path, dpi=160)
+        save(canvas, path)
         plt.close(canvas)

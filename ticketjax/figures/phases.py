@@ -11,8 +11,8 @@ import pyarrow.compute as pc
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LogNorm, Normalize
 
-from ticketjax.figures.style import COLOURS, FAINT, INK, STYLE
-from ticketjax.summaries import QUALITIES, rows_where, series_of, summarise
+from ticketjax.figures.style import COLOURS, FAINT, INK, STYLE, save
+from ticketjax.summaries import QUALITIES, mean_of_finite, rows_where, series_of, summarise
 from ticketjax.titles import is_accuracy, task_title
 
 # Beyond, the numbers in the cells of a map would only be noise.
@@ -148,7 +148,7 @@ def draw_phases(
             bar = canvas.colorbar(mesh, ax=line, pad=0.01, aspect=12, label=heat.title)
             bar.outline.set_visible(False)
             if heat.column != "recall":
-                baseline = np.mean(rows["ticket_metric"].to_numpy())
+                baseline = mean_of_finite(rows["ticket_metric"].to_numpy())
                 beside = {"transform": bar.ax.get_yaxis_transform(), "clip_on": False}
                 bar.ax.plot(-0.35, baseline, ">", color=COLOURS[4], markersize=5, **beside)
             line[0].set_ylabel("width")
@@ -174,5 +174,5 @@ def draw_phases(
             fontsize=8,
             color=FAINT,
         )
-        canvas.savefig(path, dpi=160)
+        save(canvas, path)
         plt.close(canvas)

@@ -10,8 +10,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from matplotlib.patches import Patch
 
-from ticketjax.figures.style import COLOURS, FAINT, INK, MARKERS, STYLE, tidy
-from ticketjax.summaries import ENDS, QUALITIES, WHERE, Series, rows_where, series_of, summarise
+from ticketjax.figures.style import COLOURS, FAINT, INK, MARKERS, STYLE, save, tidy
+from ticketjax.summaries import (
+    ENDS,
+    QUALITIES,
+    WHERE,
+    Series,
+    mean_of_finite,
+    rows_where,
+    series_of,
+    summarise,
+)
 from ticketjax.titles import is_accuracy, task_title
 
 # What the bands of a figure show, and how dark they are: the inner one lies on the outer one.
@@ -48,7 +57,11 @@ def _draw_panel(axes: plt.Axes, records: pa.Table, panel: Panel, series: list[Se
             low, high = (points[f"{column}_{end}"].to_numpy() for end in ends)
             axes.fill_between(x, low, high, color=colour, alpha=shade, linewidth=0)
         axes.plot(x, mean, color=colour, marker=marker, markersize=4.5, linewidth=1.6, label=label)
-    baseline = np.mean(rows["ticket_metric"].to_numpy())
+    diverged = int(np.sum(~np.isfinite(rows[column].to_numpy())))
+    if diverged:
+        text = f"{diverged} of {rows.num_rows} runs diverged, not drawn"
+        axes.annotate(text, (0.02, 0.98), xycoords="axes fraction", fontsize=7, va="top")
+    baseline = mean_of_finite(rows["ticket_metric"].to_numpy())
     axes.axhline(baseline, color=INK, linestyle=(0, (5, 3)), linewidth=1.1, label="bare ticket")
     ticket_density = rows["ticket_density"][0].as_py()
     axes.axvline(ticket_density, color=FAINT, linestyle=":", linewidth=1, zorder=0)
@@ -74,7 +87,9 @@ def _draw_panel(axes: plt.Axes, records: pa.Table, panel: Panel, series: list[Se
         axes.set_ylim(0, 1.02)
         axes.set_ylabel("accuracy")
     else:
-        axes.set_yscale("log")
+        # Without a number to show, a logarithmic axis has no limits.
+        if np.any(summary[f"{column}_mean"].to_numpy() > 0) or baseline > 0:
+            axes.set_yscale("log")
         axes.set_ylabel("mean squared error")
     trained = "before training (strong)" if panel.quality == "strong" else "after training (weak)"
     title = panel.title or f"{task_title(task)}, {trained}"
@@ -139,5 +154,5 @@ def draw_quality(
         canvas.set_figheight(height)
         bottom = 0.15 + 0.18 * entry_lines
         canvas.tight_layout(rect=(0, bottom / height, 1, 1 - 0.1 / height))
-        canvas.savefig(path, dpi=160)
+        save(canvas, path)
         plt.close(canvas)

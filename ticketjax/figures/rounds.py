@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from ticketjax.figures.style import FAINT, STYLE, tidy
+from ticketjax.figures.style import FAINT, STYLE, save, tidy
 from ticketjax.masks import count_ticket_layers
 from ticketjax.summaries import WHERE, Series, rows_where, series_of
 from ticketjax.tasks import get_task
@@ -105,5 +105,5 @@ def draw_rounds(
             weight="bold",
         )
         canvas.tight_layout(rect=(0, 0.28 / height, 1, 1))
-        canvas.savefig(path, dpi=160)
+        save(canvas, path)
         plt.close(canvas)

@@ -1,4 +1,8 @@
-"""How all figures look: colours, markers, type, axes."""
+"""How all figures look: colours, markers, type, axes; and how they are saved."""
+
+import os
+import pathlib
+from typing import BinaryIO
 
 import matplotlib
 
@@ -6,6 +10,8 @@ import matplotlib
 matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt
+
+from ticketjax.store import write_whole
 
 # Okabe and Ito's palette: told apart with any colour vision, and by markers in grey.
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#5D3A9B", "#000000")
@@ -28,3 +34,15 @@ def tidy(axes: plt.Axes) -> None:
         axes.spines[side].set_visible(False)
     axes.grid(True, which="major", color=RULE, linewidth=0.7)
     axes.set_axisbelow(True)
+
+
+def save(canvas: plt.Figure, path: str | os.PathLike | BinaryIO) -> None:
+    """Save a figure in the format that its name ends in: whole, or not at all.
+
+    A file that is open is written in the format of the settings.
+    """
+    if not isinstance(path, str | os.PathLike):
+        canvas.savefig(path, dpi=160)
+        return
+    kind = pathlib.Path(path).suffix.removeprefix(".") or "png"
+    write_whole(path, lambda file: canvas.savefig(file, dpi=160, format=kind))

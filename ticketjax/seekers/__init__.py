@@ -3,6 +3,7 @@
 import difflib
 import functools
 import inspect
+import numbers
 from collections.abc import Callable, Hashable
 from typing import Any
 
@@ -24,6 +25,7 @@ from ticketjax.seekers.rewinding import rewinding
 from ticketjax.seekers.snip import snip
 from ticketjax.seekers.synflow import synflow
 from ticketjax.strategies import STRATEGIES
+from ticketjax.training import check_number
 
 # Scores, which a strategy of STRATEGIES lifts to seekers.
 SCORES: dict[str, Score] = {
@@ -115,9 +117,34 @@ def get_seeker(
 
     >>> seeker = get_seeker("snip", strategy="multishot", scope="global", rounds=3)
     """
+    if not isinstance(strategy, str | None):
+        raise ValueError(f"strategy must be a name, got {strategy!r}")
+    for name, value in options.items():
+        if not isinstance(value, Hashable):
+            raise ValueError(f"{name} must be a single value, got {value!r}")
     # A callable of your own need not have a hash.
     make = _make if isinstance(seeker, Hashable) else _make.__wrapped__
     return make(seeker, strategy, **options)
+
+
+def _check_option(name: str, value: Any, default: Any) -> None:
+    """Raise ValueError for an option that is of another kind than its default.
+
+    What range it may have, the seeker says itself.
+    """
+    if isinstance(default, bool):
+        if not isinstance(value, bool):
+            raise ValueError(f"{name} must be True or False, got {value!r}")
+    elif isinstance(default, int):
+        if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+            raise ValueError(f"{name} must be a whole number, got {value!r}")
+    elif isinstance(default, float):
+        check_number(name, value)
+    elif isinstance(default, tuple):
+        if not isinstance(value, tuple) or len(value) != len(default):
+            raise ValueError(f"{name} must be {len(default)} numbers, got {value!r}")
+        for entry in value:
+            check_number(name, entry)
 
 
 # Typed, or else a wrong 2.0 would pass for a 2 that was there before.
@@ -145,4 +172,5 @@ def _make(seeker: str | Callable[..., Any], strategy: str | None, **options: Any
     for option in options:
         if option not in allowed:
             raise ValueError(f"{strategy} takes the options {', '.join(allowed)}, got {option!r}")
+        _check_option(option, options[option], inspect.signature(lift).parameters[option].default)
     return lift(**options)

@@ -23,7 +23,7 @@ def get_task(name: str | Task) -> Task:
     """
     if isinstance(name, Task):
         return name
-    if name not in TASKS:
+    if not isinstance(name, str) or name not in TASKS:
         nearest = difflib.get_close_matches(str(name), TASKS, n=1, cutoff=0.0)[0]
         raise ValueError(
             f"task must be one of {', '.join(TASKS)} or a Task, got {name!r}; "

@@ -1,0 +1,128 @@
+"""Nonsense for every flag and argument: refused in one line, or fit to be run; never half-way."""
+
+import copy
+import os
+import pathlib
+import re
+import runpy
+import shutil
+import sys
+import warnings
+
+import pytest
+from absl import flags
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+ROOT = pathlib.Path(__file__).parents[1]
+# The commands: what starts as they do.
+COMMANDS = sorted(
+    path.stem
+    for path in (ROOT / "experiments").glob("*.py")
+    if "\n    start(main)" in path.read_text()
+)
+TINY = ["--task=relu", "--depth=3", "--width=6", "--samples=100", "--epochs=0", "--seeds=1"]
+NONSENSE = [
+    *("", " ", ",", "-1", "0", "1", "2", "1.5", "1e400", "1e-30", "nan", "-inf", "true", "None"),
+    *("99999999999999999999", "2147483648", "1_0", "0x10", "９", "²", "a=b", "restarts=x"),
+    *("relu", "circel", "tickett", "snop", "no/such.py:f", "no/such", "/dev/null/x", ":", "--"),
+    *("restarts=0", "learning_rate=[]", "rounds=-3", "epochs=1e9", "learning_rate=nan", "a=(1,"),
+]
+# Not fuzzed: what other processes are waited for with, and what JAX is set up by.
+LEFT_OUT = {"distributed", "compilation_cache", "wait"}
+FEW = settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
+MANY = settings(FEW, max_examples=60)
+
+
+class Accepted(Exception):
+    """The grid would be run now."""
+
+
+def _definitions():
+    """A copy of all that the flags' registry holds."""
+    copies = {dict: lambda d: {k: list(v) if isinstance(v, list) else v for k, v in d.items()}}
+    return {k: copies.get(type(v), lambda v: v)(v) for k, v in vars(flags.FLAGS).items()}
+
+
+@pytest.fixture
+def as_command(monkeypatch, tmp_path, capfd):
+    """Starts a command here: (name, flags) -> status and stderr, None if it would run."""
+    import experiments.running
+
+    def stop(*arguments, **options):
+        raise Accepted
+
+    monkeypatch.setattr(experiments.running, "run", stop)
+    monkeypatch.setattr("ticketjax.theory.layer_bounds", stop)
+    for name in ("figure1", "figure2", "figure4"):
+        monkeypatch.setattr(f"ticketjax.draw.{name}", stop, raising=False)
+    monkeypatch.setattr("warnings.formatwarning", warnings.formatwarning)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(ROOT))
+    defined = _definitions()
+    for name in list(flags.FLAGS):
+        if not (flags.FLAGS.find_module_defining_flag(name) or "").startswith("absl."):
+            delattr(flags.FLAGS, name)
+    absls = _definitions()
+
+    def call(command, arguments):
+        vars(flags.FLAGS).update({k: copy.copy(v) for k, v in absls.items()})
+        monkeypatch.setattr(sys, "argv", [command, *arguments])
+        capfd.readouterr()
+        try:
+            runpy.run_module(f"experiments.{command}", run_name="__main__")
+        except Accepted:
+            return None
+        except SystemExit as error:
+            return error.code, capfd.readouterr().err
+        raise AssertionError("neither refused nor run")
+
+    yield call
+    vars(flags.FLAGS).update(defined)
+
+
+def own_flags(as_command, command):
+    """The flags that a command defines, by name."""
+    as_command(command, ["--no_such_flag"])
+    names = [
+        name
+        for name in flags.FLAGS
+        if not (flags.FLAGS.find_module_defining_flag(name) or "").startswith("absl.")
+    ]
+    return sorted(set(names) - LEFT_OUT)
+
+
+def fuzz(as_command, command, names, data):
+    chosen = data.draw(st.lists(st.sampled_from(names), min_size=1, max_size=2, unique=True))
+    single = st.sampled_from(NONSENSE)
+    text = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=6)
+    values = single | single | single | st.lists(single, max_size=3).map(",".join) | text
+    tiny = [flag for flag in TINY if flag[2:].partition("=")[0] in names]
+    given_flags = [f"--{name}={data.draw(values)}" for name in chosen]
+    out = [] if "out" in chosen else ["--out=out"]
+    told = as_command(command, [*tiny, *out, *given_flags])
+    if told is not None:
+        status, said = told
+        assert status == 2, said
+        assert re.fullmatch(r"error: [^\n]+\n", said), said
+        assert "Error(" not in said
+        assert os.listdir() == [], given_flags
+    for path in os.listdir():
+        shutil.rmtree(path)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_nonsense_is_refused_in_one_line(command, as_command):
+    names = own_flags(as_command, command)
+    number = MANY if command == "singleshot" else FEW
+
+    @number
+    @given(st.data())
+    def run(data):
+        fuzz(as_command, command, names, data)
+
+    run()
+
+
+def test_all_commands_are_found():
+    assert {"singleshot", "multishot", "paper", "theory", "leaderboard"} <= set(COMMANDS)
