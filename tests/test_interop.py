@@ -151,3 +151,128 @@ def test_what_no_file_can_hold_is_refused_and_nothing_written(tree, metadata, me
     with pytest.raises(ValueError, match=message):
         interop.save_tree(tmp_path / "a", tree, metadata)
     assert os.listdir(tmp_path) == []
+
+
+def small():
+    """A network of 2, 3 and 1 neurons with numbers that tell their places."""
+    return {
+        "layer_0": {"kernel": np.arange(6, dtype=np.float32).reshape(2, 3), "bias": np.ones(3)},
+        "layer_1": {"kernel": np.array([[7.0], [8.0], [9.0]]), "bias": np.array([-1.0])},
+    }
+
+
+def test_a_state_dict_there_and_back():
+    state = interop.to_state_dict(small(), ["net.0", "net.10"])
+    assert list(state) == ["net.0.weight", "net.0.bias", "net.10.weight", "net.10.bias"]
+    np.testing.assert_array_equal(state["net.0.weight"], [[0, 3], [1, 4], [2, 5]])
+    for order in (list(state), sorted(state), sorted(state, reverse=True)):
+        back = interop.from_state_dict({name: state[name] for name in order})
+        jax.tree.map(np.testing.assert_array_equal, back, small())
+    with pytest.raises(ValueError, match="order must name 2 layers, got 1"):
+        interop.to_state_dict(small(), ["a"])
+
+
+def test_convolutions_turn_their_axes():
+    kernel = np.arange(2 * 3 * 4 * 5, dtype=np.float32).reshape(2, 3, 4, 5)
+    state = interop.to_state_dict({"layer_0": {"kernel": kernel, "bias": np.zeros(5)}})
+    assert state["layer_0.weight"].shape == (5, 4, 2, 3)
+    assert state["layer_0.weight"][4, 3, 1, 2] == kernel[1, 2, 3, 4]
+    back = interop.from_state_dict(state)
+    np.testing.assert_array_equal(back["layer_0"]["kernel"], kernel)
+
+
+def test_names_that_give_no_order_need_one():
+    state = interop.to_state_dict(small(), ["zuerst", "danach"])
+    with pytest.raises(ValueError, match="the order of the layers has to be given"):
+        interop.from_state_dict(state)
+    back = interop.from_state_dict(state, ["zuerst", "danach"])
+    jax.tree.map(np.testing.assert_array_equal, back, small())
+    with pytest.raises(ValueError, match="must name zuerst, danach, got zuerst"):
+        interop.from_state_dict(state, ["zuerst"])
+
+
+def test_what_pruning_left_is_multiplied():
+    state = {
+        "0.weight_orig": np.array([[2.0, 3.0]]),
+        "0.weight_mask": np.array([[0.0, 1.0]]),
+        "0.bias": np.array([4.0]),
+    }
+    params = interop.from_state_dict(state)
+    np.testing.assert_array_equal(params["layer_0"]["kernel"], [[0], [3]])
+    np.testing.assert_array_equal(params["layer_0"]["bias"], [4])
+
+
+@pytest.mark.parametrize(
+    ("state", "message"),
+    [
+        ({}, "at least one layer"),
+        ({"0.weight": np.ones((3, 2)), "1.weight": np.ones((1, 4))}, "1 has 4 inputs, .* before"),
+        ({"0.weight": np.ones((3, 2, 1, 1)), "1.weight": np.ones((1, 12))}, "flatten images"),
+        ({"0.weight": np.ones((3, 2)), "0.bias": np.ones(2)}, r"the bias is \(2,\) for 3 outputs"),
+        ({"0.weight": np.ones(3), "0.running_mean": np.ones(3)}, "0 has running_mean, weight"),
+        ({"0.weight": np.ones(3)}, r"0 has shape \(3,\); known are dense"),
+        ({"0.weight": np.full((1, 1), np.nan)}, "0.weight has values that are not finite"),
+        ({"0.weight": np.full((1, 1), 1e300)}, "0.weight has values that are not finite"),
+        ({"0.weight": np.ones((1, 1), int)}, "parameters are floating point"),
+        ({"0.weight": np.array([["a"]])}, "0.weight is of type <U1"),
+        ({"0.weight_orig": np.ones((1, 1))}, "0 has one of weight_orig and weight_mask"),
+        ({"0.weight": np.ones((1, 1)), "0.weight_mask": np.ones((1, 1))}, "0 has weight, weight_"),
+        ({"0.weight": np.ones((1, 1)), "1.kernel": np.ones((1, 1))}, "some layers have a kernel"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:overflow encountered in cast")
+def test_state_dicts_that_are_no_such_network_are_refused(state, message):
+    with pytest.raises(ValueError, match=message):
+        interop.from_state_dict(state)
+
+
+def masks_in_many_forms():
+    mask = jax.tree.map(lambda leaf: np.asarray(leaf) % 2 == 1, small())
+    torch = interop.to_state_dict(mask, ["0", "2"])
+    pruned = {f"{name}_mask": array.astype(np.float32) for name, array in torch.items()}
+    pruned |= {f"{name}_orig": np.full(array.shape, 0.5) for name, array in torch.items()}
+    whole = {"2.weight": np.full((1, 3), 0.5), "2.bias": np.full(1, 0.5)}
+    half = {name: array for name, array in pruned.items() if name.startswith("0.")} | whole
+    last = {"layer_1": jax.tree.map(lambda leaf: leaf | True, mask["layer_1"])}
+    return {
+        "ours": (interop.flatten(mask), mask),
+        "numbers": ({k: v.astype(np.int64) for k, v in interop.flatten(mask).items()}, mask),
+        "pytorch": (torch, mask),
+        "pruned": (pruned, mask),
+        "last layer not pruned": (half, mask | last),
+    }
+
+
+@pytest.mark.parametrize("form", masks_in_many_forms())
+def test_masks_are_read_in_either_layout(form, tmp_path):
+    flat, mask = masks_in_many_forms()[form]
+    interop.save_tree(tmp_path / "mask", interop.unflatten(flat))
+    assert_same(interop.load_mask(tmp_path / "mask", small()), mask)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"layer_0.kernel": np.ones((3, 2))}, r"layer_0.kernel is \(3, 2\), expected \(2, 3\)"),
+        ({"layer_0.kernel": np.full((2, 3), 0.5)}, "layer_0.kernel has values other than 0 and 1"),
+        ({"layer_0.kernel": np.full((2, 3), np.nan)}, "values other than 0 and 1"),
+        ({"layer_0.bias": None}, "layer_0 has no mask of its bias"),
+        ({"layer_0.weight": np.ones((3, 2))}, "layer_0 has bias, kernel, weight"),
+        ({"layer_2.kernel": np.ones((1, 1))}, "a mask of 3 layers for 2 of the network"),
+        ({"extra": np.ones(1)}, "differ by more than numbers"),
+    ],
+)
+def test_what_is_no_mask_of_the_network_is_refused(change, message, tmp_path):
+    flat = interop.flatten(jax.tree.map(lambda leaf: np.ones(leaf.shape, bool), small())) | change
+    flat = {name: array for name, array in flat.items() if array is not None}
+    interop.save_tree(tmp_path / "mask", interop.unflatten(flat))
+    with pytest.raises(ValueError, match=message) as error:
+        interop.load_mask(tmp_path / "mask", small())
+    assert str(error.value).startswith(str(tmp_path / "mask"))
+
+
+def test_biases_that_cannot_be_pruned_need_no_mask(tmp_path):
+    kernels = {name: {"kernel": layer["kernel"] > 4} for name, layer in small().items()}
+    interop.save_tree(tmp_path / "mask", kernels)
+    mask = interop.load_mask(tmp_path / "mask", small(), prune_bias=False)
+    assert mask["layer_0"]["bias"].all() and mask["layer_0"]["kernel"].sum() == 1

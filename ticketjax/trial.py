@@ -236,6 +236,24 @@ def make_instance(setting: Setting, key: jax.Array, noise: jax.Array | float) ->
         zero_path_biases=not setting.prune_bias,
         match=setting.match,
     )
+    return complete_instance(setting, key, planted, tickets, decoys, train_batch, held_out)
+
+
+def complete_instance(
+    setting: Setting,
+    key: jax.Array,
+    planted: Planted,
+    tickets: Params | None,
+    decoys: Params | None,
+    train_batch: Batch,
+    held_out: Batch,
+) -> Instance:
+    """The instance of a planted network and data that are there already. Pure.
+
+    key: the run's, for the order of training and for values drawn anew.
+    """
+    keys = _keys(key)
+    target = setting.target
     problem = setting.problem(planted.params, train_batch)
     ticket = strong_quality(problem, jax.tree.map(jnp.asarray, target), held_out)
     in_network, objective = quality_and_objective(
