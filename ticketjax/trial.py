@@ -260,7 +260,7 @@ def complete_instance(
         problem, planted_network(setting, planted), held_out
     )
     start = setting.model.init(keys["reinitialise"]) if setting.reinitialise else planted.params
-    order = shuffles(keys["train"], setting.epochs, split, setting.batch_size)
+    order = shuffles(keys["train"], setting.epochs, len(train_batch.x), setting.batch_size)
     return Instance(
         planted=planted,
         tickets=tickets,
