@@ -4,8 +4,8 @@ r"""Plant a ticket and write it down, for seekers in any framework.
         --out=instance.safetensors
 
 Writes the planted network with its data, and what a seeker may not see, the planted mask, the
-target and the output scale, to instance.answer.safetensors. It is the network that a sweep has for
-that seed. `python -m experiments.score` scores masks. Takes seconds.
+target and the output scale, to instance.answer.safetensors. It is the network that a sweep on this
+machine's CPU has for that seed. `python -m experiments.score` scores masks. Takes seconds.
 
     python -m experiments.plant --target=network.safetensors --out=instance.safetensors
 
@@ -21,6 +21,7 @@ from __future__ import annotations
 import collections
 import importlib.resources
 import json
+import os
 import pathlib
 from typing import TYPE_CHECKING
 
@@ -36,8 +37,6 @@ if TYPE_CHECKING:
     from ticketjax.grid import Grid
     from ticketjax.interop import Tree
 
-SUFFIX = ".safetensors"
-ANSWER_SUFFIX = f".answer{SUFFIX}"
 SUITES = ("v1",)
 # What a network of --target decides itself, and what it alone needs.
 OF_TASKS = ("task", "depth")
@@ -165,30 +164,12 @@ def _drawn(grid: Grid) -> Iterator[tuple[Description, Tree, Tree]]:
             yield description, exchange.instance_tree(instance), answer
 
 
-def answer_path(instance: str | pathlib.Path) -> pathlib.Path:
-    """Where the answer to an instance lies, unless it is said."""
-    path = pathlib.Path(instance)
-    return path.with_name(path.name.removesuffix(SUFFIX) + ANSWER_SUFFIX)
+def _write(path: pathlib.Path, *contents) -> None:
+    from ticketjax import exchange
 
-
-def _write(
-    path: pathlib.Path, description: Description, instance: Tree, answer: Tree, versions: dict
-) -> None:
-    """Write both files; the answer first, so that no instance lacks its own."""
-    from ticketjax import exchange, interop
-
-    common = {**description.metadata(), "versions": json.dumps(versions)}
-    sha256 = exchange.content_hash(instance)
-    of_answer = {
-        "format": exchange.ANSWER_FORMAT,
-        "sha256": exchange.content_hash(answer),
-        "instance_sha256": sha256,
-    }
-    of_instance = {"format": exchange.INSTANCE_FORMAT, "sha256": sha256}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        interop.save_tree(answer_path(path), answer, common | of_answer)
-        interop.save_tree(path, instance, common | of_instance)
+        exchange.save_instance(path, *contents)
     except OSError as error:
         raise FlagError(f"--out={FLAGS.out}: {error}") from None
 
@@ -199,8 +180,8 @@ def _plant_one() -> int:
     from ticketjax.store import manifest
 
     path = pathlib.Path(FLAGS.out)
-    if path.suffix != SUFFIX or path.name.endswith(ANSWER_SUFFIX):
-        raise FlagError(f"--out={FLAGS.out}: must end with {SUFFIX}, as in instance{SUFFIX}")
+    with naming("out"):
+        answers = exchange.answer_path(path)
     grid = _grid_of_flags()
     ((description, instance, answer),) = _drawn(grid)
     _write(path, description, instance, answer, manifest(grid)["versions"])
@@ -212,7 +193,7 @@ def _plant_one() -> int:
         f"{named.setting.ticket_density:.4g} of {size} parameters\n"
         f"sha256: {exchange.content_hash(instance)}\n"
         f"instance: {path}\n"
-        f"answer: {answer_path(path)}"
+        f"answer: {answers}"
     )
     return 0
 
@@ -237,7 +218,7 @@ def _plant_suite() -> int:
     total = len(grid.settings()) * len(grid.instances)
     for description, instance, answer in tqdm(_drawn(grid), total=total, unit="instance"):
         name = f"{description.task}-depth{description.depth}-seed{description.seed}"
-        _write(directory / f"{name}{SUFFIX}", description, instance, answer, versions)
+        _write(directory / f"{name}.safetensors", description, instance, answer, versions)
         here[name] = exchange.fingerprint(instance, answer)._asdict()
         known = published["instances"].get(name)
         verdict = "different"
@@ -254,6 +235,8 @@ def _plant_suite() -> int:
 
 def main() -> int:
     """Write one instance, or a suite."""
+    # Accelerators round otherwise, and the last bits decide where a ticket goes.
+    os.environ["JAX_PLATFORMS"] = "cpu"
     return _plant_suite() if FLAGS.suite else _plant_one()
 
 

@@ -4,6 +4,8 @@ import dataclasses
 import hashlib
 import json
 import math
+import os
+import pathlib
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -12,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ticketjax.base import CLASSIFICATION, REGRESSION, Batch, Params, Planted, Task
-from ticketjax.interop import Tree, flatten, from_state_dict
+from ticketjax.interop import Tree, flatten, from_state_dict, load_tree, save_tree, tree_shapes
 from ticketjax.masks import depth as depth_of
 from ticketjax.models import mlp
 from ticketjax.sweep import run_key
@@ -20,6 +22,22 @@ from ticketjax.trial import Instance, Setting, complete_instance
 
 INSTANCE_FORMAT = "ticketjax-instance-1"
 ANSWER_FORMAT = "ticketjax-answer-1"
+SUFFIX = ".safetensors"
+ANSWER_SUFFIX = f".answer{SUFFIX}"
+# Entries of Record that can be said without the answer.
+OF_INSTANCE = (
+    "kept",
+    "strong_metric",
+    "strong_loss",
+    "weak_metric",
+    "weak_loss",
+    "found_objective",
+    "effective_density",
+    "collapsed",
+    "first_dead_layer",
+    "log10_paths",
+    "layer_kept",
+)
 # What two machines' libraries and processors may make of the same formula.
 ROUNDING = 1e-5
 
@@ -233,17 +251,30 @@ def _check_data(instance: Tree, kind: str, outputs: int) -> None:
             raise ValueError(f"{name} must be classes 0 to {outputs - 1}")
 
 
+def _no_answer(params: Params) -> Tree:
+    """Stands in for an answer that is not there: nothing is planted, and the target is 0."""
+    return {
+        "mask": jax.tree.map(lambda leaf: np.zeros(leaf.shape, bool), params),
+        "target": jax.tree.map(np.zeros_like, params),
+        "output_scale": np.float32(1),
+    }
+
+
 def rebuild(
-    description: Description, instance: Tree, answer: Tree, epochs: int = 10
+    description: Description, instance: Tree, answer: Tree | None, epochs: int = 10
 ) -> tuple[Setting, Instance]:
     """The setting and the instance of a sweep, from trees as instance_tree() and answer_tree().
 
-    Both of the shapes that instance_shapes() and answer_shapes() give. epochs: of the training that
-    masks are given. Training sees the data in the order that the seed decides, as in a sweep.
+    Both of the shapes that instance_shapes() and answer_shapes() give. Without an answer, only the
+    entries OF_INSTANCE mean something. epochs: of the training that masks are given. Training sees
+    the data in the order that the seed decides, as in a sweep.
 
     Raises ValueError for values that make no instance.
     """
     params = instance["params"]
+    if answer is None:
+        answer = _no_answer(params)
+        description = dataclasses.replace(description, tickets=1, decoys=0)
     inputs = params["layer_0"]["kernel"].shape[0]
     outputs = instance["params"][f"layer_{description.depth - 2}"]["bias"].size
     _check_data(instance, description.kind, outputs)
@@ -275,6 +306,79 @@ def rebuild(
         return complete_instance(setting, run_key(seed), *arrays)
 
     return setting, complete(np.uint32(description.seed), arrays)
+
+
+def answer_path(instance: str | os.PathLike) -> pathlib.Path:
+    """Where the answer to an instance lies, unless it is said: a.safetensors, a.answer.safetensors.
+
+    Raises ValueError for an instance without that ending.
+    """
+    path = pathlib.Path(instance)
+    if path.suffix != SUFFIX or path.name.endswith(ANSWER_SUFFIX):
+        raise ValueError(f"must end with {SUFFIX} (but not {ANSWER_SUFFIX})")
+    return path.with_name(path.name.removesuffix(SUFFIX) + ANSWER_SUFFIX)
+
+
+def save_instance(
+    path: str | os.PathLike,
+    description: Description,
+    instance: Tree,
+    answer: Tree,
+    versions: Mapping[str, str],
+) -> None:
+    """Write the trees of instance_tree() and, to answer_path(), of answer_tree().
+
+    versions: of what made them, by name. Raises OSError where they cannot be written.
+    """
+    common = {**description.metadata(), "versions": json.dumps(versions)}
+    sha256 = content_hash(instance)
+    own = {"format": ANSWER_FORMAT, "sha256": content_hash(answer), "instance_sha256": sha256}
+    # The answer first, so that no instance lacks its own.
+    save_tree(answer_path(path), answer, common | own)
+    save_tree(path, instance, common | {"format": INSTANCE_FORMAT, "sha256": sha256})
+
+
+def _check_file(metadata: Mapping[str, str], expected: Mapping[str, str]) -> None:
+    for name, value in expected.items():
+        if metadata.get(name) != value:
+            raise ValueError(f"its {name} is {metadata.get(name)!r:.80}, expected {value!r}")
+
+
+def load_instance(path: str | os.PathLike) -> tuple[Description, Tree]:
+    """Read an instance from anywhere: what it is, and the tree as instance_tree() makes it.
+
+    Raises ValueError, naming the file, for what is no instance or was changed since it was written;
+    FileNotFoundError where there is none.
+    """
+    shapes, metadata = tree_shapes(path)
+    try:
+        _check_file(metadata, {"format": INSTANCE_FORMAT})
+        description = Description.parse(metadata)
+        expected = instance_shapes(description, shapes)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+    instance, _ = load_tree(path, expected)
+    if content_hash(instance) != metadata.get("sha256"):
+        raise ValueError(f"{path}: its content is not what its sha256 says")
+    return description, instance
+
+
+def load_answer(path: str | os.PathLike, description: Description, instance: Tree) -> Tree:
+    """Read the answer to an instance: the tree as answer_tree() makes it.
+
+    Raises ValueError, naming the file, for what is none or the answer to another instance;
+    FileNotFoundError where there is none.
+    """
+    shapes, metadata = tree_shapes(path)
+    try:
+        _check_file(metadata, {"format": ANSWER_FORMAT, "instance_sha256": content_hash(instance)})
+        expected = answer_shapes(description, instance["params"], shapes)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+    answer, _ = load_tree(path, expected)
+    if content_hash(answer) != metadata.get("sha256"):
+        raise ValueError(f"{path}: its content is not what its sha256 says")
+    return answer
 
 
 class Fingerprint(NamedTuple):
