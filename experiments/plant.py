@@ -199,15 +199,15 @@ def _plant_one() -> int:
 
 
 def _plant_suite() -> int:
+    others = (*OF_TASKS, *OF_TARGETS, *OF_PLANTING, *OF_DATA, "target")
+    _refuse_present(others, f"--suite={FLAGS.suite} says it")
+    if not FLAGS["out"].present:
+        raise FlagError("--out: a suite needs a directory")
     from tqdm import tqdm
 
     from ticketjax import exchange
     from ticketjax.store import manifest, write_whole
 
-    others = (*OF_TASKS, *OF_TARGETS, *OF_PLANTING, *OF_DATA, "target")
-    _refuse_present(others, f"--suite={FLAGS.suite} says it")
-    if not FLAGS["out"].present:
-        raise FlagError("--out: a suite needs a directory")
     directory = pathlib.Path(FLAGS.out)
     resource = importlib.resources.files("ticketjax") / f"suite_{FLAGS.suite}.json"
     published = json.loads(resource.read_text(encoding="utf-8"))

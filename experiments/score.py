@@ -51,11 +51,11 @@ ROWS = (
 
 def _read() -> tuple[Description, Tree, Tree | None, Params]:
     """The instance, its answer if there is one, and the mask."""
-    from ticketjax import exchange, interop
-
     for name in ("instance", "mask"):
         if FLAGS[name].value is None:
             raise FlagError(f"--{name}: a file must be given")
+    from ticketjax import exchange, interop
+
     answer = None
     with naming("instance"):
         try:

@@ -18,6 +18,7 @@ from ticketjax.interop import Tree, flatten, from_state_dict, load_tree, save_tr
 from ticketjax.masks import depth as depth_of
 from ticketjax.models import mlp
 from ticketjax.sweep import run_key
+from ticketjax.tasks.checks import check_sample
 from ticketjax.trial import Instance, Setting, complete_instance
 
 INSTANCE_FORMAT = "ticketjax-instance-1"
@@ -158,6 +159,7 @@ def network_task(target: Params, kind: str = REGRESSION, name: str = "network") 
     inputs, outputs = kernels[0].shape[0], kernels[-1].shape[1]
 
     def sample(key: jax.Array, n: int, noise: jax.typing.ArrayLike = 0.01) -> Batch:
+        check_sample(name, n, noise, largest_noise=1.0 if kind == CLASSIFICATION else math.inf)
         key_x, key_noise, key_label = jax.random.split(key, 3)
         x = jax.random.uniform(key_x, (n, inputs), jnp.float32, minval=-1.0, maxval=1.0)
         y = mlp(task, len(kernels) + 1, 1).apply(jax.tree.map(jnp.asarray, target), x)
@@ -168,10 +170,9 @@ def network_task(target: Params, kind: str = REGRESSION, name: str = "network") 
         return Batch(x, jnp.where(jax.random.uniform(key_noise, (n,)) < noise, other, label))
 
     def ticket(depth: int) -> Params:
-        if depth != len(kernels) + 1:
-            raise ValueError(
-                f"{name}: depth must be the network's, {len(kernels) + 1}, got {depth}"
-            )
+        own = len(kernels) + 1
+        if depth != own:
+            raise ValueError(f"{name}: depth must be the network's own, {own}, got {depth}")
         return target
 
     task = Task(name, inputs, outputs, kind, sample, ticket)
