@@ -195,12 +195,13 @@ def instance_shapes(description: Description, shapes: Tree) -> Tree:
     for name, axes in names.values():
         if name not in flat or len(flat[name].shape) != axes:
             raise ValueError(f"no instance of depth {description.depth}: {name} is missing")
-    # Before anything is made for every layer, there are as many in the file.
-    if not 1 <= layers <= len(flat) or description.width < 1:
-        raise ValueError(f"no network has depth {description.depth}, width {description.width}")
+    # From here on, depth and width are those of arrays in the file, and so of a size that exists.
+    hidden = flat.get("params.layer_0.bias")
+    if hidden is None or (layers > 1 and hidden.shape != (description.width,)):
+        raise ValueError(f"params.layer_0.bias must be of the width, {description.width}")
     inputs, outputs = (flat[names[name][0]].shape[0] for name in ("inputs", "outputs"))
     task = Task(description.task, inputs, outputs, description.kind, None, None)
-    model = mlp(task, description.depth, description.width)
+    model = mlp(task, description.depth, description.width if layers > 1 else 1)
     expected = {"params": jax.eval_shape(model.init, jax.random.key(0))}
     for part in ("train", "held_out"):
         n = flat[f"{part}.x"].shape[0]
