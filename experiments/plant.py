@@ -203,14 +203,22 @@ def _plant_suite() -> int:
     _refuse_present(others, f"--suite={FLAGS.suite} says it")
     if not FLAGS["out"].present:
         raise FlagError("--out: a suite needs a directory")
+    resource = importlib.resources.files("ticketjax") / f"suite_{FLAGS.suite}.json"
+    published = json.loads(resource.read_text(encoding="utf-8"))
+    return write_suite(published, pathlib.Path(FLAGS.out))
+
+
+def write_suite(published: dict, directory: pathlib.Path) -> int:
+    """Write a suite's instances and compare them; 1 if some are not the published ones, else 0.
+
+    published: its name, its grid (fields of Grid), and fingerprints of its instances by name. What
+    was made here goes into suite.json, in the same form.
+    """
     from tqdm import tqdm
 
     from ticketjax import exchange
     from ticketjax.store import manifest, write_whole
 
-    directory = pathlib.Path(FLAGS.out)
-    resource = importlib.resources.files("ticketjax") / f"suite_{FLAGS.suite}.json"
-    published = json.loads(resource.read_text(encoding="utf-8"))
     grid = _grid(**published["grid"])
     versions = manifest(grid)["versions"]
     counts = collections.Counter()

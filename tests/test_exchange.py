@@ -309,3 +309,57 @@ def test_plant_and_score(tmp_path):
     assert scored["strong_metric"] == pytest.approx(scored["ticket_metric"], rel=1e-3)
     assert scored["functionally_recovered"] and scored["log10_paths"] == 0
     assert scored["kept"] == pytest.approx(2 / (100 + 100 + 100 + 1))
+
+
+# The draws are made up: what is tested is what becomes of them.
+SUITE_OF_THREE = """
+import dataclasses, json, pathlib, sys
+from experiments import plant
+from ticketjax import exchange
+
+description, instance = exchange.load_instance(sys.argv[1])
+answer = exchange.load_answer(exchange.answer_path(sys.argv[1]), description, instance)
+
+def drawn(grid):
+    for seed in range(3):
+        yield dataclasses.replace(description, seed=seed), instance, answer
+
+plant._drawn = drawn
+directory = pathlib.Path("suite")
+print("status", plant.write_suite(json.loads(sys.argv[2]), directory))
+# What was made here, taken as the published one.
+print("status", plant.write_suite(json.loads((directory / "suite.json").read_text()), directory))
+"""
+
+
+def test_a_suite_is_compared_with_the_published_one(made, written, tmp_path):
+    known = exchange.fingerprint(*made[1:])._asdict()
+    published = {
+        "name": "small",
+        "grid": {"task": "circle", "depth": 3, "width": 40, "seeds": 3},
+        "instances": {"circle-depth3-seed0": known, "circle-depth3-seed2": known | {"answer": ""}},
+    }
+
+    result = subprocess.run(
+        [sys.executable, "-c", SUITE_OF_THREE, str(written), json.dumps(published)],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": os.getcwd()},
+    )
+    assert result.returncode == 0, result.stderr
+    first_words = [line.split()[0] for line in result.stdout.splitlines()]
+    assert first_words == ["small:", "1", "1", "1", "status", "small:", "3", "0", "0", "status"]
+    assert [line for line in result.stdout.splitlines() if "status" in line] == [
+        "status 1",
+        "status 0",
+    ]
+    for seed in range(3):
+        path = tmp_path / "suite" / f"circle-depth3-seed{seed}.safetensors"
+        description, instance = exchange.load_instance(path)
+        assert description == dataclasses.replace(made[0], seed=seed)
+        same(exchange.load_answer(exchange.answer_path(path), description, instance), made[2])
+    here = json.loads((tmp_path / "suite" / "suite.json").read_text())
+    assert here["grid"] == published["grid"]
+    assert list(here["instances"].values()) == [json.loads(json.dumps(known))] * 3
