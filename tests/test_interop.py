@@ -276,3 +276,13 @@ def test_biases_that_cannot_be_pruned_need_no_mask(tmp_path):
     interop.save_tree(tmp_path / "mask", kernels)
     mask = interop.load_mask(tmp_path / "mask", small(), prune_bias=False)
     assert mask["layer_0"]["bias"].all() and mask["layer_0"]["kernel"].sum() == 1
+
+
+def test_a_target_is_read_in_either_layout_and_errors_name_the_file(tmp_path):
+    path = tmp_path / "target"
+    for flat in (interop.flatten(small()), interop.to_state_dict(small(), ["0", "2"])):
+        interop.save_tree(path, interop.unflatten(flat))
+        jax.tree.map(np.testing.assert_array_equal, interop.load_target(path), small())
+    interop.save_tree(path, {"fc": {"weight": np.ones(3)}})
+    with pytest.raises(ValueError, match=f"^{path}: fc has shape"):
+        interop.load_target(path)
