@@ -143,10 +143,13 @@ def _drawn(grid: Grid) -> Iterator[tuple[Description, Tree, Tree]]:
 
         @jax.jit
         def draw(seed, noise, setting=setting):
-            return make_instance(setting, run_key(seed), noise)
+            instance = make_instance(setting, run_key(seed), noise)
+            # What a record says of it besides is not asked for, and not computed.
+            answer = exchange.answer_tree(instance, setting.target)
+            return exchange.instance_tree(instance), answer
 
         for noise, seed in grid.instances:
-            instance = jax.device_get(draw(np.uint32(seed), np.float32(noise)))
+            instance, answer = jax.device_get(draw(np.uint32(seed), np.float32(noise)))
             description = exchange.Description(
                 task=setting.task.name,
                 kind=setting.task.kind,
@@ -160,8 +163,7 @@ def _drawn(grid: Grid) -> Iterator[tuple[Description, Tree, Tree]]:
                 perturbation=grid.perturbation,
                 prune_bias=grid.prune_bias,
             )
-            answer = exchange.answer_tree(instance, setting.target)
-            yield description, exchange.instance_tree(instance), answer
+            yield description, instance, answer
 
 
 def _write(path: pathlib.Path, *contents) -> None:

@@ -263,7 +263,6 @@ def test_help_imports_no_jax(tmp_path):
         ("plant", ["--suite=v1", "--depth=4"], "--depth: --suite=v1 says it"),
         ("plant", ["--suite=v1"], "--out: a suite needs a directory"),
         ("plant", ["--suite=v2"], "--suite=v2"),
-        ("plant", ["--task=cirle"], "did you mean 'circle'"),
         ("score", ["--mask=m.safetensors"], "--instance: a file must be given"),
     ],
 )

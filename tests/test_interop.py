@@ -45,7 +45,7 @@ trees = st.recursive(
 )
 
 
-@hypothesis.settings(max_examples=40)
+@hypothesis.settings(max_examples=25)
 @hypothesis.given(trees, st.dictionaries(names, st.text(st.characters(exclude_categories=["Cs"]))))
 def test_any_tree_comes_back_bit_for_bit(tmp_path_factory, tree, metadata):
     path = tmp_path_factory.getbasetemp() / "any.safetensors"
