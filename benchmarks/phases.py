@@ -16,7 +16,7 @@ from ticketjax.base import Batch, Found, Params
 from ticketjax.compaction import active_width, compact
 from ticketjax.grid import SCORE_SAMPLES_PER_OUTPUT, Grid
 from ticketjax.seekers import SCORES
-from ticketjax.sweep import COMPACT_SHARES, _run_key, _sharded
+from ticketjax.sweep import COMPACT_SHARES, _sharded, run_key
 from ticketjax.training import train
 from ticketjax.trial import Instance, Setting, evaluate, make_instance, seek
 
@@ -54,7 +54,7 @@ def make_instances(setting: Setting, runs: int, noise: float = 0.01):
     """A program that plants `runs` networks on each device, and its seeds."""
     devices = jax.local_device_count()
     seeds = np.arange(devices * runs, dtype=np.uint32).reshape(devices, runs)
-    return _vectorised(lambda seed: make_instance(setting, _run_key(seed), noise)), seeds
+    return _vectorised(lambda seed: make_instance(setting, run_key(seed), noise)), seeds
 
 
 def make_training(setting: Setting, width: int):
@@ -75,7 +75,7 @@ def _make_scoring(setting: Setting):
         batch = Batch(*(array[:samples] for array in instance.train))
         problem = setting.problem(instance.planted.params, batch)
         full = masks.full_mask(problem.params)
-        found = [score(_run_key(seed), problem, problem.params, full) for score in SCORES.values()]
+        found = [score(run_key(seed), problem, problem.params, full) for score in SCORES.values()]
         return jax.tree.map(lambda *leaves: jnp.stack(leaves), *found)
 
     return _vectorised(one)

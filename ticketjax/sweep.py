@@ -120,7 +120,7 @@ def _sharded(function: Callable[..., Any], devices: Sequence[jax.Device]) -> Cal
     return jax.pmap(function, devices=devices)
 
 
-def _run_key(seed: jax.Array) -> jax.Array:
+def run_key(seed: jax.Array) -> jax.Array:
     """Everything of a run follows from its seed, whatever else is in the grid."""
     return jax.random.fold_in(jax.random.key(0), seed)
 
@@ -134,7 +134,7 @@ def _instance_program(setting: Setting, devices: tuple[jax.Device, ...]) -> Call
     """(seeds, noise) -> instances."""
 
     def instance(seed, noise):
-        return make_instance(setting, _run_key(seed), noise)
+        return make_instance(setting, run_key(seed), noise)
 
     return _sharded(jax.vmap(instance), devices)
 
@@ -150,7 +150,7 @@ def _search_program(
 
     def search(seeker, seeds, instances, densities):
         def one(seed, instance, density):
-            found, ranks = seek(setting, seeker, _run_key(seed), instance, density)
+            found, ranks = seek(setting, seeker, run_key(seed), instance, density)
             everything = masks.count_kept(found.mask) == masks.count_prunable(found.mask)
             entries = ranking_entries(ranks) | {
                 name: found.info[name] for name in RoundInfo._fields if name in found.info

@@ -255,6 +255,24 @@ def plant_instance(
         match=setting.match,
         wiring=setting.model.wiring,
     )
+    return complete_instance(setting, key, target, planted, tickets, decoys, train_batch, held_out)
+
+
+def complete_instance(
+    setting: Setting,
+    key: jax.Array,
+    target: Params,
+    planted: Planted,
+    tickets: Params | None,
+    decoys: Params | None,
+    train_batch: Batch,
+    held_out: Batch,
+) -> Instance:
+    """The instance of a planted network and data that are there already. Pure.
+
+    key: the run's, for the order of training and for values drawn anew. target: what is planted.
+    """
+    keys = _keys(key)
     problem = setting.problem(planted.params, train_batch)
     ticket = strong_quality(problem, jax.tree.map(jnp.asarray, target), held_out)
     in_network, objective = quality_and_objective(

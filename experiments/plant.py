@@ -1,0 +1,254 @@
+r"""Plant a ticket and write it down, for seekers in any framework.
+
+    python -m experiments.plant --task=circle --depth=5 --width=100 --seed=0 \
+        --out=instance.safetensors
+
+Writes the planted network with its data, and what a seeker may not see, the planted mask, the
+target and the output scale, to instance.answer.safetensors. It is the network that a sweep on this
+machine's CPU has for that seed. `python -m experiments.score` scores masks. Takes seconds.
+
+    python -m experiments.plant --target=network.safetensors --out=instance.safetensors
+
+plants a sparse network of your own, ours or PyTorch's, and
+
+    python -m experiments.plant --suite=v1 --out=suite
+
+writes the 120 instances of ticketjax-suite-v1, and says whether they are the published ones.
+"""
+
+from __future__ import annotations
+
+import collections
+import importlib.resources
+import json
+import os
+import pathlib
+from typing import TYPE_CHECKING
+
+from absl import flags
+
+from experiments.flags import FLAGS, FlagError, naming, start
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ticketjax.base import Task
+    from ticketjax.exchange import Description
+    from ticketjax.grid import Grid
+    from ticketjax.interop import Tree
+
+SUITES = ("v1",)
+# What a network of --target decides itself, and what it alone needs.
+OF_TASKS = ("task", "depth")
+OF_TARGETS = ("layers", "kind")
+OF_PLANTING = ("width", "noise", "prune_bias", "match", "tickets", "decoys", "perturbation")
+OF_DATA = ("seed", "samples")
+VERDICTS = {
+    "identical": "are the published ones, bit for bit",
+    "rounding": "are the published ones but for rounding: scores compare",
+    "different": "are others, drawn or rounded otherwise: scores compare on average only",
+}
+
+flags.DEFINE_string("task", "circle", "Task: relu, circle or helix.")
+flags.DEFINE_integer("depth", 5, "Layers of neurons, the input included.", lower_bound=2)
+flags.DEFINE_integer("width", 100, "Neurons of every hidden layer.", lower_bound=1)
+flags.DEFINE_integer("seed", 0, "The seed of a sweep.", lower_bound=0, upper_bound=2**31 - 1)
+flags.DEFINE_float("noise", 0.01, "Noise level.", lower_bound=0)
+flags.DEFINE_bool("prune_bias", True, "Whether biases may be pruned.")
+flags.DEFINE_enum(
+    "match",
+    "cosine",
+    ["cosine", "hidden"],
+    "Plant as published, or so that simple statistics do not give the ticket away.",
+)
+flags.DEFINE_integer("tickets", 1, "Tickets in the network.", lower_bound=1)
+flags.DEFINE_integer("decoys", 0, "Near misses in the network.", lower_bound=0)
+flags.DEFINE_float("perturbation", 0, "Relative deviation of the ticket.", lower_bound=0)
+flags.DEFINE_integer("samples", 10_000, "Samples, a tenth held out.", lower_bound=1)
+flags.DEFINE_string("target", None, "Plant this network instead of a task's ticket.")
+flags.DEFINE_list("layers", None, "The target's layers in order, if their names do not say it.")
+flags.DEFINE_enum("kind", "regression", ["regression", "classification"], "Of the target.")
+flags.DEFINE_enum("suite", None, SUITES, "Write all instances of this suite.")
+flags.DEFINE_string("out", "instance.safetensors", "File of the instance; directory of a suite.")
+
+
+def _refuse_present(names: tuple[str, ...], reason: str) -> None:
+    for name in names:
+        if FLAGS[name].present:
+            raise FlagError(f"--{name}: {reason}")
+
+
+def _target() -> tuple[Task, int]:
+    """The task that the network of --target solves, and the network's depth."""
+    from ticketjax import exchange, interop, masks
+
+    _refuse_present(OF_TASKS, "a network of --target has its own")
+    with naming("target"):
+        try:
+            target = interop.load_target(FLAGS.target, FLAGS.layers)
+        except OSError as error:
+            raise ValueError(error) from None
+        return exchange.network_task(target, FLAGS.kind), masks.depth(target)
+
+
+def _grid(**fields) -> Grid:
+    """A grid of instances, with nobody who looks for the tickets."""
+    from ticketjax.grid import Grid
+
+    try:
+        return Grid(**fields, seekers="random", densities="ticket", epochs=0)
+    except ValueError as error:
+        raise FlagError(str(error)) from None
+
+
+def _grid_of_flags() -> Grid:
+    import jax
+
+    from ticketjax import get_task
+
+    if FLAGS.target:
+        task, depth = _target()
+    else:
+        _refuse_present(OF_TARGETS, "is for a network of --target")
+        with naming("task"):
+            task, depth = get_task(FLAGS.task), FLAGS.depth
+    with naming("noise"):
+        jax.eval_shape(lambda key: task.sample(key, 1, FLAGS.noise), jax.random.key(0))
+    return _grid(
+        task=task,
+        depth=depth,
+        width=FLAGS.width,
+        noise=FLAGS.noise,
+        seeds=[FLAGS.seed],
+        prune_bias=FLAGS.prune_bias,
+        match=FLAGS.match,
+        tickets=FLAGS.tickets,
+        decoys=FLAGS.decoys,
+        perturbation=FLAGS.perturbation,
+        samples=FLAGS.samples,
+    )
+
+
+def _drawn(grid: Grid) -> Iterator[tuple[Description, Tree, Tree]]:
+    """Every instance of a grid: what it is, what everyone may see, the answer."""
+    import jax
+    import numpy as np
+
+    from ticketjax import exchange
+    from ticketjax.sweep import run_key
+    from ticketjax.trial import make_instance
+
+    for named in grid.settings():
+        setting = named.setting
+
+        @jax.jit
+        def draw(seed, noise, setting=setting):
+            instance = make_instance(setting, run_key(seed), noise)
+            # What a record says of it besides is not asked for, and not computed.
+            answer = exchange.answer_tree(instance, setting.target)
+            return exchange.instance_tree(instance), answer
+
+        for noise, seed in grid.instances:
+            instance, answer = jax.device_get(draw(np.uint32(seed), np.float32(noise)))
+            description = exchange.Description(
+                task=setting.task.name,
+                kind=setting.task.kind,
+                depth=named.depth,
+                width=named.width,
+                seed=seed,
+                noise=noise,
+                match=grid.match,
+                tickets=grid.tickets,
+                decoys=grid.decoys,
+                perturbation=grid.perturbation,
+                prune_bias=grid.prune_bias,
+            )
+            yield description, instance, answer
+
+
+def _write(path: pathlib.Path, *contents) -> None:
+    from ticketjax import exchange
+
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        exchange.save_instance(path, *contents)
+    except OSError as error:
+        raise FlagError(f"--out={FLAGS.out}: {error}") from None
+
+
+def _plant_one() -> int:
+    from ticketjax import exchange
+    from ticketjax.masks import count_prunable
+    from ticketjax.store import manifest
+
+    path = pathlib.Path(FLAGS.out)
+    with naming("out"):
+        answers = exchange.answer_path(path)
+    grid = _grid_of_flags()
+    ((description, instance, answer),) = _drawn(grid)
+    _write(path, description, instance, answer, manifest(grid)["versions"])
+    (named,) = grid.settings()
+    size = count_prunable(instance["params"], description.prune_bias)
+    print(
+        f"{description.task}, depth {description.depth}, width {description.width}, noise "
+        f"{description.noise:g}, seed {description.seed}: the ticket is "
+        f"{named.setting.ticket_density:.4g} of {size} parameters\n"
+        f"sha256: {exchange.content_hash(instance)}\n"
+        f"instance: {path}\n"
+        f"answer: {answers}"
+    )
+    return 0
+
+
+def _plant_suite() -> int:
+    others = (*OF_TASKS, *OF_TARGETS, *OF_PLANTING, *OF_DATA, "target")
+    _refuse_present(others, f"--suite={FLAGS.suite} says it")
+    if not FLAGS["out"].present:
+        raise FlagError("--out: a suite needs a directory")
+    resource = importlib.resources.files("ticketjax") / f"suite_{FLAGS.suite}.json"
+    published = json.loads(resource.read_text(encoding="utf-8"))
+    return write_suite(published, pathlib.Path(FLAGS.out))
+
+
+def write_suite(published: dict, directory: pathlib.Path) -> int:
+    """Write a suite's instances and compare them; 1 if some are not the published ones, else 0.
+
+    published: its name, its grid (fields of Grid), and fingerprints of its instances by name. What
+    was made here goes into suite.json, in the same form.
+    """
+    from tqdm import tqdm
+
+    from ticketjax import exchange
+    from ticketjax.store import manifest, write_whole
+
+    grid = _grid(**published["grid"])
+    versions = manifest(grid)["versions"]
+    counts = collections.Counter()
+    here = {}
+    total = len(grid.settings()) * len(grid.instances)
+    for description, instance, answer in tqdm(_drawn(grid), total=total, unit="instance"):
+        name = f"{description.task}-depth{description.depth}-seed{description.seed}"
+        _write(directory / f"{name}.safetensors", description, instance, answer, versions)
+        here[name] = exchange.fingerprint(instance, answer)._asdict()
+        known = published["instances"].get(name)
+        verdict = "different"
+        if known:
+            verdict = exchange.compare(instance, answer, exchange.Fingerprint(**known))
+        counts[verdict] += 1
+    text = json.dumps({**published, "versions": versions, "instances": here}, indent=1)
+    write_whole(directory / "suite.json", lambda file: file.write(f"{text}\n".encode()))
+    print(f"{published['name']}: {total} instances and their answers in {directory}")
+    for verdict, meaning in VERDICTS.items():
+        print(f"{counts[verdict]:4} {meaning}")
+    return 1 if counts["different"] else 0
+
+
+def main() -> int:
+    """Write one instance, or a suite."""
+    # Accelerators round otherwise, and the last bits decide where a ticket goes.
+    os.environ["JAX_PLATFORMS"] = "cpu"
+    return _plant_suite() if FLAGS.suite else _plant_one()
+
+
+if __name__ == "__main__":
+    start(main)

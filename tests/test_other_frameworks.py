@@ -1,0 +1,84 @@
+"""The page for users of other frameworks, followed to the letter."""
+
+import os
+import pathlib
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from ticketjax import exchange, interop, mlp
+
+torch = pytest.importorskip("torch")
+
+PAGE = pathlib.Path(__file__).parents[1] / "docs" / "other_frameworks.md"
+BLOCK = re.compile(r"^```([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def blocks():
+    return BLOCK.findall(PAGE.read_text(encoding="utf-8"))
+
+
+def test_the_page_runs_as_it_stands(tmp_path):
+    environment = {**os.environ, "JAX_PLATFORMS": "cpu", "PYTHONPATH": os.getcwd()}
+    environment["XLA_FLAGS"] = "--xla_backend_optimization_level=0"
+    # One session: later lines of Python use what earlier ones made.
+    python = {}
+    printed = []
+    for language, text in blocks():
+        if language == "sh":
+            command = text.split()
+            assert command[0] == "python"
+            result = subprocess.run(
+                [sys.executable, *command[1:]],
+                capture_output=True,
+                text=True,
+                check=False,
+                cwd=tmp_path,
+                env=environment,
+            )
+            assert result.returncode == 0, result.stderr
+            printed.append(result.stdout)
+        elif language == "python":
+            here = os.getcwd()
+            os.chdir(tmp_path)
+            try:
+                exec(compile(text, str(PAGE), "exec"), python)
+            finally:
+                os.chdir(here)
+        elif language == "text":
+            assert text in printed[-1]
+    # Plant, score, plant one's own.
+    assert len(printed) == 3
+
+    own, _ = interop.load_tree(tmp_path / "own.safetensors")
+    answer, _ = interop.load_tree(tmp_path / "own.answer.safetensors")
+    x = torch.from_numpy(own["train"]["x"])
+    y = x
+    for i, name in enumerate(("layer_0", "layer_1", "layer_2")):
+        layer, mask = own["params"][name], answer["mask"][name]
+        kernel, bias = (torch.from_numpy(layer[part] * mask[part]) for part in ("kernel", "bias"))
+        y = (torch.relu(y) if i else y) @ kernel + bias
+    expected = python["target"](x).detach().numpy()
+    np.testing.assert_allclose(y.numpy() * answer["output_scale"], expected, atol=1e-5)
+    np.testing.assert_allclose(own["train"]["y"], expected, atol=0.06)  # six deviations
+
+
+def test_a_state_dict_in_memory_is_the_same_function_and_goes_back():
+    torch.manual_seed(0)
+    network = torch.nn.Sequential(
+        torch.nn.Linear(3, 5), torch.nn.ReLU(), torch.nn.Linear(5, 2, bias=False)
+    )
+    params = interop.from_state_dict(network.state_dict())
+    x = np.linspace(-1, 1, 12, dtype=np.float32).reshape(4, 3)
+    expected = network(torch.from_numpy(x)).detach().numpy()
+    task = exchange.network_task(params)
+    ours = mlp(task, depth=3, width=5).apply(params, x)
+    np.testing.assert_allclose(ours, expected, atol=1e-6)
+    back = interop.to_state_dict(params, ["0", "2"])
+    for name, tensor in network.state_dict().items():
+        np.testing.assert_array_equal(back[name], tensor.numpy())
+    half = interop.from_state_dict(network.to(torch.bfloat16).state_dict())
+    np.testing.assert_allclose(half["layer_0"]["kernel"], params["layer_0"]["kernel"], rtol=0.01)
