@@ -26,10 +26,11 @@ run: $(VENV)/installed  ## Figure 3 of the paper, into results/paper; ARGS=--see
 test: lint  ## lint, then every test and doctest
 	$(BIN)/python -m pytest -q -n $(WORKERS)
 
-lint: $(VENV)/installed  ## ruff's lint rules and format, and the import order; changes nothing
+lint: $(VENV)/installed  ## ruff's lint rules and format, types, and the import order; changes nothing
 	$(BIN)/python -m ruff check --quiet
 	$(BIN)/python -m ruff format --check --quiet
 	$(BIN)/lint-imports --no-logo
+	$(BIN)/python -m mypy
 
 format: $(VENV)/installed  ## repair what ruff can
 	$(BIN)/python -m ruff check --fix
@@ -39,7 +40,7 @@ venv: $(VENV)/installed  ## only set up the environment that the others use
 
 clean:  ## remove the environment, caches and builds; results stay
 	rm -rf $(VENV) .cache build dist *.egg-info
-	rm -rf .hypothesis .import_linter_cache .pytest_cache .ruff_cache
+	rm -rf .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find benchmarks experiments tests ticketjax -name __pycache__ -prune -exec rm -rf {} +
 
 # New pins remake the environment, so that nothing stays in it that is no longer asked for.

@@ -8,6 +8,7 @@ import contextlib
 import importlib.util
 import os
 import sys
+from typing import Any
 
 from absl import app, flags, logging
 
@@ -122,7 +123,7 @@ def define_running(out: str | None) -> None:
 def numbers(flag: str, kind: type) -> list:
     """A list flag's values as numbers."""
     with naming(flag):
-        return [kind(value) for value in FLAGS[flag].value]
+        return [kind(value) for value in FLAGS[flag].value or ()]
 
 
 def seeds() -> list[int]:
@@ -164,7 +165,7 @@ def named_or_own(seeker: str):
         get_seeker(seeker)
         return seeker
     spec = importlib.util.spec_from_file_location(os.path.basename(path).removesuffix(".py"), path)
-    if spec is None or not os.path.isfile(path):
+    if spec is None or spec.loader is None or not os.path.isfile(path):
         raise ValueError(f"{path} is not a Python file; allowed is path/to/file.py:function")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -258,7 +259,7 @@ JOB = ("coordinator_address", "num_processes", "process_id")
 
 def _join_job() -> None:
     """Find the other processes of a distributed job; the first thing that JAX has to do."""
-    job = {name: FLAGS[name].value for name in JOB}
+    job: dict[str, Any] = {name: FLAGS[name].value for name in JOB}
     given = [f"--{name}" for name, value in job.items() if value is not None]
     if given and not FLAGS.distributed:
         raise FlagError(f"{given[0]} means something with --distributed only")

@@ -96,10 +96,10 @@ class Grid:
             object.__setattr__(self, name, tuple(dict.fromkeys(value)))
         seeds = range(self.seeds) if isinstance(self.seeds, int) else self.seeds
         object.__setattr__(self, "seeds", tuple(dict.fromkeys(int(seed) for seed in seeds)))
-        if not self.seeds or min(self.seeds) < 0 or max(self.seeds) >= 2**31:
+        if not self.seeds or min(self.axis("seeds")) < 0 or max(self.axis("seeds")) >= 2**31:
             raise ValueError(f"seeds must be at least one integer in 0..2^31-1, got {seeds}")
-        if min(self.noise) < 0:
-            raise ValueError(f"noise must be at least 0, got {min(self.noise)}")
+        if (least := min(self.axis("noise"))) < 0:
+            raise ValueError(f"noise must be at least 0, got {least}")
         if self.chunk_size != "auto" and not (
             isinstance(self.chunk_size, int) and self.chunk_size >= 1
         ):
@@ -135,6 +135,10 @@ class Grid:
         # Where the seekers' defaults differ, no one number says them, and None stays.
         if self.search_epochs is None and len(defaults) == 1:
             object.__setattr__(self, "search_epochs", defaults.pop())
+
+    def axis(self, name: str) -> tuple[Any, ...]:
+        """The values of a field that takes one value or a sequence of them."""
+        return getattr(self, name)
 
     def seekers_for(self, task: Task) -> dict[str, Seeker]:
         """The grid's seekers by name, with its strategy and options."""
@@ -180,13 +184,15 @@ class Grid:
         """One setting for every task, depth and width, in the order of the grid."""
         return [
             NamedSetting.of(self, get_task(task), depth, width)
-            for task, depth, width in itertools.product(self.task, self.depth, self.width)
+            for task, depth, width in itertools.product(*map(self.axis, ("task", "depth", "width")))
         ]
 
     @property
     def instances(self) -> list[InstanceKey]:
         """The planted networks that each setting needs."""
-        return [InstanceKey(noise, seed) for noise in self.noise for seed in self.seeds]
+        return [
+            InstanceKey(noise, seed) for noise in self.axis("noise") for seed in self.axis("seeds")
+        ]
 
     def instance_names(self, share: tuple[int, int] = (0, 1)) -> set[tuple]:
         """Instances as tuples of their IDENTITY columns: all, or the share (index, count)."""
@@ -274,8 +280,8 @@ class NamedSetting:
         """Whether a record's network is the target as far as the data can tell."""
         return functionally_recovered(
             self.setting.task.kind,
-            disagreement=entries["disagreement"],
-            root_mean_square=entries["target_error_root_mean_square"],
+            disagreement=float(entries["disagreement"]),
+            root_mean_square=float(entries["target_error_root_mean_square"]),
             noise=noise,
         )
 

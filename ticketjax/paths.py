@@ -37,8 +37,8 @@ def first_dead_layer(mask: Params) -> jax.Array:
     for name in layer_names(mask):
         reached = jnp.any((mask[name]["kernel"] != 0) & reached[:, None], axis=0)
         dead.append(~jnp.any(reached))
-    dead = jnp.stack(dead)
-    return jnp.where(jnp.any(dead), jnp.argmax(dead), -1).astype(jnp.int32)
+    ends = jnp.stack(dead)
+    return jnp.where(jnp.any(ends), jnp.argmax(ends), -1).astype(jnp.int32)
 
 
 def log10_paths(mask: Params) -> jax.Array:

@@ -23,9 +23,9 @@ OVER_RELAXATION = 1.6
 
 
 class _Placed(NamedTuple):
-    """Where a layer's target neurons went: index in the mother, and target output / its own."""
+    """Where a layer's target neurons went: indices in the mother, and target output / its own."""
 
-    index: jax.Array  # (target neurons,) int32
+    neurons: jax.Array  # (target neurons,) int32
     scale: jax.Array  # (target neurons,) float32
 
 
@@ -173,7 +173,7 @@ def _plant_layer(
     target_bias = jnp.asarray(target["bias"], jnp.float32)
     support = jnp.concatenate([target_kernel, target_bias[None]]) != 0
     wanted = jnp.concatenate([target_kernel * sources.scale[:, None], target_bias[None]])
-    candidates = jnp.concatenate([kernel[sources.index], bias[None]])
+    candidates = jnp.concatenate([kernel[sources.neurons], bias[None]])
     if is_last:
         # One factor for all outputs, the one that keeps the layer's size: arg max and the
         # ratios of the outputs are the target's without any correction.
@@ -184,7 +184,9 @@ def _plant_layer(
         values = wanted / factor
     else:
         placed, values = _place(wanted, support, candidates, _lots(kernel, bias))
-    params, mask = _write(mother, support, values, sources.index, placed.index, zero_path_biases)
+    params, mask = _write(
+        mother, support, values, sources.neurons, placed.neurons, zero_path_biases
+    )
     return params, mask, placed
 
 
@@ -261,7 +263,9 @@ def _plant_hidden(
         places.append(by_lot[: target[name]["bias"].size])
     places.append(jnp.arange(target[names[-1]]["bias"].size))
 
-    parameters, wanted, there = [], [], []
+    parameters: list[jax.Array] = []
+    wanted: list[jax.Array] = []
+    there: list[jax.Array] = []
     for name, sources, neurons in zip(names, places, places[1:], strict=False):
         kernel, bias = params[name]["kernel"], params[name]["bias"]
         parts = [
@@ -269,12 +273,12 @@ def _plant_hidden(
             (target[name]["bias"][None], bias, bias[neurons][None], BIAS_IMPORTANCE),
         ]
         rows = []
-        for ours, whole, replaced, importance in parts:
+        for ours, whole, replaced, weight in parts:
             ours = jnp.asarray(ours, jnp.float32)
             size = _norm(whole.ravel()) / whole.size**0.5
             size = jnp.where(size > 0, size, 1.0)
             background = 1 - jnp.sum(ours != 0) / whole.size
-            importance = importance * jnp.maximum(background, LEAST_IMPORTANCE)
+            importance = weight * jnp.maximum(background, LEAST_IMPORTANCE)
             root = importance * jnp.sqrt(jnp.abs(ours) / size)
             rows.append((ours, root, importance * jnp.sqrt(jnp.abs(replaced) / size) * (ours != 0)))
         for collected, row in zip(
@@ -348,7 +352,7 @@ def plant_and_locate(
     names = layer_names(target)
     inputs = target[names[0]]["kernel"].shape[0]
     sources = _Placed(jnp.arange(inputs), jnp.ones(inputs, jnp.float32))
-    planted_params, planted_mask, places = {}, {}, [sources.index]
+    planted_params, planted_mask, places = {}, {}, [sources.neurons]
     for name in names:
         planted_params[name], planted_mask[name], sources = _plant_layer(
             target[name],
@@ -357,5 +361,5 @@ def plant_and_locate(
             is_last=name == names[-1],
             zero_path_biases=zero_path_biases,
         )
-        places.append(sources.index)
+        places.append(sources.neurons)
     return Planted(planted_params, planted_mask, sources.scale[0]), places

@@ -4,7 +4,7 @@ import functools
 import itertools
 import os
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import matplotlib
 
@@ -40,7 +40,7 @@ TITLES = {
     "iterative_hard_thresholding": "IHT",
 }
 INK, FAINT = "#222222", "#8a8a8a"
-STYLE = {
+STYLE: dict[Any, Any] = {
     "font.size": 9,
     "axes.titlesize": 10,
     "axes.edgecolor": FAINT,
@@ -87,7 +87,7 @@ class Panel(NamedTuple):
     """
 
     quality: str
-    where: dict[str, object]
+    where: dict[str, Any]
     title: str | None = None
 
 
@@ -95,7 +95,7 @@ class Series(NamedTuple):
     """One line of a plot, one row of a table: a seeker and how it was used."""
 
     label: str
-    where: dict[str, object]
+    where: dict[str, Any]
 
 
 class Bound(NamedTuple):
@@ -184,7 +184,7 @@ def _series(records: pa.Table) -> list[Series]:
         for seeker in dict.fromkeys(g["seeker"] for g in groups)
     }
 
-    def label(group: dict[str, object]) -> str:
+    def label(group: dict[str, Any]) -> str:
         seeker = group["seeker"]
         words = [seeker_title(seeker)]
         for name in differing[seeker]:
@@ -414,7 +414,7 @@ def _draw_rounds(axes: plt.Axes, rows: pa.Table, series: Series, ticket: list[fl
     tidy(axes)
 
 
-def rounds(records: pa.Table, where: dict[str, object], path: str | os.PathLike) -> None:
+def rounds(records: pa.Table, where: dict[str, Any], path: str | os.PathLike) -> None:
     """Draw every layer's density after every round of pruning, one panel per seeker.
 
     where: columns and the values that records must have, WHERE and a density among them. Solid is
@@ -427,8 +427,8 @@ def rounds(records: pa.Table, where: dict[str, object], path: str | os.PathLike)
     rows = rows.filter(pc.is_valid(rows["round_layer_kept"]))
     if not rows.num_rows:
         raise ValueError(f"no record of pruning in rounds has {where}")
-    place = [where[name] for name in ("task", "depth", "width")]
-    ticket = _ticket_layers(*place, rows["prune_bias"][0].as_py())
+    biases = rows["prune_bias"][0].as_py()
+    ticket = _ticket_layers(where["task"], where["depth"], where["width"], biases)
     series = _series(rows)
     columns = min(3, len(series))
     lines = -(-len(series) // columns)
@@ -486,7 +486,7 @@ def _heats(rows: pa.Table, accuracy: bool) -> list[Heat]:
     for quality, when in zip(QUALITIES, ("before", "after"), strict=True):
         column = f"{quality}_metric"
         if accuracy:
-            norm, colours, form = Normalize(0, 1), "viridis", _short
+            norm, colours, form = heats[0].norm, heats[0].colours, heats[0].form
         else:
             # One scale for both, on which the bare ticket has a place.
             names = (*(f"{each}_metric" for each in QUALITIES), "ticket_metric")
@@ -531,7 +531,7 @@ def _draw_heat(axes: plt.Axes, cells: np.ndarray, fits: np.ndarray, heat: Heat) 
         if fits[i, j] < 1:
             axes.plot([j + 0.06, j + 0.28], [i + 0.72, i + 0.94], color=ink, linewidth=1.2)
         if cells.size <= LABELLED_CELLS:
-            text = {"ha": "center", "va": "center", "fontsize": 7, "color": ink}
+            text: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": 7, "color": ink}
             axes.text(j + 0.5, i + 0.5, heat.form(value), **text)
     axes.tick_params(length=0, pad=2)
     for spine in axes.spines.values():
@@ -539,7 +539,7 @@ def _draw_heat(axes: plt.Axes, cells: np.ndarray, fits: np.ndarray, heat: Heat) 
     return mesh
 
 
-def phase(records: pa.Table, where: dict[str, object], path: str | os.PathLike) -> None:
+def phase(records: pa.Table, where: dict[str, Any], path: str | os.PathLike) -> None:
     """Draw phase diagrams: a map over density and width for every seeker, into a PNG (PDF, SVG).
 
     Rows of maps are the recall of the ticket and the quality before and after training, means over
@@ -588,7 +588,10 @@ def phase(records: pa.Table, where: dict[str, object], path: str | os.PathLike) 
             bar.outline.set_visible(False)
             if heat.column != "recall":
                 baseline = np.mean(rows["ticket_metric"].to_numpy())
-                beside = {"transform": bar.ax.get_yaxis_transform(), "clip_on": False}
+                beside: dict[str, Any] = {
+                    "transform": bar.ax.get_yaxis_transform(),
+                    "clip_on": False,
+                }
                 bar.ax.plot(-0.35, baseline, ">", color=COLOURS[4], markersize=5, **beside)
             line[0].set_ylabel("width")
         for ax, one in zip(axes[0], series, strict=True):
@@ -745,7 +748,7 @@ def diagnosis(
         plt.close(canvas)
 
 
-def _width_label(log10_width: float, position: int | None = None) -> str:
+def _width_label(log10_width: float, position: float | None = None) -> str:
     del position
     return f"{10**log10_width:.0f}" if log10_width < 4 else f"$10^{{{log10_width:.0f}}}$"
 
@@ -788,7 +791,7 @@ def bounds(
         canvas = plt.figure(figsize=(max(3.1 * len(tasks), 6.2), 5.4))
         grid = canvas.add_gridspec(2, len(tasks), height_ratios=(1, 1.1))
         whole = canvas.add_subplot(grid[0, :])
-        beside = {"textcoords": "offset points", "va": "center"}
+        beside: dict[str, Any] = {"textcoords": "offset points", "va": "center"}
         for label, log10_width in (landmarks or {}).items():
             if log10_width <= widest:
                 whole.axvline(log10_width, color=FAINT, linestyle=":", linewidth=1, zorder=0)

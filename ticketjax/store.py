@@ -124,7 +124,7 @@ class Store:
         if path.exists():
             self._check(path, new)
             seeds = json.loads(path.read_text())["configuration"]["seeds"]
-            new["configuration"]["seeds"] = sorted({*seeds, *grid.seeds})
+            new["configuration"]["seeds"] = sorted({*seeds, *grid.axis("seeds")})
         elif self.directory.exists() and any(map(_is_foreign, self.directory.iterdir())):
             raise ValueError(f"{self.directory} is not empty and has no {MANIFEST}")
         (self.directory / PARTS).mkdir(parents=True, exist_ok=True)
