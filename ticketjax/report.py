@@ -6,10 +6,6 @@ import os
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-import matplotlib
-
-matplotlib.use("Agg")
-
 import matplotlib.pyplot as plt
 import numpy as np
 import pyarrow as pa
