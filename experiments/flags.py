@@ -304,6 +304,8 @@ def start(main) -> None:
         # JAX tells, as information, of every accelerator that it does not find.
         logging.set_verbosity(logging.WARNING)
         use_all_cores()
+        # Figures go to files: no command needs, or waits for, a display.
+        os.environ.setdefault("MPLBACKEND", "Agg")
         if "compilation_cache" in FLAGS and FLAGS.compilation_cache:
             import jax
 

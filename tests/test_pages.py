@@ -10,6 +10,8 @@ import sys
 
 import pytest
 
+import ticketjax
+
 ROOT = pathlib.Path(__file__).parent.parent
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 WORKED_ON = ("ticketjax", "tests")
@@ -68,3 +70,8 @@ def test_page_is_followed(page, passed, tmp_path):
         else:
             output += "".join(run(command, tmp_path) for command in text.splitlines())
     assert int(re.search(r"(\d+) passed", output)[1]) >= passed
+
+
+def test_api_page_has_every_public_name():
+    listed = re.findall(r"^::: ticketjax\.(\w+)$", (ROOT / "docs/api.md").read_text(), re.MULTILINE)
+    assert sorted(set(listed) - {"leaderboard"}) == sorted(ticketjax.__all__)
