@@ -73,5 +73,5 @@ def test_page_is_followed(page, passed, tmp_path):
 
 
 def test_api_page_has_every_public_name():
-    listed = re.findall(r"^::: ticketjax\.(\w+)$", (ROOT / "docs/api.md").read_text(), re.MULTILINE)
-    assert sorted(set(listed) - {"leaderboard"}) == sorted(ticketjax.__all__)
+    listed = re.findall(r"^::: ([\w.]+)$", (ROOT / "docs/api.md").read_text(), re.MULTILINE)
+    assert {name.rpartition(".")[2] for name in listed} >= set(ticketjax.__all__)
