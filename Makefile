@@ -6,18 +6,20 @@ PYTHON ?= python3
 VENV := .venv
 # Further flags for `make run`.
 ARGS :=
+# The version that `make test-jax` tests with.
+JAX := 0.10.0
 # Processes that `make test` spreads the tests over.
 WORKERS := 2
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help run test lint format venv clean
+.PHONY: help run test test-jax lint format docs dist venv clean
 .DEFAULT_GOAL := help
 
 help:  ## show this list
 	@echo "usage: make TARGET [PYTHON=python3] [ARGS=--flag=value]"
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1 - \2/p' Makefile
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1 - \2/p' Makefile
 
 run: $(VENV)/installed  ## Figure 3 of the paper, into results/paper; ARGS=--seeds=5 to shorten
 	$(BIN)/python -m experiments.paper --figure=3 --out=results/paper \
@@ -26,20 +28,44 @@ run: $(VENV)/installed  ## Figure 3 of the paper, into results/paper; ARGS=--see
 test: lint  ## lint, then every test and doctest
 	$(BIN)/python -m pytest -q -n $(WORKERS) --dist=worksteal
 
-lint: $(VENV)/installed  ## ruff's lint rules and format, and the import order; changes nothing
+# What planting, seekers and sweeps rest on; the rest of the tests needs no JAX of its own. Pins but
+# JAX's own and Flax's, which follow it.
+test-jax:  ## the core tests with another JAX: make test-jax JAX=0.11.2 PYTHON=python3.13
+	$(PYTHON) -m venv --clear $(VENV)-jax
+	grep -vE '^(jax|jaxlib|flax)==' requirements.txt > $(VENV)-jax/pins
+	$(VENV)-jax/bin/python -m pip --disable-pip-version-check --quiet install \
+	    jax==$(JAX) flax -r $(VENV)-jax/pins
+	$(VENV)-jax/bin/python -m pytest -q -n $(WORKERS) tests/test_contract.py \
+	    tests/test_planting.py tests/test_seekers.py tests/test_sweep.py
+
+lint: $(VENV)/installed  ## ruff's lint rules and format, types, and the import order; changes nothing
 	$(BIN)/python -m ruff check --quiet
 	$(BIN)/python -m ruff format --check --quiet
 	$(BIN)/lint-imports --no-logo
+	$(BIN)/python -m mypy
 
 format: $(VENV)/installed  ## repair what ruff can
 	$(BIN)/python -m ruff check --fix
 	$(BIN)/python -m ruff format
 
+docs: $(VENV)-docs/pinned  ## the site of guide, protocol and API, into build/site
+	NO_MKDOCS_2_WARNING=1 $(VENV)-docs/bin/mkdocs build --quiet
+
+dist: $(VENV)/installed  ## wheel and sdist into dist, tried in an empty environment elsewhere
+	rm -rf build/lib dist && mkdir -p build
+	$(BIN)/python -c "from setuptools import build_meta as b; \
+	    b.build_sdist('dist'); b.build_wheel('dist')" >build/dist.log
+	$(PYTHON) -m venv --clear $(VENV)-dist
+	$(VENV)-dist/bin/python -m pip --disable-pip-version-check --quiet install \
+	    -c requirements.txt dist/*.whl
+	cd / && $(abspath $(VENV))-dist/bin/python -m experiments.singleshot --task=relu --depth=3 \
+	    --width=6 --samples=100 --epochs=1 --seeds=2 --out=$(abspath $(VENV))-dist/results
+
 venv: $(VENV)/installed  ## only set up the environment that the others use
 
 clean:  ## remove the environment, caches and builds; results stay
-	rm -rf $(VENV) .cache build dist *.egg-info
-	rm -rf .hypothesis .import_linter_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(VENV)-docs $(VENV)-dist $(VENV)-jax .cache build dist *.egg-info
+	rm -rf .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find benchmarks experiments tests ticketjax -name __pycache__ -prune -exec rm -rf {} +
 
 # New pins remake the environment, so that nothing stays in it that is no longer asked for.
@@ -51,6 +77,12 @@ $(VENV)/pinned: requirements.txt
 	@echo "Setting up $(VENV) (about a minute, once)"
 	@$(PYTHON) -m venv --clear $(VENV)
 	@$(PIP) install -r requirements.txt
+	@touch $@
+
+$(VENV)-docs/pinned: docs/requirements.txt
+	@echo "Setting up $(VENV)-docs (once)"
+	@$(PYTHON) -m venv --clear $(VENV)-docs
+	@$(VENV)-docs/bin/python -m pip --disable-pip-version-check --quiet install -r $<
 	@touch $@
 
 $(VENV)/installed: $(VENV)/pinned setup.cfg pyproject.toml

@@ -55,7 +55,7 @@ def _grids(fields: dict) -> dict[str, tuple[str, dict]]:
 
     fields = {**fields, "densities": "ticket"}
     scores = [seeker for seeker in fields["seekers"] if _score(seeker)]
-    grids = {}
+    grids: dict[str, tuple[str, dict]] = {}
     for samples, number in SAMPLES.items():
         case = BASE if number is None else f"one budget, {samples} samples"
         grids[f"samples-{samples}"] = case, {"score_samples": number, "seekers": scores}
@@ -182,7 +182,8 @@ def _diagnose(
 
     task = named.setting.task
     accuracy = task.kind == CLASSIFICATION
-    collected, verdicts = [], {}
+    collected: list[report.Case] = []
+    verdicts = {}
     for seeker in seekers:
         label = seeker_name(seeker)
         own = {
@@ -226,7 +227,8 @@ def main() -> int:
         return 0
     records = {directory: load_records(directory).to_pylist() for directory in grids}
     first = Grid(**next(iter(grids.values()))[1])
-    for named, noise in itertools.product(first.settings(), first.noise):
+    seeds = list(first.axis("seeds"))
+    for named, noise in itertools.product(first.settings(), first.axis("noise")):
         here = {
             "task": named.setting.task.name,
             "depth": named.depth,
@@ -239,9 +241,9 @@ def main() -> int:
             cases.setdefault(case, []).extend(
                 row
                 for row in records[directory]
-                if row["seed"] in first.seeds and all(row[name] == here[name] for name in here)
+                if row["seed"] in seeds and all(row[name] == here[name] for name in here)
             )
-        _diagnose(named, noise, list(first.seeds), fields["seekers"], cases)
+        _diagnose(named, noise, seeds, fields["seekers"], cases)
     return 0
 
 

@@ -9,6 +9,7 @@ import importlib.util
 import os
 import sys
 import warnings
+from typing import Any
 
 from absl import app, flags, logging
 
@@ -125,7 +126,7 @@ def define_running(out: str | None) -> None:
 def numbers(flag: str, kind: type) -> list:
     """A list flag's values as numbers."""
     with naming(flag):
-        return [kind(value) for value in FLAGS[flag].value]
+        return [kind(value) for value in FLAGS[flag].value or ()]
 
 
 def seeds() -> list[int]:
@@ -167,7 +168,7 @@ def named_or_own(seeker: str):
         get_seeker(seeker)
         return seeker
     spec = importlib.util.spec_from_file_location(os.path.basename(path).removesuffix(".py"), path)
-    if spec is None or not os.path.isfile(path):
+    if spec is None or spec.loader is None or not os.path.isfile(path):
         raise ValueError(f"{path} is not a Python file; allowed is path/to/file.py:function")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -261,7 +262,7 @@ JOB = ("coordinator_address", "num_processes", "process_id")
 
 def _join_job() -> None:
     """Find the other processes of a distributed job; the first thing that JAX has to do."""
-    job = {name: FLAGS[name].value for name in JOB}
+    job: dict[str, Any] = {name: FLAGS[name].value for name in JOB}
     given = [f"--{name}" for name, value in job.items() if value is not None]
     if given and not FLAGS.distributed:
         raise FlagError(f"{given[0]} means something with --distributed only")
@@ -307,6 +308,8 @@ def start(main) -> None:
         logging.set_verbosity(logging.WARNING)
         warnings.formatwarning = lambda message, *_, **__: f"warning: {message}\n"
         use_all_cores()
+        # Figures go to files: no command needs, or waits for, a display.
+        os.environ.setdefault("MPLBACKEND", "Agg")
         if "compilation_cache" in FLAGS and FLAGS.compilation_cache:
             import jax
 

@@ -70,7 +70,7 @@ def contenders(passes: int) -> dict[str, Contender]:
     def search(seeker: str, strategy: str = "plain") -> dict[str, Any]:
         return {"seekers": seeker, "strategy": strategy, "search_epochs": passes}
 
-    listed = [
+    listed: list[tuple[str, str, dict[str, Any], float]] = [
         *((name, name, {"seekers": name}, 0) for name in SINGLESHOT),
         ("synflow-100", "synflow, 100 rounds", {"seekers": "synflow", "rounds": 100}, 0),
         *(

@@ -3,9 +3,11 @@
 import importlib.metadata
 import os
 
-# Both are read when JAX is imported, so they come first. pmap needs several devices to mean
+# All are read at the first import, so they come first. pmap needs several devices to mean
 # anything; whoever sets the variables keeps their own values.
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
+# Nothing is shown: figures go to files.
+os.environ.setdefault("MPLBACKEND", "Agg")
 FLAGS = {
     "xla_force_host_platform_device_count": 8,
     # The tests compile much and compute little: half of their time would be LLVM's optimisation,

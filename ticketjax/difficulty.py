@@ -1,7 +1,7 @@
 """Difficulty: several tickets in one network, near misses of them, tickets that are a bit off."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -141,7 +141,7 @@ def plant_several(
     """
     ticket_key, decoy_key = jax.random.split(key)
     ticket = perturb(ticket_key, target, perturbation) if perturbation else target
-    options = {"zero_path_biases": zero_path_biases, "match": match}
+    options: dict[str, Any] = {"zero_path_biases": zero_path_biases, "match": match}
     if tickets == 1 and not decoys:
         return Several(plant(ticket, params, wiring=wiring, **options), None, None)
     if wiring is not None or any(jnp.ndim(layer["kernel"]) != 2 for layer in params.values()):

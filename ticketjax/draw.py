@@ -7,6 +7,7 @@ drawings show what runs, not what was meant.
 import itertools
 import os
 from collections.abc import Callable, Sequence
+from typing import Any, cast
 
 import jax
 import matplotlib.pyplot as plt
@@ -15,6 +16,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.lines import Line2D
 from matplotlib.patches import Circle
+from mpl_toolkits.mplot3d import Axes3D
 
 from ticketjax.base import Params, Task
 from ticketjax.figures.style import COLOURS, FAINT, INK, save
@@ -33,8 +35,8 @@ _SAMPLES = 10_000
 # Orders settle within a few sweeps; past that they would only alternate between equals.
 _SWEEPS = 8
 _PATH = LinearSegmentedColormap.from_list("path", (COLOURS[5], COLOURS[0], COLOURS[3], COLOURS[1]))
-_CENTRED = {"ha": "center", "va": "center"}
-_STYLE = {
+_CENTRED: dict[str, Any] = {"ha": "center", "va": "center"}
+_STYLE: dict[Any, Any] = {
     "font.size": 9.5,
     "axes.titlesize": 10,
     "axes.edgecolor": FAINT,
@@ -49,7 +51,7 @@ _STYLE = {
     "grid.linewidth": 0.7,
     "mathtext.fontset": "dejavusans",
 }
-_AXIS = {"color": INK, "linestyle": (0, (4, 3)), "linewidth": 1}
+_AXIS: dict[str, Any] = {"color": INK, "linestyle": (0, (4, 3)), "linewidth": 1}
 
 
 def activations(params: Params, x: np.ndarray) -> list[np.ndarray]:
@@ -238,8 +240,15 @@ def _circle_samples(axes: plt.Axes) -> None:
     changes = boundaries()
     x, y = _sample(CIRCLE, 0.01, 3000)
     for c, name in enumerate(_class_names(changes)):
+        own = x[y == c]
         axes.scatter(
-            *x[y == c].T, s=9, color=CLASSES[c], linewidths=0, label=f"class {c}: {name}", alpha=0.9
+            own[:, 0],
+            own[:, 1],
+            s=9,
+            color=CLASSES[c],
+            linewidths=0,
+            label=f"class {c}: {name}",
+            alpha=0.9,
         )
     for squared in changes:
         axes.add_patch(Circle((0, 0), squared**0.5, fill=False, color=INK, linewidth=1.1))
@@ -250,11 +259,20 @@ def _circle_samples(axes: plt.Axes) -> None:
     )
 
 
-def _helix_samples(axes: plt.Axes) -> None:
+def _helix_samples(axes: Axes3D) -> None:
     x, y = _sample(HELIX, 0.0)
     axes.plot(*y[np.argsort(x[:, 0])].T, color=INK, linewidth=1, zorder=1)
     x, y = _sample(HELIX, 0.01, 700)
-    points = axes.scatter(*y.T, c=x[:, 0], cmap=_PATH, s=11, linewidths=0, depthshade=False)
+    points = axes.scatter(
+        y[:, 0],
+        y[:, 1],
+        y[:, 2],
+        c=x[:, 0],
+        cmap=_PATH,
+        s=11,
+        linewidths=0,
+        depthshade=False,
+    )
     axes.set(xlabel="$y_1$", ylabel="$y_2$", zlabel="$y_3$")
     axes.set(xticks=(-1, 0, 1), yticks=(-1, 0, 1), zticks=(0.25, 0.5, 0.75, 1))
     axes.view_init(elev=24, azim=-58)
@@ -283,7 +301,7 @@ def samples(path: str | os.PathLike) -> None:
         circle = canvas.add_axes((0.06, 0.2, 0.37, 0.7))
         helix = canvas.add_axes((0.47, 0.17, 0.5, 0.81), projection="3d")
         _circle_samples(circle)
-        _helix_samples(helix)
+        _helix_samples(cast(Axes3D, helix))
         canvas.text(0.06, 0.945, "Circle: which ring of the plane?", weight="bold", fontsize=12)
         canvas.text(0.55, 0.945, "Helix: where on the curve?", weight="bold", fontsize=12)
         save(canvas, path)
@@ -307,8 +325,12 @@ def _plane(fold: np.ndarray) -> np.ndarray:
 
 
 def _scatter(axes: plt.Axes, points: np.ndarray, y: np.ndarray, marked: np.ndarray) -> None:
-    axes.scatter(*points.T, s=4, c=[CLASSES[c] for c in y], linewidths=0, rasterized=True)
-    axes.scatter(*marked.T, s=24, color=INK, edgecolors="white", linewidths=0.8, zorder=3)
+    axes.scatter(
+        points[:, 0], points[:, 1], s=4, c=[CLASSES[c] for c in y], linewidths=0, rasterized=True
+    )
+    axes.scatter(
+        marked[:, 0], marked[:, 1], s=24, color=INK, edgecolors="white", linewidths=0.8, zorder=3
+    )
 
 
 def _square(axes: plt.Axes, low: float, high: float, ticks: Sequence[float]) -> None:
@@ -355,7 +377,7 @@ def _draw_folds(axes: Sequence[plt.Axes], halves: Sequence[plt.Axes]) -> None:
         if 2 <= i < 4:
             # The next layer's first neuron points along the axis of its fold.
             along = np.asarray(deep[f"layer_{i}"]["kernel"])[:2, 0]
-            ax.plot(*(1.5 * np.stack([0 * along, along]).T), **_AXIS)
+            ax.plot(*1.5 * np.stack([0 * along, along]).T, **_AXIS)
         ax.set_xlabel(across, labelpad=1)
         ax.set_ylabel(up, labelpad=1)
         met = f"{len(mark)} marked points" if i == 0 else f"they meet in {_distinct(mark)}"
@@ -377,7 +399,7 @@ def _draw_logits(axes: plt.Axes) -> None:
         axes.axvline(change, zorder=0, color=FAINT, linestyle=":", linewidth=1)
     middles = [(a + b) / 2 for a, b in itertools.pairwise((0, *changes, 1))]
     for c, middle in enumerate(middles):
-        axes.text(middle, 18.4, c, color=CLASSES[c], weight="bold", **_CENTRED)
+        axes.text(middle, 18.4, str(c), color=CLASSES[c], weight="bold", **_CENTRED)
     axes.set(xlim=(0, 1), ylim=(-7, 20), xticks=(0, *np.round(changes, 3), 1), yticks=(0, 10))
     axes.set_xticklabels(["0", *(f"{change:.1f}" for change in changes), "1"])
     axes.tick_params(length=2.5, labelsize=8)
@@ -464,7 +486,7 @@ def _arrow(canvas: plt.Figure, before: plt.Axes, after: plt.Axes) -> None:
 
 
 def _signs_legend(canvas: plt.Figure, y: float) -> None:
-    dot = {"marker": "o", "linestyle": "", "markeredgecolor": INK, "markersize": 8}
+    dot: dict[str, Any] = {"marker": "o", "linestyle": "", "markeredgecolor": INK, "markersize": 8}
     canvas.legend(
         handles=[
             Line2D([], [], color=POSITIVE, linewidth=WIDEST, label="weight above 0"),

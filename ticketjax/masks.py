@@ -1,5 +1,6 @@
 """Mask algebra, and selection: scores to a mask that keeps an exact number of parameters."""
 
+import itertools
 import re
 from collections.abc import Sequence
 from types import ModuleType
@@ -51,10 +52,11 @@ def count_prunable(params: Params, prune_bias: bool = True) -> int:
 
 def count_kept(mask: Params, prune_bias: bool = True) -> jax.Array:
     """How many of the prunable parameters a mask keeps, int32."""
-    return sum(jnp.sum(leaf != 0) for layer in prunable_leaves(mask, prune_bias) for leaf in layer)
+    leaves = itertools.chain.from_iterable(prunable_leaves(mask, prune_bias))
+    return jnp.asarray(sum(jnp.sum(leaf != 0) for leaf in leaves))
 
 
-def share(count: jax.Array, size: int) -> jax.Array:
+def share(count: jax.Array | int, size: int) -> jax.Array:
     """Return count / size, float32, exactly 1 for all of them.
 
     Behind the barrier, the size is no constant: XLA would multiply by its rounded inverse.

@@ -232,8 +232,8 @@ class _Plan:
         cls, grid: Grid, named: NamedSetting, instances: int, devices: Sequence[jax.Device]
     ) -> "_Plan":
         on_cpu = devices[0].platform == "cpu"
-        auto = grid.chunk_size == "auto"
-        at_once = _auto_chunk_size(named, devices) if auto else grid.chunk_size
+        given = grid.chunk_size
+        at_once = given if isinstance(given, int) else _auto_chunk_size(named, devices)
         # A search that trains is as dear as the measuring, and runs all of a chunk at once.
         batches = CPU_BATCHES_PER_CHUNK if on_cpu and not grid.searches_by_training else 1
         most = max(1, at_once * batches // grid.runs_per_instance) * len(devices)

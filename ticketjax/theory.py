@@ -8,7 +8,7 @@ Source: Fischer and Burkholz, Plant 'n' Seek, ICLR 2022, arXiv 2111.11153v2, Lem
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -21,6 +21,10 @@ _SHARE = {"uniform": 1.0, "normal": 0.5}
 _REACH = {"uniform": 1.0, "normal": math.sqrt(2 * math.log(4 / math.sqrt(2 * math.pi)))}
 # s_l^2 * n_in of He's initialisation: bound of the uniform, deviation of the normal.
 _HE = {"uniform": 6.0, "normal": 2.0}
+
+# (L,) floats, and such or one for all layers.
+Vector = Sequence[float] | np.ndarray
+Numbers = float | Vector
 
 
 class LayerBound(NamedTuple):
@@ -80,7 +84,7 @@ def activation_norms(target: Params, cells: int = 4096) -> np.ndarray:
 
 
 def tolerances(
-    target: Params, eps: float, norm: str = "spectral", input_norms: Sequence[float] | None = None
+    target: Params, eps: float, norm: str = "spectral", input_norms: Vector | None = None
 ) -> np.ndarray:
     """Lemma 1: how far each layer's non-zero parameters may be off for an output error eps: (L,).
 
@@ -100,20 +104,20 @@ def tolerances(
     norms = activation_norms(target) if input_norms is None else np.asarray(input_norms, float)
     if norms.shape != (count,) or not (norms >= 0).all():
         raise ValueError(f"input_norms must be {count} numbers of at least 0, got {input_norms}")
-    allowed, growth = np.empty(count), 1.0
+    allowed, growth = np.empty(count), np.float64(1.0)
     for index in reversed(range(count)):
         kernel = layers[index][0]
         parameters = max(1, _in_degrees(*layers[index]).sum())
         amplification = (1 + norms[index]) * growth
         if norm == "spectral":
-            amplification = max(1.0, amplification)
+            amplification = np.maximum(1.0, amplification)
         allowed[index] = eps / (count * math.sqrt(parameters) * amplification)
         size = np.abs(kernel).max() if norm == "entry" else np.linalg.norm(kernel, 2)
         growth *= size + eps / count
     return allowed
 
 
-def error_reached(target: Params, allowed: Sequence[float], samples: int = 1000) -> float:
+def error_reached(target: Params, allowed: Vector, samples: int = 1000) -> float:
     """Find an output error, in the 2-norm, that parameters within tolerances do reach.
 
     A lower bound on the worst case that `tolerances` promise to keep below eps. From each of so
@@ -125,7 +129,7 @@ def error_reached(target: Params, allowed: Sequence[float], samples: int = 1000)
     >>> error_reached(half, [0.05])  # |x| eps_0 + eps_0
     0.1
     """
-    layers, allowed = _layers(target), _tolerances_given(target, allowed)
+    layers, largest = _layers(target), _tolerances_given(target, allowed)
     signals = [np.random.default_rng(0).uniform(-1, 1, (samples, len(layers[0][0])))]
     for index, (kernel, bias) in enumerate(layers):
         sums = signals[-1] @ kernel + bias
@@ -141,7 +145,7 @@ def error_reached(target: Params, allowed: Sequence[float], samples: int = 1000)
             for index, (kernel, bias) in enumerate(layers):
                 # A weight's step has the sign of its signal times that of the slope behind it.
                 reach = (moved * _sign(signals[index])) @ (kernel != 0) + (bias != 0)
-                steps = direction * allowed[index] * _sign(slopes[index]) * reach
+                steps = direction * largest[index] * _sign(slopes[index]) * reach
                 moved = moved @ kernel + bias + steps
                 if index < len(layers) - 1:
                     moved = np.maximum(moved, 0)
@@ -152,7 +156,7 @@ def error_reached(target: Params, allowed: Sequence[float], samples: int = 1000)
 def log10_failure(
     target: Params,
     widths: int | Sequence[int],
-    eps: float | Sequence[float],
+    eps: Numbers,
     initialisation: str = "uniform",
     norm: str = "spectral",
 ) -> np.ndarray:
@@ -169,17 +173,17 @@ def log10_failure(
     or norm.
     """
     chances = _log_chances(target, _per_layer(target, eps, norm), initialisation)
-    widths = [widths] * len(chances) if np.ndim(widths) == 0 else list(widths)
-    if len(widths) != len(chances) or min(widths) < 1:
+    each = list(widths) if isinstance(widths, (Sequence, np.ndarray)) else [widths] * len(chances)
+    if len(each) != len(chances) or min(each) < 1:
         raise ValueError(f"widths must be one or {len(chances)} numbers >= 1, got {widths}")
-    pairs = zip(chances, widths, strict=True)
+    pairs = zip(chances, each, strict=True)
     return np.array([_log_failure(chance, width) for chance, width in pairs]) / math.log(10)
 
 
 def existence_probability(
     target: Params,
     widths: int | Sequence[int],
-    eps: float | Sequence[float],
+    eps: Numbers,
     initialisation: str = "uniform",
     norm: str = "spectral",
 ) -> float:
@@ -194,7 +198,7 @@ def existence_probability(
 
 def required_width(
     target: Params,
-    eps: float | Sequence[float],
+    eps: Numbers,
     delta: float,
     initialisation: str = "uniform",
     norm: str = "spectral",
@@ -214,7 +218,7 @@ def required_width(
 
 def sufficient_width(
     target: Params,
-    eps: float | Sequence[float],
+    eps: Numbers,
     delta: float,
     initialisation: str = "uniform",
     norm: str = "spectral",
@@ -231,7 +235,7 @@ def sufficient_width(
 def layer_bounds(
     target: Params,
     widths: int | Sequence[int],
-    eps: float | Sequence[float],
+    eps: Numbers,
     delta: float = 0.1,
     initialisation: str = "uniform",
     norm: str = "spectral",
@@ -245,7 +249,7 @@ def layer_bounds(
     for index, (kernel, bias) in enumerate(_layers(target)):
         degrees, chance = _in_degrees(kernel, bias), chances[index]
         largest = float(max(np.abs(kernel).max(), np.abs(bias).max()))
-        width = widths if np.ndim(widths) == 0 else widths[index]
+        width = widths[index] if isinstance(widths, (Sequence, np.ndarray)) else widths
         bounds.append(
             LayerBound(
                 layer=index,
@@ -272,7 +276,8 @@ def normalise(target: Params, largest: float = 0.9) -> tuple[Params, float]:
     """
     if not largest > 0:
         raise ValueError(f"largest must be positive, got {largest}")
-    normalised, factor = {}, 1.0
+    normalised: dict[str, Any] = {}
+    factor = 1.0
     for index, (kernel, bias) in enumerate(_layers(target)):
         scale = float(max(np.abs(kernel).max(), np.abs(bias).max() / factor)) / largest or 1.0
         factor *= scale
@@ -296,7 +301,7 @@ def _layers(target: Params) -> list[tuple[np.ndarray, np.ndarray]]:
     if not names or set(names) != set(target):
         raise ValueError(f"target must have layer_0, layer_1, ..., got {sorted(target)}")
     layers = [
-        tuple(np.asarray(target[name][part], float) for part in ("kernel", "bias"))
+        (np.asarray(target[name]["kernel"], float), np.asarray(target[name]["bias"], float))
         for name in names
     ]
     fan_in = len(layers[0][0])
@@ -316,12 +321,15 @@ def _sign(values: np.ndarray) -> np.ndarray:
     return np.where(values < 0, -1.0, 1.0)
 
 
-def _per_layer(target: Params, eps: float | Sequence[float], norm: str) -> np.ndarray:
+def _per_layer(target: Params, eps: Numbers, norm: str) -> np.ndarray:
     _check_norm(norm)
-    return tolerances(target, eps, norm) if np.ndim(eps) == 0 else _tolerances_given(target, eps)
+    given = np.asarray(eps, float)
+    if given.ndim == 0:
+        return tolerances(target, float(given), norm)
+    return _tolerances_given(target, given)
 
 
-def _tolerances_given(target: Params, eps: Sequence[float]) -> np.ndarray:
+def _tolerances_given(target: Params, eps: Vector) -> np.ndarray:
     allowed = np.asarray(eps, float)
     if allowed.shape != (len(target),) or not (allowed > 0).all():
         raise ValueError(f"eps must be one or {len(target)} positive numbers, got {eps}")
@@ -363,7 +371,7 @@ def _log_failure(log_chance: np.ndarray, width: int) -> float:
     return float(np.logaddexp.reduce(none_matches, initial=-np.inf))
 
 
-def _log_existence(log_failures: Sequence[float]) -> float:
+def _log_existence(log_failures: Vector) -> float:
     if max(log_failures) >= 0:
         return -math.inf
     # log(1 - e^f), whichever way keeps its digits.

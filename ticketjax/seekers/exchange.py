@@ -284,7 +284,7 @@ def _rewirings(draws: _Draws, count: int, mask, prunable, sizes):
         one, other = draws.among(count, active)[:, None], draws.below(count, size)[:, None]
         order = jnp.broadcast_to(jnp.arange(size)[None], (count, size))
         swapped = jnp.where(order == one, other, jnp.where(order == other, one, order))
-        orders.append(jnp.where((i == layer)[:, None], swapped, order))
+        orders.append(jnp.where((layer == i)[:, None], swapped, order))
     moved = []
     for i, (kernel, bias) in enumerate(_layers(mask, sizes)):
         source, sink = orders[i], orders[i + 1]

@@ -229,8 +229,14 @@ def gate_seeker(
 
         def choose(values: jax.Array, wanted: jax.Array | float) -> tuple[Params, Params]:
             scores = whole(values, jax.tree.map(jnp.zeros_like, problem.params))
-            options = {"prune_bias": problem.prune_bias, "ticket_layers": problem.ticket_layers}
-            return select(scores, wanted, scope, **options), scores
+            mask = select(
+                scores,
+                wanted,
+                scope,
+                prune_bias=problem.prune_bias,
+                ticket_layers=problem.ticket_layers,
+            )
+            return mask, scores
 
         def keep(values: jax.Array, wanted: jax.Array) -> jax.Array:
             return ravel_pytree(prunable(choose(values, wanted)[0]))[0]

@@ -98,5 +98,7 @@ def ending_refined(make: Callable[..., Seeker]) -> Callable[..., Seeker]:
 
     own = inspect.signature(make)
     option = inspect.signature(make_refined, follow_wrapped=False).parameters["refinement"]
-    make_refined.__signature__ = own.replace(parameters=[*own.parameters.values(), option])
+    whole = own.replace(parameters=[*own.parameters.values(), option])
+    # As vars, since to a type checker a function has no such attribute.
+    vars(make_refined)["__signature__"] = whole
     return make_refined

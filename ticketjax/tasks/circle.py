@@ -8,6 +8,7 @@ import numpy as np
 
 from ticketjax.base import CLASSIFICATION, Batch, Params, Task
 from ticketjax.tasks.checks import check_depth, check_sample
+from ticketjax.tasks.parameters import parameters
 from ticketjax.tasks.piecewise import fit
 
 # Squared radii at which the class changes.
@@ -112,10 +113,7 @@ def ticket(depth: int) -> Params:
     steps = (slopes[1:] - slopes[:-1]) * _BOUNDARIES
     equal_at_boundaries = -np.concatenate([[0.0], np.cumsum(steps)])
     layers.append((np.outer(slope_changes, slopes), slopes * offset + equal_at_boundaries))
-    return {
-        f"layer_{index}": {"kernel": kernel.astype(np.float32), "bias": bias.astype(np.float32)}
-        for index, (kernel, bias) in enumerate(layers)
-    }
+    return parameters(layers)
 
 
 def _square(

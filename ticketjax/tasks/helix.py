@@ -8,6 +8,7 @@ import numpy as np
 
 from ticketjax.base import REGRESSION, Batch, Params, Task
 from ticketjax.tasks.checks import check_depth, check_sample
+from ticketjax.tasks.parameters import parameters
 from ticketjax.tasks.piecewise import fit
 
 _KNOTS = 30
@@ -80,10 +81,7 @@ def ticket(depth: int) -> Params:
         layers.append((slope_changes, offset + 1.0))
         layers.extend((np.eye(3), np.zeros(3)) for _ in range(depth - 5))
         layers.append((np.eye(3), -np.ones(3)))
-    return {
-        f"layer_{index}": {"kernel": kernel.astype(np.float32), "bias": bias.astype(np.float32)}
-        for index, (kernel, bias) in enumerate(layers)
-    }
+    return parameters(layers)
 
 
 def _curve(x: np.ndarray) -> np.ndarray:

@@ -8,6 +8,7 @@ import numpy as np
 
 from ticketjax.base import REGRESSION, Batch, Params, Task
 from ticketjax.tasks.checks import check_depth, check_sample
+from ticketjax.tasks.parameters import parameters
 
 
 def sample(key: jax.Array, n: int, noise: jax.typing.ArrayLike = 0.01) -> Batch:
@@ -53,13 +54,7 @@ def ticket(depth: int) -> Params:
     {'layer_0': [[1.0]], 'layer_1': [[1.0]]}
     """
     check_depth("relu", depth, smallest=2)
-    return {
-        f"layer_{index}": {
-            "kernel": np.ones((1, 1), np.float32),
-            "bias": np.zeros(1, np.float32),
-        }
-        for index in range(depth - 1)
-    }
+    return parameters([(np.ones((1, 1)), np.zeros(1))] * (depth - 1))
 
 
 RELU = Task(name="relu", inputs=1, outputs=1, kind=REGRESSION, sample=sample, ticket=ticket)

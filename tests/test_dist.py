@@ -1,0 +1,59 @@
+"""What is installed from a wheel works without the checkout."""
+
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import tarfile
+
+ROOT = pathlib.Path(__file__).parent.parent
+PACKAGES = ("ticketjax", "experiments")
+BUILD = """
+import sys
+from setuptools import build_meta
+[built] = sys.argv[1:]
+build_meta.build_sdist(built)
+build_meta.build_wheel(built)
+"""
+
+
+def python(*arguments, cwd, **environment):
+    result = subprocess.run(
+        [sys.executable, *arguments],
+        cwd=cwd,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    return result.stdout
+
+
+def test_wheel_and_sdist_are_whole_and_work_elsewhere(tmp_path):
+    # A copy, as building leaves its traces.
+    source, built, away = tmp_path / "source", tmp_path / "built", tmp_path / "away"
+    ignored = shutil.ignore_patterns(".*", "__pycache__", "build", "dist", "results", "*.egg-info")
+    shutil.copytree(ROOT, source, ignore=ignored)
+    parts = {path.relative_to(source).as_posix() for path in source.rglob("*.py")}
+    away.mkdir()
+    python("-c", BUILD, str(built), cwd=source)
+    (wheel,) = built.glob("*.whl")
+    (sdist,) = built.glob("*.tar.gz")
+    with tarfile.open(sdist) as archive:
+        held = {name.partition("/")[2] for name in archive.getnames()}
+    assert held >= parts | {"LICENSE", "README.md", "requirements.txt", "Makefile"}
+
+    shutil.unpack_archive(wheel, away, "zip")
+    for name in PACKAGES:
+        ours = {p.relative_to(ROOT).as_posix() for p in (ROOT / name).rglob("*.py")}
+        assert {p.relative_to(away).as_posix() for p in (away / name).rglob("*.py")} == ours
+    assert (away / "ticketjax/py.typed").exists()
+    assert list(away.glob("*.dist-info/licenses/LICENSE"))
+    where = {"cwd": tmp_path, "PYTHONPATH": str(away)}
+    script = "import ticketjax, experiments; print(ticketjax.__file__, experiments.__file__)"
+    assert python("-c", script, **where).split() == [
+        str(away / name / "__init__.py") for name in PACKAGES
+    ]
+    assert "--seekers" in python("-m", "experiments.singleshot", "--help", **where)

@@ -1,0 +1,77 @@
+"""The pages on adding a seeker and a task, followed to the letter in a copy of the repository."""
+
+import os
+import pathlib
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+import ticketjax
+
+ROOT = pathlib.Path(__file__).parent.parent
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+WORKED_ON = ("ticketjax", "tests")
+CONFIGURATION = ("setup.cfg", "pyproject.toml")
+
+
+def edit(diff, root):
+    """Apply a block of a diff: every hunk must be found once, as the page has it."""
+    head, *hunks = re.split(r"^@@\n", diff, flags=re.MULTILINE)
+    path = root / head.split()[1]
+    text = path.read_text()
+    for hunk in hunks:
+        lines = hunk.splitlines(keepends=True)
+        old, new = ("".join(s[1:] for s in lines if s[0] in signs) for signs in (" -", " +"))
+        old, new = old.rstrip("\n"), new.rstrip("\n")
+        assert text.count(old) == 1, f"{path.name} has not once:\n{old}"
+        text = text.replace(old, new)
+    path.write_text(text)
+
+
+def run(command, root):
+    name, *rest = shlex.split(command)
+    assert name == "python", command
+    environment = {**os.environ, "PYTHONPATH": str(root)}
+    result = subprocess.run(
+        [sys.executable, *rest],
+        cwd=root,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, f"{command}\n{result.stdout}{result.stderr}"
+    return result.stdout
+
+
+@pytest.mark.parametrize(("page", "passed"), [("adding_a_seeker", 3), ("adding_a_task", 15)])
+def test_page_is_followed(page, passed, tmp_path):
+    for name in WORKED_ON:
+        ignore = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=ignore)
+    for name in CONFIGURATION:
+        shutil.copy(ROOT / name, tmp_path / name)
+    blocks = BLOCK.findall((ROOT / "docs" / f"{page}.md").read_text())
+    assert {language for language, _ in blocks} == {"python", "diff", "bash"}
+    own, output = {"__name__": page}, ""
+    for language, text in blocks:
+        path = re.match(r"# (\S+/\S+\.py)\n", text)
+        if path:
+            assert not (tmp_path / path[1]).exists()
+            (tmp_path / path[1]).write_text(text[path.end() :])
+        elif language == "python":
+            exec(compile(text, f"docs/{page}.md", "exec"), own)
+        elif language == "diff":
+            edit(text, tmp_path)
+        else:
+            output += "".join(run(command, tmp_path) for command in text.splitlines())
+    assert int(re.search(r"(\d+) passed", output)[1]) >= passed
+
+
+def test_api_page_has_every_public_name():
+    listed = re.findall(r"^::: ([\w.]+)$", (ROOT / "docs/api.md").read_text(), re.MULTILINE)
+    assert {name.rpartition(".")[2] for name in listed} >= set(ticketjax.__all__)
