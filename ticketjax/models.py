@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from ticketjax.base import Model, Params, Task, Wire
+from ticketjax.images import normalise
 
 # Widths of the convolutions at width 1, pooling between the groups (Simonyan and Zisserman 2015,
 # arXiv 1409.1556, table 1). What they call the layers are the convolutions and three dense ones, of
@@ -386,3 +387,16 @@ def _resnet18(task: Task, width: float, precision: str | None) -> Model:
         return ResNet18(filters, normalised, precision).apply({"params": params}, x)
 
     return Model(init, apply, tuple(wiring), functools.partial(apply, normalised=False))
+
+
+def on_pixels(model: Model, mean: jax.typing.ArrayLike, deviation: jax.typing.ArrayLike) -> Model:
+    """The same network of images as they are stored, uint8, which it normalises first.
+
+    mean, deviation: of the channels on [0, 1], as load_images() returns them. What flows through
+    the network without data is not normalised.
+    """
+
+    def apply(params, x):
+        return model.apply(params, normalise(x, mean, deviation))
+
+    return Model(model.init, apply, model.wiring, model.flow or model.apply)

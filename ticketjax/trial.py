@@ -38,7 +38,8 @@ class Instance(NamedTuple):
     start: what masks are measured and trained on: the planted network's parameters, or values
         drawn anew (Setting.reinitialise).
     order: (epochs, steps, batch_size) int32, in which the final training sees the samples.
-    augment_key: of what the final training does to them; None where it does nothing.
+    augment_key: of what the final training does to them, as jax.random.key_data() gives it; None
+        where it does nothing.
     ticket_metric, ticket_loss: () quality of the bare ticket.
     planted_metric, planted_loss: () quality of the planted mask: the same but for rounding, unless
         the ticket is perturbed.
@@ -288,7 +289,7 @@ def complete_instance(
         train=train_batch,
         held_out=held_out,
         order=order,
-        augment_key=None if setting.augment is None else keys["augment"],
+        augment_key=None if setting.augment is None else jax.random.key_data(keys["augment"]),
         ticket_metric=ticket.metric,
         ticket_loss=ticket.loss,
         planted_metric=in_network.metric,
@@ -385,12 +386,13 @@ def evaluate(
     error = target_error(
         setting.task.kind, outputs_of(problem, found, points), outputs_of(problem, target, points)
     )
+    key = instance.augment_key
     trained = train(
         problem,
         kept,
         instance.order,
         learning_rate=setting.learning_rate,
-        key=instance.augment_key,
+        key=None if key is None else jax.random.wrap_key_data(key),
     )
     weak = weak_quality(problem, trained, instance.held_out)
     wiring = setting.model.wiring
