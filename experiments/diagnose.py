@@ -182,7 +182,7 @@ def _diagnose(
 
     task = named.setting.task
     accuracy = task.kind == CLASSIFICATION
-    collected: list[report.Case] = []
+    collected: list[Case] = []
     verdicts = {}
     for seeker in seekers:
         label = seeker_name(seeker)

@@ -223,7 +223,7 @@ def write_suite(published: dict, directory: pathlib.Path) -> int:
 
     grid = _grid(**published["grid"])
     versions = manifest(grid)["versions"]
-    counts = collections.Counter()
+    counts: collections.Counter[str] = collections.Counter()
     here = {}
     total = len(grid.settings()) * len(grid.instances)
     for description, instance, answer in tqdm(_drawn(grid), total=total, unit="instance"):

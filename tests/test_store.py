@@ -4,6 +4,8 @@ import json
 import os
 import warnings
 
+import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -94,7 +96,16 @@ def test_damaged_part_is_named_and_computed_again(filled, damage, chunk_size):
         assert finish(filled, chunk_size=chunk_size) > 0
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert load_records(filled) == whole
+        again = load_records(filled)
+    assert again.schema == whole.schema
+    for name, column, expected in zip(again.column_names, again, whole, strict=True):
+        if chunk_size == FIELDS["chunk_size"] or not pa.types.is_float32(column.type):
+            assert column == expected, name
+        else:
+            # How many runs are computed at once may change the last digit.
+            np.testing.assert_allclose(
+                column.to_numpy(), expected.to_numpy(), rtol=1e-5, err_msg=name
+            )
     # Put aside, for whoever wants to know what happened.
     assert (filled / PARTS / f"{part.name}.damaged").read_bytes() == damaged
 

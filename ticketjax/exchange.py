@@ -78,16 +78,16 @@ class Description:
             if field.name not in metadata:
                 raise ValueError(f"the metadata have no {field.name}")
             text = metadata[field.name]
-            if field.type is not str:
+            kind: Any = field.type
+            if kind is not str:
                 try:
                     values[field.name] = json.loads(text)
                 except ValueError:
                     values[field.name] = None
-                allowed = (int, float) if field.type is float else (field.type,)
+                allowed = (int, float) if kind is float else (kind,)
                 if type(values[field.name]) not in allowed:
                     raise ValueError(
-                        f"{field.name} must be {field.type.__name__} in the metadata, got "
-                        f"{text[:80]!r}"
+                        f"{field.name} must be {kind.__name__} in the metadata, got {text[:80]!r}"
                     )
             else:
                 values[field.name] = text
@@ -200,7 +200,8 @@ def instance_shapes(description: Description, shapes: Tree) -> Tree:
     if hidden is None or (layers > 1 and hidden.shape != (description.width,)):
         raise ValueError(f"params.layer_0.bias must be of the width, {description.width}")
     inputs, outputs = (flat[names[name][0]].shape[0] for name in ("inputs", "outputs"))
-    task = Task(description.task, inputs, outputs, description.kind, None, None)
+    nothing: Any = None  # is drawn or planted here: the network's shape is all
+    task = Task(description.task, inputs, outputs, description.kind, nothing, nothing)
     model = mlp(task, description.depth, description.width if layers > 1 else 1)
     expected = {"params": jax.eval_shape(model.init, jax.random.key(0))}
     for part in ("train", "held_out"):

@@ -97,9 +97,9 @@ class Grid:
                 check_count(name, value, least)
             # Numbers of NumPy's would be none to JSON.
             object.__setattr__(self, name, tuple(map(int, getattr(self, name))))
-        for value in self.noise:
+        for value in self.axis("noise"):
             check_number("noise", value, 0)
-        object.__setattr__(self, "noise", tuple(map(float, self.noise)))
+        object.__setattr__(self, "noise", tuple(map(float, self.axis("noise"))))
         densities = (d if isinstance(d, str) else _as_float(d) for d in self.densities)
         object.__setattr__(self, "densities", tuple(densities))
         check_number("perturbation", self.perturbation, 0)
@@ -128,7 +128,7 @@ class Grid:
             raise ValueError(f"seekers must have different names, got {', '.join(names)}")
         for setting in self.settings():
             self.seekers_for(setting.setting.task)
-            setting.check(self.densities, max(self.noise))
+            setting.check(self.densities, max(self.axis("noise")))
 
     def _spell_out_defaults(self) -> None:
         """Replace None by the strategy's default, so that records and manifests say it."""
@@ -142,6 +142,10 @@ class Grid:
         # Where the seekers' defaults differ, no one number says them, and None stays.
         if self.search_epochs is None and len(defaults) == 1:
             object.__setattr__(self, "search_epochs", defaults.pop())
+
+    def axis(self, name: str) -> tuple[Any, ...]:
+        """The values of a field that takes one value or a sequence of them."""
+        return getattr(self, name)
 
     def seekers_for(self, task: Task) -> dict[str, Seeker]:
         """The grid's seekers by name, with its strategy and options."""
@@ -187,13 +191,15 @@ class Grid:
         """One setting for every task, depth and width, in the order of the grid."""
         return [
             NamedSetting.of(self, get_task(task), depth, width)
-            for task, depth, width in itertools.product(self.task, self.depth, self.width)
+            for task, depth, width in itertools.product(*map(self.axis, ("task", "depth", "width")))
         ]
 
     @property
     def instances(self) -> list[InstanceKey]:
         """The planted networks that each setting needs."""
-        return [InstanceKey(noise, seed) for noise in self.noise for seed in self.seeds]
+        return [
+            InstanceKey(noise, seed) for noise in self.axis("noise") for seed in self.axis("seeds")
+        ]
 
     def instance_names(self, share: tuple[int, int] = (0, 1)) -> set[tuple]:
         """Instances as tuples of their IDENTITY columns: all, or the share (index, count)."""
@@ -244,11 +250,11 @@ def _as_float(density: Any) -> float:
     return float(density)
 
 
-def _seeds(given: int | Sequence[int]) -> tuple[int, ...]:
+def _seeds(given: Any) -> tuple[int, ...]:
     allowed = f"seeds must be at least one integer in 0..2^31-1, at most {MOST_SEEDS} of them"
     if isinstance(given, numbers.Integral):
         # Looked at before they are listed.
-        seeds = range(given) if 0 < given <= MOST_SEEDS else ()
+        seeds: Sequence[Any] = range(int(given)) if 0 < int(given) <= MOST_SEEDS else ()
     else:
         seeds = (
             ()
@@ -330,8 +336,8 @@ class NamedSetting:
         """Whether a record's network is the target as far as the data can tell."""
         return functionally_recovered(
             self.setting.task.kind,
-            disagreement=entries["disagreement"],
-            root_mean_square=entries["target_error_root_mean_square"],
+            disagreement=float(entries["disagreement"]),
+            root_mean_square=float(entries["target_error_root_mean_square"]),
             noise=noise,
         )
 

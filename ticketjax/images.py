@@ -12,7 +12,7 @@ import pathlib
 import pickletools
 import zlib
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -105,7 +105,7 @@ def load_images(name: str, data_dir: str | pathlib.Path) -> Images:
                     f"({dataset.classes[label]}), here are {count}: files of another dataset, or "
                     f"damaged; see {dataset.url}"
                 )
-    return Images(train, test, *_statistics(name, directory, train.x))
+    return Images(train, test, *_statistics(name, directory, np.asarray(train.x)))
 
 
 def normalise(
@@ -215,6 +215,11 @@ def _labels(path: pathlib.Path, labels: np.ndarray, dataset: Dataset) -> np.ndar
     return labels.astype(np.int32)
 
 
+def _batch(x: Any, y: Any) -> Batch:
+    """Samples as NumPy arrays: where they are put is for later; what takes JAX's takes them."""
+    return Batch(x, y)
+
+
 def _read_cifar10(data_dir: pathlib.Path, dataset: Dataset) -> tuple[pathlib.Path, Batch, Batch]:
     names = [*(f"data_batch_{index + 1}" for index in range(_TRAIN_FILES)), "test_batch"]
     versions = ((".bin", _read_binary), ("", _read_pickle))
@@ -246,8 +251,9 @@ def _read_batches(
             # A file has all of an image's red, then all of its green, then all of its blue.
             x[index] = pixels.reshape(n, channels, height, width).transpose(0, 2, 3, 1)
             y[index] = _labels(path, labels, dataset)
-        batches.append(Batch(x.reshape(-1, *dataset.shape), y.reshape(-1)))
-    return tuple(batches)
+        batches.append(_batch(x.reshape(-1, *dataset.shape), y.reshape(-1)))
+    train, test = batches
+    return train, test
 
 
 def _read_binary(path: pathlib.Path, n: int, dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
@@ -270,7 +276,7 @@ def _read_pickle(path: pathlib.Path, n: int, dataset: Dataset) -> tuple[np.ndarr
         raise ValueError(f"{path}: must have at most {largest} bytes, has {path.stat().st_size}")
     # Every value in the order of the file, by the key that it follows.
     keys = ("batch_label", "labels", "data", "filenames")
-    values: dict[str, list[str | int | bool]] = {key: [] for key in keys}
+    values: dict[str, list[str | int | bool | None]] = {key: [] for key in keys}
     key = keys[0]
     try:
         for instruction, argument, _ in pickletools.genops(path.read_bytes()):
@@ -328,8 +334,9 @@ def _read_mnist(data_dir: pathlib.Path, dataset: Dataset) -> tuple[pathlib.Path,
         n = sum(counts)
         x = _read_idx(images, (n, *dataset.shape[:2]))
         y = _labels(labels, _read_idx(labels, (n,)), dataset)
-        batches.append(Batch(x[..., None], y))
-    return directory, *batches
+        batches.append(_batch(x[..., None], y))
+    train, test = batches
+    return directory, train, test
 
 
 def _read_idx(path: pathlib.Path, shape: tuple[int, ...]) -> np.ndarray:

@@ -337,7 +337,8 @@ def from_state_dict(state: Mapping[str, Any], order: Sequence[str] | None = None
             raise ValueError(f"{prefix} has values that are not finite in float32")
         return array
 
-    params: Params = {}
+    # NumPy, as files have it; whatever takes a JAX array takes it.
+    params: dict[str, Any] = {}
     previous = None
     for i, (layer, parts) in enumerate(layers.items()):
         for end in ("weight", "bias"):
@@ -443,11 +444,13 @@ def load_mask(
                     )
                 entries[name, part] = entry
         arrays = flatten(load_tree(path, tree)[0])
-        mask: Params = {name: {} for name in layer_names(params)}
+        mask: dict[str, Any] = {name: {} for name in layer_names(params)}
         for (name, part), entry in entries.items():
-            shape = params[name][part].shape
-            kept = np.ones(shape, bool) if entry is None else _as_mask(entry, arrays[entry])
-            turn = part == "kernel" and not ours and entry is not None
+            if entry is None:
+                mask[name][part] = np.ones(params[name][part].shape, bool)
+                continue
+            kept = _as_mask(entry, arrays[entry])
+            turn = part == "kernel" and not ours
             mask[name][part] = np.ascontiguousarray(_to_ours(entry, kept)) if turn else kept
     except ValueError as error:
         text = str(error)

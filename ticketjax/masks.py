@@ -2,8 +2,9 @@
 
 import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import ModuleType
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +15,7 @@ from ticketjax.base import Params
 SCOPES = ("global", "local", "oracle")
 
 
-def layer_names(params: Params) -> list[str]:
+def layer_names(params: Mapping[str, Any]) -> list[str]:
     """Names of the layers from input to output ("layer_10" stands after "layer_9")."""
     return sorted(params, key=lambda name: ([int(n) for n in re.findall(r"\d+", name)], name))
 

@@ -95,7 +95,7 @@ def _overlap(found: jax.Array, planted: jax.Array) -> tuple[jax.Array, jax.Array
 
 
 def _planted_neurons(planted: Params, wiring: tuple[Wire, ...] | None) -> list[jax.Array]:
-    neurons = {}
+    neurons: dict[int, jax.Array] = {}
     for wire in wiring_of(planted, wiring)[:-1]:
         kernel, bias = planted[wire.layer]["kernel"] != 0, planted[wire.layer]["bias"] != 0
         has_any = jnp.any(kernel.reshape(-1, bias.size), axis=0) | bias

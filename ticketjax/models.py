@@ -4,7 +4,7 @@ import functools
 import itertools
 import math
 import numbers
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import flax.linen as nn
 import jax
@@ -80,13 +80,15 @@ def _convolve(x: jax.Array, kernel: jax.Array, stride: int, precision: str | Non
     height, width = kernel.shape[:2]
     padded = jnp.pad(x, ((0, 0), (height // 2,) * 2, (width // 2,) * 2, (0, 0)))
     rows, columns = ((size - 1) // stride + 1 for size in x.shape[1:3])
-    total = 0
-    for i, j in itertools.product(range(height), range(width)):
+
+    def product(i: int, j: int) -> jax.Array:
         seen = padded[:, i : i + stride * rows : stride, j : j + stride * columns : stride]
-        product = jnp.matmul(
+        return jnp.matmul(
             seen[:, :rows, :columns].reshape(-1, x.shape[3]), kernel[i, j], precision=precision
         )
-        total = total + product
+
+    places = itertools.product(range(height), range(width))
+    total = jnp.asarray(sum(itertools.starmap(product, places)))
     return total.reshape(x.shape[0], rows, columns, -1)
 
 
@@ -200,7 +202,7 @@ def _resnet_blocks() -> list[tuple[str, str, str | None]]:
     return blocks
 
 
-def _init(key: jax.Array, shapes: dict[str, Sequence[int]]) -> Params:
+def _init(key: jax.Array, shapes: Mapping[str, Sequence[int]]) -> Params:
     # All numbers are drawn at once: a draw per array takes most of a small program's compilation.
     counts = [math.prod(shape) + shape[-1] for shape in shapes.values()]
     normal = jax.random.normal(key, (sum(counts),))
@@ -322,7 +324,7 @@ def _vgg(task: Task, layers: int, width: float, precision: str | None) -> Model:
     height, image_width, channels = _image_shape(task)
     stages = VGG_STAGES[layers]
     widths = _scaled([channels for stage in stages for channels in stage], width)
-    shapes = {
+    shapes: dict[str, tuple[int, ...]] = {
         f"layer_{i}": (3, 3, *pair)
         for i, pair in enumerate(itertools.pairwise((channels, *widths)))
     }
@@ -361,7 +363,7 @@ def resnet18(task: Task, width: float = 1.0, precision: str | None = "highest") 
 def _resnet18(task: Task, width: float, precision: str | None) -> Model:
     channels = _image_shape(task)[2]
     widths = _scaled(RESNET18_WIDTHS, width)
-    shapes = {"layer_0": (3, 3, channels, widths[0])}
+    shapes: dict[str, tuple[int, ...]] = {"layer_0": (3, 3, channels, widths[0])}
     stream, space = 1, 1
     wiring = [Wire("layer_0", 0, 1, normalised=True)]
     for block, (first, second, shortcut) in enumerate(_resnet_blocks()):

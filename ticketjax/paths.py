@@ -46,7 +46,7 @@ def live_edges(mask: Params, wiring: Wiring = None) -> list[tuple[Wire, jax.Arra
     reaching = _nothing(mask, wiring)
     last = edges[-1][0].writes
     reaching[last] = ~reaching[last]
-    live = []
+    live: list[tuple[Wire, jax.Array, jax.Array]] = []
     for (wire, edge), fed in zip(reversed(edges), reversed(sources), strict=True):
         live.insert(0, (wire, fed, reaching[wire.writes]))
         read = jnp.any((edge > 0) & reaching[wire.writes][None, :], axis=1)
@@ -87,9 +87,9 @@ def first_dead_layer(mask: Params, wiring: Wiring = None) -> jax.Array:
         fed = jnp.any((edge > 0) & reached[wire.reads][:, None], axis=0)
         reached[wire.writes] = reached[wire.writes] | fed
         dead.append(~jnp.any(reached[wire.writes]))
-    dead = jnp.stack(dead)
-    first = jnp.where(jnp.any(dead), jnp.argmax(dead), -1)
-    return jnp.where(dead[-1], first, -1).astype(jnp.int32)
+    ends = jnp.stack(dead)
+    first = jnp.where(jnp.any(ends), jnp.argmax(ends), -1)
+    return jnp.where(ends[-1], first, -1).astype(jnp.int32)
 
 
 def log10_paths(mask: Params, wiring: Wiring = None) -> jax.Array:

@@ -24,9 +24,9 @@ OVER_RELAXATION = 1.6
 
 
 class _Placed(NamedTuple):
-    """Where a layer's target neurons went: index in the mother, and target output / its own."""
+    """Where a layer's target neurons went: indices in the mother, and target output / its own."""
 
-    index: jax.Array  # (target neurons,) int32
+    neurons: jax.Array  # (target neurons,) int32
     scale: jax.Array  # (target neurons,) float32
 
 
@@ -208,9 +208,9 @@ def _plant_layer(
     kernel, bias = mother["kernel"], mother["bias"]
     target_kernel = jnp.asarray(target["kernel"], jnp.float32)
     target_bias = jnp.asarray(target["bias"], jnp.float32)
-    target_kernel = by_tap(target_kernel, sources.index.size)
+    target_kernel = by_tap(target_kernel, sources.neurons.size)
     taps = target_kernel.shape[0]
-    read = by_tap(kernel, kernel.size // (taps * bias.size))[:, sources.index]
+    read = by_tap(kernel, kernel.size // (taps * bias.size))[:, sources.neurons]
     support = _rows(target_kernel, target_bias) != 0
     wanted = _rows(target_kernel * sources.scale[None, :, None], target_bias)
     candidates = _rows(read, bias)
@@ -226,7 +226,7 @@ def _plant_layer(
         if there is None:
             index = _choose(wanted, support, candidates, _lots(kernel, bias))
         else:
-            index = there.index
+            index = there.neurons
         ones = jnp.ones(index.size, jnp.float32)
         if normalised or (there is None and not one_scale):
             factor, values = _fit(wanted, support, candidates[:, index])
@@ -234,7 +234,9 @@ def _plant_layer(
             factor = ones if there is None else there.scale
             values = wanted / factor[None]
         placed = _Placed(index, ones if one_scale else factor)
-    params, mask = _write(mother, support, values, sources.index, placed.index, zero_path_biases)
+    params, mask = _write(
+        mother, support, values, sources.neurons, placed.neurons, zero_path_biases
+    )
     return params, mask, placed
 
 
@@ -311,7 +313,9 @@ def _plant_hidden(
         places.append(by_lot[: target[name]["bias"].size])
     places.append(jnp.arange(target[names[-1]]["bias"].size))
 
-    parameters, wanted, there = [], [], []
+    parameters: list[jax.Array] = []
+    wanted: list[jax.Array] = []
+    there: list[jax.Array] = []
     for name, sources, neurons in zip(names, places, places[1:], strict=False):
         kernel, bias = params[name]["kernel"], params[name]["bias"]
         parts = [
@@ -319,12 +323,12 @@ def _plant_hidden(
             (target[name]["bias"][None], bias, bias[neurons][None], BIAS_IMPORTANCE),
         ]
         rows = []
-        for ours, whole, replaced, importance in parts:
+        for ours, whole, replaced, weight in parts:
             ours = jnp.asarray(ours, jnp.float32)
             size = _norm(whole.ravel()) / whole.size**0.5
             size = jnp.where(size > 0, size, 1.0)
             background = 1 - jnp.sum(ours != 0) / whole.size
-            importance = importance * jnp.maximum(background, LEAST_IMPORTANCE)
+            importance = weight * jnp.maximum(background, LEAST_IMPORTANCE)
             root = importance * jnp.sqrt(jnp.abs(ours) / size)
             rows.append((ours, root, importance * jnp.sqrt(jnp.abs(replaced) / size) * (ours != 0)))
         for collected, row in zip(
@@ -436,4 +440,4 @@ def plant_and_locate(
             zero_path_biases=zero_path_biases,
         )
     planted = Planted(planted_params, planted_mask, placed[wires[-1].writes].scale[0])
-    return planted, [placed[space].index for space in sorted(placed)]
+    return planted, [placed[space].neurons for space in sorted(placed)]

@@ -170,7 +170,7 @@ class Store:
         new, path = manifest(grid), self.directory / MANIFEST
         if path.exists():
             seeds = self._check(path, new)
-            new["configuration"]["seeds"] = sorted({*seeds, *grid.seeds})
+            new["configuration"]["seeds"] = sorted({*seeds, *grid.axis("seeds")})
         elif self.directory.exists() and any(map(_is_foreign, self.directory.iterdir())):
             raise ValueError(f"{self.directory} is not empty and has no {MANIFEST}")
         return new
@@ -227,7 +227,8 @@ def load_records(directory: str | os.PathLike) -> pa.Table:
     Raises ValueError if there are none.
     """
     directory = pathlib.Path(directory)
-    tables, seen = [], set()
+    tables = []
+    seen: set[tuple] = set()
     for _, table in _parts(directory):
         if table is None:
             continue

@@ -2,7 +2,7 @@
 
 import functools
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -37,7 +37,7 @@ class Series(NamedTuple):
     """One line of a plot, one row of a table: a seeker and how it was used."""
 
     label: str
-    where: dict[str, object]
+    where: dict[str, Any]
 
 
 def rows_where(table: pa.Table, **equal: object) -> pa.Table:
@@ -126,7 +126,7 @@ def series_of(records: pa.Table) -> list[Series]:
         for seeker in dict.fromkeys(g["seeker"] for g in groups)
     }
 
-    def label(group: dict[str, object]) -> str:
+    def label(group: dict[str, Any]) -> str:
         seeker = group["seeker"]
         words = [seeker_title(seeker)]
         for name in differing[seeker]:

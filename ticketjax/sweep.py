@@ -238,7 +238,7 @@ class _Plan:
     ) -> "_Plan":
         on_cpu = devices[0].platform == "cpu"
         given = grid.chunk_size
-        at_once = given if isinstance(given, int) else _auto_chunk_size(named, devices)
+        at_once = _auto_chunk_size(named, devices) if isinstance(given, str) else given
         # A search that trains is as dear as the measuring, and runs all of a chunk at once.
         batches = CPU_BATCHES_PER_CHUNK if on_cpu and not grid.searches_by_training else 1
         most = max(1, at_once * batches // grid.runs_per_instance) * len(devices)

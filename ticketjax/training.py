@@ -123,7 +123,7 @@ def train(
         return loss(problem.kind, problem.apply(_transposed(params), batch.x), batch.y)
 
     def step(carry, batch):
-        if problem.augment is not None:
+        if problem.augment is not None and key is not None:
             step_key = jax.random.fold_in(key, carry.step.astype(jnp.int32))
             batch = batch._replace(x=problem.augment(step_key, batch.x))
         gradients = apply_mask(jax.grad(batch_loss)(carry.params, batch), mask)

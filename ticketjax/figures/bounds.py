@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -27,7 +27,7 @@ class Bound(NamedTuple):
     required: float
 
 
-def _width_label(log10_width: float, position: int | None = None) -> str:
+def _width_label(log10_width: float, position: float | None = None) -> str:
     del position
     return f"{10**log10_width:.0f}" if log10_width < 4 else f"$10^{{{log10_width:.0f}}}$"
 
@@ -70,7 +70,7 @@ def draw_bounds(
         canvas = plt.figure(figsize=(max(3.1 * len(tasks), 6.2), 5.4))
         grid = canvas.add_gridspec(2, len(tasks), height_ratios=(1, 1.1))
         whole = canvas.add_subplot(grid[0, :])
-        beside = {"textcoords": "offset points", "va": "center"}
+        beside: dict[str, Any] = {"textcoords": "offset points", "va": "center"}
         for label, log10_width in (landmarks or {}).items():
             if log10_width <= widest:
                 whole.axvline(log10_width, color=FAINT, linestyle=":", linewidth=1, zorder=0)

@@ -4,14 +4,14 @@ import html
 import io
 import re
 from collections.abc import Callable
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import matplotlib.pyplot as plt
 
 from ticketjax.figures.style import COLOURS, FAINT, INK, RULE
 
 # Text stays text, and the page is what lies behind.
-SETTINGS = {
+SETTINGS: dict[Any, Any] = {
     "savefig.format": "svg",
     "svg.fonttype": "none",
     "figure.facecolor": "none",

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable
-from typing import BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -17,7 +17,7 @@ from ticketjax.titles import is_accuracy, task_title
 
 # Beyond, the numbers in the cells of a map would only be noise.
 LABELLED_CELLS = 120
-ANCHORED = {"ha": "right", "rotation_mode": "anchor"}
+ANCHORED: dict[str, Any] = {"ha": "right", "rotation_mode": "anchor"}
 
 
 class Heat(NamedTuple):
@@ -44,6 +44,7 @@ def _heats(rows: pa.Table, accuracy: bool) -> list[Heat]:
     heats = [Heat("recall", "recall\nof the ticket", Normalize(0, 1), "viridis", _short)]
     for quality, when in zip(QUALITIES, ("before", "after"), strict=True):
         column = f"{quality}_metric"
+        form: Callable[[float], str]
         if accuracy:
             norm, colours, form = Normalize(0, 1), "viridis", _short
         else:
@@ -90,7 +91,7 @@ def _draw_heat(axes: plt.Axes, cells: np.ndarray, fits: np.ndarray, heat: Heat) 
         if fits[i, j] < 1:
             axes.plot([j + 0.06, j + 0.28], [i + 0.72, i + 0.94], color=ink, linewidth=1.2)
         if cells.size <= LABELLED_CELLS:
-            text = {"ha": "center", "va": "center", "fontsize": 7, "color": ink}
+            text: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": 7, "color": ink}
             axes.text(j + 0.5, i + 0.5, heat.form(value), **text)
     axes.tick_params(length=0, pad=2)
     for spine in axes.spines.values():
@@ -99,7 +100,7 @@ def _draw_heat(axes: plt.Axes, cells: np.ndarray, fits: np.ndarray, heat: Heat) 
 
 
 def draw_phases(
-    records: pa.Table, where: dict[str, object], path: str | os.PathLike | BinaryIO
+    records: pa.Table, where: dict[str, Any], path: str | os.PathLike | BinaryIO
 ) -> None:
     """Draw phase diagrams: a map over density and width for every seeker, into a PNG (PDF, SVG).
 
@@ -149,7 +150,10 @@ def draw_phases(
             bar.outline.set_visible(False)
             if heat.column != "recall":
                 baseline = mean_of_finite(rows["ticket_metric"].to_numpy())
-                beside = {"transform": bar.ax.get_yaxis_transform(), "clip_on": False}
+                beside: dict[str, Any] = {
+                    "transform": bar.ax.get_yaxis_transform(),
+                    "clip_on": False,
+                }
                 bar.ax.plot(-0.35, baseline, ">", color=COLOURS[4], markersize=5, **beside)
             line[0].set_ylabel("width")
         for ax, one in zip(axes[0], series, strict=True):

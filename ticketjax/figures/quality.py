@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterable, Sequence
-from typing import BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -38,7 +38,7 @@ class Panel(NamedTuple):
     """
 
     quality: str
-    where: dict[str, object]
+    where: dict[str, Any]
     title: str | None = None
 
 
@@ -97,7 +97,7 @@ def _draw_panel(axes: plt.Axes, records: pa.Table, panel: Panel, series: list[Se
     tidy(axes)
 
 
-def panels_of(places: Iterable[dict[str, object]]) -> list[Panel]:
+def panels_of(places: Iterable[dict[str, Any]]) -> list[Panel]:
     """Both qualities at every place (values of WHERE); titles tell places of one task apart."""
     panels = [Panel(quality, place) for place in places for quality in QUALITIES]
     if len({panel.where["task"] for panel in panels}) < len(panels) // 2:
@@ -112,11 +112,13 @@ def _place_title(panel: Panel) -> str:
 
 def _add_legend(canvas: plt.Figure, handles: list, labels: list[str]) -> int:
     """Add a legend of up to four columns, as many as the figure has room for; returns them."""
-    for columns in (4, 3, 2, 1):
+    columns = 4
+    while True:
         legend = canvas.legend(handles, labels, loc="lower center", ncols=columns, frameon=False)
         if legend.get_window_extent().width <= canvas.bbox.width or columns == 1:
             return columns
         legend.remove()
+        columns -= 1
 
 
 def draw_quality(

@@ -2,7 +2,7 @@
 
 import itertools
 import os
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -22,7 +22,8 @@ def _ticket_layers(task: str, depth: int, width: int, prune_bias: bool) -> list[
     """Share of each layer's parameters that the planted ticket has."""
     known = get_task(task)
     counts = count_ticket_layers(known.ticket(depth=depth), prune_bias)
-    sizes = itertools.pairwise((known.inputs, *[width] * (depth - 2), known.outputs))
+    inputs = int(np.prod(known.inputs))
+    sizes = itertools.pairwise((inputs, *[width] * (depth - 2), known.outputs))
     return [
         count / (n_in * n_out + n_out * prune_bias)
         for count, (n_in, n_out) in zip(counts, sizes, strict=True)
@@ -50,7 +51,7 @@ def _draw_layers(axes: plt.Axes, rows: pa.Table, series: Series, ticket: list[fl
     tidy(axes)
 
 
-def lowest_in_rounds(records: pa.Table) -> list[dict[str, object]]:
+def lowest_in_rounds(records: pa.Table) -> list[dict[str, Any]]:
     """Where pruning went through more than one round: values of WHERE, and the lowest density."""
     in_rounds = records.filter(pc.greater(pc.list_value_length(records["round_layer_kept"]), 1))
     places = in_rounds.group_by(WHERE, use_threads=False).aggregate([("density", "min")])
@@ -61,7 +62,7 @@ def lowest_in_rounds(records: pa.Table) -> list[dict[str, object]]:
 
 
 def draw_rounds(
-    records: pa.Table, where: dict[str, object], path: str | os.PathLike | BinaryIO
+    records: pa.Table, where: dict[str, Any], path: str | os.PathLike | BinaryIO
 ) -> None:
     """Draw every layer's density after every round of pruning, one panel per seeker.
 
@@ -75,8 +76,8 @@ def draw_rounds(
     rows = rows.filter(pc.is_valid(rows["round_layer_kept"]))
     if not rows.num_rows:
         raise ValueError(f"no record of pruning in rounds has {where}")
-    place = [where[name] for name in ("task", "depth", "width")]
-    ticket = _ticket_layers(*place, rows["prune_bias"][0].as_py())
+    biases = rows["prune_bias"][0].as_py()
+    ticket = _ticket_layers(where["task"], where["depth"], where["width"], biases)
     series = series_of(rows)
     columns = min(3, len(series))
     lines = -(-len(series) // columns)

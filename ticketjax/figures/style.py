@@ -2,12 +2,7 @@
 
 import os
 import pathlib
-from typing import BinaryIO
-
-import matplotlib
-
-# Files are all that is drawn, on machines with and without a screen.
-matplotlib.use("Agg")
+from typing import Any, BinaryIO
 
 import matplotlib.pyplot as plt
 
@@ -17,7 +12,7 @@ from ticketjax.store import write_whole
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#5D3A9B", "#000000")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 INK, FAINT, RULE = "#222222", "#8a8a8a", "#e8e8e8"
-STYLE = {
+STYLE: dict[Any, Any] = {
     "font.size": 9,
     "axes.titlesize": 10,
     "axes.edgecolor": FAINT,

@@ -21,7 +21,7 @@ MEASURED = tuple(
     for measure in ("metric", "loss")
 )
 # What a configuration's lists hold, whose product is the runs.
-AXES = (
+AXES: tuple[tuple[str, type | tuple[type, ...]], ...] = (
     ("task", str),
     ("depth", int),
     ("width", int),
@@ -49,10 +49,10 @@ def ranges(numbers: Iterable[int]) -> str:
     >>> ranges([0, 1, 2, 3, 7, 9, 10])
     '0-3, 7, 9, 10'
     """
-    texts = []
+    texts: list[str] = []
     # Neighbours have the same distance to their place in the list.
-    for _, run in itertools.groupby(enumerate(sorted(numbers)), lambda pair: pair[1] - pair[0]):
-        run = [number for _, number in run]
+    for _, pairs in itertools.groupby(enumerate(sorted(numbers)), lambda pair: pair[1] - pair[0]):
+        run = [number for _, number in pairs]
         texts += [f"{run[0]}-{run[-1]}"] if len(run) > 2 else map(str, run)
     return ", ".join(texts)
 
@@ -89,7 +89,7 @@ def diverged(records: pa.Table) -> np.ndarray:
 
 def expected_runs(configuration: dict[str, Any]) -> int | None:
     """How many runs the configuration asks for; None if it does not say so."""
-    axes = [configuration.get(name) for name, _ in AXES]
+    axes: list[Any] = [configuration.get(name) for name, _ in AXES]
     if not all(
         isinstance(axis, list) and all(isinstance(value, kind) for value in axis)
         for axis, (_, kind) in zip(axes, AXES, strict=True)

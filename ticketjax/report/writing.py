@@ -1,5 +1,6 @@
 """Reports as files: one page, the tables as text, every figure as PNG."""
 
+import operator
 import pathlib
 import re
 from collections.abc import Iterator, Sequence
@@ -96,6 +97,6 @@ def write_report(
     html = page(directory.resolve().name, sections, attachments)
     files = {out / f"{PREFIX}.txt": f"{text}\n", out / f"{PREFIX}.html": html}
     for path, content in files.items():
-        write_whole(path, lambda file, content=content: file.write(content.encode()))
+        write_whole(path, operator.methodcaller("write", content.encode()))
     said = {section.name: list(section.notices) for section in sections}
     return Report(out / f"{PREFIX}.html", out / f"{PREFIX}.txt", figures, text, said)

@@ -1,5 +1,7 @@
 """Teachers: a trained sparse network as the target, its own data as the task."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -52,5 +54,5 @@ def teacher(name: str, target: Params, data: Batch) -> Task:
             raise ValueError(f"{name}: the ticket has depth {depth_of(target)}, got {depth!r}")
         return target
 
-    shape = data.x.shape[1:]
+    shape: Any = data.x.shape[1:]
     return Task(name, shape if len(shape) > 1 else shape[0], outputs, kind, sample, ticket)
