@@ -124,6 +124,8 @@ def main() -> int:
                 ends.append(_disturb(directory, signal.SIGKILL, seconds, chance))
                 # Those that came after the run had ended are none.
                 kills += ends[-1]["status"] == -signal.SIGKILL
+                if ends[-1]["after"] == parts(root / "undisturbed"):
+                    break
             ends.append(_disturb(directory, signal.SIGINT, seconds, chance))
             finish(directory)
             found = load_records(directory)

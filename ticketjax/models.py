@@ -90,8 +90,8 @@ def mlp(task: Task, depth: int, width: int, precision: str | None = "highest") -
     largest = max(depth - 3, 1) * width * width
     if largest > MOST_PARAMETERS:
         raise ValueError(
-            f"depth {depth} and width {width} make {largest:.0e} parameters, more than can be "
-            f"counted in int32; at most {MOST_PARAMETERS}"
+            f"width must leave at most {MOST_PARAMETERS} parameters, which int32 can count; got "
+            f"{width} at depth {depth}"
         )
     if precision not in PRECISIONS:
         named = ", ".join(filter(None, PRECISIONS))
