@@ -86,7 +86,7 @@ def mlp(task: Task, depth: int, width: int, precision: str | None = "highest") -
             f"whole number, got {depth!r}"
         )
     if not isinstance(width, numbers.Integral) or width < 1:
-        raise ValueError(f"width must be at least 1 and a whole number, got {width!r}")
+        raise ValueError(f"width must be at least 1, got {width!r}")
     largest = max(depth - 3, 1) * width * width
     if largest > MOST_PARAMETERS:
         raise ValueError(
