@@ -103,7 +103,7 @@ def _rounded(product: jax.Array | float, xp: ModuleType) -> jax.Array | np.numbe
 
 def _is_number(density: jax.Array | float) -> bool:
     """Whether this is no array; a ValueError for what is no number, or one outside (0, 1]."""
-    if isinstance(density, (jax.Array, np.ndarray)) and density.ndim == 0:
+    if isinstance(density, (jax.Array, np.ndarray)):
         return False
     if not isinstance(density, (int, float, np.number)):
         raise ValueError(f"density must be a number here, got {density!r}")
@@ -235,6 +235,8 @@ def select(
     layers = prunable_leaves(scores, prune_bias)
     sizes = [sum(leaf.size for leaf in layer) for layer in layers]
     check_density(density, sum(sizes))
+    if jnp.ndim(density):
+        raise ValueError(f"density must be a single number, got shape {jnp.shape(density)}")
     if scope == "global":
         together = [leaf for layer in layers for leaf in layer]
         flat = iter(_select_together(together, budget(density, sum(sizes))))

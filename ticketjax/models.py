@@ -240,12 +240,12 @@ def mlp(task: Task, depth: int, width: int, precision: str | None = "highest") -
             f"whole number, got {depth!r}"
         )
     if not isinstance(width, numbers.Integral) or width < 1:
-        raise ValueError(f"width must be at least 1 and a whole number, got {width!r}")
+        raise ValueError(f"width must be at least 1, got {width!r}")
     largest = max(depth - 3, 1) * width * width
     if largest > MOST_PARAMETERS:
         raise ValueError(
-            f"depth {depth} and width {width} make {largest:.0e} parameters, more than can be "
-            f"counted in int32; at most {MOST_PARAMETERS}"
+            f"width must leave at most {MOST_PARAMETERS} parameters, which int32 can count; got "
+            f"{width} at depth {depth}"
         )
     if precision not in PRECISIONS:
         named = ", ".join(filter(None, PRECISIONS))
