@@ -50,5 +50,10 @@ def test_cells_run(tmp_path, monkeypatch, capsys):
     printed = capsys.readouterr().out
     assert "2 of 31 parameters are the ticket" in printed
     assert (tmp_path / "own_pruner.png").exists()
-    assert {entry.title for entry in own["entries"]} == {"magnitude", "snip", "wanda", "shaken_snip"}
+    assert {entry.title for entry in own["entries"]} == {
+        "magnitude",
+        "snip",
+        "wanda",
+        "shaken_snip",
+    }
     assert all(entry.metrics["relu", "strong"].shape == (2,) for entry in own["entries"])

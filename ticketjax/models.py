@@ -73,6 +73,11 @@ def mlp(task: Task, depth: int, width: int, precision: str | None = "highest") -
     same arguments give the same object, so that nothing compiles twice.
 
     Raises ValueError if depth < 2 or width < 1.
+
+    >>> from ticketjax.tasks import get_task
+    >>> shapes = jax.eval_shape(mlp(get_task("circle"), 3, 100).init, jax.random.key(0))
+    >>> shapes["layer_0"]["kernel"].shape, shapes["layer_1"]["bias"].shape
+    ((2, 100), (4,))
     """
     if depth < 2:
         raise ValueError(f"depth must be at least 2 (an input and an output layer), got {depth}")

@@ -160,6 +160,10 @@ class Store:
 def load_records(directory: str | os.PathLike) -> pa.Table:
     """All records of a results directory, in the order of the grid.
 
+    directory: what a command was given as --out. A damaged part is left out, with a warning.
+
+    Returns an Arrow table with a row per run; docs/protocol.md says what every column means.
+
     Raises ValueError if there are none.
     """
     directory = pathlib.Path(directory)
