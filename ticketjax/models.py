@@ -233,6 +233,11 @@ def mlp(task: Task, depth: int, width: int, precision: str | None = "highest") -
     same arguments give the same object, so that nothing compiles twice.
 
     Raises ValueError if depth < 2 or width < 1, for sizes beyond all bounds, and another precision.
+
+    >>> from ticketjax.tasks import get_task
+    >>> shapes = jax.eval_shape(mlp(get_task("circle"), 3, 100).init, jax.random.key(0))
+    >>> shapes["layer_0"]["kernel"].shape, shapes["layer_1"]["bias"].shape
+    ((2, 100), (4,))
     """
     if not isinstance(depth, numbers.Integral) or not 2 <= depth <= DEEPEST:
         raise ValueError(

@@ -391,7 +391,9 @@ def run(
 def sweep(**fields: Any) -> pa.Table:
     """Run a grid and return its records, one row per run, as an Arrow table.
 
-    fields: those of Grid.
+    fields: those of Grid. All devices are used; docs/protocol.md says what every column means.
+
+    Raises ValueError, naming the field, for anything that cannot be run, before any work.
 
     >>> records = sweep(task="relu", depth=3, width=10, seekers="snip", densities="ticket",
     ...                 seeds=1, samples=100, epochs=0)

@@ -221,6 +221,8 @@ def _keys(key: jax.Array) -> dict[str, jax.Array]:
 def make_instance(setting: Setting, key: jax.Array, noise: jax.Array | float) -> Instance:
     """Draw data and a random network, and plant the task's ticket in it. Pure.
 
+    key: all follows from it. noise: the task's noise level, may be traced.
+
     Raises ValueError where the network is too narrow for all that is to be planted, and for decoys
     of a ticket that has none.
     """
@@ -440,6 +442,9 @@ def make_trial(
 
     The key decides data, initial network, the seeker's randomness and the order of training.
     Density and noise may be traced; a density may also be "ticket".
+
+    Raises ValueError for what get_seeker() or Setting refuses, and trial() for what make_instance()
+    does.
 
     >>> from ticketjax.models import mlp
     >>> from ticketjax.tasks import get_task
