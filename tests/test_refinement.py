@@ -119,23 +119,6 @@ def test_samples_are_drawn_by_slope_and_weighted_back():
         np.testing.assert_allclose(draw(0.5, other, count)[1], 1)
 
 
-def test_a_chain_goes_on_with_what_makes_up_for_its_beginning():
-    # Loss (1 + sum of effects)^2 / 2 with effects on one output: own = e + e^2 / 2.
-    mask = jnp.array([True, True, False, False, False])
-    singles, leaving = jnp.array([2, 3, 4]), jnp.array([0, 1])
-    arriving, going = jnp.array([[-1.7], [-0.1], [-0.4]]), jnp.array([[0.5], [0.2]])
-
-    def own(effects):
-        return effects[:, 0] + effects[:, 0] ** 2 / 2
-
-    model = (own(arriving), arriving), (own(going), going), arriving @ going.T
-    masks = jax.jit(exchange._chain, static_argnums=5)(1, mask, singles, leaving, model, 3)
-    # Parameter 3 for 1: -0.1 + 0.2, 1.1 is left. Then 2 for 0: -1.7 + 0.5 leaves -0.1; 4 for 0
-    # would leave 1.2. With no other parameter left to go, the third link changes nothing.
-    expected = [[1, 0, 0, 1, 0], [0, 0, 1, 1, 0], [0, 0, 1, 1, 0]]
-    assert masks.astype(int).tolist() == expected
-
-
 def test_segments_are_pieces_of_path_that_matter_and_rewirings_move_one_neuron():
     widths = (2, 8, 7, 6, 3)
     tree = mask_of(0, widths, 0.15)

@@ -24,9 +24,7 @@ class Neighbourhood(NamedTuple):
         of path. rewirings: exchanges of an active neuron for another one.
     leaving: kept parameters, the least useful ones, that may make room. removals: how many of them
         may do so for one segment; 0 for no exchange, only additions.
-    chains: sequences of exchanges, each the best one after those before it by slope and curvature.
-        They start with the best exchanges and are `links` long (Lin and Kernighan 1973).
-    candidates: how many changes, besides the chains, are evaluated exactly on the round's samples.
+    candidates: how many changes are evaluated exactly on the samples of the round.
     finalists: how many of those, the best, are evaluated on all training data.
     tenure: for how many rounds a parameter that was added or removed may not be so singly again,
         which would only undo a change for the worse (tabu search, Glover 1989).
@@ -38,8 +36,6 @@ class Neighbourhood(NamedTuple):
     rewirings: int = 32
     leaving: int = 160
     removals: int = 4
-    chains: int = 3
-    links: int = 6
     candidates: int = 32
     finalists: int = 3
     tenure: int = 10
@@ -332,30 +328,6 @@ def _least(values: jax.Array, count: int) -> tuple[jax.Array, jax.Array]:
     return jnp.take_along_axis(values, index, -1), index
 
 
-def _chain(first, mask, singles, leaving, model, links):
-    """Masks after 1, 2, ... exchanges of a single parameter for another, (links, parameters).
-
-    first: which of the singles comes first. singles, leaving: indices of pruned parameters, and of
-    kept ones. model: their own effects on the loss and on the outputs, (own, effects) of either,
-    and the products of effects, (singles, leaving).
-    """
-    (own, effects), (leaving_own, leaving_effects), products = model
-
-    def link(state, i):
-        mask, moved = state
-        arrives = jnp.where(mask[singles], jnp.inf, own + effects @ moved)
-        leaves = jnp.where(mask[leaving], leaving_own + leaving_effects @ moved, jnp.inf)
-        arrives = jnp.where((i > 0) | (jnp.arange(own.size) == first), arrives, jnp.inf)
-        total = arrives[:, None] + leaves[None] + products
-        a, b = jnp.unravel_index(jnp.argmin(total), total.shape)
-        longer = mask.at[singles[a]].set(True).at[leaving[b]].set(False)
-        mask = jnp.where(jnp.isfinite(total[a, b]), longer, mask)
-        return (mask, moved + effects[a] + leaving_effects[b]), mask
-
-    start = mask, jnp.zeros(effects.shape[1])
-    return jax.lax.scan(link, start, jnp.arange(links))[1]
-
-
 def _improve(problem, theta, x, y, weights, prunable, sizes, size, mask, free, draws, around):
     """The best changes of a neighbourhood, (finalists, parameters), and what each adds.
 
@@ -382,14 +354,12 @@ def _improve(problem, theta, x, y, weights, prunable, sizes, size, mask, free, d
     leaving_effects = effects(leaving)
 
     def screen(own, effects, new, most, limit):
-        """The most promising of some additions, what leaves for each, and products of effects."""
+        """The most promising of some additions, and what leaves for each."""
         most = min(most, leaving.size)
         removed = jnp.maximum(count + new - size, 0)
         estimate, out = own, jnp.zeros((own.size, 0), jnp.int32)
-        products = None
         if most > 0:
-            products = jnp.matmul(effects, leaving_effects.T)
-            together = products + leaving_own[None]
+            together = jnp.matmul(effects, leaving_effects.T) + leaving_own[None]
             losses, which = _least(together, most)
             leaves = jnp.arange(most)[None] < removed[:, None]
             estimate = own + jnp.sum(jnp.where(leaves, losses, 0.0), 1)
@@ -398,7 +368,7 @@ def _improve(problem, theta, x, y, weights, prunable, sizes, size, mask, free, d
         estimate = jnp.where(possible, estimate, jnp.inf)
         more = jnp.maximum(new - removed, 1)
         _, chosen = _least(estimate / more, min(limit, own.size))
-        return products, chosen, out[chosen], more[chosen], possible[chosen]
+        return chosen, out[chosen], more[chosen], possible[chosen]
 
     pruned_own = jnp.where(prunable & ~mask & free, own, jnp.inf)
     half = min(around.singles // 2, own.size)
@@ -406,20 +376,11 @@ def _improve(problem, theta, x, y, weights, prunable, sizes, size, mask, free, d
     singles = jnp.concatenate([best, draws.below(half, own.size)])
     limit = around.candidates // 2
     new = jnp.ones(singles.size, count.dtype)
-    single_effects = effects(singles)
-    products, chosen, out, *first = screen(
-        pruned_own[singles], single_effects, new, min(around.removals, 1), limit
+    chosen, out, *first = screen(
+        pruned_own[singles], effects(singles), new, min(around.removals, 1), limit
     )
     masks = jax.vmap(lambda index: mask.at[index].set(True))(singles[chosen])
-    rows = [(_without(masks, out), *first)]
-    if around.chains and products is not None:
-        model = (pruned_own[singles], single_effects), (leaving_own, leaving_effects), products
-        chains = jax.vmap(lambda i: _chain(i, mask, singles, leaving, model, around.links))(
-            chosen[: around.chains]
-        ).reshape(-1, mask.size)
-        # Far below the limit it is additions that are wanted, and above it removals.
-        full = jnp.full(chains.shape[0], (count <= size) & (count + around.removals >= size))
-        rows.append((chains, jnp.ones(chains.shape[0], count.dtype), full))
+    first_masks = _without(masks, out)
 
     sampled = _segments(draws, around.segments, mask, prunable, sizes)
     # Nothing added: what is above the limit has to go.
@@ -436,11 +397,11 @@ def _improve(problem, theta, x, y, weights, prunable, sizes, size, mask, free, d
     # another one, as with the first paths, the best may look bad: so some are taken untested.
     untested = jnp.arange(sampled.shape[0]) < around.candidates // 4
     sampled_own = jnp.where(untested & jnp.isfinite(sampled_own), -jnp.inf, sampled_own)
-    _, chosen, out, *second = screen(
+    chosen, out, *second = screen(
         sampled_own, sampled_effects, new, around.removals, around.candidates - limit
     )
-    rows.append((_without(sampled[chosen], out), *second))
-    masks, more, possible = (jnp.concatenate(parts) for parts in zip(*rows, strict=True))
+    masks = jnp.concatenate([first_masks, _without(sampled[chosen], out)])
+    more, possible = (jnp.concatenate(pair) for pair in zip(first, second, strict=True))
 
     masks = jax.vmap(lambda m: _useful(m, sizes, prunable))(masks)
     results = jax.vmap(lambda m: _forward(theta * m, x, sizes)[1][-1])(masks)

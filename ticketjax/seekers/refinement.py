@@ -13,12 +13,10 @@ from ticketjax.objective import problem_loss
 from ticketjax.seekers.exchange import Neighbourhood, search
 from ticketjax.training import check_count
 
-ROUNDS = 1000
+ROUNDS = 1500
 SAMPLES = 512
 # Without any, the search stops at the first mask that no single change betters.
-TEMPERATURE = 0.03
-# Smaller than path pursuit's: a mask that is complete needs many rounds more than many changes.
-AROUND = Neighbourhood(singles=256, segments=40, rewirings=16)
+TEMPERATURE = 0.02
 
 
 def refine(
@@ -29,17 +27,17 @@ def refine(
     rounds: int = ROUNDS,
     samples: int = SAMPLES,
     temperature: float = TEMPERATURE,
-    candidates: int = 32,
+    candidates: int = 64,
     width: int = 26,
 ) -> Params:
     """A mask that keeps as many parameters as the given one, and solves the task better or as well.
 
     Every round looks at thousands of changes that keep the budget: a pruned parameter for a kept
     one, a piece of path through unused neurons for the kept ones that are missed least, a neuron
-    for another one with all that is connected to it, a chain of exchanges. All are screened with
-    the loss's slope and curvature on `samples` samples, drawn anew; `candidates` of them and the
-    chains are evaluated exactly there, the best three on all training data, and the best of these
-    is made if the loss falls, or rises by little.
+    for another one with all that is connected to it. All are screened with the loss's slope and
+    curvature on `samples` samples, drawn anew; `candidates` of them are evaluated exactly there,
+    the best three on all training data, and the best of these is made if the loss falls, or, by
+    the temperature, rises by little.
 
     problem: its objective is what falls, on all training data: else the mask is returned as it is.
     rounds, samples, temperature: as in exchange.search(); with a temperature the loss may rise in
@@ -65,7 +63,7 @@ def refine(
         rounds=rounds,
         samples=samples,
         temperature=temperature,
-        neighbourhood=AROUND._replace(width=width, candidates=candidates),
+        neighbourhood=Neighbourhood(width=width, candidates=candidates),
     )
     before, after = (problem_loss(problem, apply_mask(problem.params, m)) for m in (mask, found))
     return jax.tree.map(lambda new, old: jnp.where(after < before, new, old != 0), found, mask)
