@@ -1,11 +1,12 @@
 """The figures of Fischer and Burkholz 2022, from planting to plot.
 
     python -m experiments.paper --figure=3 --out=results/paper
+    python -m experiments.paper --figure=5 --data_dir=DIR --preset=cpu
     python -m experiments.paper --figure=all
 
 Repetitions are the paper's; --seeds shortens them. Grids that figures share are run once, and what
-was stopped continues. Figures 1 and 2 draw tasks and tickets and need no runs. Figure 3 is 1,875
-runs: 25 seeds, 5 pruners, 5 densities, 3 tasks.
+was stopped continues. Figure 5 is of real images, see
+experiments.vgg. Figures 1 and 2 draw tasks and tickets and need no runs. Figure 3 is 1,875 runs: 25 seeds, 5 pruners, 5 densities, 3 tasks.
 """
 
 import dataclasses
@@ -13,7 +14,8 @@ import os
 
 from absl import flags
 
-from experiments.flags import FLAGS, define_running, naming, refuse_empty, running, start
+from experiments.figure5 import OF_FIGURE_5, PRESETS, SEARCHES, plan_of, show
+from experiments.flags import FLAGS, FlagError, define_running, naming, refuse_empty, running, start
 
 PRUNERS = ("random", "magnitude", "snip", "grasp", "synflow")
 DENSITIES = ("ticket", 0.01, 0.1, 0.5, 1.0)
@@ -123,11 +125,17 @@ FIGURES = {
     ),
 }
 
-NUMBERS = (*DRAWINGS, *FIGURES)
+# Of real images, whose files --data_dir has to name.
+OF_IMAGES = 5
+NUMBERS = sorted((*DRAWINGS, *FIGURES, OF_IMAGES))
 
 define_running(out="results/paper")
 flags.DEFINE_list("figure", ["3"], f'Which figures: {", ".join(map(str, NUMBERS))}, or "all".')
 flags.DEFINE_integer("seeds", None, "Repetitions instead of the paper's.", lower_bound=1)
+flags.DEFINE_string("data_dir", None, "For figure 5: directory of CIFAR-10's official files.")
+flags.DEFINE_enum(
+    "preset", "full", list(PRESETS), "For figure 5: the paper's setting, or one for two cores."
+)
 
 
 def _draw(number: int) -> None:
@@ -140,6 +148,14 @@ def _draw(number: int) -> None:
     path = f"{FLAGS.out}/figure{number}.png"
     getattr(draw, DRAWINGS[number])(path)
     print(f"figure: {path}")
+
+
+def _make_of_images() -> None:
+    settings = dict(PRESETS[FLAGS.preset])
+    settings["densities"] = [float(density) for density in settings["densities"]]
+    settings["seeds"] = tuple(range(FLAGS.seeds or settings["seeds"]))
+    plan = plan_of({**OF_FIGURE_5, **settings}, list(PRUNERS), SEARCHES.split(","))
+    show(plan, FLAGS.data_dir, f"{FLAGS.out}/vgg", FLAGS.wait)
 
 
 def _make(number: int) -> None:
@@ -174,8 +190,17 @@ def main() -> int:
     with naming("figure"):
         if FLAGS.figure != ["all"] and not {*FLAGS.figure} <= {*map(str, NUMBERS)}:
             raise ValueError(f'must be among {", ".join(map(str, NUMBERS))}, or "all"')
-    for number in NUMBERS if FLAGS.figure == ["all"] else map(int, FLAGS.figure):
-        (_draw if number in DRAWINGS else _make)(number)
+    chosen = NUMBERS if FLAGS.figure == ["all"] else [int(number) for number in FLAGS.figure]
+    if OF_IMAGES in chosen and not FLAGS.data_dir:
+        if FLAGS.figure != ["all"]:
+            raise FlagError("--figure=5: --data_dir must name the directory of CIFAR-10's files")
+        print("figure 5 is left out: --data_dir does not say where CIFAR-10's files are")
+        chosen = [number for number in chosen if number != OF_IMAGES]
+    for number in chosen:
+        if number == OF_IMAGES:
+            _make_of_images()
+        else:
+            (_draw if number in DRAWINGS else _make)(number)
     return 0
 
 

@@ -1,0 +1,92 @@
+"""Figure 5: its settings, its runs, its table and figure."""
+
+from typing import Any
+
+from experiments.flags import FlagError
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "full": {
+        "images": 50_000,
+        "test_images": 10_000,
+        "channels": 1.0,
+        "seeds": 3,
+        "rounds": 10,
+        "round_epochs": 5,
+        "epochs": 50,
+        "search_epochs": 250,
+        "batch_size": 128,
+        "augment": True,
+        "densities": ["0.01", "0.05", "0.1", "0.2", "0.5"],
+    },
+    "cpu": {
+        "images": 3_000,
+        "test_images": 2_000,
+        "channels": 0.125,
+        "seeds": 1,
+        "rounds": 3,
+        "round_epochs": 1,
+        "epochs": 8,
+        "search_epochs": 10,
+        "batch_size": 32,
+        "augment": False,
+        "densities": ["0.01", "0.05", "0.1", "0.5"],
+    },
+}
+# What the presets leave open, as the paper has it.
+OF_FIGURE_5: dict[str, Any] = {
+    "dataset": "cifar10",
+    "model": "vgg16",
+    "ticket_density": 0.01,
+    "levels": 5,
+    "score_samples": 1_000,
+}
+NETWORKS = ["lenet300", "resnet18", "vgg11", "vgg13", "vgg16", "vgg19"]
+SEARCHES = "edge_popup,probabilistic"
+
+
+def plan_of(settings: dict[str, Any], pruners: list[str], searches: list[str]) -> list:
+    """The runs of a figure: pruners first, each at all densities."""
+    from experiments.images import STRONG, ImageRuns
+    from ticketjax.seekers import SCORES
+
+    for flag, names, known in (("seekers", pruners, SCORES), ("searches", searches, STRONG)):
+        for name in names:
+            if name not in known:
+                raise FlagError(f"--{flag}: must be among {', '.join(known)}, got {name!r}")
+    fields = {name: value for name, value in settings.items() if name != "densities"}
+    return [
+        ImageRuns(seeker=seeker, density=density, **fields)
+        for seeker in (*pruners, *searches)
+        for density in settings["densities"]
+    ]
+
+
+def show(plan: list, data_dir: str, out: str, wait: bool) -> int:
+    """Run a plan, print its table, write its figure; a command's exit status."""
+    from experiments.images import run_images
+    from ticketjax.figures import Panel, draw_quality
+    from ticketjax.store import write_whole
+    from ticketjax.tables import table
+    from ticketjax.titles import task_title
+
+    try:
+        records = run_images(plan, data_dir, out, wait=wait)
+    except (ValueError, OSError) as error:
+        raise FlagError(str(error)) from None
+    text = table(records)
+    write_whole(f"{out}/figure5.txt", lambda file: file.write(f"{text}\n".encode()))
+    where = {"task": plan[0].dataset}
+    panels = [
+        Panel("weak", {**where, "objective": "raw"}, "pruning in rounds, after training (weak)"),
+        Panel("strong", {**where, "objective": "rescaled"}, "searches, before training (strong)"),
+    ]
+    there = set(records["objective"].to_pylist())
+    title = f"{plan[0].model} on {task_title(plan[0].dataset)}, a trained ticket planted in it"
+    draw_quality(
+        records,
+        [panel for panel in panels if panel.where["objective"] in there],
+        f"{out}/figure5.png",
+        title=title,
+    )
+    print(f"{text}\n\nfigure: {out}/figure5.png\ntable: {out}/figure5.txt")
+    return 0
