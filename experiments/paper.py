@@ -5,8 +5,8 @@
     python -m experiments.paper --figure=all
 
 Repetitions are the paper's; --seeds shortens them. Grids that figures share are run once, and what
-was stopped continues. Figure 5 is of real images, see
-experiments.vgg. Figures 1 and 2 draw tasks and tickets and need no runs. Figure 3 is 1,875 runs: 25 seeds, 5 pruners, 5 densities, 3 tasks.
+was stopped continues. Figures 1 and 2 draw tasks and tickets and need no runs. Figure 3 is 1,875
+runs: 25 seeds, 5 pruners, 5 densities, 3 tasks. Figure 5 is of real images; see experiments.vgg.
 """
 
 import dataclasses

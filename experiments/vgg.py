@@ -40,9 +40,7 @@ FIXED = (
 
 flags.DEFINE_string("data_dir", None, "Directory of the dataset's official files.")
 flags.DEFINE_enum("preset", "full", list(PRESETS), "Defaults of the flags that say (preset).")
-flags.DEFINE_enum(
-    "dataset", OF_FIGURE_5["dataset"], ["cifar10", "mnist", "fashion_mnist"], "Images."
-)
+flags.DEFINE_enum("dataset", "cifar10", ["cifar10", "mnist", "fashion_mnist"], "Images.")
 flags.DEFINE_enum("model", "vgg16", NETWORKS, "Network.")
 flags.DEFINE_string("out", "results/vgg", "Results directory; an unfinished one is continued.")
 flags.DEFINE_bool("wait", False, "Wait for another process that has the directory in use.")
@@ -50,9 +48,7 @@ flags.DEFINE_string("compilation_cache", None, "Directory that keeps compiled pr
 flags.DEFINE_list("seekers", PRUNERS, "Pruners, used in rounds; may be empty.")
 flags.DEFINE_list("searches", SEARCHES, "Searches among frozen parameters; may be empty.")
 flags.DEFINE_list("densities", None, "Fractions of the parameters to keep (preset).")
-flags.DEFINE_float(
-    "ticket_density", OF_FIGURE_5["ticket_density"], "Of the ticket that is planted."
-)
+flags.DEFINE_float("ticket_density", 0.01, "Of the ticket that is planted.")
 flags.DEFINE_integer("seeds", None, "Seeds 0 to N-1 (preset).", lower_bound=1)
 flags.DEFINE_list("seed_list", None, "These seeds, instead of --seeds.")
 flags.DEFINE_integer("images", None, "Training images that are used (preset).", lower_bound=1)
