@@ -38,7 +38,7 @@ test-jax:  ## the core tests with another JAX: make test-jax JAX=0.11.2 PYTHON=p
 	$(VENV)-jax/bin/python -m pytest -q -n $(WORKERS) tests/test_contract.py \
 	    tests/test_planting.py tests/test_seekers.py tests/test_sweep.py
 
-lint: $(VENV)/installed  ## ruff's lint rules and format, types, and the import order; changes nothing
+lint: $(VENV)/installed  ## ruff, mypy and the import order; changes nothing
 	$(BIN)/python -m ruff check --quiet
 	$(BIN)/python -m ruff format --check --quiet
 	$(BIN)/lint-imports --no-logo
@@ -59,7 +59,8 @@ dist: $(VENV)/installed  ## wheel and sdist into dist, tried in an empty environ
 	$(VENV)-dist/bin/python -m pip --disable-pip-version-check --quiet install \
 	    -c requirements.txt dist/*.whl
 	cd / && $(abspath $(VENV))-dist/bin/python -m experiments.singleshot --task=relu --depth=3 \
-	    --width=6 --samples=100 --epochs=1 --seeds=2 --out=$(abspath $(VENV))-dist/results
+	    --width=6 --densities=ticket,0.5 --samples=100 --epochs=1 --seeds=2 \
+	    --out=$(abspath $(VENV))-dist/results
 
 venv: $(VENV)/installed  ## only set up the environment that the others use
 

@@ -103,7 +103,7 @@ def measure(task: list[str], seeds: int, epochs: int, cache: str) -> dict:
         for each in task
         for name, seeker in grids[0].seekers_for(tj.get_task(each)).items()
     }
-    sweep._sharded = _named(watch, sweep._sharded, seekers)
+    sweep.sharded = _named(watch, sweep.sharded, seekers)
     answer = {"machine": describe(), "runs": grids[0].runs}
     watch.take()
     for name, grid in zip(("first", "other seeds"), grids, strict=True):

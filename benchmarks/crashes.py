@@ -52,43 +52,43 @@ def _command(directory: str) -> None:
     runpy.run_module("experiments.singleshot", run_name="__main__")
 
 
-def _start(directory: pathlib.Path) -> multiprocessing.Process:
+def begin(directory: pathlib.Path) -> multiprocessing.Process:
     process = FORKED.Process(target=_command, args=(str(directory),))
     process.start()
     return process
 
 
-def _parts(directory: pathlib.Path) -> int:
+def parts(directory: pathlib.Path) -> int:
     return len(list(directory.glob("parts/*.parquet")))
 
 
-def _wait_for_part(process: multiprocessing.Process, directory: pathlib.Path, parts: int) -> None:
-    while process.is_alive() and _parts(directory) < parts:
+def wait_for_parts(process: multiprocessing.Process, directory: pathlib.Path, count: int) -> None:
+    while process.is_alive() and parts(directory) < count:
         time.sleep(0.001)
 
 
 def _disturb(directory: pathlib.Path, how: int, seconds: float, chance: random.Random) -> dict:
     """Start the grid and end it by a signal; what is there then."""
-    before = _parts(directory)
-    process = _start(directory)
+    before = parts(directory)
+    process = begin(directory)
     if chance.random() < 0.5:
         time.sleep(chance.uniform(0, seconds))
     else:
-        _wait_for_part(process, directory, before + chance.randint(1, MOST_NEW_CHUNKS))
+        wait_for_parts(process, directory, before + chance.randint(1, MOST_NEW_CHUNKS))
         time.sleep(chance.uniform(0, 0.01))
     if process.is_alive():
         os.kill(process.pid, how)
     process.join()
     return {
         "status": process.exitcode,
-        "after": _parts(directory),
+        "after": parts(directory),
         "manifest": (directory / "manifest.json").exists(),
         "temporary": len(list(directory.rglob(TEMPORARY))),
     }
 
 
-def _finish(directory: pathlib.Path) -> None:
-    process = _start(directory)
+def finish(directory: pathlib.Path) -> None:
+    process = begin(directory)
     process.join()
     if process.exitcode:
         sys.exit(f"{directory} was not finished: exit status {process.exitcode}")
@@ -105,13 +105,13 @@ def main() -> int:
         root = pathlib.Path(folder)
         os.environ.update(ENVIRONMENT, JAX_COMPILATION_CACHE_DIR=str(root / "compiled"))
         FORKED.set_forkserver_preload(["experiments.running"])
-        _finish(root / "first")  # compiles
-        begin = time.perf_counter()
-        _finish(root / "undisturbed")
-        seconds = time.perf_counter() - begin
+        finish(root / "first")  # compiles
+        started = time.perf_counter()
+        finish(root / "undisturbed")
+        seconds = time.perf_counter() - started
         expected = load_records(root / "undisturbed")
         print(
-            f"undisturbed: {expected.num_rows} records in {_parts(root / 'undisturbed')} chunks, "
+            f"undisturbed: {expected.num_rows} records in {parts(root / 'undisturbed')} chunks, "
             f"{seconds:.1f} s with everything compiled\n",
             flush=True,
         )
@@ -124,8 +124,10 @@ def main() -> int:
                 ends.append(_disturb(directory, signal.SIGKILL, seconds, chance))
                 # Those that came after the run had ended are none.
                 kills += ends[-1]["status"] == -signal.SIGKILL
+                if ends[-1]["after"] == parts(root / "undisturbed"):
+                    break
             ends.append(_disturb(directory, signal.SIGINT, seconds, chance))
-            _finish(directory)
+            finish(directory)
             found = load_records(directory)
             equal = found.equals(expected) and not list(directory.rglob(TEMPORARY))
             print(

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from benchmarks.timing import seconds
-from ticketjax.sweep import _sharded
+from ticketjax.sweep import sharded
 
 PRODUCT_SIZES = (512, 1024, 2048, 4096)
 # An accelerator is not filled by less.
@@ -27,10 +27,10 @@ def _best(function, *arguments) -> float:
 def _on_all(function, *shapes):
     """A function on all devices and its arrays there."""
     devices = tuple(jax.local_devices())
-    arrays = _sharded(lambda _: tuple(jnp.full(s, 0.5) for s in shapes), devices)(
+    arrays = sharded(lambda _: tuple(jnp.full(s, 0.5) for s in shapes), devices)(
         jnp.zeros(len(devices))
     )
-    return _sharded(function, devices), arrays, len(devices)
+    return sharded(function, devices), arrays, len(devices)
 
 
 def product_rate() -> tuple[float, int]:

@@ -16,7 +16,7 @@ from ticketjax.base import Batch, Found, Params
 from ticketjax.compaction import active_width, compact
 from ticketjax.grid import SCORE_SAMPLES_PER_OUTPUT, Grid
 from ticketjax.seekers import SCORES
-from ticketjax.sweep import COMPACT_SHARES, _sharded, run_key
+from ticketjax.sweep import COMPACT_SHARES, run_key, sharded
 from ticketjax.training import train
 from ticketjax.trial import Instance, Setting, evaluate, make_instance, seek
 
@@ -47,7 +47,7 @@ def hidden_width(sizes: tuple[int, ...], width: int) -> tuple[int, ...]:
 
 
 def _vectorised(function):
-    return _sharded(jax.vmap(function), tuple(jax.local_devices()))
+    return sharded(jax.vmap(function), tuple(jax.local_devices()))
 
 
 def make_instances(setting: Setting, runs: int, noise: float = 0.01):

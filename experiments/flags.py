@@ -129,6 +129,13 @@ def numbers(flag: str, kind: type) -> list:
         return [kind(value) for value in FLAGS[flag].value or ()]
 
 
+def refuse_empty(*names: str) -> None:
+    """Refuse list flags that name nothing."""
+    for flag in names:
+        if not FLAGS[flag].value:
+            raise FlagError(f"--{flag}: at least one is needed")
+
+
 def seeds() -> list[int]:
     """The seeds that --seeds or --seed_list name."""
     if FLAGS.seed_list is None:
@@ -196,6 +203,7 @@ def options() -> dict:
 
 def networks() -> dict:
     """The fields of Grid that the flags of define_networks() describe."""
+    refuse_empty("task", "depth", "width", "seekers", "noise")
     from ticketjax import get_task
 
     with naming("task"):
@@ -224,6 +232,7 @@ def networks() -> dict:
 
 def grid() -> dict:
     """The fields of Grid that the flags of define_grid() describe."""
+    refuse_empty("densities")
     fields = networks()
     with naming("densities"):
         densities = [d if d == "ticket" else float(d) for d in FLAGS.densities]

@@ -13,7 +13,7 @@ import os
 
 from absl import flags
 
-from experiments.flags import FLAGS, define_running, naming, running, start
+from experiments.flags import FLAGS, define_running, naming, refuse_empty, running, start
 
 PRUNERS = ("random", "magnitude", "snip", "grasp", "synflow")
 DENSITIES = ("ticket", 0.01, 0.1, 0.5, 1.0)
@@ -170,6 +170,7 @@ def _make(number: int) -> None:
 
 def main() -> int:
     """Run what each figure still lacks, print its table, draw it; draw those without runs."""
+    refuse_empty("figure")
     with naming("figure"):
         if FLAGS.figure != ["all"] and not {*FLAGS.figure} <= {*map(str, NUMBERS)}:
             raise ValueError(f'must be among {", ".join(map(str, NUMBERS))}, or "all"')

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from absl import flags
 
-from experiments.flags import FLAGS, FlagError, naming, start
+from experiments.flags import FLAGS, FlagError, naming, refuse_empty, start
 
 if TYPE_CHECKING:
     from ticketjax.base import Params
@@ -154,9 +154,7 @@ def _curves(task: str, target: Params, factor: float) -> list[Bound]:
 
 def main() -> int:
     """Print the tables and the widths needed, draw the figure, write both."""
-    for flag in ("task", "width"):
-        if not FLAGS[flag].value:
-            raise FlagError(f"--{flag}: at least one is needed")
+    refuse_empty("task", "width")
     with naming("eps"):
         if not 1e-50 <= FLAGS.eps <= 1000:
             raise ValueError("must be from 1e-50 to 1000")

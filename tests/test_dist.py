@@ -18,7 +18,7 @@ build_meta.build_wheel(built)
 """
 
 
-def python(*arguments, cwd, **environment):
+def python(*arguments, cwd, status=0, **environment):
     result = subprocess.run(
         [sys.executable, *arguments],
         cwd=cwd,
@@ -27,8 +27,8 @@ def python(*arguments, cwd, **environment):
         text=True,
         check=False,
     )
-    assert result.returncode == 0, result.stdout + result.stderr
-    return result.stdout
+    assert result.returncode == status, result.stdout + result.stderr
+    return result.stdout + result.stderr
 
 
 def test_wheel_and_sdist_are_whole_and_work_elsewhere(tmp_path):
@@ -56,4 +56,5 @@ def test_wheel_and_sdist_are_whole_and_work_elsewhere(tmp_path):
     assert python("-c", script, **where).split() == [
         str(away / name / "__init__.py") for name in PACKAGES
     ]
-    assert "--seekers" in python("-m", "experiments.singleshot", "--help", **where)
+    refused = python("-m", "experiments.singleshot", "--task=cirle", status=2, **where)
+    assert "did you mean 'circle'" in refused

@@ -1,6 +1,8 @@
 """Nonsense for every flag and argument: refused in one line, or fit to be run; never half-way."""
 
 import copy
+import inspect
+import math
 import os
 import pathlib
 import re
@@ -8,11 +10,16 @@ import runpy
 import shutil
 import sys
 import warnings
+from dataclasses import fields
 
+import numpy as np
 import pytest
 from absl import flags
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
+import ticketjax as tj
+from ticketjax.seekers import TRAINED
 
 ROOT = pathlib.Path(__file__).parents[1]
 # The commands: what starts as they do.
@@ -54,8 +61,8 @@ def as_command(monkeypatch, tmp_path, capfd):
 
     monkeypatch.setattr(experiments.running, "run", stop)
     monkeypatch.setattr("ticketjax.theory.layer_bounds", stop)
-    for name in ("figure1", "figure2", "figure4"):
-        monkeypatch.setattr(f"ticketjax.draw.{name}", stop, raising=False)
+    for name in ("samples", "construction"):
+        monkeypatch.setattr(f"ticketjax.draw.{name}", stop)
     monkeypatch.setattr("warnings.formatwarning", warnings.formatwarning)
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(ROOT))
@@ -126,3 +133,64 @@ def test_nonsense_is_refused_in_one_line(command, as_command):
 
 def test_all_commands_are_found():
     assert {"singleshot", "multishot", "paper", "theory", "leaderboard"} <= set(COMMANDS)
+
+
+# Arguments of a library call: of the wrong kind, out of range, of the wrong shape.
+VALUES = [
+    *(None, True, -1, 0, 2, 1.5, 2**31, 10**20, 10**400, 1j, math.nan, math.inf, -math.inf),
+    *("", "x", "ticket", "highest", "local", b"x", (), (None,), ("snip", 3), [], [[]], {}),
+    *({"a": [1]}, {"restarts": 0}, object, np.float32(0.3), np.array([0.5, 0.1]), np.eye(1)),
+]
+SMALL = {
+    **{"task": "relu", "depth": 3, "width": 6, "seekers": "snip", "densities": 0.5},
+    **{"seeds": 1, "samples": 100, "epochs": 0},
+}
+TASK = tj.get_task("relu")
+MODEL = tj.mlp(TASK, 3, 6)
+OPTIONS = {
+    name: [
+        option
+        for option, parameter in inspect.signature(next(iter(ways.values()))).parameters.items()
+        if parameter.kind is parameter.KEYWORD_ONLY and option not in ("annealed", "exchange")
+    ]
+    for name, ways in TRAINED.items()
+}
+CALLS = [
+    *(("Grid", f.name, lambda v, n=f.name: tj.Grid(**{**SMALL, n: v})) for f in fields(tj.Grid)),
+    *(
+        ("Setting", f.name, lambda v, n=f.name: tj.Setting(TASK, MODEL, **{n: v}))
+        for f in fields(tj.Setting)[2:]
+    ),
+    *(
+        (name, option, lambda v, n=name, o=option: tj.get_seeker(n, **{o: v}))
+        for name, options in OPTIONS.items()
+        for option in options
+    ),
+    ("get_seeker", "seeker", tj.get_seeker),
+    ("get_seeker", "strategy", lambda v: tj.get_seeker("snip", v)),
+    ("get_task", "name", tj.get_task),
+    ("mlp", "depth", lambda v: tj.mlp(TASK, v, 6)),
+    ("mlp", "width", lambda v: tj.mlp(TASK, 3, v)),
+    ("mlp", "precision", lambda v: tj.mlp(TASK, 3, 6, v)),
+    ("select", "density", lambda v: tj.select(TASK.ticket(3), v)),
+    ("select", "scope", lambda v: tj.select(TASK.ticket(3), 0.5, v)),
+    ("ticket", "depth", TASK.ticket),
+]
+
+
+@settings(MANY, max_examples=300)
+@given(st.sampled_from(CALLS), st.sampled_from(VALUES))
+def test_nonsense_in_a_call_is_a_value_error(call, value):
+    function, argument, make = call
+    # What is no error must be fit for use, which other tests hold.
+    try:
+        make(value)
+    except ValueError as error:
+        assert "\n" not in str(error), (function, argument)
+
+
+@pytest.mark.parametrize("path", ["no/such", "/dev/null", "", "\0"])
+def test_records_that_are_not_there(path, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError):
+        tj.load_records(path)

@@ -48,7 +48,7 @@ def run(command, root):
     return result.stdout
 
 
-@pytest.mark.parametrize(("page", "passed"), [("adding_a_seeker", 3), ("adding_a_task", 15)])
+@pytest.mark.parametrize(("page", "passed"), [("adding_a_seeker", 2), ("adding_a_task", 15)])
 def test_page_is_followed(page, passed, tmp_path):
     for name in WORKED_ON:
         ignore = shutil.ignore_patterns("__pycache__")

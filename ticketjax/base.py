@@ -6,10 +6,12 @@ from typing import Any, NamedTuple
 
 import jax
 
-# {"layer_0": {"kernel": (n_in, n_out), "bias": (n_out,)}, "layer_1": ...}: parameters, scores,
-# masks (bool leaves) and targets all share this form. A convolution's kernel is (height, width,
-# n_in, n_out): its neurons are the filters.
 Params = dict[str, dict[str, jax.Array]]
+"""{"layer_0": {"kernel": (n_in, n_out), "bias": (n_out,)}, "layer_1": ...}, input to output.
+
+Parameters, scores, masks (bool leaves) and targets all have this form. A convolution's kernel is
+(height, width, n_in, n_out): its neurons are the filters.
+"""
 
 REGRESSION = "regression"
 CLASSIFICATION = "classification"
@@ -66,8 +68,9 @@ class Wire(NamedTuple):
 class Model:
     """A network as pure functions.
 
-    init: (key) -> params.
-    apply: (params, x) -> outputs, x (n, inputs), outputs (n, outputs).
+    init: (key) -> params, float32.
+    apply: (params, x) -> outputs, x (n, inputs), outputs (n, outputs); logits for classification.
+        It takes parameters of other widths too, such as a bare ticket's.
     wiring: how its layers are connected, in the order in which they compute; None for a chain.
     flow: apply without normalisation, for seekers that follow signals rather than data; None if
         there is none to leave out.
@@ -156,7 +159,15 @@ class Point(NamedTuple):
     noise: jax.Array | float
 
 
-# A score rates every parameter: (key, problem, params, mask) -> scores, higher is kept.
 Score = Callable[[jax.Array, Problem, Params, Params], Params]
-# A seeker looks for a ticket: (key, problem, density) -> Found.
+"""Rates every parameter: (key, problem, params, mask) -> scores, of which the highest are kept.
+
+params are those of the moment, trained or not; mask is what earlier rounds have kept. Scores have
+the shapes of params; NaN ranks lowest.
+"""
 Seeker = Callable[[jax.Array, Problem, jax.Array | float], Found]
+"""Looks for a ticket: (key, problem, density) -> Found.
+
+Pure, and made for jit and vmap: the density may be traced. The mask keeps exactly
+round(density * prunable parameters) of them.
+"""

@@ -61,6 +61,10 @@ class Grid:
         no record beyond rounding.
 
     Raises ValueError, naming the argument, for anything that cannot be run.
+
+    >>> grid = Grid(task="relu", depth=3, width=10, seekers="snip", densities=(0.1, 1), seeds=5)
+    >>> grid.runs, grid.width
+    (10, (10,))
     """
 
     task: str | Task | Sequence[str | Task] = "circle"

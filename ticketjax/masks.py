@@ -26,7 +26,15 @@ def depth(params: Params) -> int:
 
 
 def apply_mask(params: Params, mask: Params) -> Params:
-    """Parameters with everything outside the mask set to zero."""
+    """Parameters with everything outside the mask set to zero.
+
+    params, mask: trees of the same shapes, of any float type and bool.
+
+    >>> params = {"layer_0": {"kernel": jnp.array([[3.0, 1.0]]), "bias": jnp.array([2.0, 2.0])}}
+    >>> mask = jax.tree.map(lambda p: p > 1, params)
+    >>> apply_mask(params, mask)["layer_0"]["kernel"].tolist()
+    [[3.0, 0.0]]
+    """
     return jax.tree.map(lambda p, m: jnp.where(m, p, jnp.zeros_like(p)), params, mask)
 
 
@@ -71,7 +79,13 @@ def density(mask: Params, prune_bias: bool = True) -> jax.Array:
 
 
 def layer_densities(mask: Params, prune_bias: bool = True) -> jax.Array:
-    """Kept fraction of the prunable parameters of every layer, (layers,) float32."""
+    """Kept fraction of the prunable parameters of every layer, (layers,) float32, in 0..1.
+
+    prune_bias: False leaves biases out of the count.
+
+    >>> layer_densities({"layer_0": {"kernel": jnp.array([[True, False]]), "bias": jnp.ones(2)}})
+    Array([0.75], dtype=float32)
+    """
     return jnp.stack(
         [
             share(sum(jnp.sum(leaf != 0) for leaf in layer), sum(leaf.size for leaf in layer))
@@ -103,7 +117,7 @@ def _rounded(product: jax.Array | float, xp: ModuleType) -> jax.Array | np.numbe
 
 def _is_number(density: jax.Array | float) -> bool:
     """Whether this is no array; a ValueError for what is no number, or one outside (0, 1]."""
-    if isinstance(density, (jax.Array, np.ndarray)) and density.ndim == 0:
+    if isinstance(density, (jax.Array, np.ndarray)):
         return False
     if not isinstance(density, (int, float, np.number)):
         raise ValueError(f"density must be a number here, got {density!r}")
@@ -235,6 +249,8 @@ def select(
     layers = prunable_leaves(scores, prune_bias)
     sizes = [sum(leaf.size for leaf in layer) for layer in layers]
     check_density(density, sum(sizes))
+    if jnp.ndim(density):
+        raise ValueError(f"density must be a single number, got shape {jnp.shape(density)}")
     if scope == "global":
         together = [leaf for layer in layers for leaf in layer]
         flat = iter(_select_together(together, budget(density, sum(sizes))))

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from ticketjax.base import Model, Params, Task, Wire
+from ticketjax.images import normalise
 
 # Widths of the convolutions at width 1, pooling between the groups (Simonyan and Zisserman 2015,
 # arXiv 1409.1556, table 1). What they call the layers are the convolutions and three dense ones, of
@@ -232,6 +233,11 @@ def mlp(task: Task, depth: int, width: int, precision: str | None = "highest") -
     same arguments give the same object, so that nothing compiles twice.
 
     Raises ValueError if depth < 2 or width < 1, for sizes beyond all bounds, and another precision.
+
+    >>> from ticketjax.tasks import get_task
+    >>> shapes = jax.eval_shape(mlp(get_task("circle"), 3, 100).init, jax.random.key(0))
+    >>> shapes["layer_0"]["kernel"].shape, shapes["layer_1"]["bias"].shape
+    ((2, 100), (4,))
     """
     if not isinstance(depth, numbers.Integral) or not 2 <= depth <= DEEPEST:
         raise ValueError(
@@ -239,12 +245,12 @@ def mlp(task: Task, depth: int, width: int, precision: str | None = "highest") -
             f"whole number, got {depth!r}"
         )
     if not isinstance(width, numbers.Integral) or width < 1:
-        raise ValueError(f"width must be at least 1 and a whole number, got {width!r}")
+        raise ValueError(f"width must be at least 1, got {width!r}")
     largest = max(depth - 3, 1) * width * width
     if largest > MOST_PARAMETERS:
         raise ValueError(
-            f"depth {depth} and width {width} make {largest:.0e} parameters, more than can be "
-            f"counted in int32; at most {MOST_PARAMETERS}"
+            f"width must leave at most {MOST_PARAMETERS} parameters, which int32 can count; got "
+            f"{width} at depth {depth}"
         )
     if precision not in PRECISIONS:
         named = ", ".join(filter(None, PRECISIONS))
@@ -388,3 +394,16 @@ def _resnet18(task: Task, width: float, precision: str | None) -> Model:
         return ResNet18(filters, normalised, precision).apply({"params": params}, x)
 
     return Model(init, apply, tuple(wiring), functools.partial(apply, normalised=False))
+
+
+def on_pixels(model: Model, mean: jax.typing.ArrayLike, deviation: jax.typing.ArrayLike) -> Model:
+    """The same network of images as they are stored, uint8, which it normalises first.
+
+    mean, deviation: of the channels on [0, 1], as load_images() returns them. What flows through
+    the network without data is not normalised.
+    """
+
+    def apply(params, x):
+        return model.apply(params, normalise(x, mean, deviation))
+
+    return Model(model.init, apply, model.wiring, model.flow or model.apply)

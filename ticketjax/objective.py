@@ -139,7 +139,13 @@ def make_problem(
 ) -> Problem:
     """All that a seeker may see of a (planted) network: parameters, data, and the rules.
 
+    params: as planted; batch: x (n, inputs), y (n, outputs) or, for classification, (n,) integers.
+    objective: "raw" (loss of the output as it is) or "rescaled" (loss after the best output scale,
+        or temperature, is fitted).
+    prune_bias: whether biases count as prunable; otherwise every mask keeps all of them.
     augment: what is done to the inputs of training batches, as in Problem.
+
+    The density "ticket" is known to it where the task has a ticket of this depth.
 
     Raises ValueError for an unknown objective or kind of task, and for data of the wrong shape,
     which would otherwise broadcast to a loss that means nothing.

@@ -222,7 +222,10 @@ class Store:
 def load_records(directory: str | os.PathLike) -> pa.Table:
     """All records of a results directory, in the order of the grid.
 
-    Every run once, even if processes without a common lock have written some of them twice.
+    directory: what a command was given as --out. A damaged part is left out, with a warning. Every
+        run is there once, even if processes without a common lock have written some of them twice.
+
+    Returns an Arrow table with a row per run; docs/protocol.md says what every column means.
 
     Raises ValueError if there are none.
     """

@@ -146,6 +146,9 @@ def singleshot(
         2020). A pruner that finds more than good layer densities does worse under both.
 
     Raises ValueError for an unknown scope or sanity check, rounds < 1 or score_samples < 1.
+
+    >>> from ticketjax.seekers.synflow import synflow
+    >>> seeker = singleshot(synflow, rounds=100)  # (key, problem, density) -> Found
     """
 
     def initial_values(key, problem, mask):
@@ -171,6 +174,8 @@ def multishot(
     With magnitude as score this is iterative magnitude pruning (Frankle and Carbin 2019). A
     pruned parameter never returns. Arguments as in singleshot() and train().
 
+    round_epochs: of training in each round. batch_size, learning_rate: of Adam in these.
+
     Raises ValueError for an unknown scope or sanity check, rounds < 1, score_samples < 1,
     round_epochs < 0 or batch_size < 1.
     """
@@ -185,5 +190,5 @@ def multishot(
     return _prune_in_rounds(score, scope, rounds, score_samples, sanity, train_from_initial_values)
 
 
-# The names that `strategy` takes.
 STRATEGIES = {"singleshot": singleshot, "multishot": multishot}
+"""What lifts a score to a seeker, by the names that `strategy` takes."""

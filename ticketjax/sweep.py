@@ -112,12 +112,17 @@ def _auto_chunk_size(named: NamedSetting, devices: Sequence[jax.Device]) -> int:
     return int(np.clip(MEMORY_SHARE * free // per_run, 1, most))
 
 
-def _sharded(function: Callable[..., Any], devices: Sequence[jax.Device]) -> Callable[..., Any]:
+def sharded(
+    function: Callable[..., Any],
+    devices: Sequence[jax.Device],
+    in_axes: int | tuple[int | None, ...] = 0,
+) -> Callable[..., Any]:
     """Run one function on every device at once, each on its slice of the first axis.
 
-    The only place that says how devices are used.
+    in_axes: None for arguments that are the same on all. The only place that says how devices are
+    used.
     """
-    return jax.pmap(function, devices=devices)
+    return jax.pmap(function, devices=devices, in_axes=in_axes)
 
 
 def run_key(seed: jax.Array) -> jax.Array:
@@ -136,7 +141,7 @@ def _instance_program(setting: Setting, devices: tuple[jax.Device, ...]) -> Call
     def instance(seed, noise):
         return make_instance(setting, run_key(seed), noise)
 
-    return _sharded(jax.vmap(instance), devices)
+    return sharded(jax.vmap(instance), devices)
 
 
 @_kept
@@ -160,7 +165,7 @@ def _search_program(
         over_densities = jax.vmap(one, (None, None, 0))
         return jax.vmap(over_densities, (0, 0, None))(seeds, instances, densities)
 
-    return _sharded(functools.partial(search, seeker), devices)
+    return sharded(functools.partial(search, seeker), devices)
 
 
 @_kept
@@ -179,7 +184,7 @@ def _measure_program(
 
         return jax.vmap(one)(which_instance, which_seeker, which_density)
 
-    return _sharded(functools.partial(measure, width), devices)
+    return sharded(functools.partial(measure, width), devices)
 
 
 class _Programs(NamedTuple):
@@ -386,7 +391,9 @@ def run(
 def sweep(**fields: Any) -> pa.Table:
     """Run a grid and return its records, one row per run, as an Arrow table.
 
-    fields: those of Grid.
+    fields: those of Grid. All devices are used; docs/protocol.md says what every column means.
+
+    Raises ValueError, naming the field, for anything that cannot be run, before any work.
 
     >>> records = sweep(task="relu", depth=3, width=10, seekers="snip", densities="ticket",
     ...                 seeds=1, samples=100, epochs=0)

@@ -1,10 +1,14 @@
 """How papers write what flags and records spell in lower case, and how numbers are written."""
 
 from ticketjax.base import CLASSIFICATION
+from ticketjax.images import DATASETS
 from ticketjax.tasks import TASKS
 
 TITLES = {
     "relu": "ReLU",
+    "cifar10": "CIFAR-10",
+    "mnist": "MNIST",
+    "fashion_mnist": "Fashion-MNIST",
     "snip": "SNIP",
     "grasp": "GraSP",
     "synflow": "SynFlow",
@@ -27,7 +31,7 @@ def seeker_title(seeker: str) -> str:
 
 def is_accuracy(task: str) -> bool:
     """Whether the task's metric is an accuracy; else it is a mean squared error."""
-    return task in TASKS and TASKS[task].kind == CLASSIFICATION
+    return task in DATASETS or (task in TASKS and TASKS[task].kind == CLASSIFICATION)
 
 
 def format_metric(value: float, accuracy: bool) -> str:

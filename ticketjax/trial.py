@@ -38,7 +38,8 @@ class Instance(NamedTuple):
     start: what masks are measured and trained on: the planted network's parameters, or values
         drawn anew (Setting.reinitialise).
     order: (epochs, steps, batch_size) int32, in which the final training sees the samples.
-    augment_key: of what the final training does to them; None where it does nothing.
+    augment_key: of what the final training does to them, as jax.random.key_data() gives it; None
+        where it does nothing.
     ticket_metric, ticket_loss: () quality of the bare ticket.
     planted_metric, planted_loss: () quality of the planted mask: the same but for rounding, unless
         the ticket is perturbed.
@@ -220,6 +221,8 @@ def _keys(key: jax.Array) -> dict[str, jax.Array]:
 def make_instance(setting: Setting, key: jax.Array, noise: jax.Array | float) -> Instance:
     """Draw data and a random network, and plant the task's ticket in it. Pure.
 
+    key: all follows from it. noise: the task's noise level, may be traced.
+
     Raises ValueError where the network is too narrow for all that is to be planted, and for decoys
     of a ticket that has none.
     """
@@ -288,7 +291,7 @@ def complete_instance(
         train=train_batch,
         held_out=held_out,
         order=order,
-        augment_key=None if setting.augment is None else keys["augment"],
+        augment_key=None if setting.augment is None else jax.random.key_data(keys["augment"]),
         ticket_metric=ticket.metric,
         ticket_loss=ticket.loss,
         planted_metric=in_network.metric,
@@ -385,12 +388,13 @@ def evaluate(
     error = target_error(
         setting.task.kind, outputs_of(problem, found, points), outputs_of(problem, target, points)
     )
+    key = instance.augment_key
     trained = train(
         problem,
         kept,
         instance.order,
         learning_rate=setting.learning_rate,
-        key=instance.augment_key,
+        key=None if key is None else jax.random.wrap_key_data(key),
     )
     weak = weak_quality(problem, trained, instance.held_out)
     wiring = setting.model.wiring
@@ -438,6 +442,9 @@ def make_trial(
 
     The key decides data, initial network, the seeker's randomness and the order of training.
     Density and noise may be traced; a density may also be "ticket".
+
+    Raises ValueError for what get_seeker() or Setting refuses, and trial() for what make_instance()
+    does.
 
     >>> from ticketjax.models import mlp
     >>> from ticketjax.tasks import get_task

@@ -64,6 +64,7 @@ TRAINED: dict[str, dict[str, Callable[..., Seeker]]] = {
     "rewinding": {"multishot": rewinding},
 }
 SEEKERS = {**SCORES, **TRAINED}
+"""All seekers by name: scores, and of those that train what they keep their strategies."""
 
 
 def is_seeker(function: str | Callable[..., Any]) -> bool:
@@ -113,7 +114,7 @@ def get_seeker(
 
     The same arguments give the same function, so that nothing compiles twice.
 
-    Raises ValueError for an unknown name, strategy or option.
+    Raises ValueError for an unknown name (suggesting the nearest), strategy or option.
 
     >>> seeker = get_seeker("snip", strategy="multishot", scope="global", rounds=3)
     """

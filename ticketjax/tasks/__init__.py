@@ -10,6 +10,7 @@ from ticketjax.tasks.relu import RELU
 __all__ = ["TASKS", "get_task"]
 
 TASKS: dict[str, Task] = {task.name: task for task in (RELU, CIRCLE, HELIX)}
+"""The tasks by name, easiest first."""
 
 
 def get_task(name: str | Task) -> Task:

@@ -1,0 +1,186 @@
+r"""Figure 5: networks of real images with a trained ticket of known sparsity planted in them.
+
+    python -m experiments.vgg --data_dir=DIR --out=results/vgg
+    python -m experiments.vgg --data_dir=DIR --preset=cpu --out=results/vgg-cpu
+    python -m experiments.vgg --data_dir=DIR --dataset=mnist --model=lenet300 --preset=cpu
+
+A network is pruned by SynFlow in rounds and trained: the ticket. It is planted in another random
+network, in which pruners look for it (left: after training) and searches that leave all parameters
+frozen (right: before any). DIR holds the official files of CIFAR-10, MNIST or Fashion-MNIST.
+
+--preset=full, the default, is the paper's setting, for an accelerator; --preset=cpu is a narrow
+network, a part of the images and few epochs, for two cores. Flags that are given count before a
+preset's. A stopped command goes on with the first run that is not finished.
+"""
+
+from typing import Any
+
+from absl import flags
+
+from experiments.flags import FLAGS, PRUNERS, FlagError, naming, numbers, seeds, start
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "full": {
+        "images": 50_000,
+        "test_images": 10_000,
+        "channels": 1.0,
+        "seeds": 3,
+        "rounds": 10,
+        "round_epochs": 5,
+        "epochs": 50,
+        "search_epochs": 250,
+        "batch_size": 128,
+        "augment": True,
+        "densities": ["0.01", "0.05", "0.1", "0.2", "0.5"],
+    },
+    "cpu": {
+        "images": 4_000,
+        "test_images": 2_000,
+        "channels": 0.125,
+        "seeds": 1,
+        "rounds": 3,
+        "round_epochs": 2,
+        "epochs": 10,
+        "search_epochs": 15,
+        "batch_size": 32,
+        "augment": False,
+        "densities": ["0.01", "0.05", "0.1", "0.5"],
+    },
+}
+NETWORKS = ["lenet300", "resnet18", "vgg11", "vgg13", "vgg16", "vgg19"]
+SEARCHES = "edge_popup,probabilistic"
+
+
+def define_images(model: str = "vgg16", dataset: str = "cifar10") -> None:
+    """Define the flags that say which data there are, and where."""
+    flags.DEFINE_string("data_dir", None, "Directory of the dataset's official files.")
+    flags.DEFINE_enum("preset", "full", list(PRESETS), "Defaults of the flags that say (preset).")
+    flags.DEFINE_enum("dataset", dataset, ["cifar10", "mnist", "fashion_mnist"], "Images.")
+    flags.DEFINE_enum("model", model, NETWORKS, "Network.")
+
+
+def plan_of(settings: dict[str, Any], pruners: list[str], searches: list[str]) -> list:
+    """The runs of a figure: pruners first, each at all densities."""
+    from experiments.images import STRONG, ImageRuns
+    from ticketjax.seekers import SCORES
+
+    for flag, names, known in (("seekers", pruners, SCORES), ("searches", searches, STRONG)):
+        for name in names:
+            if name not in known:
+                raise FlagError(f"--{flag}: must be among {', '.join(known)}, got {name!r}")
+    fields = {name: value for name, value in settings.items() if name != "densities"}
+    return [
+        ImageRuns(seeker=seeker, density=density, **fields)
+        for seeker in (*pruners, *searches)
+        for density in settings["densities"]
+    ]
+
+
+def show(plan: list, data_dir: str, out: str, name: str) -> int:
+    """Run a plan, print its table, write its figure; a command's exit status."""
+    from experiments.images import run_images
+    from ticketjax.figures import Panel, draw_quality
+    from ticketjax.store import write_whole
+    from ticketjax.tables import table
+    from ticketjax.titles import task_title
+
+    try:
+        records = run_images(plan, data_dir, out, wait=FLAGS.wait)
+    except (ValueError, OSError) as error:
+        raise FlagError(str(error)) from None
+    text = table(records)
+    write_whole(f"{out}/{name}.txt", lambda file: file.write(f"{text}\n".encode()))
+    where = {"task": plan[0].dataset}
+    panels = [
+        Panel("weak", {**where, "objective": "raw"}, "pruning in rounds, after training (weak)"),
+        Panel("strong", {**where, "objective": "rescaled"}, "searches, before training (strong)"),
+    ]
+    there = set(records["objective"].to_pylist())
+    title = f"{plan[0].model} on {task_title(plan[0].dataset)}, a trained ticket planted in it"
+    draw_quality(
+        records,
+        [panel for panel in panels if panel.where["objective"] in there],
+        f"{out}/{name}.png",
+        title=title,
+    )
+    print(f"{text}\n\nfigure: {out}/{name}.png\ntable: {out}/{name}.txt")
+    return 0
+
+
+define_images()
+flags.DEFINE_string("out", "results/vgg", "Results directory; an unfinished one is continued.")
+flags.DEFINE_bool("wait", False, "Wait for another process that has the directory in use.")
+flags.DEFINE_string("compilation_cache", None, "Directory that keeps compiled programs.")
+flags.DEFINE_list("seekers", PRUNERS, "Pruners, used in rounds; may be empty.")
+flags.DEFINE_list("searches", SEARCHES, "Searches among frozen parameters; may be empty.")
+flags.DEFINE_list("densities", None, "Fractions of the parameters to keep (preset).")
+flags.DEFINE_float("ticket_density", 0.01, "Of the ticket that is planted.")
+flags.DEFINE_integer("seeds", None, "Seeds 0 to N-1 (preset).", lower_bound=1)
+flags.DEFINE_list("seed_list", None, "These seeds, instead of --seeds.")
+flags.DEFINE_integer("images", None, "Training images that are used (preset).", lower_bound=1)
+flags.DEFINE_integer("test_images", None, "Test images that are used (preset).", lower_bound=1)
+flags.DEFINE_float("channels", None, "Multiplies the width of every layer (preset).")
+flags.DEFINE_integer("rounds", None, "Of pruning (preset).", lower_bound=1)
+flags.DEFINE_integer("round_epochs", None, "Of training in a round (preset).", lower_bound=0)
+flags.DEFINE_integer("epochs", None, "Of the final training (preset).", lower_bound=0)
+flags.DEFINE_integer("search_epochs", None, "Of a search (preset).", lower_bound=1)
+flags.DEFINE_integer("levels", 5, "Steps in which edge-popup anneals.", lower_bound=1)
+flags.DEFINE_integer("batch_size", None, "Images in a step (preset).", lower_bound=1)
+flags.DEFINE_integer("score_samples", 1_000, "Images that a score sees.", lower_bound=1)
+flags.DEFINE_bool("augment", None, "Crop and mirror at random in training (preset).")
+
+
+def settings() -> dict[str, Any]:
+    """The fields of ImageRuns that flags and preset describe, densities as a list."""
+    for name, value in PRESETS[FLAGS.preset].items():
+        if FLAGS[name].value is None:
+            FLAGS[name].value = value
+    with naming("densities"):
+        densities = numbers("densities", float)
+        if bad := [density for density in densities if not 0 < density <= 1]:
+            raise ValueError(f"must be in (0, 1], got {bad[0]:g}")
+    with naming("channels"):
+        if not 0 < FLAGS.channels < float("inf"):
+            raise ValueError("must be positive")
+    with naming("ticket_density"):
+        if not 0 < FLAGS.ticket_density <= 1:
+            raise ValueError("must be in (0, 1]")
+    with naming("levels"):
+        if FLAGS.levels > FLAGS.search_epochs:
+            raise ValueError(f"must be at most --search_epochs={FLAGS.search_epochs}")
+    with naming("batch_size"):
+        if FLAGS.batch_size > FLAGS.images:
+            raise ValueError(f"must be at most --images={FLAGS.images}")
+    if not FLAGS.data_dir:
+        raise FlagError("--data_dir must name the directory of the dataset's files")
+    if not [*FLAGS.seekers, *FLAGS.searches]:
+        raise FlagError("--seekers and --searches are both empty: there is nothing to run")
+    same = (
+        "dataset",
+        "images",
+        "test_images",
+        "model",
+        "channels",
+        "ticket_density",
+        "rounds",
+        "round_epochs",
+        "epochs",
+        "search_epochs",
+        "levels",
+        "batch_size",
+        "score_samples",
+        "augment",
+    )
+    fields = {name: FLAGS[name].value for name in same}
+    return {**fields, "densities": densities, "seeds": tuple(seeds())}
+
+
+def main() -> int:
+    """Run what is missing, print the table, write the figure."""
+    fields = settings()
+    plan = plan_of(fields, FLAGS.seekers, FLAGS.searches)
+    return show(plan, FLAGS.data_dir, FLAGS.out, "figure5")
+
+
+if __name__ == "__main__":
+    start(main)
