@@ -1,3 +1,4 @@
+import dataclasses
 import errno
 import fcntl
 import json
@@ -68,6 +69,21 @@ def test_numpys_numbers_are_written_as_others_are():
     numpys = {name: np.int64(value) for name, value in sizes.items()}
     written = json.dumps(configuration(Grid(**{**fields, **numpys})))
     assert written == json.dumps(configuration(Grid(**fields)))
+
+
+@dataclasses.dataclass(frozen=True)
+class OwnRuns:
+    network: str
+    seeds: tuple[int, ...]
+
+
+def test_runs_that_are_no_grid_have_directories_too(tmp_path):
+    for seeds in ((3, 1), (2,)):
+        Store(tmp_path, OwnRuns("vgg16", seeds))
+    written = json.loads((tmp_path / MANIFEST).read_text())["configuration"]
+    assert written == {"network": "vgg16", "seeds": [1, 2, 3]}
+    with pytest.raises(ValueError, match="another grid: network was 'vgg16', is 'vgg19'"):
+        Store(tmp_path, OwnRuns("vgg19", (1,)))
 
 
 def test_a_finished_directory_is_left_alone(filled):
