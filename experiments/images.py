@@ -33,16 +33,18 @@ from ticketjax.trial import (
     seek,
 )
 
+
+def _vgg(layers: int) -> Callable[[Task, float], Model]:
+    return lambda task, width: models.vgg(task, layers, width)
+
+
 MODELS: dict[str, Callable[[Task, float], Model]] = {
     "lenet300": models.lenet300,
-    **{
-        f"vgg{layers}": lambda task, width, layers=layers: models.vgg(task, layers, width)
-        for layers in models.VGG_STAGES
-    },
+    **{f"vgg{layers}": _vgg(layers) for layers in models.VGG_STAGES},
     "resnet18": models.resnet18,
 }
 # How each strong seeker searches; every other name is a pruner, used in rounds.
-STRONG = {
+STRONG: dict[str, tuple[str, dict[str, Any]]] = {
     "edge_popup": ("annealed", {"scope": "local"}),
     "probabilistic": ("plain", {"scope": "global"}),
 }
@@ -248,7 +250,8 @@ class Experiment:
 
     def _instance(self, seed: jax.Array, ticket: Params, train: Batch, test: Batch) -> Instance:
         instance = plant_instance(self.setting("raw"), run_key(seed), ticket, train, test)
-        return instance._replace(train=None, held_out=None)  # which every device has already
+        there: Any = None  # every device has the data already
+        return instance._replace(train=there, held_out=there)
 
     def _search(self, runs: ImageRuns) -> Callable[..., Any]:
         """A seeker's search, compiled once for all densities and seeds."""
