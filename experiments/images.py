@@ -34,17 +34,17 @@ from ticketjax.trial import (
 )
 
 
-def _vgg(layers: int) -> Callable[[Task, float], Model]:
-    return lambda task, width: models.vgg(task, layers, width)
+def _vgg(layers: int, task: Task, width: float) -> Model:
+    return models.vgg(task, layers, width)
 
 
 MODELS: dict[str, Callable[[Task, float], Model]] = {
     "lenet300": models.lenet300,
-    **{f"vgg{layers}": _vgg(layers) for layers in models.VGG_STAGES},
+    **{f"vgg{layers}": functools.partial(_vgg, layers) for layers in models.VGG_STAGES},
     "resnet18": models.resnet18,
 }
 # How each strong seeker searches; every other name is a pruner, used in rounds.
-STRONG: dict[str, tuple[str, dict[str, Any]]] = {
+STRONG = {
     "edge_popup": ("annealed", {"scope": "local"}),
     "probabilistic": ("plain", {"scope": "global"}),
 }
@@ -115,13 +115,13 @@ class ImageRuns:
                 learning_rate=LEARNING_RATE,
             )
         strategy, options = STRONG[self.seeker]
-        if strategy == "annealed":
-            options = {**options, "levels": self.levels}
+        levels = {"levels": self.levels} if strategy == "annealed" else {}
         return get_seeker(
             self.seeker,
             strategy=strategy,
             epochs=self.search_epochs,
             batch_size=self.batch_size,
+            **levels,
             **options,
         )
 
@@ -167,7 +167,7 @@ class Experiment:
                     f"{name} must be in 1..{there}, what {first.dataset} has, got "
                     f"{getattr(first, name)}"
                 )
-        size = count_prunable(jax.eval_shape(self.model.init, run_key(0)))
+        size = count_prunable(jax.eval_shape(self.model.init, jax.random.key(0)))
         for density in (first.ticket_density, *(runs.density for runs in plan)):
             check_density(density, size)
         self.augment = None
@@ -217,7 +217,9 @@ class Experiment:
         tickets = {}
         for seed, path in paths.items():
             if os.path.exists(path):
-                ticket, there = interop.load_tree(path, jax.eval_shape(self.model.init, run_key(0)))
+                ticket, there = interop.load_tree(
+                    path, jax.eval_shape(self.model.init, jax.random.key(0))
+                )
                 if {**there, "seed": ""} != {**made_by, "seed": ""}:
                     raise ValueError(f"{path} is the ticket of other runs: {there}")
                 tickets[seed] = ticket
@@ -250,8 +252,8 @@ class Experiment:
 
     def _instance(self, seed: jax.Array, ticket: Params, train: Batch, test: Batch) -> Instance:
         instance = plant_instance(self.setting("raw"), run_key(seed), ticket, train, test)
-        there: Any = None  # every device has the data already
-        return instance._replace(train=there, held_out=there)
+        nothing = Batch(train.x[:0], train.y[:0])  # every device has the data already
+        return instance._replace(train=nothing, held_out=nothing)
 
     def _search(self, runs: ImageRuns) -> Callable[..., Any]:
         """A seeker's search, compiled once for all densities and seeds."""
@@ -294,7 +296,7 @@ class Experiment:
     def _records(
         self, runs: ImageRuns, seed: int, ticket: Params, entries: dict[str, Any]
     ) -> pa.Table:
-        shapes = jax.eval_shape(self.model.init, run_key(0))
+        shapes = jax.eval_shape(self.model.init, jax.random.key(0))
         recovered = functionally_recovered(
             CLASSIFICATION,
             entries["disagreement"],

@@ -32,14 +32,14 @@ FREE_FIELDS = ("seeds", "chunk_size")
 GRID_ORDER = ("task", "depth", "width", "noise", "seeker", "density", "seed")
 
 
-class Runs(Protocol):
-    """A grid, or another dataclass that records follow from: its fields, seeds among them."""
+class Configuration(Protocol):
+    """What a directory's records follow from: a Grid, or another dataclass of plain values."""
 
     __dataclass_fields__: ClassVar[dict[str, Any]]
 
     @property
     def seeds(self) -> Any:
-        """Whole numbers."""
+        """Repetitions, to which others may be added."""
 
 
 def _plain(value: Any) -> Any:
@@ -50,7 +50,7 @@ def _plain(value: Any) -> Any:
     return seeker_name(value) if callable(value) else value
 
 
-def configuration(grid: Runs) -> dict[str, Any]:
+def configuration(grid: Configuration) -> dict[str, Any]:
     """The grid as plain JSON values; tasks and seekers by their names."""
     return {field.name: _plain(getattr(grid, field.name)) for field in dataclasses.fields(grid)}
 
@@ -62,7 +62,7 @@ def _version(package: str) -> str:
         return "not installed"
 
 
-def manifest(grid: Runs) -> dict[str, Any]:
+def manifest(grid: Configuration) -> dict[str, Any]:
     """All that is needed to make the records again: configuration, versions, machine, a hash."""
     config = configuration(grid)
     fixed = {name: value for name, value in config.items() if name not in FREE_FIELDS}
@@ -158,7 +158,7 @@ class Store:
     def __init__(
         self,
         directory: str | os.PathLike,
-        grid: Runs,
+        grid: Configuration,
         *,
         wait: bool = False,
         share: tuple[int, int] = (0, 1),
@@ -175,12 +175,12 @@ class Store:
         content = (json.dumps(self._manifest(grid), indent=2) + "\n").encode()
         write_whole(self.directory / MANIFEST, lambda file: file.write(content))
 
-    def _manifest(self, grid: Runs) -> dict[str, Any]:
+    def _manifest(self, grid: Configuration) -> dict[str, Any]:
         """The grid's manifest, with the seeds that are there already."""
         new, path = manifest(grid), self.directory / MANIFEST
         if path.exists():
             seeds = self._check(path, new)
-            new["configuration"]["seeds"] = sorted({*seeds, *new["configuration"]["seeds"]})
+            new["configuration"]["seeds"] = sorted({*seeds, *grid.seeds})
         elif self.directory.exists() and any(map(_is_foreign, self.directory.iterdir())):
             raise ValueError(f"{self.directory} is not empty and has no {MANIFEST}")
         return new

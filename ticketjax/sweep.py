@@ -125,7 +125,7 @@ def sharded(
     return jax.pmap(function, devices=devices, in_axes=in_axes)
 
 
-def run_key(seed: jax.Array | int) -> jax.Array:
+def run_key(seed: jax.Array) -> jax.Array:
     """Everything of a run follows from its seed, whatever else is in the grid."""
     return jax.random.fold_in(jax.random.key(0), seed)
 
