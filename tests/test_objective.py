@@ -155,6 +155,22 @@ def test_temperature_is_blind_to_what_all_logits_have_in_common(common):
     )
 
 
+@pytest.mark.parametrize("kind", [REGRESSION, CLASSIFICATION])
+def test_a_sample_of_weight_two_counts_as_two_samples(kind):
+    outputs, labels = labelled_logits(5, samples=60)
+    y = labels if kind == CLASSIFICATION else np.float32(outputs[:, ::-1] + 1)
+    weights = np.arange(60) % 3
+    twice = np.repeat(np.arange(60), weights)
+    factor = np.float32(twice.size / 60)  # the mean is one over samples, not over weights
+    scale = fit(kind, outputs, y, np.float32(weights))
+    np.testing.assert_allclose(scale, fit(kind, outputs[twice], y[twice]), rtol=1e-4)
+    np.testing.assert_allclose(
+        loss(kind, outputs, y, np.float32(weights)),
+        factor * loss(kind, outputs[twice], y[twice]),
+        rtol=1e-5,
+    )
+
+
 def test_logits_that_tell_nothing_are_flattened_but_keep_their_order():
     logits, y = labelled_logits(5)
     scale = float(fit(CLASSIFICATION, -logits, y))

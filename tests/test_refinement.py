@@ -106,6 +106,28 @@ def test_slope_and_curvature_are_those_in_closed_form(kind, objective):
     np.testing.assert_allclose(got, wanted * scale[:, None] * scale, atol=1e-6)
 
 
+def test_samples_are_drawn_by_slope_and_weighted_back():
+    # Four samples, one of which has all the slope: shares 1/8, 1/8, 1/8, 5/8.
+    slope = jnp.zeros((4, 2)).at[3].set(jnp.array([3.0, -4.0]))
+    draw = jax.jit(exchange._sample, static_argnums=2)
+    # Marks at 0.2 and 0.7 of the shares added up, which are 0.125, 0.25, 0.375 and 1.
+    drawn, weights = draw(0.4, slope, 2)
+    assert drawn.tolist() == [1, 3]
+    np.testing.assert_allclose(weights, [2, 0.4], rtol=1e-6)
+
+    # Whatever is averaged, the weighted mean over all draws is the mean of all samples.
+    values = jnp.array([1.0, -2.0, 5.0, 10.0])
+
+    def mean(u):
+        drawn, weights = exchange._sample(u, slope, 3)
+        return jnp.mean(weights * values[drawn])
+
+    means = jax.vmap(mean)((jnp.arange(4000) + 0.5) / 4000)
+    np.testing.assert_allclose(jnp.mean(means), 3.5, rtol=1e-3)
+    for other, count in [(jnp.zeros((4, 2)), 2), (jnp.full((4, 2), jnp.nan), 2), (slope, 4)]:
+        np.testing.assert_allclose(draw(0.5, other, count)[1], 1)
+
+
 def test_segments_are_pieces_of_path_that_matter_and_rewirings_move_one_neuron():
     widths = (2, 8, 7, 6, 3)
     tree = mask_of(0, widths, 0.15)

@@ -17,11 +17,18 @@ TEMPERATURE_STEPS = 24
 IMAGES_AT_ONCE = 500
 
 
-def loss(kind: str, outputs: jax.Array, y: jax.Array) -> jax.Array:
-    """Mean squared error over samples and outputs, or mean cross entropy of the logits."""
+def loss(
+    kind: str, outputs: jax.Array, y: jax.Array, weights: jax.Array | None = None
+) -> jax.Array:
+    """Mean squared error over samples and outputs, or mean cross entropy of the logits.
+
+    weights: (n,) factors of the samples' errors; None for 1.
+    """
     if kind == REGRESSION:
-        return jnp.mean((outputs - y) ** 2)
-    return jnp.mean(optax.softmax_cross_entropy_with_integer_labels(outputs, y))
+        errors = (outputs - y) ** 2
+        return jnp.mean(errors if weights is None else errors * weights[:, None])
+    errors = optax.softmax_cross_entropy_with_integer_labels(outputs, y)
+    return jnp.mean(errors if weights is None else errors * weights)
 
 
 def metric(kind: str, outputs: jax.Array, y: jax.Array) -> jax.Array:
@@ -42,16 +49,17 @@ def _magnitude(outputs: jax.Array, axis: int | None) -> jax.Array:
     return jnp.where(largest > 0, largest, 1.0)
 
 
-def _least_squares_scale(outputs: jax.Array, y: jax.Array) -> jax.Array:
+def _least_squares_scale(outputs: jax.Array, y: jax.Array, weights) -> jax.Array:
     magnitude = _magnitude(outputs, axis=0)
     unit = outputs / magnitude[None]
-    energy = jnp.sum(unit * unit, axis=0)
-    return jnp.sum(unit * y, axis=0) / jnp.where(energy > 0, energy, 1.0) / magnitude
+    weighted = unit if weights is None else unit * weights[:, None]
+    energy = jnp.sum(weighted * unit, axis=0)
+    return jnp.sum(weighted * y, axis=0) / jnp.where(energy > 0, energy, 1.0) / magnitude
 
 
 # Compiled here, because a loop that runs outside of jit is compiled again at every call.
 @jax.jit
-def _inverse_temperature(logits: jax.Array, y: jax.Array) -> jax.Array:
+def _inverse_temperature(logits: jax.Array, y: jax.Array, weights) -> jax.Array:
     # The cross entropy is convex in the inverse temperature: its slope, the mean of
     # E_softmax[logit] - logit of the label, grows with it and is bisected. Taken relative to the
     # label's, most logits of a good network add next to nothing, and little is cancelled.
@@ -65,8 +73,8 @@ def _inverse_temperature(logits: jax.Array, y: jax.Array) -> jax.Array:
         low, high = bounds
         middle = (low + high) / 2
         share = jnp.exp(below * jnp.exp(middle))
-        slope = jnp.mean(jnp.sum(share * unit, axis=0) / jnp.sum(share, axis=0))
-        too_cold = slope > 0
+        slopes = jnp.sum(share * unit, axis=0) / jnp.sum(share, axis=0)
+        too_cold = jnp.mean(slopes if weights is None else slopes * weights) > 0
         return jnp.where(too_cold, low, middle), jnp.where(too_cold, middle, high)
 
     start = tuple(jnp.float32(bound) for bound in LOG_TEMPERATURE_RANGE)
@@ -74,16 +82,19 @@ def _inverse_temperature(logits: jax.Array, y: jax.Array) -> jax.Array:
     return jnp.exp(low) / magnitude
 
 
-def output_scale(kind: str, outputs: jax.Array, y: jax.Array) -> jax.Array:
+def output_scale(
+    kind: str, outputs: jax.Array, y: jax.Array, weights: jax.Array | None = None
+) -> jax.Array:
     """The positive temperature or the least-squares factors that suit outputs to labels best.
 
     Returns (outputs,) factors for regression, minimising the squared error per output, and a
     () inverse temperature for classification, minimising the cross entropy. Outputs from 1e-30
     to 1e30 in magnitude are handled; an output that is always 0 gets the factor 0.
+    weights: as in loss().
     """
     if kind == REGRESSION:
-        return _least_squares_scale(outputs, y)
-    return _inverse_temperature(outputs, y)
+        return _least_squares_scale(outputs, y, weights)
+    return _inverse_temperature(outputs, y, weights)
 
 
 def rescale(outputs: jax.Array, scale: jax.Array) -> jax.Array:

@@ -24,7 +24,8 @@ class Neighbourhood(NamedTuple):
         of path. rewirings: exchanges of an active neuron for another one.
     leaving: kept parameters, the least useful ones, that may make room. removals: how many of them
         may do so for one segment; 0 for no exchange, only additions.
-    candidates: how many changes are evaluated exactly.
+    candidates: how many changes are evaluated exactly on the samples of the round.
+    finalists: how many of those, the best, are evaluated on all training data.
     tenure: for how many rounds a parameter that was added or removed may not be so singly again,
         which would only undo a change for the worse (tabu search, Glover 1989).
     """
@@ -36,6 +37,7 @@ class Neighbourhood(NamedTuple):
     leaving: int = 160
     removals: int = 4
     candidates: int = 32
+    finalists: int = 3
     tenure: int = 10
 
 
@@ -54,6 +56,8 @@ class Move(NamedTuple):
 class _Search(NamedTuple):
     mask: jax.Array
     flipped: jax.Array  # (parameters,) the round in which each was added or removed last
+    outputs: jax.Array  # (outputs, n) on all training data
+    loss: jax.Array
     best_mask: jax.Array
     best_loss: jax.Array
 
@@ -151,15 +155,15 @@ def _forward(flat: jax.Array, x: jax.Array, sizes: tuple[int, ...]):
     return received[:-1], before
 
 
-def _loss(problem: Problem, outputs: jax.Array, y: jax.Array) -> jax.Array:
-    """The problem's loss of outputs (outputs, n)."""
+def _loss(problem: Problem, outputs: jax.Array, y: jax.Array, weights=None) -> jax.Array:
+    """The problem's loss of outputs (outputs, n), weights (n,) as in loss()."""
     outputs = outputs.T
     if problem.objective == "rescaled":
-        outputs = rescale(outputs, output_scale(problem.kind, outputs, y))
-    return loss(problem.kind, outputs, y)
+        outputs = rescale(outputs, output_scale(problem.kind, outputs, y, weights))
+    return loss(problem.kind, outputs, y, weights)
 
 
-def _slope_and_root(problem: Problem, outputs: jax.Array, y: jax.Array):
+def _slope_and_root(problem: Problem, outputs: jax.Array, y: jax.Array, weights=None):
     """The loss's slope by the outputs (n, o), and a root of its curvature (n, o, o).
 
     The output scale is held: at its best value, the loss is stationary in it.
@@ -168,7 +172,7 @@ def _slope_and_root(problem: Problem, outputs: jax.Array, y: jax.Array):
     outputs = outputs.T
     scale = jnp.ones(())
     if problem.objective == "rescaled":
-        scale = output_scale(problem.kind, outputs, y)
+        scale = output_scale(problem.kind, outputs, y, weights)
     scale = jnp.broadcast_to(scale, (o,))
     scaled = outputs * scale[None]
     if problem.kind == CLASSIFICATION:
@@ -180,7 +184,29 @@ def _slope_and_root(problem: Problem, outputs: jax.Array, y: jax.Array):
     else:
         slope = 2 * (scaled - y) / (n * o)
         curvature = jnp.broadcast_to(jnp.eye(o)[None] * (2 / (n * o)) ** 0.5, (n, o, o))
-    return slope * scale[None], curvature * scale[None, :, None]
+    slope, curvature = slope * scale[None], curvature * scale[None, :, None]
+    if weights is not None:
+        slope, curvature = slope * weights[:, None], curvature * weights[:, None, None] ** 0.5
+    return slope, curvature
+
+
+def _sample(u: jax.Array, slope: jax.Array, count: int) -> tuple[jax.Array, jax.Array]:
+    """Samples to screen with, (count,), and their weights, which make up for how they are drawn.
+
+    Half by chance, half in proportion to the slope (n, o) of the loss: where the network is right
+    already, most changes make no difference. One u in [0, 1) draws all (systematic sampling).
+    """
+    n = slope.shape[0]
+    if count >= n:
+        return jnp.arange(n), jnp.ones(n)
+    steep = jnp.linalg.norm(slope, axis=1)
+    total = jnp.sum(steep)
+    usable = (total > 0) & (total < jnp.inf)
+    share = jnp.where(usable, 0.5 / n + 0.5 * steep / jnp.where(usable, total, 1.0), 1 / n)
+    places = jnp.cumsum(share)
+    drawn = jnp.searchsorted(places, (u + jnp.arange(count)) / count * places[-1])
+    drawn = jnp.minimum(drawn, n - 1)
+    return drawn, 1 / (n * share[drawn])
 
 
 def _influence(
@@ -236,14 +262,14 @@ class _Draws:
 
 
 def _draws_needed(sizes: tuple[int, ...], around: Neighbourhood) -> int:
-    """Enough for a round: of neurons, single parameters, segments, rewirings, and acceptance."""
+    """Enough for a round: neurons, singles, segments, rewirings, samples, acceptance."""
     per_segment, per_rewiring = 3 * len(sizes) + 2, 2 * len(sizes) + 1
     return (
         sum(sizes)
         + around.singles
         + around.segments * per_segment
         + around.rewirings * per_rewiring
-        + 1
+        + 2
     )
 
 
@@ -302,15 +328,16 @@ def _least(values: jax.Array, count: int) -> tuple[jax.Array, jax.Array]:
     return jnp.take_along_axis(values, index, -1), index
 
 
-def _improve(problem, theta, x, y, prunable, sizes, size, mask, free, draws, around):
-    """The best change of a neighbourhood: its mask, its loss, and the loss of the mask given.
+def _improve(problem, theta, x, y, weights, prunable, sizes, size, mask, free, draws, around):
+    """The best changes of a neighbourhood, (finalists, parameters), and what each adds.
 
+    What is impossible, or changes nothing, adds a number of parameters that is infinite.
     mask: without anything that cannot matter. size: how many prunable parameters it may have.
     free: which parameters may be added or removed singly.
     """
     received, before = _forward(theta * mask, x, sizes)
     outputs = before[-1]
-    slope, root = _slope_and_root(problem, outputs, y)
+    slope, root = _slope_and_root(problem, outputs, y, weights)
     influence = jnp.concatenate(_influence(theta * mask, before, sizes))
     sinks = jnp.asarray(_sinks(sizes))
     changes = _flips(theta, mask, received, before, sizes)
@@ -378,12 +405,14 @@ def _improve(problem, theta, x, y, prunable, sizes, size, mask, free, draws, aro
 
     masks = jax.vmap(lambda m: _useful(m, sizes, prunable))(masks)
     results = jax.vmap(lambda m: _forward(theta * m, x, sizes)[1][-1])(masks)
-    losses = jax.vmap(lambda result: _loss(problem, result, y))(results)
-    now = _loss(problem, outputs, y)
+    losses = jax.vmap(lambda result: _loss(problem, result, y, weights))(results)
+    now = _loss(problem, outputs, y, weights)
     # What changes nothing would stand in the way of a slightly worse move that is accepted.
-    losses = jnp.where(possible & (losses != now), losses, jnp.inf)
-    best = jnp.argmax((now - losses) / more)
-    return masks[best], losses[best], now
+    more = jnp.where(possible & (losses != now), more, jnp.inf)
+    # NaN would be the best of all.
+    gains = jnp.where(jnp.isfinite(losses) & jnp.isfinite(more), (now - losses) / more, -jnp.inf)
+    _, best = _least(-gains, min(around.finalists, gains.size))
+    return masks[best], jnp.where(gains[best] > -jnp.inf, more[best], jnp.inf)
 
 
 def _without(masks: jax.Array, out: jax.Array) -> jax.Array:
@@ -445,7 +474,9 @@ def search(
     on the outputs, its partner's, and how the two add up, by the loss's slope and curvature there.
     The best are then evaluated exactly. While there is room, a round only adds.
 
-    rounds: how many. samples: training samples that all losses are taken of, drawn once.
+    rounds: how many. samples: training samples that a round screens changes with, drawn anew in
+        every round: a search that sees the same few fits them, not the task. What the screening
+        likes best is decided on all training data.
     temperature: a change by which the loss grows to exp(r) of what it was is made with probability
         exp(-r / T), T falling linearly from this to 0. With 0 the loss never rises.
     excess: the share of `size` that masks may have more at the start, falling linearly to 0 after
@@ -460,10 +491,11 @@ def search(
         jnp.asarray(~_is_bias(s) | problem.prune_bias) for s in (sizes, narrow)
     )
     theta = _flatten(problem.params)
-    sample_key, key = jax.random.split(key)
     n = problem.batch.x.shape[0]
-    some = jax.random.permutation(sample_key, n)[: min(samples, n)]
-    x, y = problem.batch.x[some].T, problem.batch.y[some]
+    x, y = problem.batch.x.T, problem.batch.y
+    # In this order, a systematic sample has its share of every class and every part of the inputs.
+    order = jnp.lexsort((x[0], y)) if problem.kind == CLASSIFICATION else jnp.argsort(x[0])
+    x, y = x[:, order], y[order]
 
     needed = _draws_needed(sizes, neighbourhood)
 
@@ -471,11 +503,14 @@ def search(
         k, heat, limit = inputs
         draws = _Draws(jax.random.fold_in(key, k), needed)
         where, fits = _pool(draws, state.mask, sizes, narrow)
-        found, after, before = _improve(
+        slope, _ = _slope_and_root(problem, state.outputs, y)
+        some, weights = _sample(draws.take(), slope, min(samples, n))
+        masks, more = _improve(
             problem,
             theta[where],
-            x,
-            y,
+            x[:, some],
+            y[some],
+            weights,
             narrow_prunable,
             narrow,
             limit,
@@ -484,24 +519,32 @@ def search(
             draws,
             neighbourhood,
         )
+        results = jax.vmap(lambda m: _forward(theta[where] * m, x, narrow)[1][-1])(masks)
+        losses = jax.vmap(lambda result: _loss(problem, result, y))(results)
+        before = state.loss
+        losses = jnp.where(jnp.isfinite(more) & (losses != before), losses, jnp.inf)
+        chosen = jnp.argmax(jnp.where(jnp.isfinite(losses), (before - losses) / more, -jnp.inf))
+        found, after, outputs = masks[chosen], losses[chosen], results[chosen]
         rise = jnp.log(after) - jnp.log(before)
         warm = rise < -heat * jnp.log1p(-draws.take())
         forced = jnp.sum(state.mask & prunable) > limit
         accepted = fits & jnp.isfinite(after) & ((after < before) | warm | forced)
         mask = jnp.where(accepted, state.mask.at[where].set(found), state.mask)
         flipped = jnp.where(mask != state.mask, k, state.flipped)
+        outputs = jnp.where(accepted, outputs, state.outputs)
         now = jnp.where(accepted, after, before)
         kept = jnp.sum(mask & prunable)
         better = (now < state.best_loss) & (kept <= size)
         best = jnp.where(better, mask, state.best_mask), jnp.where(better, now, state.best_loss)
-        return _Search(mask, flipped, *best), Move(now, kept, accepted)
+        return _Search(mask, flipped, outputs, now, *best), Move(now, kept, accepted)
 
     start = _useful(_flatten(mask), sizes, prunable)
-    first = _loss(problem, _forward(theta * start, x, sizes)[1][-1], y)
+    outputs = _forward(theta * start, x, sizes)[1][-1]
+    first = _loss(problem, outputs, y)
     heats = temperature * (1 - jnp.arange(rounds) / max(rounds, 1))
     shrinking = jnp.maximum(1 - jnp.arange(rounds) / max(0.75 * rounds, 1), 0)
     limits = jnp.floor(size * (1 + excess * shrinking)).astype(jnp.int32)
     never = jnp.full(start.shape, -neighbourhood.tenure - 1)
-    begin = _Search(start, never, start, first)
+    begin = _Search(start, never, outputs, first, start, first)
     state, moves = jax.lax.scan(step, begin, (jnp.arange(rounds), heats, limits))
     return _unflatten(_fill(state.best_mask, size, prunable, sizes), problem.params), moves

@@ -13,8 +13,10 @@ from ticketjax.objective import problem_loss
 from ticketjax.seekers.exchange import Neighbourhood, search
 from ticketjax.training import check_count
 
-ROUNDS = 500
+ROUNDS = 1500
 SAMPLES = 512
+# Without any, the search stops at the first mask that no single change betters.
+TEMPERATURE = 0.02
 
 
 def refine(
@@ -24,21 +26,23 @@ def refine(
     *,
     rounds: int = ROUNDS,
     samples: int = SAMPLES,
-    temperature: float = 0.0,
+    temperature: float = TEMPERATURE,
     candidates: int = 64,
-    width: int = 40,
+    width: int = 26,
 ) -> Params:
     """A mask that keeps as many parameters as the given one, and solves the task better or as well.
 
     Every round looks at thousands of changes that keep the budget: a pruned parameter for a kept
     one, a piece of path through unused neurons for the kept ones that are missed least, a neuron
     for another one with all that is connected to it. All are screened with the loss's slope and
-    curvature, `candidates` of them are evaluated exactly, and the best is made if the loss falls.
+    curvature on `samples` samples, drawn anew; `candidates` of them are evaluated exactly there,
+    the best three on all training data, and the best of these is made if the loss falls, or, by
+    the temperature, rises by little.
 
     problem: its objective is what falls, on all training data: else the mask is returned as it is.
     rounds, samples, temperature: as in exchange.search(); with a temperature the loss may rise in
-        between. candidates, width: as in exchange.Neighbourhood; a mask with more than `width`
-        active neurons in a hidden layer is not refined.
+        between, but the best mask met is returned. candidates, width: as in exchange.Neighbourhood;
+        a mask with more than `width` active neurons in a hidden layer is not refined.
 
     Pure, for jit and vmap; mask and key may be traced. Of dense ReLU networks only. Related:
     Altmann et al. 2024, arXiv 2411.04658, who let a genetic algorithm do as much.
