@@ -187,10 +187,18 @@ def test_runs_that_diverged_or_collapsed_are_counted(tmp_path):
     heads = ["density", "strong", "weak", "ticket", "recall", "precision", "runs", "dead", "lost"]
     own, other = (dict(zip(heads, line, strict=True)) for line in (cells[:9], cells[9:]))
     assert own == {
-        **{"density": "0.006", "strong": "0.5", "weak": "NaN", "ticket": "0.5"},
+        **{"density": "0.006", "strong": "0.5", "weak": "0.5", "ticket": "0.5"},
         **{"recall": "0.5", "precision": "0.5", "runs": "3", "dead": "0", "lost": "1"},
     }
     assert (other["weak"], other["dead"], other["lost"]) == ("0.5", "3", "1")
+
+
+def test_a_mean_of_no_finite_value_is_none(tmp_path):
+    found = directory(tmp_path / "grid", records([math.nan, math.inf]), CONFIGURATION)
+    section = Section("grid", read_results(found), [], [], None, "")
+    cells = Page(page("grid", [section])).all("td")
+    assert [cells[i]["data-value"] for i in (1, 2, 6, 8)] == ["0.5", "NaN", "2", "2"]
+    assert [cells[i].get("class") for i in (1, 2)] == [None, "wrong"]
 
 
 @pytest.mark.parametrize(

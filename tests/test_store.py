@@ -1,3 +1,4 @@
+import dataclasses
 import errno
 import fcntl
 import json
@@ -11,7 +12,15 @@ import pytest
 
 from ticketjax.grid import IDENTITY, Grid
 from ticketjax.lock import InUse
-from ticketjax.store import LOCK, MANIFEST, PARTS, Store, load_records, write_whole
+from ticketjax.store import (
+    LOCK,
+    MANIFEST,
+    PARTS,
+    Store,
+    configuration,
+    load_records,
+    write_whole,
+)
 from ticketjax.sweep import run
 
 FIELDS = {
@@ -51,6 +60,30 @@ def test_records_come_back_as_they_were_written(filled):
     again = [row for table in run(Grid(**FIELDS, seeds=3)) for row in table.to_pylist()]
     order = sorted(again, key=lambda row: (row["density"], row["seed"]))
     assert records.to_pylist() == order
+
+
+def test_numpys_numbers_are_written_as_others_are():
+    sizes = {name: FIELDS[name] for name in ("samples", "epochs", "chunk_size")}
+    sizes |= {"tickets": 1, "decoys": 0, "rounds": 2, "round_epochs": 1, "score_samples": 5}
+    fields = {**FIELDS, "seekers": "snip", "strategy": "multishot", "seeds": 3, **sizes}
+    numpys = {name: np.int64(value) for name, value in sizes.items()}
+    written = json.dumps(configuration(Grid(**{**fields, **numpys})))
+    assert written == json.dumps(configuration(Grid(**fields)))
+
+
+@dataclasses.dataclass(frozen=True)
+class OwnRuns:
+    network: str
+    seeds: tuple[int, ...]
+
+
+def test_runs_that_are_no_grid_have_directories_too(tmp_path):
+    for seeds in ((3, 1), (2,)):
+        Store(tmp_path, OwnRuns("vgg16", seeds))
+    written = json.loads((tmp_path / MANIFEST).read_text())["configuration"]
+    assert written == {"network": "vgg16", "seeds": [1, 2, 3]}
+    with pytest.raises(ValueError, match="another grid: network was 'vgg16', is 'vgg19'"):
+        Store(tmp_path, OwnRuns("vgg19", (1,)))
 
 
 def test_a_finished_directory_is_left_alone(filled):

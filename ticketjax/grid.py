@@ -126,6 +126,10 @@ class Grid:
         if self.sanity not in SANITY:
             raise ValueError(f"sanity must be one of {', '.join(SANITY)}, got {self.sanity!r}")
         object.__setattr__(self, "options", _options(self.options))
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, numbers.Integral) and not isinstance(value, bool):
+                object.__setattr__(self, field.name, int(value))
         self._spell_out_defaults()
         names = [seeker_name(seeker) for seeker in self.seekers]
         if len(set(names)) < len(names):

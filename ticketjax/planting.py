@@ -415,7 +415,7 @@ def plant_and_locate(
     """
     if match not in MATCHES:
         raise ValueError(f"match must be one of {', '.join(MATCHES)}, got {match!r}")
-    if wiring is None and len(target) != len(params):
+    if wiring is None and set(target) != set(params):
         wires = chain(target)  # _check_shapes says what is wrong
     else:
         wires = wiring_of(params, wiring)

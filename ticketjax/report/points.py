@@ -90,7 +90,8 @@ def points_table(records: pa.Table) -> list[Html]:
     differ, common = _varying(rows)
     heads = ["seeker", *differ, "density", *COLUMNS.values()]
     heads += ["bare ticket", "recall", "precision", "runs", "collapsed"]
-    heads += ["not finite"] if any(count for count, _ in lost.values()) else []
+    any_lost = any(count for count, _ in lost.values())
+    heads += ["not finite"] if any_lost else []
     lines = []
     for row in rows:
         point = tuple(row[name] for name in POINT)
@@ -104,7 +105,7 @@ def points_table(records: pa.Table) -> list[Html]:
     )
     caption = (
         f"{common}{'. ' if common else ''}Before and after training: {measure}, means over seeds "
-        "with the 95% interval of the mean."
+        f"with the 95% interval of the mean{', of values that are finite' if any_lost else ''}."
     )
     box = {"class_": "scroll", "tabindex": 0, "role": "region", "aria_label": "All points"}
     return [element("p", caption, class_="aside"), element("div", table, **box)]
