@@ -47,9 +47,9 @@ def relaxed_bernoulli(
     penalty, dual_rate: with dual_rate=0, lambda stays the penalty, as published.
     Other options as in gate_seeker().
 
-    Source: arXiv 2603.08914; gates after Yamada et al. 2020, arXiv 1810.04247. Departures: lambda
-    by dual ascent, gradients of norm 1, and an exact budget of ones in the end instead of
-    clip(mu, 0, 1).
+    Source: Tsayag and Lindenbaum 2026, arXiv 2603.08914; gates after Yamada et al. 2020,
+    arXiv 1810.04247. Departures: lambda by dual ascent, gradients of norm 1, and an exact budget
+    of ones in the end instead of clip(mu, 0, 1).
     Raises ValueError for options that are not allowed.
     """
     check_schedule(schedule, ramp)
