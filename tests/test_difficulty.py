@@ -91,7 +91,7 @@ def test_without_dials_it_is_planting(monkeypatch):
     assert several == ("planted", None, None)
     (((target, mother), options),) = planted
     assert target is TARGET and mother is MOTHER
-    assert options == {"match": "hidden", "zero_path_biases": False}
+    assert options == {"match": "hidden", "zero_path_biases": False, "wiring": None}
 
 
 def test_perturbations_are_relative_and_leave_zeros_alone():
@@ -154,8 +154,8 @@ def test_a_single_path_has_no_decoys():
         ({"match": "best"}, "match must be one of cosine, hidden, got 'best'"),
         ({"tickets": 0}, "tickets must be at least 1.*got 0"),
         ({"decoys": -1}, "decoys must be at least 0.*got -1"),
-        ({"perturbation": -0.1}, "perturbation must be finite and at least 0, got -0.1"),
-        ({"perturbation": float("nan")}, "perturbation must be finite"),
+        ({"perturbation": -0.1}, "perturbation must be at least 0, got -0.1"),
+        ({"perturbation": float("nan")}, "perturbation must be a finite number"),
     ],
 )
 def test_dials_that_cannot_be_set_are_refused(options, message):

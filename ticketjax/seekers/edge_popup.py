@@ -12,7 +12,7 @@ from ticketjax.masks import check_scope, layer_names, prunable_leaves, select
 from ticketjax.objective import problem_loss
 from ticketjax.seekers.restarts import best_of
 from ticketjax.strategies import resolve_density, round_density
-from ticketjax.training import BATCH_SIZE, shuffles
+from ticketjax.training import BATCH_SIZE, check_count, shuffles
 
 EPOCHS = 10
 
@@ -94,8 +94,10 @@ def edge_popup(
     check_scope(scope)
     if epochs < 1:
         raise ValueError(f"epochs must be at least 1, got {epochs}")
-    if levels is not None and not 1 <= levels <= epochs:
-        raise ValueError(f"levels must be in 1..{epochs} (the epochs), got {levels}")
+    if levels is not None:
+        check_count("levels", levels, 1)
+        if levels > epochs:
+            raise ValueError(f"levels must be at most the {epochs} epochs, got {levels}")
     steps_down = epochs if levels is None else levels
 
     def seek(key: jax.Array, problem: Problem, density: jax.Array | float) -> Found:
