@@ -11,9 +11,10 @@ from tests.oracles import backprop as oracle
 from tests.oracles import paths, problems
 from tests.oracles.problems import APPLY, WIDTHS, layers_of
 from ticketjax import masks
-from ticketjax.base import CLASSIFICATION, REGRESSION, Found, Problem
+from ticketjax.base import CLASSIFICATION, REGRESSION, Batch, Found, Problem
 from ticketjax.objective import problem_loss
 from ticketjax.seekers.exchange import (
+    Neighbourhood,
     activity,
     neighbourhood,
     search,
@@ -253,6 +254,33 @@ def test_every_accepted_round_of_a_greedy_search_lowers_the_loss():
     assert np.all(np.asarray(moves.kept) <= flat_of(start).sum())
     exact = loss_in_numpy(problem, layers_of(6), flat_of(mask))
     np.testing.assert_allclose(losses[-1], exact, rtol=1e-4)
+
+
+def linear_problem(theta, unlike=1.0):
+    """Labels are the second of three inputs; the first is much like it, the third is not."""
+    rng = np.random.default_rng(3)
+    x = rng.normal(size=(40, 3)).astype(np.float32)
+    x[:, 0] = x[:, 1] + 0.3 * x[:, 0]
+    x[:, 2] *= unlike
+    layers = [(np.float32(theta[:3])[:, None], np.float32(theta[3:]))]
+    params = jax.tree.map(jnp.asarray, oracle.tree_of(layers))
+    return Problem(params, Batch(jnp.asarray(x), jnp.asarray(x[:, 1:2])), APPLY, REGRESSION)
+
+
+def test_a_change_that_overflows_keeps_no_other_from_being_looked_at():
+    # The third input times its weight is infinite, of both signs: its estimate is NaN.
+    problem = linear_problem([1, 1, 3e38, 5], unlike=10)
+    empty = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, bool), problem.params)
+    around = Neighbourhood(singles=2, segments=1, removals=0, candidates=2)
+
+    @jax.jit
+    @jax.vmap
+    def first_round(key):
+        return search(problem, empty, 1, key, rounds=1, samples=40, neighbourhood=around)
+
+    mask, moves = first_round(jax.random.split(KEY, 16))
+    np.testing.assert_array_equal(moves.loss, np.zeros((16, 1)))
+    np.testing.assert_array_equal(mask["layer_0"]["kernel"][:, :, 0], [[False, True, False]] * 16)
 
 
 def test_the_best_of_all_masks_is_found_in_a_tiny_network():

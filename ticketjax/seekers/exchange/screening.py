@@ -10,7 +10,11 @@ from ticketjax.seekers.exchange.vectors import forward, sinks_of
 
 
 def _least(values: jax.Array, count: int) -> tuple[jax.Array, jax.Array]:
-    """The `count` smallest of each row and where they are, in ascending order."""
+    """The `count` smallest of each row and where they are, in ascending order.
+
+    NaN, as where a change overflows, counts as infinite: else it would come first.
+    """
+    values = jnp.where(jnp.isnan(values), jnp.inf, values)
     if count > 1:
         negative, index = jax.lax.top_k(-values, count)
         return -negative, index
