@@ -283,6 +283,15 @@ def test_a_change_that_overflows_keeps_no_other_from_being_looked_at():
     np.testing.assert_array_equal(mask["layer_0"]["kernel"][:, :, 0], [[False, True, False]] * 16)
 
 
+def test_with_room_for_one_a_parameter_is_still_exchanged():
+    # With the first input kept, whatever is added makes it worse; the second in its place is exact.
+    problem = linear_problem([1, 1, 1, 5])
+    start = {"layer_0": {"kernel": np.array([[1], [0], [0]], bool), "bias": np.zeros(1, bool)}}
+    _, moves = jax.jit(lambda mask: search(problem, mask, 2, KEY, rounds=4, samples=40))(start)
+    np.testing.assert_allclose(moves.loss[-1], 0, atol=1e-12)
+    assert moves.kept[-1] == 1 and moves.accepted.sum() == 1
+
+
 def test_the_best_of_all_masks_is_found_in_a_tiny_network():
     widths = (1, 3, 2, 1)
     layers = layers_of(12, widths)

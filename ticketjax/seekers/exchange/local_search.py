@@ -51,7 +51,8 @@ def search(
     Each round takes what lowers the loss most per parameter that it adds, among the changes of the
     neighbourhood that leave at most `size`. First all of them are screened: a change's own effect
     on the outputs, its partner's, and how the two add up, by the loss's slope and curvature there.
-    The best are then evaluated exactly. While there is room, a round only adds.
+    The best are then evaluated exactly. While there is room, a round only adds; when it is for one
+    parameter, another may also leave for that one.
 
     rounds: how many. samples: training samples that a round screens changes with, drawn anew in
         every round: a search that sees the same few fits them, not the task. What the screening

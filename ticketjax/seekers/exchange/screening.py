@@ -60,6 +60,10 @@ def improve(problem, theta, x, y, weights, prunable, sizes, size, mask, free, dr
         if most > 0:
             together = jnp.matmul(effects, leaving_effects.T) + leaving_own[None]
             losses, which = _least(together, most)
+            # The last room, too small for a path: were it only added to, the search could stand
+            # still although an exchange is better.
+            last = (new == 1) & (count + 1 == size)
+            removed = jnp.where(last & (losses[:, 0] < 0), 1, removed)
             leaves = jnp.arange(most)[None] < removed[:, None]
             estimate = own + jnp.sum(jnp.where(leaves, losses, 0.0), 1)
             out = jnp.where(leaves, leaving[which], mask.size)
