@@ -12,9 +12,11 @@ from matplotlib.collections import LineCollection, PathCollection
 from matplotlib.colors import to_hex
 
 from ticketjax import draw
+from ticketjax.draw import folding, networks, task_samples, univariate
+from ticketjax.draw.forward import activations
 from ticketjax.tasks import TASKS
 
-SIGNS = {1: draw.POSITIVE, -1: draw.NEGATIVE, 0: draw.ZERO}
+SIGNS = {1: networks.POSITIVE, -1: networks.NEGATIVE, 0: networks.ZERO}
 
 
 def drawn(params):
@@ -43,14 +45,14 @@ def crossings(kernel, before, after):
 @pytest.mark.parametrize("depth", [4, 5, 6, 8])
 def test_folds_keep_the_radius_and_end_in_their_sector(depth):
     x = np.random.default_rng(0).uniform(-1, 1, (500, 2))
-    layers = draw.folds(TASKS["circle"].ticket(depth), x)
+    layers = folding.folds(TASKS["circle"].ticket(depth), x)
     assert len(layers) == depth - 2
     for layer in layers:
         np.testing.assert_allclose(
             np.linalg.norm(layer, axis=1), np.linalg.norm(x, axis=1), rtol=1e-6
         )
     if depth >= 5:
-        along, across = draw._plane(layers[-1]).T
+        along, across = folding._plane(layers[-1]).T
         sector = np.pi / 2 ** (depth - 4)
         assert np.arctan2(across, along).max() <= sector + 1e-6
         assert np.arctan2(across, along).max() > 0.9 * sector
@@ -58,7 +60,7 @@ def test_folds_keep_the_radius_and_end_in_their_sector(depth):
 
 def test_activations_are_those_of_the_network_by_hand():
     params = tree(([[1, -1]], [0.5, 0]), ([[2], [3]], [-1]))
-    hidden, output = draw.activations(params, np.array([[1.0], [-2.0]]))[1:]
+    hidden, output = activations(params, np.array([[1.0], [-2.0]]))[1:]
     assert hidden.tolist() == [[1.5, 0], [0, 2]]
     assert output.tolist() == [[2], [5]]
 
@@ -81,8 +83,8 @@ def test_edges_are_the_nonzero_weights(task, depth):
         assert edges.keys() == set(zip(*(n.tolist() for n in np.nonzero(kernel)), strict=True))
         for edge, (width, colour) in edges.items():
             assert colour == SIGNS[np.sign(kernel[edge])].lower()
-            proportional = draw.WIDEST * abs(kernel[edge]) / abs(kernel).max()
-            assert width == pytest.approx(max(proportional, draw.THINNEST), rel=1e-5)
+            proportional = networks.WIDEST * abs(kernel[edge]) / abs(kernel).max()
+            assert width == pytest.approx(max(proportional, networks.THINNEST), rel=1e-5)
     for i, points in enumerate(neurons[1:]):
         bias = np.asarray(params[f"layer_{i}"]["bias"])
         shown = ~np.isnan(heights[i + 1])
@@ -128,11 +130,11 @@ def test_arrange_keeps_the_order_of_equals():
 
 def test_the_function_of_the_univariate_panels_is_the_tasks():
     x, y = TASKS["helix"].sample(jax.random.key(3), 10_000, 0.0)
-    np.testing.assert_allclose(draw.helix_first(np.asarray(x[:, 0])), y[:, 0], atol=2e-6)
+    np.testing.assert_allclose(univariate.helix_first(np.asarray(x[:, 0])), y[:, 0], atol=2e-6)
 
 
 def test_boundaries_are_measured():
-    assert draw.boundaries() == pytest.approx((0.2, 0.5, 0.7), abs=2e-3)
+    assert task_samples.boundaries() == pytest.approx((0.2, 0.5, 0.7), abs=2e-3)
 
 
 def test_the_construction_is_written(tmp_path):

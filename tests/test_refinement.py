@@ -11,9 +11,16 @@ from tests.oracles import backprop as oracle
 from tests.oracles import paths, problems
 from tests.oracles.problems import APPLY, WIDTHS, layers_of
 from ticketjax import masks
-from ticketjax.base import CLASSIFICATION, REGRESSION, Found, Problem
+from ticketjax.base import CLASSIFICATION, REGRESSION, Batch, Found, Problem
 from ticketjax.objective import problem_loss
-from ticketjax.seekers import exchange
+from ticketjax.seekers.exchange import (
+    Neighbourhood,
+    activity,
+    neighbourhood,
+    search,
+    slopes,
+    vectors,
+)
 from ticketjax.seekers.refinement import refine, refined
 
 KEY = jax.random.key(11)
@@ -34,7 +41,7 @@ def mask_of(seed, widths=WIDTHS, share=0.5):
     }
 
 
-useful_of = jax.jit(exchange._useful, static_argnums=1)
+useful_of = jax.jit(activity.useful, static_argnums=1)
 
 
 def flat_of(tree):
@@ -44,7 +51,7 @@ def flat_of(tree):
 
 
 def masked_outputs(layers, flat_mask, x):
-    tree = exchange._unflatten(np.asarray(flat_mask), oracle.tree_of(layers))
+    tree = vectors.unflatten(np.asarray(flat_mask), oracle.tree_of(layers))
     return oracle.outputs(oracle.combine(np.multiply, layers, oracle.layers_of(tree)), x)
 
 
@@ -62,10 +69,10 @@ def test_effects_of_single_flips_are_those_in_numpy():
 
     @jax.jit
     def effects(theta, x):
-        received, before = exchange._forward(theta * mask, x.T, WIDTHS)
-        influence = exchange._influence(theta * mask, before, WIDTHS)
-        changes = exchange._flips(theta, mask, received, before, WIDTHS)
-        sinks = exchange._sinks(WIDTHS)
+        received, before = vectors.forward(theta * mask, x.T, WIDTHS)
+        influence = slopes.influences(theta * mask, before, WIDTHS)
+        changes = slopes.flips(theta, mask, received, before, WIDTHS)
+        sinks = vectors.sinks_of(WIDTHS)
         return before[-1].T, changes[:, :, None] * jnp.concatenate(influence)[sinks]
 
     out, got = effects(theta, x)
@@ -93,7 +100,7 @@ def test_slope_and_curvature_are_those_in_closed_form(kind, objective):
     out = oracle.outputs(layers, x)
     scale = oracle.fitted_scale(kind, out, y) if objective == "rescaled" else 1.0
     scale = np.broadcast_to(scale, 3)
-    slope_and_root = jax.jit(lambda out: exchange._slope_and_root(problem, out, problem.batch.y))
+    slope_and_root = jax.jit(lambda out: slopes.slope_and_root(problem, out, problem.batch.y))
     slope, root = slope_and_root(np.float32(out.T))
     np.testing.assert_allclose(slope, oracle.loss_slope(kind, out * scale, y) * scale, atol=1e-6)
     got = np.einsum("nop,nqp->noq", root, root)
@@ -109,7 +116,7 @@ def test_slope_and_curvature_are_those_in_closed_form(kind, objective):
 def test_samples_are_drawn_by_slope_and_weighted_back():
     # Four samples, one of which has all the slope: shares 1/8, 1/8, 1/8, 5/8.
     slope = jnp.zeros((4, 2)).at[3].set(jnp.array([3.0, -4.0]))
-    draw = jax.jit(exchange._sample, static_argnums=2)
+    draw = jax.jit(slopes.draw_samples, static_argnums=2)
     # Marks at 0.2 and 0.7 of the shares added up, which are 0.125, 0.25, 0.375 and 1.
     drawn, weights = draw(0.4, slope, 2)
     assert drawn.tolist() == [1, 3]
@@ -119,7 +126,7 @@ def test_samples_are_drawn_by_slope_and_weighted_back():
     values = jnp.array([1.0, -2.0, 5.0, 10.0])
 
     def mean(u):
-        drawn, weights = exchange._sample(u, slope, 3)
+        drawn, weights = slopes.draw_samples(u, slope, 3)
         return jnp.mean(weights * values[drawn])
 
     means = jax.vmap(mean)((jnp.arange(4000) + 0.5) / 4000)
@@ -134,14 +141,20 @@ def test_segments_are_pieces_of_path_that_matter_and_rewirings_move_one_neuron()
     tree["layer_1"]["bias"] = np.zeros(7, bool)
     prunable = np.ones(flat_of(tree).size, bool)
     mask = np.asarray(useful_of(flat_of(tree), widths, prunable))
-    active = [np.sum(layer) for layer in jax.jit(exchange._active, static_argnums=1)(mask, widths)]
+    active = [
+        np.sum(layer) for layer in jax.jit(activity.active_neurons, static_argnums=1)(mask, widths)
+    ]
     assert min(active) > 0 and active[1] < 8
 
     @jax.jit
     def draw(mask):
-        segments = exchange._segments(exchange._Draws(KEY, 9000), 200, mask, prunable, widths)
-        rewirings = exchange._rewirings(exchange._Draws(KEY, 9000), 200, mask, prunable, widths)
-        useful = jax.vmap(lambda m: exchange._useful(m, widths, prunable))(segments)
+        segments = neighbourhood.segments(
+            neighbourhood.Draws(KEY, 9000), 200, mask, prunable, widths
+        )
+        rewirings = neighbourhood.rewirings(
+            neighbourhood.Draws(KEY, 9000), 200, mask, prunable, widths
+        )
+        useful = jax.vmap(lambda m: activity.useful(m, widths, prunable))(segments)
         return segments, useful, rewirings
 
     more, useful, moved = map(np.asarray, draw(mask))
@@ -154,8 +167,8 @@ def test_segments_are_pieces_of_path_that_matter_and_rewirings_move_one_neuron()
     np.testing.assert_array_equal(moved.sum(axis=1), int(mask.sum()))
     like = oracle.tree_of(layers_of(0, widths))
     for one in moved[:20]:
-        got = exchange._unflatten(one, like)
-        here = exchange._unflatten(mask, like)
+        got = vectors.unflatten(one, like)
+        here = vectors.unflatten(mask, like)
         degrees = [
             [np.sort(np.sum(m[n]["kernel"], axis=0)).tolist() for n in like] for m in (got, here)
         ]
@@ -167,25 +180,25 @@ def test_useful_parameters_are_those_on_paths_and_a_narrow_network_computes_the_
     widths, narrow = (2, 9, 8, 3), (2, 4, 4, 3)
     layers = layers_of(5, widths)
     tree = mask_of(0, widths, 0.15)
-    no_bias = ~exchange._is_bias(widths)
+    no_bias = ~vectors.is_bias(widths)
     mask = flat_of(tree) & no_bias
     useful = np.asarray(useful_of(mask, widths, no_bias))
-    live = paths.on_paths(oracle.tree_of(oracle.layers_of(exchange._unflatten(mask, tree))), False)
+    live = paths.on_paths(oracle.tree_of(oracle.layers_of(vectors.unflatten(mask, tree))), False)
     assert useful.sum() == sum(int(np.sum(leaf)) for leaf in jax.tree.leaves(live))
     assert 0 < useful.sum() < mask.sum()
 
     x = np.random.default_rng(1).normal(size=(20, 2)).astype(np.float32)
     theta = flat_of(oracle.tree_of(layers))
-    pool = jax.jit(lambda mask: exchange._pool(exchange._Draws(KEY, 30), mask, widths, narrow))
+    pool = jax.jit(lambda mask: activity.pool(neighbourhood.Draws(KEY, 30), mask, widths, narrow))
     where, fits = jax.device_get(pool(useful))
     assert fits and np.unique(where).size == where.size
-    forward = jax.jit(exchange._forward, static_argnums=2)
+    forward = jax.jit(vectors.forward, static_argnums=2)
     small = forward((theta * useful)[where], x.T, narrow)[1][-1].T
     np.testing.assert_allclose(small, masked_outputs(layers, mask, x), atol=1e-5)
     assert np.abs(small).max() > 0.01
     assert not pool(np.ones_like(mask))[1]
 
-    fill = jax.jit(exchange._fill, static_argnums=3)
+    fill = jax.jit(activity.fill, static_argnums=3)
     for size in (int(useful.sum()), 30, 60):
         full = np.asarray(fill(useful, size, np.ones_like(mask), widths))
         assert full.sum() == size and np.all(full[useful])
@@ -232,7 +245,7 @@ def test_every_accepted_round_of_a_greedy_search_lowers_the_loss():
 
     @jax.jit
     def run(mask, key):
-        return exchange.search(problem, mask, masks.count_kept(mask), key, rounds=40, samples=1000)
+        return search(problem, mask, masks.count_kept(mask), key, rounds=40, samples=1000)
 
     mask, moves = run(start, KEY)
     losses = np.asarray(moves.loss)
@@ -241,6 +254,42 @@ def test_every_accepted_round_of_a_greedy_search_lowers_the_loss():
     assert np.all(np.asarray(moves.kept) <= flat_of(start).sum())
     exact = loss_in_numpy(problem, layers_of(6), flat_of(mask))
     np.testing.assert_allclose(losses[-1], exact, rtol=1e-4)
+
+
+def linear_problem(theta, unlike=1.0):
+    """Labels are the second of three inputs; the first is much like it, the third is not."""
+    rng = np.random.default_rng(3)
+    x = rng.normal(size=(40, 3)).astype(np.float32)
+    x[:, 0] = x[:, 1] + 0.3 * x[:, 0]
+    x[:, 2] *= unlike
+    layers = [(np.float32(theta[:3])[:, None], np.float32(theta[3:]))]
+    params = jax.tree.map(jnp.asarray, oracle.tree_of(layers))
+    return Problem(params, Batch(jnp.asarray(x), jnp.asarray(x[:, 1:2])), APPLY, REGRESSION)
+
+
+def test_a_change_that_overflows_keeps_no_other_from_being_looked_at():
+    # The third input times its weight is infinite, of both signs: its estimate is NaN.
+    problem = linear_problem([1, 1, 3e38, 5], unlike=10)
+    empty = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, bool), problem.params)
+    around = Neighbourhood(singles=2, segments=1, removals=0, candidates=2)
+
+    @jax.jit
+    @jax.vmap
+    def first_round(key):
+        return search(problem, empty, 1, key, rounds=1, samples=40, neighbourhood=around)
+
+    mask, moves = first_round(jax.random.split(KEY, 16))
+    np.testing.assert_array_equal(moves.loss, np.zeros((16, 1)))
+    np.testing.assert_array_equal(mask["layer_0"]["kernel"][:, :, 0], [[False, True, False]] * 16)
+
+
+def test_with_room_for_one_a_parameter_is_still_exchanged():
+    # With the first input kept, whatever is added makes it worse; the second in its place is exact.
+    problem = linear_problem([1, 1, 1, 5])
+    start = {"layer_0": {"kernel": np.array([[1], [0], [0]], bool), "bias": np.zeros(1, bool)}}
+    _, moves = jax.jit(lambda mask: search(problem, mask, 2, KEY, rounds=4, samples=40))(start)
+    np.testing.assert_allclose(moves.loss[-1], 0, atol=1e-12)
+    assert moves.kept[-1] == 1 and moves.accepted.sum() == 1
 
 
 def test_the_best_of_all_masks_is_found_in_a_tiny_network():
@@ -254,7 +303,7 @@ def test_the_best_of_all_masks_is_found_in_a_tiny_network():
     wanted = losses.min()
 
     def polish(mask, key):
-        tree = exchange._unflatten(mask, problem.params)
+        tree = vectors.unflatten(mask, problem.params)
         found = refine(problem, tree, key, rounds=30, samples=100, temperature=0.1)
         return problem_loss(problem, masks.apply_mask(problem.params, found))
 
@@ -302,6 +351,4 @@ def test_what_cannot_be_refined_is_refused():
             refine(problem, mask, KEY, **options)
     image = {"layer_0": {"kernel": jnp.ones((3, 3, 1, 2)), "bias": jnp.ones(2)}}
     with pytest.raises(ValueError, match="dense"):
-        exchange.search(
-            Problem(image, problem.batch, APPLY, REGRESSION), image, 3, KEY, rounds=1, samples=4
-        )
+        search(Problem(image, problem.batch, APPLY, REGRESSION), image, 3, KEY, rounds=1, samples=4)

@@ -1,0 +1,11 @@
+"""Drawings of tasks and tickets: samples, how Circle's layers fold the plane, networks as graphs.
+
+Samples come from the tasks; folds, knots and graphs from the parameters of their tickets. So the
+drawings show what runs, not what was meant.
+"""
+
+from ticketjax.draw.constructions import construction
+from ticketjax.draw.networks import arrange, ticket
+from ticketjax.draw.task_samples import samples
+
+__all__ = ["arrange", "construction", "samples", "ticket"]

@@ -1,0 +1,121 @@
+"""The changes that a round looks at: how many of which kind, and those that are drawn."""
+
+import math
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from ticketjax.seekers.exchange.activity import active_neurons
+from ticketjax.seekers.exchange.vectors import layers_of
+
+# Share of a segment's neurons that come with their bias: half would leave few segments with none.
+BIASED = 0.25
+
+
+class Neighbourhood(NamedTuple):
+    """What is looked at in a round.
+
+    width: neurons of a hidden layer; the active ones and, drawn anew every round, others. A mask
+        with more active neurons than that in a layer is left as it is.
+    singles: pruned parameters, half of them by least loss, half at random. segments: random pieces
+        of path. rewirings: exchanges of an active neuron for another one.
+    leaving: kept parameters, the least useful ones, that may make room. removals: how many of them
+        may do so for one segment; 0 for no exchange, only additions.
+    candidates: how many changes are evaluated exactly on the samples of the round.
+    finalists: how many of those, the best, are evaluated on all training data.
+    tenure: for how many rounds a parameter that was added or removed may not be so singly again,
+        which would only undo a change for the worse (tabu search, Glover 1989).
+    """
+
+    width: int = 40
+    singles: int = 512
+    segments: int = 64
+    rewirings: int = 32
+    leaving: int = 160
+    removals: int = 4
+    candidates: int = 32
+    finalists: int = 3
+    tenure: int = 10
+
+
+class Draws:
+    """Uniform numbers of a round, handed out one array after the other.
+
+    They are drawn at once: a draw per array would take most of the program's compilation.
+    """
+
+    def __init__(self, key: jax.Array, count: int):
+        self._numbers, self._at = jax.random.uniform(key, (count,)), 0
+
+    def take(self, *shape: int) -> jax.Array:
+        """The next numbers in [0, 1), an array of this shape."""
+        at, self._at = self._at, self._at + math.prod(shape)
+        return self._numbers[at : self._at].reshape(shape)
+
+    def below(self, count: int, size: jax.Array | int) -> jax.Array:
+        """`count` whole numbers from 0 to size - 1."""
+        return jnp.floor(self.take(count) * size).astype(jnp.int32)
+
+    def among(self, count: int, members: jax.Array) -> jax.Array:
+        """`count` indices of True entries; of the last entry if there is none."""
+        rank = self.below(count, jnp.sum(members))
+        return jnp.sum(jnp.cumsum(members)[None, :-1] <= rank[:, None], axis=1)
+
+
+def draws_needed(sizes: tuple[int, ...], around: Neighbourhood) -> int:
+    """Enough for a round: neurons, singles, segments, rewirings, samples, acceptance."""
+    per_segment, per_rewiring = 3 * len(sizes) + 2, 2 * len(sizes) + 1
+    return (
+        sum(sizes)
+        + around.singles
+        + around.segments * per_segment
+        + around.rewirings * per_rewiring
+        + 2
+    )
+
+
+def segments(draws: Draws, count: int, mask, prunable, sizes):
+    """Masks with a random piece of path added, (count, parameters).
+
+    It leaves an active neuron (an input, if there is no other), runs through one or more random
+    neurons of the layers that follow, with or without their biases, and enters an active neuron or
+    an output.
+    """
+    layers = len(sizes) - 1
+    # One layer would be a single parameter, which is looked at anyway.
+    shortest = min(2, layers)
+    length = shortest + draws.below(count, layers + 1 - shortest)
+    start = jnp.floor(draws.take(count) * (layers - length + 1)).astype(jnp.int32)
+    neurons, biased = [], []
+    for i, (size, active) in enumerate(zip(sizes, active_neurons(mask, sizes), strict=True)):
+        ends, between = draws.among(count, active), draws.below(count, size)
+        neurons.append(jnp.where((i == start) | (i == start + length), ends, between))
+        biased.append(draws.take(count) < BIASED)
+
+    added = []
+    for i, (n_in, n_out) in enumerate(zip(sizes, sizes[1:], strict=False)):
+        on = (i >= start) & (i < start + length)
+        source = jnp.arange(n_in)[None] == neurons[i][:, None]
+        sink = (jnp.arange(n_out)[None] == neurons[i + 1][:, None]) & on[:, None]
+        inner = biased[i] & (i + 1 < start + length)
+        added.append((source[:, :, None] & sink[:, None]).reshape(count, -1))
+        added.append(sink & inner[:, None])
+    return mask[None] | (jnp.concatenate(added, axis=1) & prunable[None])
+
+
+def rewirings(draws: Draws, count: int, mask, prunable, sizes):
+    """Masks in which an active hidden neuron has changed places with another one."""
+    layer = 1 + draws.below(count, len(sizes) - 2)
+    orders = []
+    for i, (size, active) in enumerate(zip(sizes, active_neurons(mask, sizes), strict=True)):
+        one, other = draws.among(count, active)[:, None], draws.below(count, size)[:, None]
+        order = jnp.broadcast_to(jnp.arange(size)[None], (count, size))
+        swapped = jnp.where(order == one, other, jnp.where(order == other, one, order))
+        orders.append(jnp.where((layer == i)[:, None], swapped, order))
+    moved = []
+    for i, (kernel, bias) in enumerate(layers_of(mask, sizes)):
+        source, sink = orders[i], orders[i + 1]
+        moved.append(kernel[source[:, :, None], sink[:, None]].reshape(count, -1))
+        moved.append(bias[sink])
+    return jnp.where(prunable[None], jnp.concatenate(moved, axis=1), mask[None])
