@@ -117,17 +117,25 @@ def log10_paths(mask: Params, wiring: Wiring = None) -> jax.Array:
     return jnp.where(jnp.any(count > 0), size + jnp.log10(jnp.sum(count)), -jnp.inf)
 
 
-def effective_density(mask: Params, prune_bias: bool = True, wiring: Wiring = None) -> jax.Array:
-    """Share of the prunable parameters that are kept and on a live path; () float32.
+def live_parameters(mask: Params, wiring: Wiring = None) -> Params:
+    """The mask without what lies on no path from an input to an output.
 
-    A weight counts if both its neurons lie on an input-output path, a bias if its neuron does.
+    A weight stays if both its neurons lie on one, a bias if its neuron does.
     """
     neurons = live_neurons(mask, wiring)
-    effective = {}
+    live = {}
     for wire, sources, sinks in live_edges(mask, wiring):
         kernel, bias = mask[wire.layer]["kernel"] != 0, mask[wire.layer]["bias"] != 0
-        live = by_tap(kernel, sources.size) & sources[None, :, None] & sinks[None, None, :]
-        on_path = bias & sinks & neurons[wire.writes]
-        effective[wire.layer] = {"kernel": live.reshape(kernel.shape), "bias": on_path}
-    kept = sum(jnp.sum(leaf) for layer in prunable_leaves(effective, prune_bias) for leaf in layer)
+        weights = by_tap(kernel, sources.size) & sources[None, :, None] & sinks[None, None, :]
+        live[wire.layer] = {
+            "kernel": weights.reshape(kernel.shape),
+            "bias": bias & sinks & neurons[wire.writes],
+        }
+    return live
+
+
+def effective_density(mask: Params, prune_bias: bool = True, wiring: Wiring = None) -> jax.Array:
+    """Share of the prunable parameters that are kept and on a live path; () float32."""
+    live = live_parameters(mask, wiring)
+    kept = sum(jnp.sum(leaf) for layer in prunable_leaves(live, prune_bias) for leaf in layer)
     return share(kept, count_prunable(mask, prune_bias))

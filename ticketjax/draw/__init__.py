@@ -4,8 +4,9 @@ Samples come from the tasks; folds, knots and graphs from the parameters of thei
 drawings show what runs, not what was meant.
 """
 
+from ticketjax.draw.comparison import Side, comparison, plane
 from ticketjax.draw.constructions import construction
 from ticketjax.draw.networks import arrange, ticket
 from ticketjax.draw.task_samples import samples
 
-__all__ = ["arrange", "construction", "samples", "ticket"]
+__all__ = ["Side", "arrange", "comparison", "construction", "plane", "samples", "ticket"]
