@@ -1,5 +1,6 @@
 """Drawings: the folds' geometry, and the artists of a ticket against its parameters."""
 
+import dataclasses
 import os
 import subprocess
 import sys
@@ -156,3 +157,17 @@ def test_the_command_draws_samples_into_a_new_directory(tmp_path):
     assert result.returncode == 0, result.stderr
     assert result.stdout == "figure: new/paper/figure1.png\n"
     assert (tmp_path / "new/paper/figure1.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_a_found_ticket_is_drawn_beside_the_planted_one(tmp_path):
+    for task in TASKS.values():
+        ticket_of_task = task.ticket(3)
+        points = draw.plane(task)
+        outputs = np.random.default_rng(0).normal(size=(len(points), task.outputs))
+        sides = [draw.Side(name, ticket_of_task, outputs) for name in ("planted", "found")]
+        path = tmp_path / f"{task.name}.png"
+        draw.comparison(path, task, *sides)
+        assert path.read_bytes().startswith(b"\x89PNG")
+    of_images = dataclasses.replace(TASKS["relu"], name="digits", inputs=(28, 28, 1))
+    with pytest.raises(ValueError, match="digits has"):
+        draw.plane(of_images)
