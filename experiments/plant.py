@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ticketjax.base import Task
-    from ticketjax.exchange import Description
     from ticketjax.grid import Grid
+    from ticketjax.instances import Description
     from ticketjax.interop import Tree
 
 SUITES = ("v1",)
@@ -80,7 +80,7 @@ def _refuse_present(names: tuple[str, ...], reason: str) -> None:
 
 def _target() -> tuple[Task, int]:
     """The task that the network of --target solves, and the network's depth."""
-    from ticketjax import exchange, interop, masks
+    from ticketjax import instances, interop, masks
 
     _refuse_present(OF_TASKS, "a network of --target has its own")
     with naming("target"):
@@ -88,7 +88,7 @@ def _target() -> tuple[Task, int]:
             target = interop.load_target(FLAGS.target, FLAGS.layers)
         except OSError as error:
             raise ValueError(error) from None
-        return exchange.network_task(target, FLAGS.kind), masks.depth(target)
+        return instances.network_task(target, FLAGS.kind), masks.depth(target)
 
 
 def _grid(**fields) -> Grid:
@@ -134,7 +134,7 @@ def _drawn(grid: Grid) -> Iterator[tuple[Description, Tree, Tree]]:
     import jax
     import numpy as np
 
-    from ticketjax import exchange
+    from ticketjax import instances
     from ticketjax.sweep import run_key
     from ticketjax.trial import make_instance
 
@@ -145,12 +145,12 @@ def _drawn(grid: Grid) -> Iterator[tuple[Description, Tree, Tree]]:
         def draw(seed, noise, setting=setting):
             instance = make_instance(setting, run_key(seed), noise)
             # What a record says of it besides is not asked for, and not computed.
-            answer = exchange.answer_tree(instance, setting.target)
-            return exchange.instance_tree(instance), answer
+            answer = instances.answer_tree(instance, setting.target)
+            return instances.instance_tree(instance), answer
 
         for noise, seed in grid.instances:
             instance, answer = jax.device_get(draw(np.uint32(seed), np.float32(noise)))
-            description = exchange.Description(
+            description = instances.Description(
                 task=setting.task.name,
                 kind=setting.task.kind,
                 depth=named.depth,
@@ -167,23 +167,23 @@ def _drawn(grid: Grid) -> Iterator[tuple[Description, Tree, Tree]]:
 
 
 def _write(path: pathlib.Path, *contents) -> None:
-    from ticketjax import exchange
+    from ticketjax import instances
 
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        exchange.save_instance(path, *contents)
+        instances.save_instance(path, *contents)
     except OSError as error:
         raise FlagError(f"--out={FLAGS.out}: {error}") from None
 
 
 def _plant_one() -> int:
-    from ticketjax import exchange
+    from ticketjax import instances
     from ticketjax.masks import count_prunable
     from ticketjax.store import manifest
 
     path = pathlib.Path(FLAGS.out)
     with naming("out"):
-        answers = exchange.answer_path(path)
+        answers = instances.answer_path(path)
     grid = _grid_of_flags()
     ((description, instance, answer),) = _drawn(grid)
     _write(path, description, instance, answer, manifest(grid)["versions"])
@@ -193,7 +193,7 @@ def _plant_one() -> int:
         f"{description.task}, depth {description.depth}, width {description.width}, noise "
         f"{description.noise:g}, seed {description.seed}: the ticket is "
         f"{named.setting.ticket_density:.4g} of {size} parameters\n"
-        f"sha256: {exchange.content_hash(instance)}\n"
+        f"sha256: {instances.content_hash(instance)}\n"
         f"instance: {path}\n"
         f"answer: {answers}"
     )
@@ -218,7 +218,7 @@ def write_suite(published: dict, directory: pathlib.Path) -> int:
     """
     from tqdm import tqdm
 
-    from ticketjax import exchange
+    from ticketjax import instances
     from ticketjax.store import manifest, write_whole
 
     grid = _grid(**published["grid"])
@@ -229,11 +229,11 @@ def write_suite(published: dict, directory: pathlib.Path) -> int:
     for description, instance, answer in tqdm(_drawn(grid), total=total, unit="instance"):
         name = f"{description.task}-depth{description.depth}-seed{description.seed}"
         _write(directory / f"{name}.safetensors", description, instance, answer, versions)
-        here[name] = exchange.fingerprint(instance, answer)._asdict()
+        here[name] = instances.fingerprint(instance, answer)._asdict()
         known = published["instances"].get(name)
         verdict = "different"
         if known:
-            verdict = exchange.compare(instance, answer, exchange.Fingerprint(**known))
+            verdict = instances.compare(instance, answer, instances.Fingerprint(**known))
         counts[verdict] += 1
     text = json.dumps({**published, "versions": versions, "instances": here}, indent=1)
     write_whole(directory / "suite.json", lambda file: file.write(f"{text}\n".encode()))

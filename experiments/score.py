@@ -21,7 +21,7 @@ from experiments.flags import FLAGS, FlagError, naming, start
 
 if TYPE_CHECKING:
     from ticketjax.base import Params
-    from ticketjax.exchange import Description
+    from ticketjax.instances import Description
     from ticketjax.interop import Tree
 
 flags.DEFINE_string("instance", None, "The planted network, as experiments.plant writes it.")
@@ -54,19 +54,19 @@ def _read() -> tuple[Description, Tree, Tree | None, Params]:
     for name in ("instance", "mask"):
         if FLAGS[name].value is None:
             raise FlagError(f"--{name}: a file must be given")
-    from ticketjax import exchange, interop
+    from ticketjax import instances, interop
 
     answer = None
     with naming("instance"):
         try:
-            description, instance = exchange.load_instance(FLAGS.instance)
+            description, instance = instances.load_instance(FLAGS.instance)
         except OSError as error:
             raise ValueError(error) from None
     with naming("answer" if FLAGS.answer else "instance"):
-        path = FLAGS.answer or exchange.answer_path(FLAGS.instance)
+        path = FLAGS.answer or instances.answer_path(FLAGS.instance)
         if FLAGS.answer or pathlib.Path(path).exists():
             try:
-                answer = exchange.load_answer(path, description, instance)
+                answer = instances.load_answer(path, description, instance)
             except OSError as error:
                 raise ValueError(error) from None
     with naming("mask"):
@@ -85,16 +85,16 @@ def _score(
     """The entries of a record, as plain values."""
     import jax
 
-    from ticketjax import exchange
+    from ticketjax import instances
     from ticketjax.equivalence import functionally_recovered
     from ticketjax.trial import evaluate
 
     with naming("instance"):
-        setting, planted = exchange.rebuild(description, instance, answer, FLAGS.epochs)
+        setting, planted = instances.rebuild(description, instance, answer, FLAGS.epochs)
     measure = jax.jit(lambda instance, mask: evaluate(setting, instance, mask))
     entries = {name: value.tolist() for name, value in measure(planted, mask).items()}
     if answer is None:
-        return {name: entries[name] for name in exchange.OF_INSTANCE}
+        return {name: entries[name] for name in instances.OF_INSTANCE}
     entries["functionally_recovered"] = functionally_recovered(
         description.kind,
         disagreement=entries["disagreement"],

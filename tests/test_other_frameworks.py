@@ -9,7 +9,7 @@ import sys
 import numpy as np
 import pytest
 
-from ticketjax import exchange, interop, mlp
+from ticketjax import instances, interop, mlp
 
 torch = pytest.importorskip("torch")
 
@@ -74,7 +74,7 @@ def test_a_state_dict_in_memory_is_the_same_function_and_goes_back():
     params = interop.from_state_dict(network.state_dict())
     x = np.linspace(-1, 1, 12, dtype=np.float32).reshape(4, 3)
     expected = network(torch.from_numpy(x)).detach().numpy()
-    task = exchange.network_task(params)
+    task = instances.network_task(params)
     ours = mlp(task, depth=3, width=5).apply(params, x)
     np.testing.assert_allclose(ours, expected, atol=1e-6)
     back = interop.to_state_dict(params, ["0", "2"])

@@ -3,6 +3,7 @@ import errno
 import fcntl
 import json
 import os
+import threading
 import warnings
 
 import numpy as np
@@ -209,6 +210,38 @@ def test_a_directory_in_use_is_refused_and_its_user_named(filled, others_lock):
     Store(filled, Grid(**FIELDS, seeds=3), share=(1, 2))
     others_lock.close()
     Store(filled, Grid(**FIELDS, seeds=3))
+
+
+def test_who_waits_goes_on_when_the_other_has_ended(filled, others_lock):
+    opened = []
+
+    def wait():
+        opened.append(Store(filled, Grid(**FIELDS, seeds=3), wait=True))
+
+    waiting = threading.Thread(target=wait)
+    waiting.start()
+    waiting.join(0.3)
+    assert waiting.is_alive() and not opened
+    others_lock.close()
+    waiting.join(60)
+    assert len(opened) == 1
+    with open(filled / LOCK) as file:
+        assert file.read().startswith(f"process {os.getpid()} on ")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_read_only_directory_is_refused_and_left_alone(filled):
+    there = sorted(filled.rglob("*"))
+    for path in (filled, filled / PARTS):
+        path.chmod(0o555)
+    try:
+        with pytest.raises(PermissionError):
+            Store(filled, Grid(**FIELDS, seeds=3))
+        assert sorted(filled.rglob("*")) == there
+        assert load_records(filled).num_rows > 0
+    finally:
+        for path in (filled, filled / PARTS):
+            path.chmod(0o755)
 
 
 def test_a_lock_is_one_process_own_and_goes_with_the_store(filled):

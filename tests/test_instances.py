@@ -14,12 +14,12 @@ import jax
 import numpy as np
 import pytest
 
-from ticketjax import exchange, interop
+from ticketjax import instances, interop
 from ticketjax.grid import Grid
 from ticketjax.sweep import run_key
 from ticketjax.trial import make_instance
 
-SUITE = json.loads(pathlib.Path(exchange.__file__).with_name("suite_v1.json").read_text())
+SUITE = json.loads(pathlib.Path(instances.__file__).with_name("suite_v1.json").read_text())
 CPU = pathlib.Path("/proc/cpuinfo")
 # Where the last bits are those of the machine that the suite was published from.
 PUBLISHED_HERE = (
@@ -66,7 +66,7 @@ def made():
         "target": network(rng, (2, 3, 4)),
         "output_scale": np.float32(2),
     }
-    description = exchange.Description("circle", "classification", 3, 5, 3, 0.01)
+    description = instances.Description("circle", "classification", 3, 5, 3, 0.01)
     return description, {"params": params, "train": data(18), "held_out": data(2)}, answer
 
 
@@ -74,7 +74,7 @@ def made():
 def written(made, tmp_path):
     description, instance, answer = made
     path = tmp_path / "instance.safetensors"
-    exchange.save_instance(path, description, instance, answer, {"jax": "0"})
+    instances.save_instance(path, description, instance, answer, {"jax": "0"})
     return path
 
 
@@ -84,13 +84,13 @@ def same(a, b):
 
 def test_files_give_back_what_was_written(made, written):
     description, instance, answer = made
-    read, tree = exchange.load_instance(written)
+    read, tree = instances.load_instance(written)
     assert read == description
     same(tree, instance)
-    same(exchange.load_answer(exchange.answer_path(written), read, tree), answer)
+    same(instances.load_answer(instances.answer_path(written), read, tree), answer)
     for name in ("a.pt", "a.answer.safetensors"):
         with pytest.raises(ValueError, match="must end with .safetensors"):
-            exchange.answer_path(name)
+            instances.answer_path(name)
 
 
 def test_trees_give_back_the_instance_of_a_sweep():
@@ -98,9 +98,9 @@ def test_trees_give_back_the_instance_of_a_sweep():
     (named,) = Grid(**fields, seeds=[3], seekers="random", densities="ticket").settings()
     draw = jax.jit(lambda seed: make_instance(named.setting, run_key(seed), np.float32(0.01)))
     instance = jax.device_get(draw(np.uint32(3)))
-    trees = exchange.instance_tree(instance), exchange.answer_tree(instance, named.setting.target)
-    description = exchange.Description("relu", "regression", 3, 8, 3, 0.01, tickets=2)
-    setting, rebuilt = exchange.rebuild(description, *trees, epochs=2)
+    trees = instances.instance_tree(instance), instances.answer_tree(instance, named.setting.target)
+    description = instances.Description("relu", "regression", 3, 8, 3, 0.01, tickets=2)
+    setting, rebuilt = instances.rebuild(description, *trees, epochs=2)
     for name, value in instance._asdict().items():
         a, b = jax.tree.leaves(value), jax.tree.leaves(getattr(rebuilt, name))
         for x, y in zip(a, b, strict=True):
@@ -114,30 +114,30 @@ def test_content_hash_is_what_its_description_says():
     tree = {"b": {"c": np.array([[1, 2]], ">i4")}, "a": np.array([True]), "b2": np.float32(0.5)}
     lines = b"a bool 1\n\x01" + b"b.c int32 1,2\n" + bytes([1, 0, 0, 0, 2, 0, 0, 0])
     lines += b"b2 float32 \n" + b"\x00\x00\x00\x3f"
-    assert exchange.content_hash(tree) == hashlib.sha256(lines).hexdigest()
+    assert instances.content_hash(tree) == hashlib.sha256(lines).hexdigest()
 
 
 def test_verdicts_tell_rounding_from_another_ticket(made):
     _, instance, answer = made
-    known = exchange.fingerprint(instance, answer)
-    assert exchange.compare(instance, answer, known) == "identical"
+    known = instances.fingerprint(instance, answer)
+    assert instances.compare(instance, answer, known) == "identical"
     last_bits = jax.tree.map(
         lambda x: np.nextafter(x, np.float32(9)) if x.dtype == np.float32 else x, instance
     )
-    assert exchange.compare(last_bits, answer, known) == "rounding"
+    assert instances.compare(last_bits, answer, known) == "rounding"
     moved = copy.deepcopy(answer)
     moved["mask"]["layer_0"]["bias"] = ~moved["mask"]["layer_0"]["bias"]
-    assert exchange.compare(instance, moved, known) == "different"
+    assert instances.compare(instance, moved, known) == "different"
     other = copy.deepcopy(instance)
     other["params"]["layer_0"]["kernel"] = other["params"]["layer_0"]["kernel"][:, ::-1]
-    assert exchange.compare(other, answer, known) == "different"
+    assert instances.compare(other, answer, known) == "different"
 
 
 def rewritten(path, tree=None, **metadata):
     """Another file with some content or metadata changed, and a hash that is right again."""
     old, texts = interop.load_tree(path)
     tree = old if tree is None else tree(old)
-    texts = texts | {"sha256": exchange.content_hash(tree)} | metadata
+    texts = texts | {"sha256": instances.content_hash(tree)} | metadata
     interop.save_tree(path, tree, {name: text for name, text in texts.items() if text})
 
 
@@ -176,7 +176,7 @@ def replaced(name, value):
 def test_what_is_no_instance_is_refused(change, message, written):
     rewritten(written, **change)
     with pytest.raises(ValueError, match=message) as error:
-        exchange.load_instance(written)
+        instances.load_instance(written)
     assert str(written) in str(error.value)
 
 
@@ -193,23 +193,23 @@ def test_values_that_make_no_instance_are_refused(part, name, value, message, ma
     description, *trees = made
     trees[part] = replaced(name, value)(trees[part])
     with pytest.raises(ValueError, match=message):
-        exchange.rebuild(description, *trees)
+        instances.rebuild(description, *trees)
 
 
 def test_the_answer_to_another_instance_is_refused(made, written):
     description, instance, _ = made
-    path = exchange.answer_path(written)
+    path = instances.answer_path(written)
     other = replaced("params.layer_0.bias", np.zeros(5, np.float32))(instance)
     with pytest.raises(ValueError, match="its instance_sha256 is"):
-        exchange.load_answer(path, description, other)
+        instances.load_answer(path, description, other)
     rewritten(path, replaced("mask.layer_0.bias", np.zeros(5, np.float32)))
     with pytest.raises(ValueError, match=r"mask.layer_0.bias is float32 \(5,\), expected bool"):
-        exchange.load_answer(path, description, instance)
+        instances.load_answer(path, description, instance)
     rewritten(path, lambda tree: tree | {"target": np.zeros(1)})
     with pytest.raises(ValueError, match="the target is missing"):
-        exchange.load_answer(path, description, instance)
+        instances.load_answer(path, description, instance)
     with pytest.raises(ValueError, match="its format is"):
-        exchange.load_answer(written, description, instance)
+        instances.load_answer(written, description, instance)
 
 
 def test_a_network_of_ones_own_is_a_task():
@@ -218,7 +218,7 @@ def test_a_network_of_ones_own_is_a_task():
         "layer_1": {"kernel": np.array([[1.0], [-1]], np.float32), "bias": np.ones(1, np.float32)},
     }
     key = jax.random.key(0)
-    task = exchange.network_task(target)
+    task = instances.network_task(target)
     batch = task.sample(key, 2000, noise=0.0)
     x = np.asarray(batch.x)
     expected = np.maximum(x[:, :1], 0) - np.maximum(x[:, 1:], 0) + 1
@@ -230,7 +230,7 @@ def test_a_network_of_ones_own_is_a_task():
 
     target["layer_1"]["kernel"] = np.array([[1, 0], [0, 1]], np.float32)
     target["layer_1"]["bias"] = np.zeros(2, np.float32)
-    task = exchange.network_task(target, "classification")
+    task = instances.network_task(target, "classification")
     batch = task.sample(key, 2000, noise=0.0)
     x = np.maximum(np.asarray(batch.x), 0)
     np.testing.assert_array_equal(batch.y, np.argmax(x, axis=1))
@@ -239,7 +239,7 @@ def test_a_network_of_ones_own_is_a_task():
     with pytest.raises(ValueError, match="noise must be in"):
         task.sample(key, 1, noise=1.5)
     with pytest.raises(ValueError, match="kind must be"):
-        exchange.network_task(target, "else")
+        instances.network_task(target, "else")
 
 
 def test_help_imports_no_jax(tmp_path):
@@ -279,12 +279,12 @@ def test_plant_and_score(tmp_path):
     result = command("plant", *flags, directory=tmp_path)
     assert result.returncode == 0, result.stderr
     path = tmp_path / "new" / "instance.safetensors"
-    description, instance = exchange.load_instance(path)
-    answer = exchange.load_answer(exchange.answer_path(path), description, instance)
-    known = exchange.Fingerprint(**SUITE["instances"]["relu-depth3-seed0"])
-    here = exchange.fingerprint(instance, answer)
+    description, instance = instances.load_instance(path)
+    answer = instances.load_answer(instances.answer_path(path), description, instance)
+    known = instances.Fingerprint(**SUITE["instances"]["relu-depth3-seed0"])
+    here = instances.fingerprint(instance, answer)
     if PUBLISHED_HERE:
-        assert exchange.compare(instance, answer, known) != "different"
+        assert instances.compare(instance, answer, known) != "different"
     # On any machine, the data are those of the suite, and the ticket is where the answer says.
     np.testing.assert_allclose(here.sums[1:], known.sums[1:], atol=1e-4)
     kept = jax.tree.map(np.multiply, instance["params"], answer["mask"])
@@ -314,10 +314,10 @@ def test_plant_and_score(tmp_path):
 SUITE_OF_THREE = """
 import dataclasses, json, pathlib, sys
 from experiments import plant
-from ticketjax import exchange
+from ticketjax import instances
 
-description, instance = exchange.load_instance(sys.argv[1])
-answer = exchange.load_answer(exchange.answer_path(sys.argv[1]), description, instance)
+description, instance = instances.load_instance(sys.argv[1])
+answer = instances.load_answer(instances.answer_path(sys.argv[1]), description, instance)
 
 def drawn(grid):
     for seed in range(3):
@@ -332,7 +332,7 @@ print("status", plant.write_suite(json.loads((directory / "suite.json").read_tex
 
 
 def test_a_suite_is_compared_with_the_published_one(made, written, tmp_path):
-    known = exchange.fingerprint(*made[1:])._asdict()
+    known = instances.fingerprint(*made[1:])._asdict()
     published = {
         "name": "small",
         "grid": {"task": "circle", "depth": 3, "width": 40, "seeds": 3},
@@ -356,9 +356,9 @@ def test_a_suite_is_compared_with_the_published_one(made, written, tmp_path):
     ]
     for seed in range(3):
         path = tmp_path / "suite" / f"circle-depth3-seed{seed}.safetensors"
-        description, instance = exchange.load_instance(path)
+        description, instance = instances.load_instance(path)
         assert description == dataclasses.replace(made[0], seed=seed)
-        same(exchange.load_answer(exchange.answer_path(path), description, instance), made[2])
+        same(instances.load_answer(instances.answer_path(path), description, instance), made[2])
     here = json.loads((tmp_path / "suite" / "suite.json").read_text())
     assert here["grid"] == published["grid"]
     assert list(here["instances"].values()) == [json.loads(json.dumps(known))] * 3
