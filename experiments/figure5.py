@@ -81,7 +81,10 @@ def show(plan: list, data_dir: str, out: str, wait: bool) -> int:
         Panel("strong", {**where, "objective": "rescaled"}, "searches, before training (strong)"),
     ]
     there = set(records["objective"].to_pylist())
-    title = f"{plan[0].model} on {task_title(plan[0].dataset)}, a trained ticket planted in it"
+    name = (
+        plan[0].model.replace("vgg", "VGG").replace("lenet", "LeNet-").replace("resnet", "ResNet")
+    )
+    title = f"{name} on {task_title(plan[0].dataset)}, a trained ticket planted in it"
     draw_quality(
         records,
         [panel for panel in panels if panel.where["objective"] in there],

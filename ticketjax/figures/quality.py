@@ -42,6 +42,13 @@ class Panel(NamedTuple):
     title: str | None = None
 
 
+def _highest_accuracy(rows: pa.Table) -> float:
+    """Where the axis ends: at 1, unless all that a task has shown is in the lower half."""
+    columns = ("strong_metric", "weak_metric", "ticket_metric")
+    largest = np.max([np.nanmax(rows[name].to_numpy(), initial=0) for name in columns])
+    return 1.02 if largest == 0 or largest > 0.5 else 1.15 * float(largest)
+
+
 def _draw_panel(axes: plt.Axes, records: pa.Table, panel: Panel, series: list[Series]) -> None:
     rows = rows_where(records, **panel.where)
     summary = summarise(rows)
@@ -84,7 +91,7 @@ def _draw_panel(axes: plt.Axes, records: pa.Table, panel: Panel, series: list[Se
     )
     axes.set_xlabel("density")
     if accuracy:
-        axes.set_ylim(0, 1.02)
+        axes.set_ylim(0, _highest_accuracy(rows_where(records, task=task)))
         axes.set_ylabel("accuracy")
     else:
         # Without a number to show, a logarithmic axis has no limits.
