@@ -82,7 +82,10 @@ def show(plan: list, data_dir: str, out: str, wait: bool) -> int:
     ]
     there = set(records["objective"].to_pylist())
     name = (
-        plan[0].model.replace("vgg", "VGG").replace("lenet", "LeNet-").replace("resnet", "ResNet")
+        plan[0]
+        .model.replace("vgg", "VGG")
+        .replace("lenet300", "LeNet-300-100")
+        .replace("resnet", "ResNet")
     )
     title = f"{name} on {task_title(plan[0].dataset)}, a trained ticket planted in it"
     draw_quality(

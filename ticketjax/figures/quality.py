@@ -59,7 +59,9 @@ def _draw_panel(axes: plt.Axes, records: pa.Table, panel: Panel, series: list[Se
         points = rows_where(summary, **where).sort_by("density")
         x = points["density"].to_numpy()
         mean = points[f"{column}_mean"].to_numpy()
-        colour, marker = COLOURS[i % len(COLOURS)], MARKERS[i % len(MARKERS)]
+        colour = COLOURS[i % len(COLOURS)]
+        # Series of one colour differ by their markers.
+        marker = MARKERS[(i + i // len(COLOURS)) % len(MARKERS)]
         for ends, shade in BANDS.values():
             low, high = (points[f"{column}_{end}"].to_numpy() for end in ends)
             axes.fill_between(x, low, high, color=colour, alpha=shade, linewidth=0)
