@@ -1,8 +1,11 @@
 """The command that makes a grid again, from the configuration in its manifest."""
 
 import dataclasses
+import pathlib
 import shlex
 from typing import Any
+
+from experiments.figure5 import SEARCHES
 
 # Flags that every command gets spelled out, whatever its own default is.
 ALWAYS = ("task", "depth", "width", "seekers", "densities", "noise", "scope", "objective")
@@ -30,6 +33,19 @@ def _seeds(seeds: Any) -> str:
     return f"--seed_list={_listed(seeds)}"
 
 
+def _of_images(configuration: dict[str, Any], directory: str) -> str:
+    """Of one seeker at one density, whose results lie below those of the whole figure."""
+    given = dict(configuration)
+    seeker, density, seeds = given.pop("seeker"), given.pop("density"), given.pop("seeds")
+    is_search = seeker in SEARCHES.split(",")
+    augment = "--augment" if given.pop("augment") else "--noaugment"
+    flags = [f"--{name}={value}" for name, value in given.items()]
+    flags += [augment, f"--seekers={'' if is_search else seeker}"]
+    flags += [f"--searches={seeker if is_search else ''}", f"--densities={density}"]
+    flags += [_seeds(seeds), "--data_dir=DIR", f"--out={pathlib.Path(directory).parent}"]
+    return " \\\n    ".join(["python -m experiments.vgg", *map(shlex.quote, flags)])
+
+
 def command_of(configuration: dict[str, Any], directory: str) -> str:
     """The command line, to be pasted into a shell; into the same directory it continues.
 
@@ -38,6 +54,8 @@ def command_of(configuration: dict[str, Any], directory: str) -> str:
     from ticketjax.grid import Grid
     from ticketjax.seekers import SEEKERS
 
+    if "dataset" in configuration:
+        return _of_images(configuration, directory)
     module, flags = _command(configuration)
     defaults = {field.name: field.default for field in dataclasses.fields(Grid)}
     given = dict(configuration)

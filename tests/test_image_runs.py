@@ -2,6 +2,8 @@
 
 import dataclasses
 import functools
+import json
+import shlex
 
 import jax
 import jax.numpy as jnp
@@ -9,6 +11,7 @@ import numpy as np
 import pytest
 
 import ticketjax as tj
+from experiments.again import command_of
 from experiments.images import ImageRuns, run_images
 from tests.test_images import N, draw, write_idx
 from tests.test_images import small as small
@@ -58,6 +61,11 @@ def test_records_hold_the_planted_ticket_and_nothing_is_run_twice(data_dir, tmp_
         # A budget for every layer rounds each of them.
         assert abs(record["kept"] * size - 0.1 * size) <= 2
         assert np.isfinite(record["weak_loss"])
+    (manifest,) = out.glob("annealed-edge_popup-*/manifest.json")
+    text = command_of(json.loads(manifest.read_text())["configuration"], str(manifest.parent))
+    flags = shlex.split(text.replace("\\\n", ""))
+    assert {"--searches=edge_popup", "--seekers=", "--seeds=2", f"--out={out}"} <= set(flags)
+    assert {"--augment", "--model=lenet300", "--channels=0.02", "--images=16"} <= set(flags)
     # A part is lost, as with a run that was killed: that one alone is made again, the same.
     parts = {path: path.stat().st_mtime_ns for path in out.glob("*/parts/*.parquet")}
     lost = sorted(parts)[0]
