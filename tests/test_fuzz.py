@@ -61,6 +61,7 @@ def as_command(monkeypatch, tmp_path, capfd):
 
     monkeypatch.setattr(experiments.running, "run", stop)
     monkeypatch.setattr("ticketjax.theory.layer_bounds", stop)
+    monkeypatch.setattr("ticketjax.trial.make_instance", stop)
     for name in ("samples", "construction"):
         monkeypatch.setattr(f"ticketjax.draw.{name}", stop)
     monkeypatch.setattr("warnings.formatwarning", warnings.formatwarning)
