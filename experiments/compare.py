@@ -83,12 +83,7 @@ def main() -> int:
     planted = side("planted", instance.planted.mask)
     name = os.path.basename(seeker_title(FLAGS.seeker))
     comparison(path, task, planted, side(f"found by {name}", found.mask))
-    overlap = sum(
-        int(jnp.sum(a & b))
-        for a, b in zip(
-            jax.tree.leaves(found.mask), jax.tree.leaves(instance.planted.mask), strict=True
-        )
-    )
+    overlap = int(count_kept(jax.tree.map(jnp.logical_and, found.mask, instance.planted.mask)))
     print(f"{overlap} of {int(count_kept(instance.planted.mask))} planted parameters are in it")
     print(f"figure: {path}")
     return 0

@@ -40,6 +40,7 @@ OF_FIGURE_5: dict[str, Any] = {
     "levels": 5,
     "score_samples": 1_000,
 }
+# Spelled out, because what defines them needs JAX, which flags are not to wait for.
 NETWORKS = ["lenet300", "resnet18", "vgg11", "vgg13", "vgg16", "vgg19"]
 SEARCHES = "edge_popup,probabilistic"
 

@@ -134,17 +134,6 @@ def _no_sample(key: jax.Array, n: int, noise: Any = 0.0) -> Batch:
     raise ValueError("images are data, there are no other samples of them")
 
 
-@functools.cache
-def _network(model: str, channels: float, dataset: str, data_dir: str) -> tuple[Task, Model]:
-    known = images.DATASETS[dataset]
-    task = Task(dataset, known.shape, len(known.classes), CLASSIFICATION, _no_sample, _no_ticket)
-    data = load(dataset, data_dir)
-    return task, models.on_pixels(MODELS[model](task, channels), data.mean, data.deviation)
-
-
-load = functools.cache(images.load_images)
-
-
 class Experiment:
     """The programs and data that runs on one dataset and network share.
 
@@ -157,10 +146,21 @@ class Experiment:
         first = plan[0]
         self.runs, self.directory = first, directory
         self.devices = tuple(jax.local_devices())
-        data = load(first.dataset, data_dir)
+        data = images.load_images(first.dataset, data_dir)
         self.train = Batch(*(array[: first.images] for array in data.train))
         self.test = Batch(*(array[: first.test_images] for array in data.test))
-        self.task, self.model = _network(first.model, first.channels, first.dataset, data_dir)
+        known = images.DATASETS[first.dataset]
+        self.task = Task(
+            first.dataset,
+            known.shape,
+            len(known.classes),
+            CLASSIFICATION,
+            _no_sample,
+            _no_ticket,
+        )
+        self.model = models.on_pixels(
+            MODELS[first.model](self.task, first.channels), data.mean, data.deviation
+        )
         for name, there in (("images", data.train.y.size), ("test_images", data.test.y.size)):
             if not 1 <= getattr(first, name) <= there:
                 raise ValueError(
@@ -172,8 +172,7 @@ class Experiment:
             check_density(density, size)
         self.augment = None
         if first.augment:
-            flip = images.DATASETS[first.dataset].flip
-            self.augment = functools.partial(images.augment, flip=flip)
+            self.augment = functools.partial(images.augment, flip=known.flip)
         self._searches: dict[str, Callable[..., Any]] = {}
         self._plant = sharded(self._instance, self.devices, (0, 0, None, None))
         self._evaluate = sharded(self._measure, self.devices, (0, 0, 0, None, None))

@@ -13,30 +13,13 @@ network, a part of the images and few epochs, for two cores. Flags that are give
 preset's. A stopped command goes on with the first run that is not finished.
 """
 
+import dataclasses
 from typing import Any
 
 from absl import flags
 
 from experiments.figure5 import NETWORKS, PRESETS, SEARCHES, plan_of, show
 from experiments.flags import FLAGS, PRUNERS, FlagError, naming, numbers, seeds, start
-
-# The fields of ImageRuns that are the same in all runs.
-FIXED = (
-    "dataset",
-    "images",
-    "test_images",
-    "model",
-    "channels",
-    "ticket_density",
-    "rounds",
-    "round_epochs",
-    "epochs",
-    "search_epochs",
-    "levels",
-    "batch_size",
-    "score_samples",
-    "augment",
-)
 
 flags.DEFINE_string("data_dir", None, "Directory of the dataset's official files.")
 flags.DEFINE_enum("preset", "full", list(PRESETS), "Defaults of the flags that say (preset).")
@@ -89,7 +72,11 @@ def settings() -> dict[str, Any]:
         raise FlagError("--data_dir must name the directory of the dataset's files")
     if not [*FLAGS.seekers, *FLAGS.searches]:
         raise FlagError("--seekers and --searches are both empty: there is nothing to run")
-    fields = {name: FLAGS[name].value for name in FIXED}
+    from experiments.images import ImageRuns
+
+    # What tells runs apart is said by lists of flags, all else by one flag of the field's name.
+    names = {field.name for field in dataclasses.fields(ImageRuns)}
+    fields = {name: FLAGS[name].value for name in names - {"seeker", "density", "seeds"}}
     return {**fields, "densities": densities, "seeds": tuple(seeds())}
 
 

@@ -11,6 +11,7 @@ from jax.flatten_util import ravel_pytree
 from ticketjax.base import Params, Planted, Wire
 from ticketjax.masks import count_kept, layer_names
 from ticketjax.planting import plant, plant_and_locate
+from ticketjax.wiring import is_dense_chain
 
 # Relative deviation of a decoy's parameters: enough that they do not solve the task together
 # (Circle: accuracy 0.57, the ticket's 1.00), while each by itself looks like a ticket's.
@@ -144,7 +145,7 @@ def plant_several(
     options: dict[str, Any] = {"zero_path_biases": zero_path_biases, "match": match}
     if tickets == 1 and not decoys:
         return Several(plant(ticket, params, wiring=wiring, **options), None, None)
-    if wiring is not None or any(jnp.ndim(layer["kernel"]) != 2 for layer in params.values()):
+    if not is_dense_chain(params, wiring):
         raise ValueError("tickets and decoys: only dense layers one after the other hold several")
     _check_room(target, params, tickets, decoys)
     missing = [perturb(k, target, DECOY_DEVIATION) for k in jax.random.split(decoy_key, decoys)]

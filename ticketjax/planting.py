@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from ticketjax.base import Params, Planted, Wire
 from ticketjax.masks import layer_names
-from ticketjax.wiring import by_tap, chain, space_widths, wiring_of
+from ticketjax.wiring import by_tap, chain, is_dense_chain, space_widths, wiring_of
 
 MATCHES = ("cosine", "hidden")
 EQUAL_COSINES = 1e-6  # a few float32 roundings
@@ -421,7 +421,7 @@ def plant_and_locate(
         wires = wiring_of(params, wiring)
     _check_shapes(target, params, wires)
     if match == "hidden":
-        if wiring is not None or any(jnp.ndim(layer["kernel"]) != 2 for layer in params.values()):
+        if not is_dense_chain(params, wiring):
             raise ValueError('match "hidden" is for dense layers one after the other, not for this')
         return _plant_hidden(target, params, zero_path_biases)
     inputs = space_widths(target, wires)[0]

@@ -49,6 +49,11 @@ def wiring_of(params: Params, wiring: tuple[Wire, ...] | None) -> tuple[Wire, ..
     return wiring
 
 
+def is_dense_chain(params: Params, wiring: tuple[Wire, ...] | None) -> bool:
+    """Whether these are dense layers one after the other, and nothing else."""
+    return wiring is None and all(layer["kernel"].ndim == 2 for layer in params.values())
+
+
 def space_widths(params: Params, wiring: tuple[Wire, ...]) -> dict[int, int]:
     """How many neurons or channels every space has."""
     first = params[wiring[0].layer]["kernel"]
