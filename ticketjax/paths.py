@@ -29,6 +29,19 @@ def _nothing(mask: Params, wiring: Wiring) -> dict[int, jax.Array]:
     return {space: jnp.zeros(width, bool) for space, width in widths.items()}
 
 
+def _reached(mask: Params, wiring: Wiring) -> list[tuple[jax.Array, jax.Array]]:
+    """Of every layer, what of its sources has a path from an input, and what it writes to then."""
+    reached = _nothing(mask, wiring)
+    reached[0] = ~reached[0]
+    steps = []
+    for wire, edge in _edges(mask, wiring):
+        before = reached[wire.reads]
+        fed = jnp.any((edge > 0) & before[:, None], axis=0)
+        reached[wire.writes] = reached[wire.writes] | fed
+        steps.append((before, reached[wire.writes]))
+    return steps
+
+
 def live_edges(mask: Params, wiring: Wiring = None) -> list[tuple[Wire, jax.Array, jax.Array]]:
     """Every layer with which of its sources and of its neurons have paths to both ends.
 
@@ -36,13 +49,7 @@ def live_edges(mask: Params, wiring: Wiring = None) -> list[tuple[Wire, jax.Arra
     reaches an output, by layers that compute before and after this one. Bool vectors.
     """
     edges = _edges(mask, wiring)
-    reached = _nothing(mask, wiring)
-    reached[0] = ~reached[0]
-    sources = []
-    for wire, edge in edges:
-        sources.append(reached[wire.reads])
-        fed = jnp.any((edge > 0) & reached[wire.reads][:, None], axis=0)
-        reached[wire.writes] = reached[wire.writes] | fed
+    sources = [before for before, _ in _reached(mask, wiring)]
     reaching = _nothing(mask, wiring)
     last = edges[-1][0].writes
     reaching[last] = ~reaching[last]
@@ -80,14 +87,7 @@ def first_dead_layer(mask: Params, wiring: Wiring = None) -> jax.Array:
     Layers of parameters are counted from 0, in the order in which they compute. A network is
     collapsed exactly if there is one: a residual branch that is dead leaves its stream alive.
     """
-    reached = _nothing(mask, wiring)
-    reached[0] = ~reached[0]
-    dead = []
-    for wire, edge in _edges(mask, wiring):
-        fed = jnp.any((edge > 0) & reached[wire.reads][:, None], axis=0)
-        reached[wire.writes] = reached[wire.writes] | fed
-        dead.append(~jnp.any(reached[wire.writes]))
-    ends = jnp.stack(dead)
+    ends = jnp.stack([~jnp.any(after) for _, after in _reached(mask, wiring)])
     first = jnp.where(jnp.any(ends), jnp.argmax(ends), -1)
     return jnp.where(ends[-1], first, -1).astype(jnp.int32)
 
