@@ -47,7 +47,7 @@ def path_pursuit(
         raise ValueError(f"temperature must not be negative, got {temperature}")
     around = Neighbourhood(width=width)
     if not exchange:
-        around = around._replace(removals=0, rewirings=0)
+        around = around._replace(removals=0, replacements=0)
 
     def seek(key: jax.Array, problem: Problem, density: jax.Array | float) -> Found:
         density = resolve_density(problem, density)

@@ -13,10 +13,10 @@ from ticketjax.objective import problem_loss
 from ticketjax.seekers.exchange import Neighbourhood, search
 from ticketjax.training import check_count
 
-ROUNDS = 1500
-SAMPLES = 512
+ROUNDS = 2000
+SAMPLES = 256
 # Without any, the search stops at the first mask that no single change betters.
-TEMPERATURE = 0.02
+TEMPERATURE = 0.03
 
 
 def refine(
@@ -33,11 +33,11 @@ def refine(
     """A mask that keeps as many parameters as the given one, and solves the task better or as well.
 
     Every round looks at thousands of changes that keep the budget: a pruned parameter for a kept
-    one, a piece of path through unused neurons for the kept ones that are missed least, a neuron
+    one, a piece of path through an unused neuron for the kept ones that are missed least, a neuron
     for another one with all that is connected to it. All are screened with the loss's slope and
     curvature on `samples` samples, drawn anew; `candidates` of them are evaluated exactly there,
-    the best three on all training data, and the best of these is made if the loss falls, or, by
-    the temperature, rises by little.
+    three, the best or by the temperature others, on all training data, and the best of these is
+    made if the loss falls, or, by the temperature, rises by little.
 
     problem: its objective is what falls, on all training data: else the mask is returned as it is.
     rounds, samples, temperature: as in exchange.search(); with a temperature the loss may rise in
@@ -88,21 +88,32 @@ def refined(seeker: Seeker, **options) -> Seeker:
 
 
 def ending_refined(make: Callable[..., Seeker]) -> Callable[..., Seeker]:
-    """A maker of seekers with one option more, whose seekers end with refine().
+    """A maker of seekers with three options more, whose seekers end with refine().
 
-    refinement: rounds of it; its other arguments have their defaults.
+    refinement, refinement_samples, refinement_temperature: its rounds, samples and temperature.
 
     >>> from ticketjax.seekers.probabilistic import probabilistic
     >>> seeker = ending_refined(probabilistic)(epochs=2, refinement=10)
     """
 
     @functools.wraps(make)
-    def make_refined(*, refinement: int = ROUNDS, **options) -> Seeker:
-        return refined(make(**options), rounds=refinement)
+    def make_refined(
+        *,
+        refinement: int = ROUNDS,
+        refinement_samples: int = SAMPLES,
+        refinement_temperature: float = TEMPERATURE,
+        **options,
+    ) -> Seeker:
+        return refined(
+            make(**options),
+            rounds=refinement,
+            samples=refinement_samples,
+            temperature=refinement_temperature,
+        )
 
     own = inspect.signature(make)
-    option = inspect.signature(make_refined, follow_wrapped=False).parameters["refinement"]
-    whole = own.replace(parameters=[*own.parameters.values(), option])
+    added = inspect.signature(make_refined, follow_wrapped=False).parameters.values()
+    more = [option for option in added if option.kind == option.KEYWORD_ONLY]
     # As vars, since to a type checker a function has no such attribute.
-    vars(make_refined)["__signature__"] = whole
+    vars(make_refined)["__signature__"] = own.replace(parameters=[*own.parameters.values(), *more])
     return make_refined

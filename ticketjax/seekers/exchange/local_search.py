@@ -57,8 +57,10 @@ def search(
     rounds: how many. samples: training samples that a round screens changes with, drawn anew in
         every round: a search that sees the same few fits them, not the task. What the screening
         likes best is decided on all training data.
-    temperature: a change by which the loss grows to exp(r) of what it was is made with probability
-        exp(-r / T), T falling linearly from this to 0. With 0 the loss never rises.
+    temperature: T, falling linearly from this to 0. What is decided on all training data is drawn
+        among what looks good on the samples, by a change of the log loss of r in proportion to
+        exp(-r / T), and a change for the worse is made with that probability. With 0 the best is
+        decided on, and the loss never rises.
     excess: the share of `size` that masks may have more at the start, falling linearly to 0 after
         three quarters of the rounds; what is too much then has to go, whatever the loss.
 
@@ -98,14 +100,15 @@ def search(
             k > state.flipped[where] + neighbourhood.tenure,
             draws,
             neighbourhood,
+            heat,
         )
         results = jax.vmap(lambda m: forward(theta[where] * m, x, narrow)[1][-1])(masks)
         losses = jax.vmap(lambda result: loss_of(problem, result, y))(results)
         before = state.loss
         losses = jnp.where(jnp.isfinite(more) & (losses != before), losses, jnp.inf)
-        chosen = jnp.argmax(jnp.where(jnp.isfinite(losses), (before - losses) / more, -jnp.inf))
-        found, after, outputs = masks[chosen], losses[chosen], results[chosen]
-        rise = jnp.log(after) - jnp.log(before)
+        rises = jnp.log(losses) - jnp.log(before)
+        chosen = jnp.argmax(jnp.where(jnp.isfinite(losses), -rises / more, -jnp.inf))
+        found, after, outputs, rise = (all_[chosen] for all_ in (masks, losses, results, rises))
         warm = rise < -heat * jnp.log1p(-draws.take())
         forced = jnp.sum(state.mask & prunable) > limit
         accepted = fits & jnp.isfinite(after) & ((after < before) | warm | forced)

@@ -7,7 +7,6 @@ import jax
 import jax.numpy as jnp
 
 from ticketjax.seekers.exchange.activity import active_neurons
-from ticketjax.seekers.exchange.vectors import layers_of
 
 # Share of a segment's neurons that come with their bias: half would leave few segments with none.
 BIASED = 0.25
@@ -19,7 +18,8 @@ class Neighbourhood(NamedTuple):
     width: neurons of a hidden layer; the active ones and, drawn anew every round, others. A mask
         with more active neurons than that in a layer is left as it is.
     singles: pruned parameters, half of them by least loss, half at random. segments: random pieces
-        of path. rewirings: exchanges of an active neuron for another one.
+        of path. detours: the best pieces of path through one new neuron, of all. replacements: the
+        best exchanges of an active neuron for another one, of all.
     leaving: kept parameters, the least useful ones, that may make room. removals: how many of them
         may do so for one segment; 0 for no exchange, only additions.
     candidates: how many changes are evaluated exactly on the samples of the round.
@@ -30,8 +30,9 @@ class Neighbourhood(NamedTuple):
 
     width: int = 40
     singles: int = 512
-    segments: int = 64
-    rewirings: int = 32
+    segments: int = 16
+    detours: int = 64
+    replacements: int = 32
     leaving: int = 160
     removals: int = 4
     candidates: int = 32
@@ -64,15 +65,9 @@ class Draws:
 
 
 def draws_needed(sizes: tuple[int, ...], around: Neighbourhood) -> int:
-    """Enough for a round: neurons, singles, segments, rewirings, samples, acceptance."""
-    per_segment, per_rewiring = 3 * len(sizes) + 2, 2 * len(sizes) + 1
-    return (
-        sum(sizes)
-        + around.singles
-        + around.segments * per_segment
-        + around.rewirings * per_rewiring
-        + 2
-    )
+    """Enough for a round: neurons, singles, segments, candidates, samples, acceptance."""
+    per_segment = 3 * len(sizes) + 2
+    return sum(sizes) + around.singles + around.segments * per_segment + around.candidates + 2
 
 
 def segments(draws: Draws, count: int, mask, prunable, sizes):
@@ -102,20 +97,3 @@ def segments(draws: Draws, count: int, mask, prunable, sizes):
         added.append((source[:, :, None] & sink[:, None]).reshape(count, -1))
         added.append(sink & inner[:, None])
     return mask[None] | (jnp.concatenate(added, axis=1) & prunable[None])
-
-
-def rewirings(draws: Draws, count: int, mask, prunable, sizes):
-    """Masks in which an active hidden neuron has changed places with another one."""
-    layer = 1 + draws.below(count, len(sizes) - 2)
-    orders = []
-    for i, (size, active) in enumerate(zip(sizes, active_neurons(mask, sizes), strict=True)):
-        one, other = draws.among(count, active)[:, None], draws.below(count, size)[:, None]
-        order = jnp.broadcast_to(jnp.arange(size)[None], (count, size))
-        swapped = jnp.where(order == one, other, jnp.where(order == other, one, order))
-        orders.append(jnp.where((layer == i)[:, None], swapped, order))
-    moved = []
-    for i, (kernel, bias) in enumerate(layers_of(mask, sizes)):
-        source, sink = orders[i], orders[i + 1]
-        moved.append(kernel[source[:, :, None], sink[:, None]].reshape(count, -1))
-        moved.append(bias[sink])
-    return jnp.where(prunable[None], jnp.concatenate(moved, axis=1), mask[None])

@@ -4,7 +4,8 @@ import jax
 import jax.numpy as jnp
 
 from ticketjax.seekers.exchange.activity import useful
-from ticketjax.seekers.exchange.neighbourhood import rewirings, segments
+from ticketjax.seekers.exchange.neighbourhood import segments
+from ticketjax.seekers.exchange.neurons import detours, replacements, state_of
 from ticketjax.seekers.exchange.slopes import flips, influences, loss_of, slope_and_root
 from ticketjax.seekers.exchange.vectors import forward, sinks_of
 
@@ -27,21 +28,23 @@ def _without(masks: jax.Array, out: jax.Array) -> jax.Array:
     return jax.vmap(lambda mask, gone: mask.at[gone].set(False, mode="drop"))(masks, out)
 
 
-def improve(problem, theta, x, y, weights, prunable, sizes, size, mask, free, draws, around):
+def improve(problem, theta, x, y, weights, prunable, sizes, size, mask, free, draws, around, heat):
     """The best changes of a neighbourhood, (finalists, parameters), and what each adds.
 
     What is impossible, or changes nothing, adds a number of parameters that is infinite.
     mask: without anything that cannot matter. size: how many prunable parameters it may have.
-    free: which parameters may be added or removed singly.
+    free: which parameters may be added or removed singly. heat: with any, the finalists are drawn,
+    each with probability in proportion to exp(fall of the log loss per parameter / heat).
     """
     received, before = forward(theta * mask, x, sizes)
     outputs = before[-1]
     slope, root = slope_and_root(problem, outputs, y, weights)
-    influence = jnp.concatenate(influences(theta * mask, before, sizes))
+    influence = influences(theta * mask, before, sizes)
+    pulls = [jnp.sum(layer * slope[None], -1) for layer in influence]
+    reaches = [jnp.einsum("jno,nop->jnp", layer, root) for layer in influence]
+    pull, reach = jnp.concatenate(pulls), jnp.concatenate(reaches)
     sinks = jnp.asarray(sinks_of(sizes))
     changes = flips(theta, mask, received, before, sizes)
-    pull = jnp.sum(influence * slope[None], -1)
-    reach = jnp.einsum("jno,nop->jnp", influence, root)
     own = jnp.sum(changes * pull[sinks] + 0.5 * changes**2 * jnp.sum(reach**2, -1)[sinks], axis=1)
     count = jnp.sum(mask & prunable)
 
@@ -88,9 +91,13 @@ def improve(problem, theta, x, y, weights, prunable, sizes, size, mask, free, dr
     sampled = segments(draws, around.segments, mask, prunable, sizes)
     # Nothing added: what is above the limit has to go.
     sampled = jnp.concatenate([sampled, mask[None]])
-    if around.rewirings and len(sizes) > 2:
-        moved = rewirings(draws, around.rewirings, mask, prunable, sizes)
-        sampled = jnp.concatenate([sampled, moved])
+    if len(sizes) > 2:
+        state = state_of(theta, mask, prunable, sizes, received, before, pulls, reaches)
+        if around.detours:
+            longer = detours(state, around.detours, problem.prune_bias)
+            sampled = jnp.concatenate([sampled, longer])
+        if around.replacements:
+            sampled = jnp.concatenate([sampled, replacements(state, around.replacements)])
     moved = jax.vmap(lambda m: forward(theta * m, x, sizes)[1][-1])(sampled) - outputs[None]
     moved = jnp.swapaxes(moved, 1, 2)
     sampled_effects = jnp.einsum("bno,nop->bnp", moved, root).reshape(sampled.shape[0], -1)
@@ -112,7 +119,10 @@ def improve(problem, theta, x, y, weights, prunable, sizes, size, mask, free, dr
     now = loss_of(problem, outputs, y, weights)
     # What changes nothing would stand in the way of a slightly worse move that is accepted.
     more = jnp.where(possible & (losses != now), more, jnp.inf)
+    # The largest of values with Gumbel noise is drawn in proportion to their exponentials.
+    noise = -jnp.log(jnp.maximum(-jnp.log1p(-draws.take(losses.size)), 1e-30))
+    worth = (jnp.log(now) - jnp.log(losses)) / more + heat * noise
     # NaN would be the best of all.
-    gains = jnp.where(jnp.isfinite(losses) & jnp.isfinite(more), (now - losses) / more, -jnp.inf)
-    _, best = _least(-gains, min(around.finalists, gains.size))
-    return masks[best], jnp.where(gains[best] > -jnp.inf, more[best], jnp.inf)
+    worth = jnp.where(jnp.isfinite(losses) & jnp.isfinite(more), worth, -jnp.inf)
+    _, best = _least(-worth, min(around.finalists, worth.size))
+    return masks[best], jnp.where(worth[best] > -jnp.inf, more[best], jnp.inf)

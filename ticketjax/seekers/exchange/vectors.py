@@ -1,5 +1,7 @@
 """A dense network whose parameters are one vector, as the search among its masks needs them."""
 
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -27,15 +29,31 @@ def flatten(tree: Params) -> jax.Array:
     )
 
 
+class Start(NamedTuple):
+    """Where a layer's kernel and bias begin in the vector."""
+
+    kernel: int
+    bias: int
+
+
+def starts_of(sizes: tuple[int, ...]) -> list[Start]:
+    """Where the layers begin in the vector."""
+    starts, at = [], 0
+    for n_in, n_out in zip(sizes, sizes[1:], strict=False):
+        starts.append(Start(at, at + n_in * n_out))
+        at += (n_in + 1) * n_out
+    return starts
+
+
 def layers_of(flat: jax.Array, sizes: tuple[int, ...]) -> list[tuple[jax.Array, jax.Array]]:
     """The kernels and biases of a vector."""
-    layers, at = [], 0
-    for n_in, n_out in zip(sizes, sizes[1:], strict=False):
-        kernel = flat[at : at + n_in * n_out].reshape(n_in, n_out)
-        at += n_in * n_out
-        layers.append((kernel, flat[at : at + n_out]))
-        at += n_out
-    return layers
+    return [
+        (
+            flat[start.kernel : start.bias].reshape(n_in, n_out),
+            flat[start.bias : start.bias + n_out],
+        )
+        for start, n_in, n_out in zip(starts_of(sizes), sizes, sizes[1:], strict=False)
+    ]
 
 
 def unflatten(flat: jax.Array, params: Params) -> Params:
