@@ -23,7 +23,9 @@ flags.DEFINE_string("density", "ticket", 'Fraction to keep; "ticket" is the plan
 flags.DEFINE_enum("objective", "rescaled", ["raw", "rescaled"], "What the seeker optimises.")
 flags.DEFINE_float("noise", 0.01, "Noise level.", lower_bound=0)
 flags.DEFINE_integer("samples", 10_000, "Samples, a tenth held out.", lower_bound=10)
-flags.DEFINE_integer("seed", 0, "Everything of the run follows from it.", lower_bound=0)
+flags.DEFINE_integer(
+    "seed", 0, "Everything of the run follows from it.", lower_bound=0, upper_bound=2**31 - 1
+)
 flags.DEFINE_string("out", "results/compare", "Directory of the figure.")
 
 
