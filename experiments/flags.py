@@ -46,6 +46,12 @@ def define_networks(seeds: int = 25, seekers: str = PRUNERS, width: str = "100")
     flags.DEFINE_list("noise", ["0.01"], "Noise levels.")
     flags.DEFINE_integer("seeds", seeds, "Seeds 0 to N-1.", lower_bound=1)
     flags.DEFINE_list("seed_list", None, "These seeds, instead of --seeds.")
+    flags.DEFINE_integer("epochs", 10, "Epochs of the final training.", lower_bound=0)
+    define_planting()
+
+
+def define_planting() -> None:
+    """Define the flags that say how a ticket is planted, and on how many samples it is sought."""
     flags.DEFINE_bool("prune_bias", True, "Whether biases may be pruned.")
     flags.DEFINE_enum(
         "match",
@@ -62,7 +68,6 @@ def define_networks(seeds: int = 25, seekers: str = PRUNERS, width: str = "100")
     flags.DEFINE_float(
         "perturbation", 0, "Relative deviation of the ticket's own parameters.", lower_bound=0
     )
-    flags.DEFINE_integer("epochs", 10, "Epochs of the final training.", lower_bound=0)
     flags.DEFINE_integer("samples", 10_000, "Samples per run, a tenth held out.", lower_bound=1)
 
 

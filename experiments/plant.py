@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING
 
 from absl import flags
 
-from experiments.flags import FLAGS, FlagError, naming, start
+from experiments.flags import FLAGS, FlagError, define_planting, naming, start
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -54,17 +54,7 @@ flags.DEFINE_integer("depth", 5, "Layers of neurons, the input included.", lower
 flags.DEFINE_integer("width", 100, "Neurons of every hidden layer.", lower_bound=1)
 flags.DEFINE_integer("seed", 0, "The seed of a sweep.", lower_bound=0, upper_bound=2**31 - 1)
 flags.DEFINE_float("noise", 0.01, "Noise level.", lower_bound=0)
-flags.DEFINE_bool("prune_bias", True, "Whether biases may be pruned.")
-flags.DEFINE_enum(
-    "match",
-    "cosine",
-    ["cosine", "hidden"],
-    "Plant as published, or so that simple statistics do not give the ticket away.",
-)
-flags.DEFINE_integer("tickets", 1, "Tickets in the network.", lower_bound=1)
-flags.DEFINE_integer("decoys", 0, "Near misses in the network.", lower_bound=0)
-flags.DEFINE_float("perturbation", 0, "Relative deviation of the ticket.", lower_bound=0)
-flags.DEFINE_integer("samples", 10_000, "Samples, a tenth held out.", lower_bound=1)
+define_planting()
 flags.DEFINE_string("target", None, "Plant this network instead of a task's ticket.")
 flags.DEFINE_list("layers", None, "The target's layers in order, if their names do not say it.")
 flags.DEFINE_enum("kind", "regression", ["regression", "classification"], "Of the target.")
