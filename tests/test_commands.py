@@ -5,31 +5,27 @@ import os
 import pathlib
 import re
 import shlex
-import subprocess
-import sys
 
 import pytest
 
+from tests.processes import python
 from ticketjax.store import load_records
 
 TINY = ["--task=relu", "--depth=3", "--width=6", "--samples=100", "--epochs=1", "--seeds=2"]
 
 
 def command(module, *flags, directory):
-    environment = {**os.environ, "JAX_PLATFORMS": "cpu", "PYTHONPATH": os.getcwd()}
     # The tests' own, which compile fast, but for the number of devices, which is the command's.
     devices = r"--xla_force_host_platform_device_count=\d+"
-    environment["XLA_FLAGS"] = re.sub(devices, "", os.environ["XLA_FLAGS"])
-    # What one command has compiled, the next ones need not.
-    environment["JAX_COMPILATION_CACHE_DIR"] = str(directory.parent / "compiled")
-    environment["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"
-    return subprocess.run(
-        [sys.executable, "-m", f"experiments.{module}", *flags],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=directory,
-        env=environment,
+    return python(
+        "-m",
+        f"experiments.{module}",
+        *flags,
+        directory=directory,
+        XLA_FLAGS=re.sub(devices, "", os.environ["XLA_FLAGS"]),
+        # What one command has compiled, the next ones need not.
+        JAX_COMPILATION_CACHE_DIR=str(directory.parent / "compiled"),
+        JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS="0.2",
     )
 
 
@@ -50,15 +46,7 @@ def test_help_and_wrong_flags_need_no_jax(module, flag, tmp_path):
         "except SystemExit: pass\n"
         "assert not {'jax', 'numpy', 'pyarrow', 'matplotlib'} & set(sys.modules)"
     )
-    environment = {**os.environ, "PYTHONPATH": os.getcwd()}
-    result = subprocess.run(
-        [sys.executable, "-c", script],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=tmp_path,
-        env=environment,
-    )
+    result = python("-c", script, directory=tmp_path)
     assert result.returncode == 0, result.stderr
     assert ("flags:" if flag == "--help" else "error: ") in result.stdout + result.stderr
 

@@ -1,9 +1,6 @@
 """Drawings: the folds' geometry, and the artists of a ticket against its parameters."""
 
 import dataclasses
-import os
-import subprocess
-import sys
 
 import jax
 import matplotlib.pyplot as plt
@@ -12,6 +9,7 @@ import pytest
 from matplotlib.collections import LineCollection, PathCollection
 from matplotlib.colors import to_hex
 
+from tests.processes import python
 from ticketjax import draw
 from ticketjax.draw import folding, networks, task_samples, univariate
 from ticketjax.draw.forward import activations
@@ -145,15 +143,8 @@ def test_the_construction_is_written(tmp_path):
 
 
 def test_the_command_draws_samples_into_a_new_directory(tmp_path):
-    environment = {**os.environ, "JAX_PLATFORMS": "cpu", "PYTHONPATH": os.getcwd()}
-    result = subprocess.run(
-        [sys.executable, "-W", "error", "-m", "experiments.paper", "--figure=1", "--out=new/paper"],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=tmp_path,
-        env=environment,
-    )
+    flags = ["--figure=1", "--out=new/paper"]
+    result = python("-W", "error", "-m", "experiments.paper", *flags, directory=tmp_path)
     assert result.returncode == 0, result.stderr
     assert result.stdout == "figure: new/paper/figure1.png\n"
     assert (tmp_path / "new/paper/figure1.png").read_bytes()[:4] == b"\x89PNG"

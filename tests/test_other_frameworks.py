@@ -3,12 +3,11 @@
 import os
 import pathlib
 import re
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 
+from tests import processes
 from ticketjax import instances, interop, mlp
 
 torch = pytest.importorskip("torch")
@@ -22,8 +21,6 @@ def blocks():
 
 
 def test_the_page_runs_as_it_stands(tmp_path):
-    environment = {**os.environ, "JAX_PLATFORMS": "cpu", "PYTHONPATH": os.getcwd()}
-    environment["XLA_FLAGS"] = "--xla_backend_optimization_level=0"
     # One session: later lines of Python use what earlier ones made.
     python = {}
     printed = []
@@ -31,14 +28,8 @@ def test_the_page_runs_as_it_stands(tmp_path):
         if language == "sh":
             command = text.split()
             assert command[0] == "python"
-            result = subprocess.run(
-                [sys.executable, *command[1:]],
-                capture_output=True,
-                text=True,
-                check=False,
-                cwd=tmp_path,
-                env=environment,
-            )
+            level = "--xla_backend_optimization_level=0"
+            result = processes.python(*command[1:], directory=tmp_path, XLA_FLAGS=level)
             assert result.returncode == 0, result.stderr
             printed.append(result.stdout)
         elif language == "python":

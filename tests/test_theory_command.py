@@ -1,26 +1,18 @@
 """The theory command as a user starts it, and its figure."""
 
 import os
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 
+from tests.processes import python
 from ticketjax import theory
 from ticketjax.figures import Bound, draw_bounds
 from ticketjax.tasks import get_task
 
 
 def command(*flags, directory):
-    return subprocess.run(
-        [sys.executable, "-W", "error", "-m", "experiments.theory", *flags],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=directory,
-        env={**os.environ, "JAX_PLATFORMS": "cpu", "PYTHONPATH": os.getcwd()},
-    )
+    return python("-W", "error", "-m", "experiments.theory", *flags, directory=directory)
 
 
 def test_output_holds_what_the_library_computes(tmp_path):
