@@ -73,8 +73,9 @@ def _inverse_temperature(logits: jax.Array, y: jax.Array, weights) -> jax.Array:
         low, high = bounds
         middle = (low + high) / 2
         share = jnp.exp(below * jnp.exp(middle))
-        slopes = jnp.sum(share * unit, axis=0) / jnp.sum(share, axis=0)
-        too_cold = jnp.mean(slopes if weights is None else slopes * weights) > 0
+        each = (1.0 if weights is None else weights) / jnp.sum(share, axis=0)
+        # One sum: a mean of sums is taken one number at a time on a CPU, under a vmap over one.
+        too_cold = jnp.sum(share * unit * each[None]) > 0
         return jnp.where(too_cold, low, middle), jnp.where(too_cold, middle, high)
 
     start = tuple(jnp.float32(bound) for bound in LOG_TEMPERATURE_RANGE)
