@@ -48,6 +48,8 @@ FORKED = multiprocessing.get_context("forkserver")
 def _command(directory: str) -> None:
     for stream in (sys.stdout, sys.stderr):
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    # A shell's background job, and what it starts, would ignore it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.argv = ["singleshot", *GRID, f"--out={directory}"]
     runpy.run_module("experiments.singleshot", run_name="__main__")
 
