@@ -27,7 +27,12 @@ def seeker_of(name, strategy, scope):
         "multishot": {"rounds": 2 if scope == "global" else 1, "round_epochs": 1},
         "plain": {"epochs": 2},
         "annealed": {"epochs": 2},
-        "refined": {"epochs": 2, "refinement": 2},
+        "refined": {
+            "epochs": 2,
+            "refinement": 2,
+            "refinement_samples": 20,
+            "refinement_temperature": 0.05,
+        },
     }[strategy]
     if name == "path_pursuit":
         options = {"rounds": 3, "samples": 20, "width": 4}

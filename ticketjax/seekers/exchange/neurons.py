@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from ticketjax.seekers.exchange.activity import active_neurons
+from ticketjax.seekers.exchange.least import least
 from ticketjax.seekers.exchange.vectors import layers_of, starts_of
 
 
@@ -34,12 +35,11 @@ def state_of(theta, mask, prunable, sizes, received, before, pulls, reaches) -> 
     return State(theta, mask, prunable, sizes, received, pulls, reaches)
 
 
-def _least(values: list[jax.Array], count: int) -> tuple[jax.Array, jax.Array]:
+def _best(values: list[jax.Array], count: int) -> tuple[jax.Array, jax.Array]:
     """Where the `count` least of several arrays are, counted through all; which are finite."""
     flat = jnp.concatenate([value.ravel() for value in values])
-    flat = jnp.where(jnp.isnan(flat), jnp.inf, flat)
-    negative, index = jax.lax.top_k(-flat, min(count, flat.size))
-    return index, negative > -jnp.inf
+    lowest, index = least(flat, min(count, flat.size))
+    return index, lowest < jnp.inf
 
 
 def _grid(*sizes: int) -> list[jax.Array]:
@@ -62,9 +62,11 @@ def detours(state: State, count: int, prune_bias: bool) -> jax.Array:
         )
         squared = jnp.sum(state.reaches[i + 1] ** 2, -1)
         source, new, sink = _grid(*sizes[i : i + 3])
+        into = starts[i].kernel + source * sizes[i + 1] + new
+        out = starts[i + 1].kernel + new * sizes[i + 2] + sink
+        passed = first[:, :, None] * state.received[i][:, None]
         for biased in (False, True) if prune_bias else (True,):
-            given = first[:, :, None] * state.received[i][:, None]
-            given = jnp.maximum(given + bias[None, :, None] if biased else given, 0)
+            given = jnp.maximum(passed + bias[None, :, None] if biased else passed, 0)
             linear = jnp.einsum("ihn,jn->ihj", given, state.pulls[i + 1])
             square = jnp.einsum("ihn,jn->ihj", given**2, squared)
             value = second[None] * linear + 0.5 * second[None] ** 2 * square
@@ -72,10 +74,8 @@ def detours(state: State, count: int, prune_bias: bool) -> jax.Array:
             # What is never active, or reaches no output, changes nothing.
             values.append(jnp.where(possible & (square > 0), value, jnp.inf))
             own_bias = starts[i].bias + new if biased else jnp.full(new.shape, nothing)
-            into = starts[i].kernel + source * sizes[i + 1] + new
-            out = starts[i + 1].kernel + new * sizes[i + 2] + sink
             added.append(jnp.stack([into, own_bias, out], axis=-1))
-    chosen, good = _least(values, count)
+    chosen, good = _best(values, count)
     new = jnp.where(good[:, None], jnp.concatenate(added)[chosen], nothing)
     masks = jax.vmap(lambda index: state.mask.at[index].set(True, mode="drop"))(new)
     return jnp.where(state.prunable[None], masks, state.mask[None])
@@ -106,7 +106,7 @@ def replacements(state: State, count: int) -> jax.Array:
         values.append(jnp.where(possible, value, jnp.inf))
         one, other = _grid(sizes[i + 1], sizes[i + 1])
         swaps.append(jnp.stack([jnp.full(one.size, i + 1), one, other]))
-    chosen, good = _least(values, count)
+    chosen, good = _best(values, count)
     layer, one, other = jnp.concatenate(swaps, axis=1)[:, chosen, None]
     other = jnp.where(good[:, None], other, one)
     orders = []

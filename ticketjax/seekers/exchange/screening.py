@@ -4,23 +4,11 @@ import jax
 import jax.numpy as jnp
 
 from ticketjax.seekers.exchange.activity import useful
+from ticketjax.seekers.exchange.least import least
 from ticketjax.seekers.exchange.neighbourhood import segments
 from ticketjax.seekers.exchange.neurons import detours, replacements, state_of
 from ticketjax.seekers.exchange.slopes import flips, influences, loss_of, slope_and_root
 from ticketjax.seekers.exchange.vectors import forward, sinks_of
-
-
-def _least(values: jax.Array, count: int) -> tuple[jax.Array, jax.Array]:
-    """The `count` smallest of each row and where they are, in ascending order.
-
-    NaN, as where a change overflows, counts as infinite: else it would come first.
-    """
-    values = jnp.where(jnp.isnan(values), jnp.inf, values)
-    if count > 1:
-        negative, index = jax.lax.top_k(-values, count)
-        return -negative, index
-    index = jnp.argmin(values, axis=-1, keepdims=True)
-    return jnp.take_along_axis(values, index, -1), index
 
 
 def _without(masks: jax.Array, out: jax.Array) -> jax.Array:
@@ -52,7 +40,7 @@ def improve(problem, theta, x, y, weights, prunable, sizes, size, mask, free, dr
         return (changes[index][:, :, None] * reach[sinks[index]]).reshape(index.size, -1)
 
     kept_own = jnp.where(mask & prunable & free, own, jnp.inf)
-    leaving_own, leaving = _least(kept_own, min(around.leaving, own.size))
+    leaving_own, leaving = least(kept_own, min(around.leaving, own.size))
     leaving_effects = effects(leaving)
 
     def screen(own, effects, new, most, limit):
@@ -62,7 +50,7 @@ def improve(problem, theta, x, y, weights, prunable, sizes, size, mask, free, dr
         estimate, out = own, jnp.zeros((own.size, 0), jnp.int32)
         if most > 0:
             together = jnp.matmul(effects, leaving_effects.T) + leaving_own[None]
-            losses, which = _least(together, most)
+            losses, which = least(together, most)
             # The last room, too small for a path: were it only added to, the search could stand
             # still although an exchange is better.
             last = (new == 1) & (count + 1 == size)
@@ -73,12 +61,12 @@ def improve(problem, theta, x, y, weights, prunable, sizes, size, mask, free, dr
         possible = (removed <= most) & (estimate < jnp.inf)
         estimate = jnp.where(possible, estimate, jnp.inf)
         more = jnp.maximum(new - removed, 1)
-        _, chosen = _least(estimate / more, min(limit, own.size))
+        _, chosen = least(estimate / more, min(limit, own.size))
         return chosen, out[chosen], more[chosen], possible[chosen]
 
     pruned_own = jnp.where(prunable & ~mask & free, own, jnp.inf)
     half = min(around.singles // 2, own.size)
-    _, best = _least(pruned_own, half)
+    _, best = least(pruned_own, half)
     singles = jnp.concatenate([best, draws.below(half, own.size)])
     limit = around.candidates // 2
     new = jnp.ones(singles.size, count.dtype)
@@ -124,5 +112,5 @@ def improve(problem, theta, x, y, weights, prunable, sizes, size, mask, free, dr
     worth = (jnp.log(now) - jnp.log(losses)) / more + heat * noise
     # NaN would be the best of all.
     worth = jnp.where(jnp.isfinite(losses) & jnp.isfinite(more), worth, -jnp.inf)
-    _, best = _least(-worth, min(around.finalists, worth.size))
+    _, best = least(-worth, min(around.finalists, worth.size))
     return masks[best], jnp.where(worth[best] > -jnp.inf, more[best], jnp.inf)
