@@ -1,5 +1,6 @@
 """Refinement: its parts against NumPy, and that a mask gets no larger and no worse."""
 
+import functools
 import itertools
 
 import jax
@@ -147,10 +148,14 @@ def test_segments_are_pieces_of_path_that_matter():
     ]
     assert min(active) > 0 and active[1] < 8
 
+    theta = jnp.asarray(np.random.default_rng(0).normal(size=mask.size))
+    x = jnp.ones((2, 5))
+
     @jax.jit
     def draw(mask):
-        draws = neighbourhood.Draws(KEY, 9000)
-        segments = neighbourhood.segments(draws, 200, mask, prunable, widths)
+        draws = neighbourhood.Draws(KEY, 40000)
+        received, _ = vectors.forward(theta * mask, x, widths)
+        segments = neighbourhood.segments(draws, 2000, mask, prunable, widths, theta, received)
         return segments, jax.vmap(lambda m: activity.useful(m, widths, prunable))(segments)
 
     more, useful = map(np.asarray, draw(mask))
@@ -159,6 +164,39 @@ def test_segments_are_pieces_of_path_that_matter():
     assert np.unique(more, axis=0).shape[0] > 150
     added = more.sum(axis=1) - int(mask.sum())
     assert set(added) <= set(range(8)) and added.max() == 7  # four weights, three biases
+
+
+@pytest.mark.parametrize("prune_bias", [True, False])
+def test_segments_of_a_deep_network_are_alive(prune_bias):
+    """Of paths through seven hidden neurons drawn blindly, one in 128 would be."""
+    widths = (1, 9, 9, 9, 9, 9, 9, 9, 1)
+    rng = np.random.default_rng(3)
+    layers = [
+        (rng.normal(size=shape), rng.normal(size=shape[1]))
+        for shape in zip(widths, widths[1:], strict=False)
+    ]
+    params = oracle.tree_of(layers)
+    x, theta = np.linspace(-1, 1, 20)[:, None], jnp.asarray(flat_of(params))
+    prunable = ~vectors.is_bias(widths) | prune_bias
+    nothing = ~prunable
+
+    @jax.jit
+    def draw(mask):
+        draws = neighbourhood.Draws(KEY, 20000)
+        received, _ = vectors.forward(theta * mask, jnp.asarray(x.T), widths)
+        return neighbourhood.segments(draws, 300, mask, prunable, widths, theta, received)
+
+    drawn = np.asarray(draw(nothing))
+    masks_drawn = [oracle.layers_of(vectors.unflatten(mask, params)) for mask in drawn]
+    whole = [
+        kept
+        for kept in masks_drawn
+        if functools.reduce(np.matmul, [kernel for kernel, _ in kept]) > 0
+    ]
+    assert len(whole) > 20
+    for kept in whole:
+        hidden = oracle.activations(oracle.combine(np.multiply, layers, kept), x)[1:-1]
+        assert all(np.any(values > 0) for values in hidden)
 
 
 def state_of(problem, mask, widths):

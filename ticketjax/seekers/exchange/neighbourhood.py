@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from ticketjax.seekers.exchange.activity import active_neurons
+from ticketjax.seekers.exchange.vectors import layers_of
 
 # Share of a segment's neurons that come with their bias: half would leave few segments with none.
 BIASED = 0.25
@@ -59,9 +60,10 @@ class Draws:
         return jnp.floor(self.take(count) * size).astype(jnp.int32)
 
     def among(self, count: int, members: jax.Array) -> jax.Array:
-        """`count` indices of True entries; of the last entry if there is none."""
-        rank = self.below(count, jnp.sum(members))
-        return jnp.sum(jnp.cumsum(members)[None, :-1] <= rank[:, None], axis=1)
+        """`count` indices of True entries, of all or of a row each; the last if there is none."""
+        rank = jnp.floor(self.take(count) * jnp.sum(members, axis=-1))
+        before = jnp.broadcast_to(jnp.cumsum(members, axis=-1), (count, members.shape[-1]))
+        return jnp.sum(before[:, :-1] <= rank[:, None], axis=1)
 
 
 def draws_needed(sizes: tuple[int, ...], around: Neighbourhood) -> int:
@@ -70,30 +72,43 @@ def draws_needed(sizes: tuple[int, ...], around: Neighbourhood) -> int:
     return sum(sizes) + around.singles + around.segments * per_segment + around.candidates + 2
 
 
-def segments(draws: Draws, count: int, mask, prunable, sizes):
+def segments(draws: Draws, count: int, mask, prunable, sizes, theta, received):
     """Masks with a random piece of path added, (count, parameters).
 
     It leaves an active neuron (an input, if there is no other), runs through one or more random
     neurons of the layers that follow, with or without their biases, and enters an active neuron or
-    an output.
+    an output. Neurons are drawn among those that pass something on of what they get along the
+    piece: of nine weights in a row, all but one choice in 256 would be dead.
+
+    theta: parameters, a vector. received: what each layer receives, (n_in, n) per layer.
     """
     layers = len(sizes) - 1
     # One layer would be a single parameter, which is looked at anyway.
     shortest = min(2, layers)
     length = shortest + draws.below(count, layers + 1 - shortest)
     start = jnp.floor(draws.take(count) * (layers - length + 1)).astype(jnp.int32)
-    neurons, biased = [], []
-    for i, (size, active) in enumerate(zip(sizes, active_neurons(mask, sizes), strict=True)):
-        ends, between = draws.among(count, active), draws.below(count, size)
-        neurons.append(jnp.where((i == start) | (i == start + length), ends, between))
-        biased.append(draws.take(count) < BIASED)
-
+    actives = active_neurons(mask, sizes)
+    source = draws.among(count, actives[0])
+    passed = received[0][source]
     added = []
-    for i, (n_in, n_out) in enumerate(zip(sizes, sizes[1:], strict=False)):
+    weights, kept = layers_of(theta, sizes), layers_of(mask, sizes)
+    for i, ((kernel, bias), (_, kept_bias)) in enumerate(zip(weights, kept, strict=True)):
         on = (i >= start) & (i < start + length)
-        source = jnp.arange(n_in)[None] == neurons[i][:, None]
-        sink = (jnp.arange(n_out)[None] == neurons[i + 1][:, None]) & on[:, None]
-        inner = biased[i] & (i + 1 < start + length)
-        added.append((source[:, :, None] & sink[:, None]).reshape(count, -1))
-        added.append(sink & inner[:, None])
+        inner = on & (i + 1 < start + length)
+        biased = inner & (draws.take(count) < BIASED)
+        shift = (biased[:, None] | kept_bias[None]) * bias[None]
+        given = jnp.maximum(kernel[source][:, :, None] * passed[:, None] + shift[:, :, None], 0)
+        alive = jnp.any(given > 0, axis=-1)
+        # None of them may be: then any is as good.
+        alive = alive | ~jnp.any(alive, axis=1, keepdims=True)
+        between, end = draws.among(count, alive), draws.among(count, actives[i + 1])
+        sink = jnp.where(inner, between, end)
+        into = (jnp.arange(sizes[i + 1])[None] == sink[:, None]) & on[:, None]
+        leaves = jnp.arange(sizes[i])[None] == source[:, None]
+        added.append((leaves[:, :, None] & into[:, None]).reshape(count, -1))
+        added.append(into & biased[:, None])
+        if i + 1 < layers:
+            along = jnp.take_along_axis(given, sink[:, None, None], 1)[:, 0]
+            passed = jnp.where(inner[:, None], along, received[i + 1][sink])
+            source = sink
     return mask[None] | (jnp.concatenate(added, axis=1) & prunable[None])

@@ -76,7 +76,7 @@ def improve(problem, theta, x, y, weights, prunable, sizes, size, mask, free, dr
     masks = jax.vmap(lambda index: mask.at[index].set(True))(singles[chosen])
     first_masks = _without(masks, out)
 
-    sampled = segments(draws, around.segments, mask, prunable, sizes)
+    sampled = segments(draws, around.segments, mask, prunable, sizes, theta, received)
     # Nothing added: what is above the limit has to go.
     sampled = jnp.concatenate([sampled, mask[None]])
     if len(sizes) > 2:
