@@ -103,7 +103,12 @@ def _read_part(path: pathlib.Path) -> pa.Table | None:
         # Those of earlier versions are named otherwise, and have Parquet's own checks alone.
         if len(path.stem) == len(own) and path.stem != own:
             raise pa.ArrowInvalid("its content is not what its name says")
-        return pq.read_table(pa.BufferReader(content), schema=SCHEMA)
+        # read_table() leaves threads behind that now and then abort a process which exits soon
+        # after (apache/arrow#34314), whatever is asked of it.
+        table = pq.ParquetFile(pa.BufferReader(content)).read(use_threads=False)
+        # Columns that an earlier version did not have are null.
+        table = pa.concat_tables([SCHEMA.empty_table(), table], promote_options="default")
+        return table.select(SCHEMA.names)
     except (pa.ArrowException, OSError) as error:
         reason = str(error).splitlines()[0]
         warnings.warn(f"{path} is damaged and will be computed again: {reason}", stacklevel=4)
