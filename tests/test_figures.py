@@ -1,5 +1,6 @@
 """What figures show: bands, cells, cases."""
 
+import itertools
 import math
 
 import matplotlib
@@ -33,6 +34,29 @@ def test_figure_shows_its_bands_and_says_what_they_are(values, bands, tmp_path, 
     quality.draw_quality(table, panels, tmp_path / "figure.png")
     assert (tmp_path / "figure.png").read_bytes()[:4] == b"\x89PNG"
     assert legends == [["SNIP", "bare ticket", *bands]]
+
+
+@pytest.mark.parametrize("densities", [(0.0008, 0.0064), (0.01, 0.02), (0.006,), (1e-4, 0.01, 1)])
+def test_densities_on_the_axis_do_not_run_into_each_other(densities, tmp_path, monkeypatch):
+    shown = []
+
+    def look(canvas, path):
+        canvas.draw_without_rendering()
+        for axes in canvas.axes:
+            ticks = axes.xaxis.get_major_ticks() + axes.xaxis.get_minor_ticks()
+            labels = [tick.label1 for tick in ticks if tick.label1.get_text()]
+            low, high = axes.get_xlim()
+            labels = [text for text in labels if low <= text.get_position()[0] <= high]
+            shown.append(sorted(text.get_window_extent().intervalx.tolist() for text in labels))
+
+    monkeypatch.setattr(quality, "save", look)
+    table = pa.concat_tables([records([0.5], density=density) for density in densities])
+    panels = [quality.Panel(name, {"task": "circle"}) for name in ("strong", "weak")]
+    quality.draw_quality(table, panels, tmp_path / "figure.png")
+    assert len(shown) == 2
+    for labels in shown:
+        assert len(labels) >= 2
+        assert all(left[1] < right[0] for left, right in itertools.pairwise(labels))
 
 
 def test_cells_of_a_map_by_hand():

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from matplotlib.patches import Patch
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from ticketjax.figures.style import COLOURS, FAINT, INK, MARKERS, STYLE, save, tidy
 from ticketjax.summaries import (
@@ -77,9 +78,15 @@ def _draw_panel(axes: plt.Axes, records: pa.Table, panel: Panel, series: list[Se
     axes.set_xscale("log")
     low, high = axes.get_xlim()
     if high < 10 * low:
-        # A single density has no range of its own, and ticks on none collide.
+        # A single density has no range of its own.
         middle = np.sqrt(low * high)
-        axes.set_xlim(middle / np.sqrt(10), middle * np.sqrt(10))
+        low, high = middle / np.sqrt(10), middle * np.sqrt(10)
+        axes.set_xlim(low, high)
+    if high < 100 * low:
+        # Few powers of ten, then, and the labels that Matplotlib adds between them collide.
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.xaxis.set_minor_formatter(NullFormatter())
     # Where neither the baseline nor collapsed runs are: these lie at opposite ends.
     axes.annotate(
         "ticket's\ndensity",
