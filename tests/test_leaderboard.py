@@ -54,6 +54,13 @@ def test_table_has_a_row_each_and_the_bare_ticket_below():
     assert lines[3].split()[2:] == ["1.0e-4", "1.0e-4", "0.990", "0.990"]
 
 
+def test_long_searches_have_whole_numbers():
+    (line,) = leaderboard_table(
+        [entry("a", 0.1, 0.5, passes=1700, seconds=12345.6)], TICKETS
+    ).splitlines()[1:2]
+    assert line.split()[1:3] == ["1,700", "12,346"]
+
+
 def test_a_run_that_diverged_leaves_the_others_mean():
     metrics = entry("a", 0.1, 0.75).metrics | {("relu", "strong"): np.array([0.1, np.nan, 0.1])}
     (line,) = leaderboard_table([Entry("a", 1, 1, metrics)], TICKETS).splitlines()[1:2]

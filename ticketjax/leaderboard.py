@@ -56,7 +56,9 @@ def ranked(entries: Sequence[Entry]) -> list[Entry]:
 
 
 def _figures(value: float) -> str:
-    return "-" if np.isnan(value) else f"{value:.3g}"
+    if np.isnan(value):
+        return "-"
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
 
 
 def leaderboard_table(entries: Sequence[Entry], tickets: dict[str, float]) -> str:
