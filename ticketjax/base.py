@@ -9,9 +9,12 @@ import jax
 Params = dict[str, dict[str, jax.Array]]
 """{"layer_0": {"kernel": (n_in, n_out), "bias": (n_out,)}, "layer_1": ...}, input to output.
 
-Parameters, scores, masks (bool leaves) and targets all have this form. A convolution's kernel is
-(height, width, n_in, n_out): its neurons are the filters.
+Targets, and the view of a network's layers, have this form. A convolution's kernel is (height, width,
+n_in, n_out): its neurons are the filters. A layer without a bias has no "bias".
 """
+
+Tree = Any
+"""Parameters of a network of anybody's making: any tree of arrays."""
 
 REGRESSION = "regression"
 CLASSIFICATION = "classification"
@@ -65,86 +68,79 @@ class Wire(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
+class Layer:
+    """Where the kernel and the bias of a layer lie in a network's tree, and what it connects.
+
+    Args:
+        path: of the subtree that holds both, "block/dense"; empty for the root.
+        reads, writes: numbers of the spaces of neurons; 0 is the input. Several layers that write
+            to one space add up, as residual branches do to their stream.
+        kernel: its name in the subtree; None for "kernel" or "weight". (inputs, outputs), or
+            (height, width, inputs, outputs) of a convolution.
+        bias: its name; None for a layer without one. A subtree without a "bias" has none either.
+        normalised: whether what the layer computes is divided by its size, channel by channel,
+            before it is added.
+        obstacle: why nothing can be planted; empty if it can. Something that is not positively
+            homogeneous stands between this layer and the one before, for example.
+        deviation: how what the layer reads differs from ReLU of what was written, or what it gives
+            out from the outputs: a ticket of plain layers one after the other is then no ticket.
+    """
+
+    path: str
+    reads: int
+    writes: int
+    kernel: str | None = None
+    bias: str | None = "bias"
+    normalised: bool = False
+    obstacle: str = ""
+    deviation: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
 class Model:
     """A network as pure functions.
 
-    init: (key) -> params, float32.
-    apply: (params, x) -> outputs, x (n, inputs), outputs (n, outputs); logits for classification.
-        It takes parameters of other widths too, such as a bare ticket's.
-    wiring: how its layers are connected, in the order in which they compute; None for a chain.
-    flow: apply without normalisation, for seekers that follow signals rather than data; None if
-        there is none to leave out.
+    Args:
+        init: (key) -> params, float32, any tree.
+        apply: (params, x) -> outputs, x (n, inputs), outputs (n, outputs); logits for
+            classification.
+        layers: its layers in the order in which they compute; None to find them: a tree of layer_0,
+            layer_1, ... is a chain, any other is followed through one call of apply.
+        flow: apply without normalisation, for seekers that follow signals rather than data; None if
+            there is none to leave out.
+        resizable: whether apply takes parameters of other widths too, such as a bare ticket's.
     """
 
-    init: Callable[[jax.Array], Params]
-    apply: Callable[[Params, jax.Array], jax.Array]
-    wiring: tuple[Wire, ...] | None = None
-    flow: Callable[[Params, jax.Array], jax.Array] | None = None
-
-
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
-class Problem:
-    """All that a seeker may see of a planted network: never the planted mask.
-
-    params: initial parameters.
-    batch: training data.
-    apply: (params, x) -> outputs.
-    kind: the task's kind.
-    objective: "raw" (loss of the output as it is) or "rescaled" (loss after the best output
-        scale, or temperature, is fitted).
-    prune_bias: whether biases count as prunable; otherwise every mask keeps all of them.
-    ticket_density: the density that "ticket" stands for; None where the task has no ticket.
-    ticket_layers: how many parameters of each layer that is, for the scope "oracle" alone.
-    wiring, flow: as in Model.
-    augment: (key, x) -> x, changes a training batch's inputs at every step of train(); None for not
-        at all. Seekers' own searches see the data as it is.
-
-    params and batch are traced under jit, the rest is static.
-    """
-
-    params: Params
-    batch: Batch
-    apply: Callable[[Params, jax.Array], jax.Array] = dataclasses.field(metadata={"static": True})
-    kind: str = dataclasses.field(metadata={"static": True})
-    objective: str = dataclasses.field(default="raw", metadata={"static": True})
-    prune_bias: bool = dataclasses.field(default=True, metadata={"static": True})
-    ticket_density: float | None = dataclasses.field(default=None, metadata={"static": True})
-    ticket_layers: tuple[int, ...] | None = dataclasses.field(
-        default=None, metadata={"static": True}
-    )
-    wiring: tuple[Wire, ...] | None = dataclasses.field(default=None, metadata={"static": True})
-    flow: Callable[[Params, jax.Array], jax.Array] | None = dataclasses.field(
-        default=None, metadata={"static": True}
-    )
-    augment: Callable[[jax.Array, jax.Array], jax.Array] | None = dataclasses.field(
-        default=None, metadata={"static": True}
-    )
+    init: Callable[[jax.Array], Tree]
+    apply: Callable[[Tree, jax.Array], jax.Array]
+    layers: tuple[Layer, ...] | None = None
+    flow: Callable[[Tree, jax.Array], jax.Array] | None = None
+    resizable: bool = False
 
 
 class Planted(NamedTuple):
     """A network with a ticket in it.
 
-    params: all parameters of the mother network, the ticket's own among them.
-    mask: bool, True where the ticket's parameters are.
+    params: all parameters of the mother network, the ticket's own among them, in its own tree.
+    mask: bool, True where the ticket's parameters are; a tree like params.
     output_scale: () float32; apply(params * mask, x) * output_scale is the target network.
     """
 
-    params: Params
-    mask: Params
+    params: Tree
+    mask: Tree
     output_scale: jax.Array
 
 
 class Found(NamedTuple):
     """What a seeker returns.
 
-    mask: bool, True where a parameter is kept.
+    mask: bool, True where a parameter is kept; a tree like the problem's params.
     scores: float32, what the last selection ranked; -inf where already pruned.
     info: anything the seeker wants to tell, a dict of arrays.
     """
 
-    mask: Params
-    scores: Params
+    mask: Tree
+    scores: Tree
     info: dict[str, Any]
 
 
@@ -157,17 +153,3 @@ class Point(NamedTuple):
 
     density: jax.Array | float
     noise: jax.Array | float
-
-
-Score = Callable[[jax.Array, Problem, Params, Params], Params]
-"""Rates every parameter: (key, problem, params, mask) -> scores, of which the highest are kept.
-
-params are those of the moment, trained or not; mask is what earlier rounds have kept. Scores have
-the shapes of params; NaN ranks lowest.
-"""
-Seeker = Callable[[jax.Array, Problem, jax.Array | float], Found]
-"""Looks for a ticket: (key, problem, density) -> Found.
-
-Pure, and made for jit and vmap: the density may be traced. The mask keeps exactly
-round(density * prunable parameters) of them.
-"""

@@ -1,5 +1,6 @@
 """Mask algebra, and selection: scores to a mask that keeps an exact number of parameters."""
 
+import dataclasses
 import itertools
 import re
 from collections.abc import Mapping, Sequence
@@ -11,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ticketjax.base import Params
+from ticketjax.checks import check_choice
 
 SCOPES = ("global", "local", "oracle")
 
@@ -49,9 +51,11 @@ def nonzero_mask(params: Params) -> Params:
 
 
 def prunable_leaves(tree: Params, prune_bias: bool = True) -> list[list[jax.Array]]:
-    """The prunable arrays, layer by layer: the kernel, then the bias if biases are pruned."""
+    """The prunable arrays, layer by layer: the kernel, then the bias if it has one that is pruned."""
     parts = ("kernel", "bias") if prune_bias else ("kernel",)
-    return [[tree[name][part] for part in parts] for name in layer_names(tree)]
+    return [
+        [tree[name][part] for part in parts if part in tree[name]] for name in layer_names(tree)
+    ]
 
 
 def count_prunable(params: Params, prune_bias: bool = True) -> int:
@@ -196,56 +200,67 @@ def _select_together(leaves: list[jax.Array], kept: jax.Array | int) -> list[jax
     return [m.reshape(leaf.shape) for m, leaf in zip(jnp.split(mask, ends), leaves, strict=True)]
 
 
-def _oracle_budgets(
-    density: jax.Array | float, sizes: Sequence[int], ticket_layers: Sequence[int]
-) -> list[jax.Array]:
-    """Every layer's share of the ticket, scaled to the density, at most the layer itself."""
-    scale = sum(sizes) / sum(ticket_layers)
-    density = jnp.asarray(density, jnp.float32)
-    return [
-        jnp.clip(_rounded(density * (count * scale), jnp), 0, size).astype(jnp.int32)
-        for count, size in zip(ticket_layers, sizes, strict=True)
-    ]
+@dataclasses.dataclass(frozen=True)
+class LayerBudgets:
+    """A scope: every layer's budget in proportion to given counts.
+
+    Args:
+        counts: parameters per layer, as count_ticket_layers() has them of a target. At the density
+            of their sum each layer keeps exactly its count; at others each is rounded, and a layer
+            that is full keeps all, so that the total may be short.
+    """
+
+    counts: tuple[int, ...]
+
+    def of(self, density: jax.Array | float, sizes: Sequence[int]) -> list[jax.Array]:
+        """How many parameters each of these layers keeps.
+
+        Raises ValueError for another number of layers.
+        """
+        if len(self.counts) != len(sizes):
+            raise ValueError(f"scope has budgets for {len(self.counts)} layers, not {len(sizes)}")
+        scale = sum(sizes) / sum(self.counts)
+        density = jnp.asarray(density, jnp.float32)
+        return [
+            jnp.clip(_rounded(density * (count * scale), jnp), 0, size).astype(jnp.int32)
+            for count, size in zip(self.counts, sizes, strict=True)
+        ]
 
 
-def check_scope(scope: str) -> None:
+Scope = str | LayerBudgets
+
+
+def check_scope(scope: Scope) -> None:
     """Raise ValueError for an unknown scope."""
-    if scope not in SCOPES:
-        raise ValueError(f"scope must be one of {', '.join(SCOPES)}, got {scope!r}")
+    if not isinstance(scope, LayerBudgets):
+        check_choice("scope", scope, SCOPES)
 
 
 def select(
-    scores: Params,
-    density: jax.Array | float,
-    scope: str = "global",
-    *,
-    prune_bias: bool = True,
-    alive: Params | None = None,
-    ticket_layers: Sequence[int] | None = None,
+    scores: Params, density: jax.Array | float, scope: Scope = "global", *, prune_bias: bool = True
 ) -> Params:
     """The mask that keeps the parameters with the highest scores, exactly as many as asked.
 
-    scores: float tree, any shapes; NaN ranks lowest. Ties go to the lower index: layers from
-        input to output, the kernel before the bias, row-major.
-    density: fraction of the prunable parameters to keep, in (0, 1]; may be traced.
-    scope: "global", one budget of round(density * size) over all layers; "local", that fraction
-        of every layer; or "oracle", a diagnostic: every layer's budget in proportion to what the
-        planted ticket has there (each rounded, so the total is exact at the ticket's density and
-        may be off by rounding, or short of layers that are full, at others).
-    prune_bias: False keeps every bias and leaves biases out of the count.
-    alive: a mask; what it has pruned is chosen only after everything that it keeps.
-    ticket_layers: for "oracle", the ticket's prunable parameters in each layer.
+    Args:
+        scores: float tree, any shapes; NaN ranks lowest. Ties go to the lower index: layers from
+            input to output, the kernel before the bias, row-major.
+        density: fraction of the prunable parameters to keep, in (0, 1]; may be traced.
+        scope: "global", one budget of round(density * size) over all layers; "local", that fraction
+            of every layer; or LayerBudgets.
+        prune_bias: False keeps every bias and leaves biases out of the count.
 
-    Raises ValueError for an unknown scope, an oracle without ticket_layers, and for a density
-    that check_density() refuses.
+    Returns:
+        A mask, a tree like scores.
+
+    Raises:
+        ValueError: an unknown scope, "oracle" among them, whose budgets only the experimenter
+            knows; a density that check_density() refuses.
 
     >>> scores = {"layer_0": {"kernel": jnp.array([[3.0, 1.0]]), "bias": jnp.array([2.0, 2.0])}}
     >>> select(scores, 0.5)["layer_0"]["bias"].tolist()
     [True, False]
     """
     check_scope(scope)
-    if alive is not None:
-        scores = exclude(scores, alive)
     layers = prunable_leaves(scores, prune_bias)
     sizes = [sum(leaf.size for leaf in layer) for layer in layers]
     check_density(density, sum(sizes))
@@ -255,23 +270,22 @@ def select(
         together = [leaf for layer in layers for leaf in layer]
         flat = iter(_select_together(together, budget(density, sum(sizes))))
         kept = [[next(flat) for _ in layer] for layer in layers]
-    elif scope == "local":
-        kept = [
-            _select_together(layer, budget(density, size))
-            for layer, size in zip(layers, sizes, strict=True)
-        ]
     else:
-        if ticket_layers is None:
-            raise ValueError("scope 'oracle' needs a task that has a ticket of this depth")
-        budgets = _oracle_budgets(density, sizes, ticket_layers)
+        if isinstance(scope, LayerBudgets):
+            budgets: Sequence[jax.Array | int] = scope.of(density, sizes)
+        elif scope == "local":
+            budgets = [budget(density, size) for size in sizes]
+        else:
+            raise ValueError(
+                "scope 'oracle' is for grids, which know the ticket's layers; hand over "
+                "LayerBudgets(count_ticket_layers(target)) instead"
+            )
         kept = [_select_together(layer, k) for layer, k in zip(layers, budgets, strict=True)]
-    return {
-        name: {
-            "kernel": masks[0],
-            "bias": masks[1] if prune_bias else jnp.ones(scores[name]["bias"].shape, bool),
-        }
-        for name, masks in zip(layer_names(scores), kept, strict=True)
-    }
+    selected = {}
+    for name, masks in zip(layer_names(scores), kept, strict=True):
+        selected[name] = {part: jnp.ones(leaf.shape, bool) for part, leaf in scores[name].items()}
+        selected[name] |= dict(zip(("kernel", "bias"), masks, strict=False))
+    return selected
 
 
 def exclude(scores: Params, alive: Params) -> Params:

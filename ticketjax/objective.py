@@ -1,20 +1,16 @@
 """Losses and metrics of a network's output, as it is or with its scale taken out."""
 
-from collections.abc import Callable
-
 import jax
 import jax.numpy as jnp
 import optax
 
-from ticketjax.base import CLASSIFICATION, REGRESSION, Batch, Model, Params, Problem, Task
-from ticketjax.masks import count_ticket_layers, depth, ticket_density
+from ticketjax.base import CLASSIFICATION, REGRESSION
 
 KINDS = (REGRESSION, CLASSIFICATION)
 OBJECTIVES = ("raw", "rescaled")
 # The inverse temperature is sought on a logarithmic scale, for logits that differ by at most 1.
 LOG_TEMPERATURE_RANGE = (-7.0, 14.0)
 TEMPERATURE_STEPS = 24
-IMAGES_AT_ONCE = 500
 
 
 def loss(
@@ -101,89 +97,3 @@ def output_scale(
 def rescale(outputs: jax.Array, scale: jax.Array) -> jax.Array:
     """Outputs times the factors that output_scale() returns."""
     return outputs * jnp.broadcast_to(scale, outputs.shape)
-
-
-def problem_loss(problem: Problem, params: Params) -> jax.Array:
-    """Loss of parameters on a problem's data under its objective; differentiable.
-
-    "rescaled" fits the output scale anew at every call and holds it constant in the gradient,
-    which is exact: at the best scale, the loss is stationary in it. Not so for second derivatives,
-    which leave out how the scale itself moves.
-    """
-    outputs = problem.apply(params, problem.batch.x)
-    if problem.objective == "rescaled":
-        scale = output_scale(problem.kind, outputs, problem.batch.y)
-        outputs = rescale(outputs, jax.lax.stop_gradient(scale))
-    return loss(problem.kind, outputs, problem.batch.y)
-
-
-def outputs_of(problem: Problem, params: Params, x: jax.Array) -> jax.Array:
-    """Outputs of a network on many samples; of images a few at a time, to save memory."""
-    if x.ndim == 2 or x.shape[0] <= IMAGES_AT_ONCE:
-        return problem.apply(params, x)
-    return jax.lax.map(
-        lambda image: problem.apply(params, image[None])[0], x, batch_size=IMAGES_AT_ONCE
-    )
-
-
-def _check_batch(task: Task, batch: Batch) -> None:
-    x_shape, y_shape = jnp.shape(batch.x), jnp.shape(batch.y)
-    inputs = task.inputs if isinstance(task.inputs, tuple) else (task.inputs,)
-    if x_shape[1:] != inputs:
-        raise ValueError(f"batch.x must be (n, {', '.join(map(str, inputs))}), got {x_shape}")
-    if task.kind == CLASSIFICATION:
-        y_type = jnp.result_type(batch.y)
-        if y_shape != x_shape[:1] or not jnp.issubdtype(y_type, jnp.integer):
-            raise ValueError(f"batch.y must be ({x_shape[0]},) integers, got {y_shape} {y_type}")
-    elif y_shape != (x_shape[0], task.outputs):
-        raise ValueError(f"batch.y must be {(x_shape[0], task.outputs)}, got {y_shape}")
-
-
-def make_problem(
-    task: Task,
-    model: Model,
-    params: Params,
-    batch: Batch,
-    *,
-    objective: str = "raw",
-    prune_bias: bool = True,
-    augment: Callable[[jax.Array, jax.Array], jax.Array] | None = None,
-) -> Problem:
-    """All that a seeker may see of a (planted) network: parameters, data, and the rules.
-
-    params: as planted; batch: x (n, inputs), y (n, outputs) or, for classification, (n,) integers.
-    objective: "raw" (loss of the output as it is) or "rescaled" (loss after the best output scale,
-        or temperature, is fitted).
-    prune_bias: whether biases count as prunable; otherwise every mask keeps all of them.
-    augment: what is done to the inputs of training batches, as in Problem.
-
-    The density "ticket" is known to it where the task has a ticket of this depth.
-
-    Raises ValueError for an unknown objective or kind of task, and for data of the wrong shape,
-    which would otherwise broadcast to a loss that means nothing.
-    """
-    if objective not in OBJECTIVES:
-        raise ValueError(f"objective must be one of {', '.join(OBJECTIVES)}, got {objective!r}")
-    if task.kind not in KINDS:
-        raise ValueError(f"a task's kind must be one of {', '.join(KINDS)}, got {task.kind!r}")
-    _check_batch(task, batch)
-    try:
-        target = task.ticket(depth=depth(params))
-    except ValueError:  # a task without a ticket of this depth: "ticket" then names no density
-        known, layers = None, None
-    else:
-        known = ticket_density(target, params, prune_bias)
-        layers = count_ticket_layers(target, prune_bias)
-    return Problem(
-        params,
-        batch,
-        model.apply,
-        task.kind,
-        objective,
-        prune_bias,
-        known,
-        layers,
-        model.wiring,
-        model.flow,
-        augment,
-    )

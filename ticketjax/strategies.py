@@ -1,35 +1,26 @@
-"""Strategies: lift a score to a seeker."""
+"""Strategies: seekers that rank parameters by a score, at once or in rounds."""
 
+import abc
 import dataclasses
-from collections.abc import Callable
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from ticketjax.base import Batch, Found, Params, Problem, Score, Seeker
-from ticketjax.masks import (
-    apply_mask,
-    check_density,
-    check_scope,
-    count_prunable,
-    exclude,
-    full_mask,
-    layer_densities,
-    select,
-    shuffle,
-)
+from ticketjax.base import Batch, Found, Tree
+from ticketjax.checks import Options, option
+from ticketjax.masks import Scope, apply_mask, check_scope, exclude, full_mask, layer_densities, shuffle
+from ticketjax.networks.layers import wires
+from ticketjax.optimizers import ADAM, Optimizer, make_optimizer
 from ticketjax.paths import first_dead_layer
-from ticketjax.training import BATCH_SIZE, LEARNING_RATE, check_count, shuffles, train
+from ticketjax.problem import Problem, Score, resolve_density
+from ticketjax.training import BATCH_SIZE, shuffles, train
 
 # Checks that a mask is worth more than its densities: what is done to the score or to the mask.
 SANITY = ("none", "invert", "shuffle")
-
-
-def check_sanity(sanity: str) -> None:
-    """Raise ValueError for an unknown sanity check."""
-    if sanity not in SANITY:
-        raise ValueError(f"sanity must be one of {', '.join(SANITY)}, got {sanity!r}")
+# What the published experiments draw for a score: ten samples of each of four classes, and as many
+# for the regressions.
+SCORE_SAMPLES = 40
 
 
 class RoundInfo(NamedTuple):
@@ -42,21 +33,14 @@ class RoundInfo(NamedTuple):
     round_layer_kept: jax.Array
     round_first_dead_layer: jax.Array
 
-
-def resolve_density(problem: Problem, density: jax.Array | float | str) -> jax.Array | float:
-    """The density that "ticket" stands for; anything else passes through.
-
-    Raises ValueError for another word, for "ticket" where the task has no ticket of this depth,
-    and for a number that is no density.
-    """
-    if isinstance(density, str):
-        if density != "ticket":
-            raise ValueError(f'density must be a number or "ticket", got {density!r}')
-        if problem.ticket_density is None:
-            raise ValueError('density "ticket": the task has no ticket of this depth')
-        density = problem.ticket_density
-    check_density(density, count_prunable(problem.params, problem.prune_bias))
-    return density
+    @classmethod
+    def of(cls, problem: Problem, mask: Tree) -> "RoundInfo":
+        """What is to be told of a mask."""
+        seen = problem.view(mask)
+        return cls(
+            layer_densities(seen, problem.prune_bias),
+            first_dead_layer(seen, wires(problem.known_layers)),
+        )
 
 
 def round_density(density: jax.Array | float, k: jax.Array | int, rounds: int) -> jax.Array:
@@ -65,130 +49,135 @@ def round_density(density: jax.Array | float, k: jax.Array | int, rounds: int) -
     return jnp.where(k == rounds, density, density ** (k / rounds))
 
 
-def _prune_in_rounds(
-    score: Score,
-    scope: str,
-    rounds: int,
-    score_samples: int | None,
-    sanity: str,
-    retrain: Callable[[jax.Array, Problem, Params], Params],
-) -> Seeker:
-    check_scope(scope)
-    check_sanity(sanity)
-    check_count("rounds", rounds, 1)
-    if score_samples is not None:
-        check_count("score_samples", score_samples, 1)
+@dataclasses.dataclass(frozen=True)
+class _Rounds(Options, abc.ABC):
+    """Rounds of scoring and pruning; what happens to the parameters before each, subclasses say."""
 
-    def seek(key, problem, density):
+    score: Score
+    _: dataclasses.KW_ONLY
+    scope: Scope = option("global", free=True)
+    rounds: int = option(1, least=1)
+    score_samples: int | str | None = option("auto", least=1, word="auto", none=True)
+    sanity: str = option("none", choices=SANITY)
+
+    strategy: ClassVar[str]
+
+    def check(self) -> None:
+        """Refuse a scope that is none, and a score that cannot be called."""
+        check_scope(self.scope)
+        if not callable(self.score):
+            raise ValueError(f"score must be a function or a score's name, got {self.score!r}")
+
+    @abc.abstractmethod
+    def prepare(self, key: jax.Array, problem: Problem, mask: Tree) -> Tree:
+        """The parameters that a round scores, everything outside the mask zero."""
+
+    def __call__(self, key: jax.Array, problem: Problem, density: jax.Array | float) -> Found:
+        """Look for a ticket; see Seeker."""
         density = resolve_density(problem, density)
         scored = problem
-        if score_samples is not None:
+        samples = SCORE_SAMPLES if self.score_samples == "auto" else self.score_samples
+        if samples is not None:
             # Samples are independent draws, so the first ones are as good as any.
-            batch = Batch(*(array[:score_samples] for array in problem.batch))
+            batch = Batch(*(array[:samples] for array in problem.batch))
             scored = dataclasses.replace(problem, batch=batch)
 
         def prune(mask, k):
             train_key, score_key = jax.random.split(jax.random.fold_in(key, k))
-            params = retrain(train_key, problem, mask)
-            scores = score(score_key, scored, params, mask)
-            if sanity == "invert":
+            params = self.prepare(train_key, problem, mask)
+            scores = self.score(score_key, scored, params, mask)
+            if self.sanity == "invert":
                 scores = jax.tree.map(jnp.negative, scores)
             scores = exclude(scores, mask)
-            target = density if rounds == 1 else round_density(density, k, rounds)
-            mask = select(
-                scores,
-                target,
-                scope,
-                prune_bias=problem.prune_bias,
-                ticket_layers=problem.ticket_layers,
-            )
-            after = RoundInfo(
-                layer_densities(mask, problem.prune_bias), first_dead_layer(mask, problem.wiring)
-            )
-            return mask, scores, after
+            target = density if self.rounds == 1 else round_density(density, k, self.rounds)
+            mask = problem.select(scores, target, self.scope)
+            return mask, scores, RoundInfo.of(problem, mask)
 
         # The first round stands outside the scan: it knows no density yet up to the selection,
         # so that vmap over densities computes it once for all of them.
         mask, scores, first = prune(full_mask(problem.params), 1)
         info = jax.tree.map(lambda entry: entry[None], first)
-        if rounds > 1:
+        if self.rounds > 1:
 
             def again(carry, k):
                 *carry, after = prune(carry[0], k)
                 return tuple(carry), after
 
-            later = jnp.arange(2, rounds + 1)
+            later = jnp.arange(2, self.rounds + 1)
             (mask, scores), rest = jax.lax.scan(again, (mask, scores), later)
             info = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), info, rest)
-        if sanity == "shuffle":
-            mask = shuffle(jax.random.fold_in(key, rounds + 1), mask)
+        if self.sanity == "shuffle":
+            shuffled = shuffle(jax.random.fold_in(key, self.rounds + 1), problem.view(mask))
+            mask = problem.restore(shuffled, mask)
         return Found(mask, scores, info._asdict())
 
-    return seek
 
-
-def singleshot(
-    score: Score,
-    *,
-    scope: str = "global",
-    rounds: int = 1,
-    score_samples: int | None = None,
-    sanity: str = "none",
-) -> Seeker:
+@dataclasses.dataclass(frozen=True)
+class Singleshot(_Rounds):
     """Score at initialisation and prune, without any training.
 
-    scope: "global", "local" or "oracle", as in select().
-    rounds: n > 1 prunes gradually, to density^(k/n) in round k, scoring the pruned network anew
-        each time (as SynFlow does). A pruned parameter never returns.
-    score_samples: how many samples the score sees; None for all.
-    sanity: "invert" keeps the lowest scores instead of the highest, "shuffle" puts the final mask's
-        entries into a random order within each kernel and bias (Frankle et al. 2021, Su et al.
-        2020). A pruner that finds more than good layer densities does worse under both.
+    Args:
+        score: (key, problem, params, mask) -> scores, as in Score.
+        scope: "global", "local" or LayerBudgets, as in problem.select().
+        rounds: n > 1 prunes gradually, to density^(k/n) in round k, scoring the pruned network anew
+            each time (as SynFlow does). A pruned parameter never returns.
+        score_samples: training samples that the score sees; "auto" for 40, as the published
+            experiments draw for all three tasks; None for all.
+        sanity: "invert" keeps the lowest scores instead of the highest, "shuffle" puts the final
+            mask's entries into a random order within each kernel and bias (Frankle et al. 2021, Su
+            et al. 2020). A pruner that finds more than good layer densities does worse under both.
 
-    Raises ValueError for an unknown scope or sanity check, rounds < 1 or score_samples < 1.
+    Raises:
+        ValueError: an option of another type or range.
 
     >>> from ticketjax.seekers.synflow import synflow
-    >>> seeker = singleshot(synflow, rounds=100)  # (key, problem, density) -> Found
+    >>> seeker = Singleshot(synflow, rounds=100)  # (key, problem, density) -> Found
     """
 
-    def initial_values(key, problem, mask):
+    strategy: ClassVar[str] = "singleshot"
+
+    def prepare(self, key: jax.Array, problem: Problem, mask: Tree) -> Tree:
+        """The initial values."""
         del key
         return apply_mask(problem.params, mask)
 
-    return _prune_in_rounds(score, scope, rounds, score_samples, sanity, initial_values)
 
-
-def multishot(
-    score: Score,
-    *,
-    scope: str = "global",
-    rounds: int = 10,
-    round_epochs: int = 5,
-    score_samples: int | None = None,
-    sanity: str = "none",
-    batch_size: int = BATCH_SIZE,
-    learning_rate: float = LEARNING_RATE,
-) -> Seeker:
+@dataclasses.dataclass(frozen=True)
+class Multishot(_Rounds):
     """Rounds of: train, score and prune to density^(k/rounds), reset to the initial values.
 
     With magnitude as score this is iterative magnitude pruning (Frankle and Carbin 2019). A
-    pruned parameter never returns. Arguments as in singleshot() and train().
+    pruned parameter never returns.
 
-    round_epochs: of training in each round. batch_size, learning_rate: of Adam in these.
+    Args:
+        score, scope, score_samples, sanity: as in Singleshot.
+        rounds: of training and pruning.
+        round_epochs: of training in each round.
+        batch_size: samples per step.
+        optimizer: text such as "sgd(0.1)", or an optax.GradientTransformation; None for Adam with a
+            learning rate of 1e-3.
 
-    Raises ValueError for an unknown scope or sanity check, rounds < 1, score_samples < 1,
-    round_epochs < 0 or batch_size < 1.
+    Raises:
+        ValueError: an option of another type or range, an unknown optimizer.
     """
-    check_count("round_epochs", round_epochs, 0)
-    check_count("batch_size", batch_size, 1)
 
-    def train_from_initial_values(key, problem, mask):
-        samples = problem.batch.x.shape[0]
-        order = shuffles(key, round_epochs, samples, batch_size)
-        return train(problem, mask, order, learning_rate=learning_rate, key=key)
+    rounds: int = option(10, least=1)
+    round_epochs: int = option(5, least=0)
+    batch_size: int = option(BATCH_SIZE, least=1)
+    optimizer: Optimizer | None = option(None, free=True)
 
-    return _prune_in_rounds(score, scope, rounds, score_samples, sanity, train_from_initial_values)
+    strategy: ClassVar[str] = "multishot"
 
+    def check(self) -> None:
+        """Refuse an optimizer that is none, besides."""
+        super().check()
+        if self.optimizer is not None:
+            make_optimizer(self.optimizer)
 
-STRATEGIES = {"singleshot": singleshot, "multishot": multishot}
-"""What lifts a score to a seeker, by the names that `strategy` takes."""
+    def prepare(self, key: jax.Array, problem: Problem, mask: Tree) -> Tree:
+        """The initial values, trained under the mask."""
+        epochs = self.round_epochs
+        order = shuffles(key, epochs, problem.batch.x.shape[0], self.batch_size)
+        # The epochs' keys are fold_in(key, 0) to fold_in(key, epochs - 1).
+        augment_key = jax.random.fold_in(key, epochs)
+        return train(problem, mask, order, optimizer=self.optimizer or ADAM, key=augment_key)

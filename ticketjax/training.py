@@ -1,40 +1,17 @@
-"""Training of a masked network: Adam as one lax.scan."""
-
-import math
-import numbers
-from typing import NamedTuple
+"""Training of a masked network, as one lax.scan."""
 
 import jax
 import jax.numpy as jnp
+import optax
 
-from ticketjax.base import Batch, Params, Problem
+from ticketjax.base import Batch, Tree
+from ticketjax.checks import check_count
 from ticketjax.masks import apply_mask
 from ticketjax.objective import loss
+from ticketjax.optimizers import ADAM, Optimizer, make_optimizer
+from ticketjax.problem import Problem
 
 BATCH_SIZE = 32
-LEARNING_RATE = 1e-3
-BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-8
-
-
-# Arrays are indexed by int32.
-MOST = 2**31 - 1
-LARGEST = float(jnp.finfo(jnp.float32).max)
-
-
-def check_count(name: str, value: int, least: int) -> None:
-    """Raise ValueError for anything but an integer from `least` to 2^31 - 1."""
-    if not isinstance(value, numbers.Integral) or value < least:
-        raise ValueError(f"{name} must be at least {least} and a whole number, got {value!r}")
-    if value > MOST:
-        raise ValueError(f"{name} must be at most {MOST}, got {value!r}")
-
-
-def check_number(name: str, value: float, least: float = -math.inf) -> None:
-    """Raise ValueError for anything but a number of at least `least` that float32 can hold."""
-    if not isinstance(value, numbers.Real) or not abs(value) <= LARGEST:
-        raise ValueError(f"{name} must be a finite number of float32, got {value!r}")
-    if value < least:
-        raise ValueError(f"{name} must be at least {least:g}, got {value!r}")
 
 
 def shuffles(key: jax.Array, epochs: int, size: int, batch_size: int = BATCH_SIZE) -> jax.Array:
@@ -63,73 +40,53 @@ def shuffles(key: jax.Array, epochs: int, size: int, batch_size: int = BATCH_SIZ
     return orders[:, : steps * batch_size].reshape(epochs, steps, batch_size).astype(jnp.int32)
 
 
-class _Adam(NamedTuple):
-    step: jax.Array
-    params: Params
-    first: Params
-    second: Params
-
-
-def _adam(state: _Adam, gradients: Params, learning_rate: float) -> _Adam:
-    # optax.adam with its two bias corrections, divisions of every parameter, moved into the step
-    # size: a fifth of a step's time. The same numbers up to rounding.
-    step = state.step + 1
-    correction = jnp.sqrt(1 - BETA_2**step)
-    rate = learning_rate * correction / (1 - BETA_1**step)
-    # Backpropagation ends at the first layer. Waiting for it, XLA sees that no kernel is needed any
-    # more when it is overwritten; otherwise it copies every one at every step.
-    rate += 0 * jnp.ravel(jax.tree.leaves(gradients)[0])[0]
-    first = jax.tree.map(lambda m, g: BETA_1 * m + (1 - BETA_1) * g, state.first, gradients)
-    second = jax.tree.map(lambda v, g: BETA_2 * v + (1 - BETA_2) * g * g, state.second, gradients)
-    params = jax.tree.map(
-        lambda p, m, v: p - rate * m / (jnp.sqrt(v) + EPSILON * correction),
-        state.params,
-        first,
-        second,
-    )
-    return _Adam(step, params, first, second)
-
-
-def _transposed(params: Params) -> Params:
+def _transposed(params: Tree) -> Tree:
     # Networks multiply kernels as (n_out, n_in). Stored so from step to step, none is turned over.
     return jax.tree.map(lambda leaf: leaf.T if leaf.ndim == 2 else leaf, params)
 
 
 def train(
     problem: Problem,
-    mask: Params,
+    mask: Tree,
     order: jax.Array,
     *,
-    learning_rate: float = LEARNING_RATE,
+    optimizer: Optimizer = ADAM,
     key: jax.Array | None = None,
-) -> Params:
+) -> Tree:
     """Train the kept parameters from their initial values; the pruned ones are and stay zero.
 
-    problem: its params are the initial values; the loss is that of the raw output.
-    mask: bool tree.
-    order: (epochs, steps, batch_size) indices of the samples of each step, from shuffles().
-    key: of the problem's augmentation, needed if it has one.
+    Args:
+        problem: its params are the initial values; the loss is that of the raw output.
+        mask: bool tree.
+        order: (epochs, steps, batch_size) indices of the samples of each step, from shuffles().
+        optimizer: as in make_optimizer(); the paper's is Adam with a learning rate of 1e-3, on
+            batches of 32.
+        key: of the problem's augmentation, needed if it has one.
 
-    Returns params * mask after epochs * steps steps of Adam (the paper's setting: learning rate
-    1e-3, batches of 32); with no epoch, the initial params * mask.
+    Returns:
+        params * mask after epochs * steps steps; with no epoch, the initial params * mask.
 
-    Raises ValueError for a problem with augmentation and no key.
+    Raises:
+        ValueError: a problem with augmentation and no key; an unknown optimizer.
     """
     if problem.augment is not None and key is None:
         raise ValueError("key must be given: the problem augments its training data")
+    transformation = make_optimizer(optimizer)
     mask = _transposed(mask)
 
-    def batch_loss(params: Params, batch: Batch) -> jax.Array:
+    def batch_loss(params: Tree, batch: Batch) -> jax.Array:
         return loss(problem.kind, problem.apply(_transposed(params), batch.x), batch.y)
 
     def step(carry, batch):
+        count, params, state = carry
         if problem.augment is not None and key is not None:
-            step_key = jax.random.fold_in(key, carry.step.astype(jnp.int32))
+            step_key = jax.random.fold_in(key, count)
             batch = batch._replace(x=problem.augment(step_key, batch.x))
-        gradients = apply_mask(jax.grad(batch_loss)(carry.params, batch), mask)
-        # Masked gradients from the first step on keep both moments at zero, so that Adam itself
-        # never moves a pruned parameter.
-        return _adam(carry, gradients, learning_rate), None
+        gradients = apply_mask(jax.grad(batch_loss)(params, batch), mask)
+        updates, state = transformation.update(gradients, state, params)
+        # What adds something of its own to a zero gradient, as noise does, moves no pruned one.
+        params = optax.apply_updates(params, apply_mask(updates, mask))
+        return (count + 1, params, state), None
 
     def epoch(carry, indices):
         # Gathered once per epoch: a gather per step costs more than the step's first layer.
@@ -137,6 +94,6 @@ def train(
         return jax.lax.scan(step, carry, batches)
 
     params = apply_mask(_transposed(problem.params), mask)
-    zeros = jax.tree.map(jnp.zeros_like, params)
-    trained, _ = jax.lax.scan(epoch, _Adam(jnp.float32(0), params, zeros, zeros), order)
-    return _transposed(trained.params)
+    start = jnp.int32(0), params, transformation.init(params)
+    (_, trained, _), _ = jax.lax.scan(epoch, start, order)
+    return _transposed(trained)

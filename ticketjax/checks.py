@@ -1,0 +1,143 @@
+"""Checks of plain values, and options: checked fields of frozen dataclasses."""
+
+import dataclasses
+import difflib
+import math
+import numbers
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+# Arrays are indexed by int32.
+MOST = 2**31 - 1
+LARGEST = float(np.finfo(np.float32).max)
+
+
+def check_count(name: str, value: int, least: int) -> None:
+    """Raise ValueError for anything but an integer from `least` to 2^31 - 1."""
+    is_whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    if not is_whole or value < least:
+        raise ValueError(f"{name} must be at least {least} and a whole number, got {value!r}")
+    if value > MOST:
+        raise ValueError(f"{name} must be at most {MOST}, got {value!r}")
+
+
+def check_number(name: str, value: float, least: float = -math.inf) -> None:
+    """Raise ValueError for anything but a number of at least `least` that float32 can hold."""
+    if not isinstance(value, numbers.Real) or not abs(value) <= LARGEST:
+        raise ValueError(f"{name} must be a finite number of float32, got {value!r}")
+    if value < least:
+        raise ValueError(f"{name} must be at least {least:g}, got {value!r}")
+
+
+def nearest(name: str, allowed: Iterable[str]) -> str:
+    """The allowed name that was probably meant, as a hint to append; empty if none is near."""
+    names = list(allowed)
+    lower = {known.lower(): known for known in names}
+    near = difflib.get_close_matches(name.lower(), lower, n=1)
+    if not near and len(name) > 1:
+        near = [known for known in lower if known.startswith(name.lower())][:1]
+    return f" (did you mean {lower[near[0]]!r}?)" if near else ""
+
+
+def check_choice(name: str, value: Any, allowed: Iterable[Any]) -> None:
+    """Raise ValueError, with the nearest allowed one, for anything that is not among the allowed."""
+    allowed = tuple(allowed)
+    if not isinstance(value, str) or value not in allowed:
+        hint = nearest(value, allowed) if isinstance(value, str) else ""
+        raise ValueError(f"{name} must be one of {', '.join(allowed)}, got {value!r}{hint}")
+
+
+@dataclasses.dataclass(frozen=True)
+class Rule:
+    """What a field may be, besides the type of its default.
+
+    Args:
+        least: smallest number allowed. above: number that it must exceed. most: largest allowed.
+        choices: words allowed. none: whether None is allowed. word: a word allowed beside numbers.
+        free: whether anything is allowed here, and the class checks it itself.
+    """
+
+    least: float | None = None
+    above: float | None = None
+    most: float | None = None
+    choices: tuple[str, ...] = ()
+    none: bool = False
+    word: str | None = None
+    free: bool = False
+
+
+def option(default: Any, **rule: Any) -> Any:
+    """A dataclass field that Options checks: its default says the type, the rule the range.
+
+    Args:
+        default: bool, int, float, str, or a tuple of numbers.
+        **rule: the fields of Rule.
+    """
+    return dataclasses.field(default=default, metadata={"rule": Rule(**rule)})
+
+
+def _number(name: str, value: Any, whole: bool, rule: Rule) -> int | float:
+    least = -math.inf if rule.least is None else rule.least
+    if whole:
+        if isinstance(value, float) or not isinstance(value, numbers.Integral):
+            raise ValueError(f"{name} must be a whole number, got {value!r}")
+        check_count(name, value, math.ceil(max(least, -MOST)))
+        number: int | float = int(value)
+    else:
+        if isinstance(value, bool):
+            raise ValueError(f"{name} must be a number, got {value!r}")
+        check_number(name, value, least)
+        number = float(value)
+    if rule.above is not None and not number > rule.above:
+        raise ValueError(f"{name} must be above {rule.above:g}, got {value!r}")
+    if rule.most is not None and number > rule.most:
+        raise ValueError(f"{name} must be at most {rule.most:g}, got {value!r}")
+    return number
+
+
+def _checked(name: str, value: Any, default: Any, rule: Rule) -> Any:
+    """The value in its one form (2 of NumPy's or 2.0 as 2), or a ValueError that names the field."""
+    if value is None and (rule.none or default is None):
+        return None
+    if rule.word is not None and isinstance(value, str):
+        check_choice(name, value, (rule.word,))
+        return value
+    if rule.choices:
+        check_choice(name, value, rule.choices)
+        return value
+    if isinstance(default, bool):
+        if not isinstance(value, bool | np.bool_):
+            raise ValueError(f"{name} must be True or False, got {value!r}")
+        return bool(value)
+    if isinstance(default, tuple):
+        if not isinstance(value, tuple | list) or len(value) != len(default):
+            raise ValueError(f"{name} must be {len(default)} numbers, got {value!r}")
+        return tuple(
+            _number(name, entry, isinstance(one, int), rule)
+            for entry, one in zip(value, default, strict=True)
+        )
+    whole = isinstance(default, int) or default is None or isinstance(default, str)
+    return _number(name, value, whole, rule)
+
+
+class Options:
+    """Base of frozen dataclasses whose fields are options: checked by type and range, once, here.
+
+    Numbers take one form, so that equal values are equal, hash alike and are written alike.
+    """
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):  # type: ignore[arg-type]
+            rule = field.metadata.get("rule")
+            if rule is None or rule.free:
+                continue
+            value = _checked(field.name, getattr(self, field.name), field.default, rule)
+            object.__setattr__(self, field.name, value)
+        self.check()
+
+    def check(self) -> None:
+        """Raise ValueError for fields that do not go together; of classes that have such."""
+
+

@@ -1,0 +1,147 @@
+"""Layers in a tree of anybody's making: the chain-like view that planting and measuring work on.
+
+The view of a tree is {"layer_0": {"kernel": ..., "bias": ...}, "layer_1": ...}, its layers in the
+order in which they compute. A layer without a bias has no "bias" entry. Parameters of no layer, a
+normalisation's for example, are not in the view: they are never pruned.
+"""
+
+import functools
+from collections.abc import Mapping
+
+import jax
+import jax.numpy as jnp
+
+from ticketjax.base import Layer, Params, Tree, Wire
+from ticketjax.masks import layer_names
+
+SEPARATOR = "/"
+KERNELS = ("kernel", "weight")
+
+
+def leaf_paths(tree: Tree) -> list[str]:
+    """Where every leaf lies, "block/kernel", in the order of jax.tree.leaves()."""
+    flat, _ = jax.tree_util.tree_flatten_with_path(tree)
+    return [jax.tree_util.keystr(path, simple=True, separator=SEPARATOR) for path, _ in flat]
+
+
+def join(*names: str) -> str:
+    """A path from its parts, of which some may be empty."""
+    return SEPARATOR.join(filter(None, names))
+
+
+def layer_title(layer: Layer) -> str:
+    """What messages call a layer: its path, or its kernel's where that is at the root."""
+    return layer.path or str(layer.kernel)
+
+
+def _parts(layer: Layer, paths: Mapping[str, int]) -> dict[str, int]:
+    """The positions of a layer's kernel and, if it has one, of its bias among the leaves."""
+    names = KERNELS if layer.kernel is None else (layer.kernel,)
+    there = [join(layer.path, name) for name in names if join(layer.path, name) in paths]
+    if not there:
+        raise ValueError(
+            f"layer {layer_title(layer)!r} has no {' or '.join(names)}; the parameters are "
+            f"{', '.join(paths)}"
+        )
+    parts = {"kernel": paths[there[0]]}
+    if layer.bias is not None:
+        bias = join(layer.path, layer.bias)
+        if bias in paths:
+            parts["bias"] = paths[bias]
+        elif layer.bias != "bias":
+            raise ValueError(
+                f"layer {layer_title(layer)!r} has no {layer.bias}; a layer without a bias says "
+                "bias=None"
+            )
+    return parts
+
+
+@functools.lru_cache(maxsize=256)
+def _positions(paths: tuple[str, ...], layers: tuple[Layer, ...]) -> tuple[dict[str, int], ...]:
+    at = {path: i for i, path in enumerate(paths)}
+    positions = tuple(_parts(layer, at) for layer in layers)
+    taken = [i for parts in positions for i in parts.values()]
+    if len(set(taken)) < len(taken):
+        twice = next(paths[i] for i in taken if taken.count(i) > 1)
+        raise ValueError(f"{twice} belongs to two layers")
+    return positions
+
+
+def positions(tree: Tree, layers: tuple[Layer, ...]) -> tuple[dict[str, int], ...]:
+    """For every layer, where its "kernel" and "bias" stand among the tree's leaves.
+
+    Raises ValueError, naming the layer, for one that the tree does not have.
+    """
+    return _positions(tuple(leaf_paths(tree)), layers)
+
+
+def view(tree: Tree, layers: tuple[Layer, ...]) -> Params:
+    """The layers of a tree as {"layer_0": {"kernel", "bias"}, ...}; nothing is copied."""
+    leaves = jax.tree.leaves(tree)
+    return {
+        f"layer_{i}": {part: leaves[at] for part, at in parts.items()}
+        for i, parts in enumerate(positions(tree, layers))
+    }
+
+
+def restore(tree: Tree, seen: Params, layers: tuple[Layer, ...]) -> Tree:
+    """The tree with the entries of a view in place of its own; all else stays."""
+    leaves, structure = jax.tree.flatten(tree)
+    for i, parts in enumerate(positions(tree, layers)):
+        for part, at in parts.items():
+            leaves[at] = seen[f"layer_{i}"][part]
+    return jax.tree.unflatten(structure, leaves)
+
+
+def chain_layers(params: Tree) -> tuple[Layer, ...]:
+    """Layers one after the other, which is what a tree of layer_0, layer_1, ... is taken for."""
+    return tuple(Layer(name, i, i + 1) for i, name in enumerate(layer_names(params)))
+
+
+def wires(layers: tuple[Layer, ...]) -> tuple[Wire, ...]:
+    """The wiring of the view's layers."""
+    return tuple(
+        Wire(f"layer_{i}", layer.reads, layer.writes, layer.normalised)
+        for i, layer in enumerate(layers)
+    )
+
+
+def is_chain(layers: tuple[Layer, ...]) -> bool:
+    """Whether every layer reads what the one before has written, and nothing else."""
+    return all((layer.reads, layer.writes) == (i, i + 1) for i, layer in enumerate(layers))
+
+
+def why_no_planting(layers: tuple[Layer, ...], *, as_chain: bool) -> str:
+    """Why nothing can be planted, naming the layer; empty if it can.
+
+    as_chain: whether what is to be planted is a plain ReLU network of layers one after the other;
+        otherwise it is a network of the same structure.
+    """
+    for i, layer in enumerate(layers):
+        reason = layer.obstacle
+        if not reason and as_chain:
+            reason = layer.deviation
+            if not reason and (layer.reads, layer.writes) != (i, i + 1):
+                reason = "it is not one of layers one after the other (a branch or a residual sum)"
+        if reason:
+            return f"{layer_title(layer)}: {reason}"
+    return ""
+
+
+def keep_the_rest(tree: Tree, seen: Params, layers: tuple[Layer, ...]) -> Tree:
+    """A mask of the whole tree from that of its layers: what belongs to no layer is kept."""
+    everything = jax.tree.map(lambda leaf: jnp.ones(leaf.shape, bool), tree)
+    return restore(everything, seen, layers)
+
+
+def target_view(target: Tree, layers: tuple[Layer, ...]) -> Params:
+    """The layers of a target: those of a chain by their order, of the network's own tree by place.
+
+    A target is a tree {"layer_0": ...}, layers one after the other, or one like the network's own.
+    """
+    paths = set(leaf_paths(target))
+    own = all(
+        any(join(layer.path, name) in paths for name in (layer.kernel and (layer.kernel,) or KERNELS))
+        for layer in layers
+    )
+    return view(target, layers if own else chain_layers(target))

@@ -1,0 +1,49 @@
+"""The layers of a model, found where it does not say them."""
+
+import functools
+import re
+
+import jax
+import jax.numpy as jnp
+
+from ticketjax.base import Layer, Model, Task, Tree
+from ticketjax.networks.following import follow
+from ticketjax.networks.layers import chain_layers, positions
+
+
+def example_inputs(task: Task, samples: int = 2) -> jax.ShapeDtypeStruct:
+    """Shape and type of a task's inputs, (samples, inputs) or (samples, height, width, channels)."""
+    inputs = task.inputs if isinstance(task.inputs, tuple) else (task.inputs,)
+    return jax.ShapeDtypeStruct((samples, *inputs), jnp.float32)
+
+
+def is_plain_chain(params: Tree) -> bool:
+    """Whether this is a tree {"layer_0": {"kernel", ...}, "layer_1": ...}."""
+    return isinstance(params, dict) and all(
+        isinstance(name, str)
+        and re.fullmatch(r"layer_\d+", name)
+        and isinstance(layer, dict)
+        and "kernel" in layer
+        for name, layer in params.items()
+    )
+
+
+@functools.lru_cache(maxsize=64)
+def _followed(model: Model, task: Task) -> tuple[Layer, ...]:
+    params = jax.eval_shape(model.init, jax.random.key(0))
+    return follow(model.apply, params, example_inputs(task))
+
+
+def layers_of(model: Model, params: Tree, task: Task) -> tuple[Layer, ...]:
+    """A model's layers: those that it says, those of a chain, or those that one call shows.
+
+    Raises ValueError, naming the layer, for one that the parameters do not have.
+    """
+    if model.layers is not None:
+        layers = model.layers
+    elif is_plain_chain(params):
+        layers = chain_layers(params)
+    else:
+        layers = _followed(model, task)
+    positions(params, layers)
+    return layers

@@ -1,0 +1,219 @@
+"""The problem that a seeker is given: a network, data, and the rules."""
+
+import dataclasses
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+from ticketjax import masks
+from ticketjax.base import CLASSIFICATION, Batch, Found, Layer, Model, Params, Task, Tree
+from ticketjax.checks import check_choice
+from ticketjax.networks.layers import chain_layers, keep_the_rest, restore, target_view, view
+from ticketjax.networks.resolve import layers_of
+from ticketjax.objective import KINDS, OBJECTIVES, loss, output_scale, rescale
+
+IMAGES_AT_ONCE = 500
+
+
+def _static(**fields):
+    return dataclasses.field(metadata={"static": True}, **fields)
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Problem:
+    """All that a seeker may see of a planted network: never the planted mask.
+
+    Args:
+        params: initial parameters, the network's own tree.
+        batch: training data.
+        apply: (params, x) -> outputs.
+        kind: the task's kind.
+        objective: "raw" (loss of the output as it is) or "rescaled" (loss after the best output
+            scale, or temperature, is fitted).
+        prune_bias: whether biases count as prunable; otherwise every mask keeps all of them.
+        ticket_density: the density that "ticket" stands for; None where the task has no ticket.
+        layers: as in Model, found where the model does not say them. Parameters of no layer are
+            never pruned.
+        flow: as in Model.
+        augment: (key, x) -> x, changes a training batch's inputs at every step of train(); None for
+            not at all. Seekers' own searches see the data as it is.
+
+    params and batch are traced under jit, the rest is static.
+    """
+
+    params: Tree
+    batch: Batch
+    apply: Callable[[Tree, jax.Array], jax.Array] = _static()
+    kind: str = _static()
+    objective: str = _static(default="raw")
+    prune_bias: bool = _static(default=True)
+    ticket_density: float | None = _static(default=None)
+    layers: tuple[Layer, ...] | None = _static(default=None)
+    flow: Callable[[Tree, jax.Array], jax.Array] | None = _static(default=None)
+    augment: Callable[[jax.Array, jax.Array], jax.Array] | None = _static(default=None)
+
+    def loss(self, params: Tree) -> jax.Array:
+        """Loss of parameters on the training data under the problem's objective; differentiable.
+
+        "rescaled" fits the output scale anew at every call and holds it constant in the gradient,
+        which is exact: at the best scale, the loss is stationary in it. Not so for second
+        derivatives, which leave out how the scale itself moves.
+
+        Args:
+            params: a tree like the problem's own.
+
+        Returns:
+            () float32.
+        """
+        outputs = self.apply(params, self.batch.x)
+        if self.objective == "rescaled":
+            scale = output_scale(self.kind, outputs, self.batch.y)
+            outputs = rescale(outputs, jax.lax.stop_gradient(scale))
+        return loss(self.kind, outputs, self.batch.y)
+
+    def select(
+        self, scores: Tree, density: jax.Array | float | str, scope: masks.Scope = "global"
+    ) -> Tree:
+        """The mask that keeps exactly the budget of highest scores, as masks.select() does.
+
+        What is not prunable is kept: biases with prune_bias=False, and parameters of no layer.
+
+        Args:
+            scores: a tree like params; NaN ranks lowest.
+            density: fraction of the prunable parameters to keep, in (0, 1], or "ticket"; may be
+                traced.
+            scope: "global", "local", or masks.LayerBudgets.
+
+        Returns:
+            A bool tree like params.
+
+        Raises:
+            ValueError: as masks.select() and resolve_density().
+        """
+        density = resolve_density(self, density)
+        chosen = masks.select(self.view(scores), density, scope, prune_bias=self.prune_bias)
+        return keep_the_rest(self.params, chosen, self.known_layers)
+
+    @property
+    def known_layers(self) -> tuple[Layer, ...]:
+        """The layers; those of a chain where nothing else is said."""
+        return chain_layers(self.params) if self.layers is None else self.layers
+
+    def view(self, tree: Tree) -> Params:
+        """The layers of a tree like params: {"layer_0": {"kernel", "bias"}, ...} as they compute."""
+        return view(tree, self.known_layers)
+
+    def restore(self, seen: Params, tree: Tree | None = None) -> Tree:
+        """The tree (params, if none is given) with a view's entries in place of its own."""
+        return restore(self.params if tree is None else tree, seen, self.known_layers)
+
+    @property
+    def prunable(self) -> int:
+        """How many parameters a density refers to."""
+        return masks.count_prunable(self.view(self.params), self.prune_bias)
+
+
+Score = Callable[[jax.Array, Problem, Tree, Tree], Tree]
+"""Rates every parameter: (key, problem, params, mask) -> scores, of which the highest are kept.
+
+params are those of the moment, trained or not; mask is what earlier rounds have kept. Scores have
+the shapes of params; NaN ranks lowest.
+"""
+Seeker = Callable[[jax.Array, Problem, jax.Array | float], Found]
+"""Looks for a ticket: (key, problem, density) -> Found.
+
+Pure, and made for jit and vmap: the density may be traced. The mask keeps exactly
+round(density * prunable parameters) of them.
+"""
+
+
+def resolve_density(problem: Problem, density: jax.Array | float | str) -> jax.Array | float:
+    """The density that "ticket" stands for; anything else passes through.
+
+    Raises ValueError for another word, for "ticket" where the task has no ticket of this depth,
+    and for a number that is no density.
+    """
+    if isinstance(density, str):
+        if density != "ticket":
+            raise ValueError(f'density must be a number or "ticket", got {density!r}')
+        if problem.ticket_density is None:
+            raise ValueError('density "ticket": the task has no ticket of this depth')
+        density = problem.ticket_density
+    masks.check_density(density, problem.prunable)
+    return density
+
+
+def outputs_of(problem: Problem, params: Tree, x: jax.Array) -> jax.Array:
+    """Outputs of a network on many samples; of images a few at a time, to save memory."""
+    if x.ndim == 2 or x.shape[0] <= IMAGES_AT_ONCE:
+        return problem.apply(params, x)
+    return jax.lax.map(
+        lambda image: problem.apply(params, image[None])[0], x, batch_size=IMAGES_AT_ONCE
+    )
+
+
+def _check_batch(task: Task, batch: Batch) -> None:
+    x_shape, y_shape = jnp.shape(batch.x), jnp.shape(batch.y)
+    inputs = task.inputs if isinstance(task.inputs, tuple) else (task.inputs,)
+    if x_shape[1:] != inputs:
+        raise ValueError(f"batch.x must be (n, {', '.join(map(str, inputs))}), got {x_shape}")
+    if task.kind == CLASSIFICATION:
+        y_type = jnp.result_type(batch.y)
+        if y_shape != x_shape[:1] or not jnp.issubdtype(y_type, jnp.integer):
+            raise ValueError(f"batch.y must be ({x_shape[0]},) integers, got {y_shape} {y_type}")
+    elif y_shape != (x_shape[0], task.outputs):
+        raise ValueError(f"batch.y must be {(x_shape[0], task.outputs)}, got {y_shape}")
+
+
+def make_problem(
+    task: Task,
+    model: Model,
+    params: Tree,
+    batch: Batch,
+    *,
+    objective: str = "raw",
+    prune_bias: bool = True,
+    augment: Callable[[jax.Array, jax.Array], jax.Array] | None = None,
+) -> Problem:
+    """All that a seeker may see of a (planted) network: parameters, data, and the rules.
+
+    The density "ticket" is known to it where the task has a ticket of this depth.
+
+    Args:
+        task, model: what is learned, and by which network.
+        params: as planted, a tree like model.init() gives.
+        batch: x (n, inputs), y (n, outputs) or, for classification, (n,) integers.
+        objective, prune_bias, augment: as in Problem.
+
+    Returns:
+        A Problem.
+
+    Raises:
+        ValueError: an unknown objective or kind of task; data of the wrong shape, which would
+            otherwise broadcast to a loss that means nothing; layers that the tree does not have.
+    """
+    check_choice("objective", objective, OBJECTIVES)
+    check_choice("a task's kind", task.kind, KINDS)
+    _check_batch(task, batch)
+    layers = layers_of(model, params, task)
+    seen = view(params, layers)
+    try:
+        target = task.ticket(depth=len(layers) + 1)
+    except ValueError:  # a task without a ticket of this depth: "ticket" then names no density
+        known = None
+    else:
+        known = masks.ticket_density(target_view(target, layers), seen, prune_bias)
+    return Problem(
+        params,
+        batch,
+        model.apply,
+        task.kind,
+        objective,
+        prune_bias,
+        known,
+        layers,
+        model.flow,
+        augment,
+    )
