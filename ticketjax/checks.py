@@ -4,7 +4,7 @@ import dataclasses
 import difflib
 import math
 import numbers
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -57,6 +57,7 @@ class Rule:
         least: smallest number allowed. above: number that it must exceed. most: largest allowed.
         choices: words allowed. none: whether None is allowed. word: a word allowed beside numbers.
         free: whether anything is allowed here, and the class checks it itself.
+        text: how the value is written, where it is more than a number or a word.
     """
 
     least: float | None = None
@@ -66,6 +67,7 @@ class Rule:
     none: bool = False
     word: str | None = None
     free: bool = False
+    text: Callable[[Any], str] | None = None
 
 
 def option(default: Any, **rule: Any) -> Any:
@@ -139,5 +141,32 @@ class Options:
 
     def check(self) -> None:
         """Raise ValueError for fields that do not go together; of classes that have such."""
+
+    def __repr__(self) -> str:
+        return written(self)
+
+
+def written(value: Any, name_of: Callable[[type], str] = lambda kind: kind.__name__) -> str:
+    """Options as an expression: Multishot(snip, rounds=3), without what is left at its default.
+
+    Args:
+        value: Options, a function, a number, a word, None or a tuple of these.
+        name_of: how a class is called.
+    """
+    if isinstance(value, Options):
+        parts = []
+        for field in dataclasses.fields(value):  # type: ignore[arg-type]
+            own = getattr(value, field.name)
+            if field.default is not dataclasses.MISSING and own == field.default:
+                continue
+            how = getattr(field.metadata.get("rule"), "text", None)
+            text = repr(how(own)) if how and not isinstance(own, str) else written(own, name_of)
+            parts.append(text if not field.kw_only else f"{field.name}={text}")
+        return f"{name_of(type(value))}({', '.join(parts)})"
+    if isinstance(value, tuple):
+        return f"({', '.join(written(entry, name_of) for entry in value)}{',' * (len(value) == 1)})"
+    if callable(value):
+        return getattr(value, "__name__", type(value).__name__)
+    return repr(value)
 
 

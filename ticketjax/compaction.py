@@ -1,5 +1,7 @@
 """The same sparse network in a narrower one: neurons that cannot matter are left out."""
 
+from collections.abc import Sequence
+
 import jax
 import jax.numpy as jnp
 
@@ -7,22 +9,37 @@ from ticketjax.base import Params
 from ticketjax.masks import layer_names
 
 
-def active_neurons(mask: Params) -> list[jax.Array]:
-    """Which hidden neurons can matter to the output, one bool vector per hidden layer.
+def active_spaces(
+    kernels: Sequence[jax.Array], biases: Sequence[jax.Array | None]
+) -> list[jax.Array]:
+    """Which neurons can matter to the output: a bool vector for the inputs and for every layer.
 
     A neuron matters if an output can be reached from it and if its own output can differ from 0:
     it is reached from an input or from a kept bias. Every other neuron leaves the output alone,
-    before and during training: either its output is 0 or its parameters have gradient 0.
+    before and during training: either its output is 0 or its parameters have gradient 0. Inputs and
+    outputs count as active.
+
+    Args:
+        kernels, biases: bool masks of dense layers one after the other; None for no bias.
     """
-    names = layer_names(mask)
-    kernels = [mask[name]["kernel"] != 0 for name in names]
-    fed = [jnp.ones(kernels[0].shape[0], bool)]
-    for name, kernel in zip(names, kernels, strict=True):
-        fed.append(jnp.any(kernel & fed[-1][:, None], axis=0) | (mask[name]["bias"] != 0))
-    read = [jnp.ones(kernels[-1].shape[1], bool)]
+    inputs = jnp.ones(kernels[0].shape[0], bool)
+    outputs = jnp.ones(kernels[-1].shape[1], bool)
+    fed = [inputs]
+    for kernel, bias in zip(kernels, biases, strict=True):
+        reached = jnp.any(kernel & fed[-1][:, None], axis=0)
+        fed.append(reached if bias is None else reached | bias)
+    read = [outputs]
     for kernel in reversed(kernels):
         read.insert(0, jnp.any(kernel & read[0][None, :], axis=1))
-    return [a & b for a, b in zip(fed, read, strict=True)][1:-1]
+    return [inputs, *(a & b for a, b in zip(fed[1:-1], read[1:-1], strict=True)), outputs]
+
+
+def active_neurons(mask: Params) -> list[jax.Array]:
+    """Which hidden neurons can matter to the output, one bool vector per hidden layer."""
+    layers = [mask[name] for name in layer_names(mask)]
+    kernels = [layer["kernel"] != 0 for layer in layers]
+    biases = [layer["bias"] != 0 if "bias" in layer else None for layer in layers]
+    return active_spaces(kernels, biases)[1:-1]
 
 
 def active_width(mask: Params) -> jax.Array:
@@ -33,8 +50,10 @@ def active_width(mask: Params) -> jax.Array:
 def compact(params: Params, mask: Params, width: int) -> tuple[Params, Params]:
     """Parameters and mask with hidden layers of `width` neurons that compute the same output.
 
-    width: at least active_width(mask), which cannot be checked here, as the mask may be traced.
-    Layers that are no wider than that stay as they are.
+    Args:
+        params, mask: views of dense layers one after the other.
+        width: at least active_width(mask), which cannot be checked here, as the mask may be traced.
+            Layers that are no wider than that stay as they are.
     """
     names = layer_names(params)
     kept = [
@@ -45,12 +64,14 @@ def compact(params: Params, mask: Params, width: int) -> tuple[Params, Params]:
     def narrow(tree: Params) -> Params:
         narrowed = {}
         for name, sources, sinks in zip(names, [None, *kept], [*kept, None], strict=True):
-            kernel, bias = tree[name]["kernel"], tree[name]["bias"]
+            layer = dict(tree[name])
             if sources is not None:
-                kernel = kernel[sources]
+                layer["kernel"] = layer["kernel"][sources]
             if sinks is not None:
-                kernel, bias = kernel[:, sinks], bias[sinks]
-            narrowed[name] = {"kernel": kernel, "bias": bias}
+                layer["kernel"] = layer["kernel"][:, sinks]
+                if "bias" in layer:
+                    layer["bias"] = layer["bias"][sinks]
+            narrowed[name] = layer
         return narrowed
 
     return narrow(params), narrow(mask)

@@ -6,10 +6,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ticketjax.base import Params, Planted, Problem, Score
-from ticketjax.masks import density, exclude, select
+from ticketjax.base import Params, Planted, Tree
+from ticketjax.masks import density, exclude
 from ticketjax.measure import recovery
-from ticketjax.seekers.edge_popup import EPOCHS, edge_popup
+from ticketjax.networks.layers import wires
+from ticketjax.problem import Problem, Score
+from ticketjax.seekers.edge_popup import EPOCHS, EdgePopup
 
 # From here on, what is missing may be a matter of ties.
 RECOVERED = 0.95
@@ -28,24 +30,41 @@ class Case(NamedTuple):
 
 
 def diluted_ticket(
-    key: jax.Array, planted: Params, dilution: float, prune_bias: bool = True
-) -> Params:
+    key: jax.Array, problem: Problem, planted: Tree, dilution: jax.Array | float
+) -> Tree:
     """The planted mask, and `dilution` times as many other prunable parameters drawn at random.
 
-    All of them once there are no more; without prune_bias, every bias besides.
+    All of them once there are no more, and what cannot be pruned besides.
 
-    dilution may be traced; as a number, a negative one is a ValueError.
+    Args:
+        key: draws the others.
+        problem: of the planted network.
+        planted: its mask.
+        dilution: may be traced.
+
+    Raises:
+        ValueError: a negative number.
     """
     if isinstance(dilution, (int, float)) and not dilution >= 0:
         raise ValueError(f"dilution must be at least 0, got {dilution}")
     leaves, structure = jax.tree.flatten(planted)
     keys = jax.random.split(key, len(leaves))
     lots = [
-        jnp.where(leaf, jnp.inf, jax.random.uniform(k, leaf.shape))
+        jnp.where(leaf, jnp.inf, jax.random.uniform(k, leaf.shape, jnp.float32))
         for k, leaf in zip(keys, leaves, strict=True)
     ]
-    share_of_all = jnp.minimum(1.0, (1 + dilution) * density(planted, prune_bias))
-    return select(jax.tree.unflatten(structure, lots), share_of_all, prune_bias=prune_bias)
+    share_of_all = jnp.minimum(1.0, (1 + dilution) * _density(problem, planted))
+    return problem.select(jax.tree.unflatten(structure, lots), share_of_all)
+
+
+def _density(problem: Problem, mask: Tree) -> jax.Array:
+    return density(problem.view(mask), problem.prune_bias)
+
+
+def _recall(problem: Problem, found: Tree, planted: Tree) -> jax.Array:
+    wiring = wires(problem.known_layers)
+    masks = problem.view(found), problem.view(planted)
+    return recovery(*masks, problem.prune_bias, wiring).recall
 
 
 def kept_from_ticket(
@@ -58,17 +77,20 @@ def kept_from_ticket(
     1 / (1 + dilution) of it. 1 says that the ticket is a fixed point: a search that came so close
     would end there. With dilution = inf it is the singleshot search itself.
 
-    key: draws the others, and is the score's. problem: what the score sees; of planted.params.
+    Args:
+        key: draws the others, and is the score's.
+        score, dilution: as above.
+        problem: what the score sees; of planted.params.
+        planted: the network and its mask.
 
-    Returns () float32, the kept fraction of the ticket's prunable parameters. Pure.
+    Returns:
+        () float32, the kept fraction of the ticket's prunable parameters. Pure.
     """
     draw_key, score_key = jax.random.split(key)
-    prune_bias = problem.prune_bias
-    start = diluted_ticket(draw_key, planted.mask, dilution, prune_bias)
+    start = diluted_ticket(draw_key, problem, planted.mask, dilution)
     scores = exclude(score(score_key, problem, problem.params, start), start)
-    size = density(planted.mask, prune_bias)
-    found = select(scores, size, prune_bias=prune_bias)
-    return recovery(found, planted.mask, prune_bias).recall
+    found = problem.select(scores, _density(problem, planted.mask))
+    return _recall(problem, found, planted.mask)
 
 
 def lift(scores: Params, planted: Params) -> Params:
@@ -94,11 +116,11 @@ def popup_from_ticket(
     """
 
     def from_ticket(scores):
-        return lift(scores, planted.mask)
+        return lift(scores, problem.view(planted.mask))
 
-    seek = edge_popup(scope="global", epochs=epochs, start=from_ticket)
-    found = seek(key, problem, density(planted.mask, problem.prune_bias))
-    return recovery(found.mask, planted.mask, problem.prune_bias).recall
+    seek = EdgePopup(scope="global", epochs=epochs, start=from_ticket)
+    found = seek(key, problem, _density(problem, planted.mask))
+    return _recall(problem, found.mask, planted.mask)
 
 
 class Evidence(NamedTuple):

@@ -8,9 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
 
-from ticketjax.base import Params, Planted, Wire
+from ticketjax.base import Model, Params, Planted, Tree
 from ticketjax.masks import count_kept, layer_names
-from ticketjax.planting import plant, plant_and_locate
+from ticketjax.networks.layers import view, wires
+from ticketjax.planting import give_back, layers_of_tree, plant, plant_view, planting_views
 from ticketjax.wiring import is_dense_chain
 
 # Relative deviation of a decoy's parameters: enough that they do not solve the task together
@@ -22,7 +23,7 @@ class Several(NamedTuple):
     """A network with tickets and decoys in it.
 
     planted: the first ticket. tickets, decoys: the masks of all, (tickets, ...) and (decoys, ...)
-        in every leaf; None for a single ticket, and without decoys.
+        in every leaf of a view of the layers; None for a single ticket, and without decoys.
     """
 
     planted: Planted
@@ -113,15 +114,15 @@ def _mask_at(target: Params, places: Sequence[jax.Array], params: Params) -> Par
 
 def plant_several(
     key: jax.Array,
-    target: Params,
-    params: Params,
+    target: Tree,
+    params: Tree,
     *,
     tickets: int = 1,
     decoys: int = 0,
     perturbation: float = 0.0,
     zero_path_biases: bool = False,
     match: str = "cosine",
-    wiring: tuple[Wire, ...] | None = None,
+    model: Model | None = None,
 ) -> Several:
     """Plant a target as often as wanted, each time in other hidden neurons, with near misses.
 
@@ -132,7 +133,7 @@ def plant_several(
         the outputs' biases, which they share with the tickets.
     perturbation: the ticket's parameters are first multiplied by 1 + perturbation * N(0, 1), the
         same for all its copies. It is then no longer quite the target.
-    target, params, zero_path_biases, match, wiring: as in plant(). Several are for dense chains.
+    target, params, zero_path_biases, match, model: as in plant(). Several are for dense chains.
         Everything is planted at once, as one target of several networks side by side, so neither
         order nor place tells them apart.
 
@@ -144,25 +145,26 @@ def plant_several(
     ticket = perturb(ticket_key, target, perturbation) if perturbation else target
     options: dict[str, Any] = {"zero_path_biases": zero_path_biases, "match": match}
     if tickets == 1 and not decoys:
-        return Several(plant(ticket, params, wiring=wiring, **options), None, None)
-    if not is_dense_chain(params, wiring):
+        return Several(plant(ticket, params, model=model, **options), None, None)
+    layers = layers_of_tree(model, params)
+    if not is_dense_chain(view(params, layers), wires(layers)):
         raise ValueError("tickets and decoys: only dense layers one after the other hold several")
-    _check_room(target, params, tickets, decoys)
+    _check_room(target, view(params, layers), tickets, decoys)
     missing = [perturb(k, target, DECOY_DEVIATION) for k in jax.random.split(decoy_key, decoys)]
-    planted, places = plant_and_locate(
-        side_by_side([ticket] * tickets + missing), params, **options
-    )
+    together, seen = planting_views(side_by_side([ticket] * tickets + missing), params, layers)
+    planted, places = plant_view(together, seen, wires(layers), **options)
     hidden = [jnp.split(place, tickets + decoys) for place in places[1:-1]]
     masks = [
-        _mask_at(target, [places[0], *of_this, places[-1]], params)
+        _mask_at(target, [places[0], *of_this, places[-1]], seen)
         for of_this in zip(*hidden, strict=True)
     ]
+    planted = give_back(planted._replace(mask=masks[0]), params, layers)
 
     def stack(trees):
         return jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees) if trees else None
 
     several = stack(masks[:tickets]) if tickets > 1 else None
-    return Several(planted._replace(mask=masks[0]), several, stack(masks[tickets:]))
+    return Several(planted, several, stack(masks[tickets:]))
 
 
 def nearest(masks: Params, found: Params, prune_bias: bool = True) -> Params:

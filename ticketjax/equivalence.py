@@ -1,14 +1,12 @@
-"""Is it the ticket all the same? Networks compared as functions, and neuron by neuron."""
+"""Is it the ticket all the same? Networks compared as functions."""
 
 import math
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import optax
 
-from ticketjax.base import CLASSIFICATION, Params
-from ticketjax.masks import layer_names
+from ticketjax.base import CLASSIFICATION
 from ticketjax.objective import output_scale, rescale
 
 GRID_POINTS = 1024
@@ -33,18 +31,6 @@ class TargetError(NamedTuple):
     disagreement: jax.Array
 
 
-class Matching(NamedTuple):
-    """Neurons of the target, each with the neuron of a network that is most like it.
-
-    neuron: per hidden layer, (target neurons,) int32, index of the match, no index twice.
-    similarity: per hidden layer, (target neurons,) float32 0..1, cosine of the two neurons'
-        outputs over the inputs; 1 for the same neuron up to a positive factor.
-    """
-
-    neuron: list[jax.Array]
-    similarity: list[jax.Array]
-
-
 def input_grid(inputs: int, points: int = GRID_POINTS) -> jax.Array:
     """Equally spaced points of [-1, 1]^inputs, corners included: (n, inputs), n at most `points`.
 
@@ -53,7 +39,7 @@ def input_grid(inputs: int, points: int = GRID_POINTS) -> jax.Array:
     per_axis = math.floor(points ** (1 / inputs) + 1e-9)
     if per_axis < 2:
         raise ValueError(f"points must be at least the 2^{inputs} corners, got {points}")
-    axis = jnp.linspace(-1, 1, per_axis)
+    axis = jnp.linspace(-1, 1, per_axis, dtype=jnp.float32)
     return jnp.stack([a.ravel() for a in jnp.meshgrid(*[axis] * inputs, indexing="ij")], axis=1)
 
 
@@ -91,40 +77,3 @@ def functionally_recovered(
     """
     size = disagreement if kind == CLASSIFICATION else root_mean_square
     return bool(size <= max(noise, LEAST_NOISE))
-
-
-def _hidden(params: Params, x: jax.Array) -> list[jax.Array]:
-    values = []
-    for name in layer_names(params)[:-1]:
-        x = jax.nn.relu(x @ params[name]["kernel"] + params[name]["bias"][None])
-        values.append(x)
-    return values
-
-
-def match_neurons(params: Params, target: Params, x: jax.Array) -> Matching:
-    """Match every hidden neuron of a target to one of a network, up to order and positive scale.
-
-    params: a network with the target's depth and no narrower; x: (n, inputs). Layer by layer, the
-    assignment with the largest summed cosine between the neurons' outputs on x. Dear: the
-    assignment is a loop over neurons.
-
-    Raises ValueError if a layer has fewer neurons than the target's.
-    """
-    neurons, similarities = [], []
-    pairs = zip(_hidden(params, x), _hidden(target, x), strict=True)
-    for layer, (found, wanted) in enumerate(pairs):
-        if found.shape[1] < wanted.shape[1]:
-            raise ValueError(
-                f"params must have at least {wanted.shape[1]} neurons in hidden layer {layer}, "
-                f"as the target does, got {found.shape[1]}"
-            )
-        found, wanted = (
-            values / jnp.maximum(jnp.linalg.norm(values, axis=0, keepdims=True), 1e-30)
-            for values in (found, wanted)
-        )
-        cosine = wanted.T @ found
-        rows, columns = optax.assignment.hungarian_algorithm(-cosine)
-        matched = jnp.zeros(wanted.shape[1], jnp.int32).at[rows].set(columns.astype(jnp.int32))
-        neurons.append(matched)
-        similarities.append(jnp.take_along_axis(cosine, matched[:, None], axis=1)[:, 0])
-    return Matching(neurons, similarities)

@@ -1,39 +1,50 @@
 """A grid of runs: what is to be run, checked before anything is."""
 
 import dataclasses
-import inspect
 import itertools
 import numbers
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
-from ticketjax import masks
-from ticketjax.base import Seeker, Task
+from ticketjax import expressions, masks
+from ticketjax.base import Model, Task
+from ticketjax.checks import Options, check_choice, check_count, check_number
 from ticketjax.equivalence import functionally_recovered
+from ticketjax.fingerprints import own_functions
+from ticketjax.masks import LayerBudgets, Scope
 from ticketjax.measure import feasible_recall
 from ticketjax.models import mlp
-from ticketjax.seekers import TRAINED, get_seeker, is_seeker
+from ticketjax.networks.layers import is_chain
+from ticketjax.problem import Seeker
+from ticketjax.seekers import (
+    TRAINED,
+    get_seeker,
+    is_seeker,
+    options_of,
+    read_seeker,
+    seeker_label,
+)
+from ticketjax.setting import Planting, Setting, Training, setting_fields
 from ticketjax.strategies import SANITY as SCORE_SANITY
-from ticketjax.strategies import STRATEGIES
+from ticketjax.strategies import Multishot, Singleshot
 from ticketjax.tasks import get_task
-from ticketjax.training import check_count, check_number
-from ticketjax.trial import Setting, make_instance
+from ticketjax.trial import make_instance, seek
 
-# Columns that name an instance: a planted network and its data.
-IDENTITY = ("task", "depth", "width", "noise", "seed")
-SCORE_SAMPLES_PER_OUTPUT = 10
 # Every run is a row in the memory of the process that reads the records.
 MOST_SEEDS = 10_000_000
 # Sanity checks: on scores and masks, and on the parameters that they are trained from.
 REINITIALISE = "reinitialise"
 SANITY = (*SCORE_SANITY, REINITIALISE)
+PRUNERS = ("random", "magnitude", "snip", "grasp", "synflow")
+# How records call the library's own dense network.
+MLP = "mlp"
 
 
 class InstanceKey(NamedTuple):
-    """What names a planted network and its data within one task, depth and width."""
+    """What names a planted network and its data within one task, model, depth and width."""
 
     noise: float
     seed: int
@@ -41,26 +52,26 @@ class InstanceKey(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Grid:
-    """A grid over tasks, depths, widths, seekers, densities, noise levels and seeds.
+    """A grid over tasks, networks, seekers, densities, noise levels and seeds.
 
-    task, depth, width, seekers, densities, noise: one value or a sequence of them. A task is a
-        name or a Task; a seeker a name, a score or a seeker of your own; a density a number in
-        (0, 1] or "ticket", the planted ticket's own.
-    seeds: how many (0 to n - 1), or a sequence of them.
-    strategy, scope, rounds, round_epochs: as get_seeker() takes them; None leaves the strategy's
-        default. A whole seeker of your own needs none of them.
-    search_epochs: epochs that a trained seeker (edge_popup, ...) looks for; None for its default.
-    score_samples: training samples that a score sees; None for all, "auto" for ten per output of
-        the network, as the published experiments have it.
-    options: further options of the seekers, as get_seeker() takes them: a mapping, or pairs.
-    epochs, objective, prune_bias, samples: as in Setting.
-    sanity: "none", "invert" or "shuffle" as in singleshot(), or "reinitialise" as in Setting.
-    match, tickets, decoys, perturbation: how and what is planted, as in Setting.
-    precision: of the matrix products, as in mlp().
-    chunk_size: runs at once on each device; "auto" sizes it from the memory there is. It changes
-        no record beyond rounding.
+    Args:
+        task, depth, width, densities, noise: one value or a sequence of them. A task is a name or a
+            Task; a density a number in (0, 1] or "ticket", the planted ticket's own.
+        model: the network: None for mlp(task, depth, width), a Model, a function task -> Model, or
+            {label: model}, one or several. With a model given, depth and width are its own.
+        seekers: what looks for the ticket: a name, an expression, a seeker, a score or seeker of
+            your own, a list of these, or {label: seeker}. Records call each by its label.
+        seeds: how many (0 to n - 1), or a sequence of them.
+        planting, training: how a ticket is planted, and masks are trained in the end.
+        objective, prune_bias, samples, reinitialise: as in Setting.
+        precision: of the matrix products, as in mlp().
+        chunk_size: runs at once on each device; "auto" sizes it from the memory there is. It
+            changes no record beyond rounding.
+        check_budget: refuse masks that keep another number of parameters than the density allows;
+            otherwise their records are marked, in the column within_budget.
 
-    Raises ValueError, naming the argument, for anything that cannot be run.
+    Raises:
+        ValueError: naming the argument, for anything that cannot be run.
 
     >>> grid = Grid(task="relu", depth=3, width=10, seekers="snip", densities=(0.1, 1), seeds=5)
     >>> grid.runs, grid.width
@@ -68,33 +79,25 @@ class Grid:
     """
 
     task: str | Task | Sequence[str | Task] = "circle"
+    model: Any = None
     depth: int | Sequence[int] = 5
     width: int | Sequence[int] = 100
-    seekers: Any = ("random", "magnitude", "snip", "grasp", "synflow")
+    seekers: Any = PRUNERS
     densities: Any = ("ticket", 0.01, 0.1, 0.5, 1.0)
     noise: float | Sequence[float] = 0.01
     seeds: int | Sequence[int] = 25
-    strategy: str = "singleshot"
-    scope: str = "global"
-    rounds: int | None = None
-    round_epochs: int | None = None
-    search_epochs: int | None = None
-    score_samples: int | str | None = "auto"
-    options: Any = ()
-    epochs: int = 10
+    planting: Planting = Planting()
+    training: Training = Training()
     objective: str = "raw"
     prune_bias: bool = True
-    sanity: str = "none"
-    match: str = "cosine"
-    tickets: int = 1
-    decoys: int = 0
-    perturbation: float = 0.0
+    reinitialise: bool = False
     samples: int = 10_000
     precision: str | None = "highest"
     chunk_size: int | str = "auto"
+    check_budget: bool = True
 
     def __post_init__(self):
-        for name in ("task", "depth", "width", "seekers", "densities", "noise"):
+        for name in ("task", "depth", "width", "densities", "noise"):
             object.__setattr__(self, name, _values(name, getattr(self, name)))
         for name, least in (("depth", 2), ("width", 1)):
             for value in getattr(self, name):
@@ -106,101 +109,42 @@ class Grid:
         object.__setattr__(self, "noise", tuple(map(float, self.axis("noise"))))
         densities = (d if isinstance(d, str) else _as_float(d) for d in self.densities)
         object.__setattr__(self, "densities", tuple(densities))
-        check_number("perturbation", self.perturbation, 0)
-        object.__setattr__(self, "perturbation", float(self.perturbation))
         object.__setattr__(self, "seeds", _seeds(self.seeds))
-        for name in ("strategy", "scope", "objective", "sanity", "match"):
-            if not isinstance(getattr(self, name), str):
-                raise ValueError(f"{name} must be a name, got {getattr(self, name)!r}")
-        for name, least in (("rounds", 1), ("round_epochs", 0), ("search_epochs", 0)):
-            if getattr(self, name) is not None:
-                check_count(name, getattr(self, name), least)
-        if not isinstance(self.prune_bias, bool):
-            raise ValueError(f"prune_bias must be True or False, got {self.prune_bias!r}")
-        for name, word in (("chunk_size", "auto"), ("score_samples", "auto")):
-            value = getattr(self, name)
-            if not (isinstance(value, str) and value == word) and value is not None:
-                check_count(name, value, 1)
-        if self.chunk_size is None:
-            raise ValueError('chunk_size must be "auto" or at least 1, got None')
-        if self.sanity not in SANITY:
-            raise ValueError(f"sanity must be one of {', '.join(SANITY)}, got {self.sanity!r}")
-        object.__setattr__(self, "options", _options(self.options))
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            if isinstance(value, numbers.Integral) and not isinstance(value, bool):
-                object.__setattr__(self, field.name, int(value))
-        self._spell_out_defaults()
-        names = [seeker_name(seeker) for seeker in self.seekers]
-        if len(set(names)) < len(names):
-            raise ValueError(f"seekers must have different names, got {', '.join(names)}")
-        for setting in self.settings():
-            self.seekers_for(setting.setting.task)
-            setting.check(self.densities, max(self.axis("noise")))
-
-    def _spell_out_defaults(self) -> None:
-        """Replace None by the strategy's default, so that records and manifests say it."""
-        if self.strategy in STRATEGIES:
-            parameters = inspect.signature(STRATEGIES[self.strategy]).parameters
-            for name in ("rounds", "round_epochs"):
-                if getattr(self, name) is None and name in parameters:
-                    object.__setattr__(self, name, parameters[name].default)
-        trained = [_parameters(name, self.strategy) for name in self.seekers if name in TRAINED]
-        defaults = {own["epochs"].default for own in trained if "epochs" in own}
-        # Where the seekers' defaults differ, no one number says them, and None stays.
-        if self.search_epochs is None and len(defaults) == 1:
-            object.__setattr__(self, "search_epochs", defaults.pop())
+        for name in ("prune_bias", "reinitialise", "check_budget"):
+            if not isinstance(getattr(self, name), bool):
+                raise ValueError(f"{name} must be True or False, got {getattr(self, name)!r}")
+        for name, kind in (("planting", Planting), ("training", Training)):
+            if not isinstance(getattr(self, name), kind):
+                raise ValueError(
+                    f"{name} must be {kind.__name__}(...), got {getattr(self, name)!r}"
+                )
+        if self.chunk_size != "auto":
+            check_count("chunk_size", self.chunk_size, 1)
+            object.__setattr__(self, "chunk_size", int(self.chunk_size))
+        check_count("samples", self.samples, 1)
+        object.__setattr__(self, "samples", int(self.samples))
+        object.__setattr__(self, "seekers", labelled(self.seekers))
+        object.__setattr__(self, "model", _models(self.model))
+        for named in self.settings():
+            named.check(self.densities, max(self.axis("noise")))
+            named.check_seekers({name: seeker for name, seeker in self.seekers if _is_own(seeker)})
 
     def axis(self, name: str) -> tuple[Any, ...]:
         """The values of a field that takes one value or a sequence of them."""
         return getattr(self, name)
 
-    def seekers_for(self, task: Task) -> dict[str, Seeker]:
-        """The grid's seekers by name, with its strategy and options."""
-        samples = self.score_samples
-        if samples == "auto":
-            samples = SCORE_SAMPLES_PER_OUTPUT * task.outputs
-        lifting = {
-            "rounds": self.rounds,
-            "round_epochs": self.round_epochs,
-            "score_samples": samples,
-            "sanity": None if self.sanity == REINITIALISE else self.sanity,
-        }
-        training = {
-            "epochs": self.search_epochs,
-            "rounds": self.rounds,
-            "round_epochs": self.round_epochs,
-        }
-
-        def make(seeker: str | Callable[..., Any]) -> Seeker:
-            whole = is_seeker(seeker) or seeker in TRAINED
-            if is_seeker(seeker) and self.options:
-                raise ValueError(
-                    f"options are for named seekers and scores, not for {seeker_name(seeker)}"
-                )
-            if whole and self.sanity in SCORE_SANITY[1:]:
-                raise ValueError(
-                    f"sanity={self.sanity} is for scores, and {seeker_name(seeker)} has none to "
-                    f"{self.sanity}; {REINITIALISE} is for all"
-                )
-            if is_seeker(seeker):
-                return get_seeker(seeker)
-            options = lifting
-            if seeker in TRAINED:
-                taken = _parameters(seeker, self.strategy)
-                options = {name: value for name, value in training.items() if name in taken}
-            given = {name: value for name, value in options.items() if value is not None}
-            given |= dict(self.options)
-            return get_seeker(seeker, self.strategy, scope=self.scope, **given)
-
-        return {seeker_name(seeker): make(seeker) for seeker in self.seekers}
-
     def settings(self) -> list["NamedSetting"]:
-        """One setting for every task, depth and width, in the order of the grid."""
-        return [
-            NamedSetting.of(self, get_task(task), depth, width)
-            for task, depth, width in itertools.product(*map(self.axis, ("task", "depth", "width")))
-        ]
+        """One setting for every task and network, in the order of the grid."""
+        settings = []
+        for task in map(get_task, self.axis("task")):
+            for label, model in self.axis("model"):
+                if model is not None:
+                    settings.append(NamedSetting.of(self, task, label, _made(model, task)))
+                    continue
+                for depth, width in itertools.product(self.axis("depth"), self.axis("width")):
+                    own = mlp(task, depth, width, self.precision)
+                    settings.append(NamedSetting.of(self, task, label, own, width))
+        return settings
 
     @property
     def instances(self) -> list[InstanceKey]:
@@ -209,18 +153,20 @@ class Grid:
             InstanceKey(noise, seed) for noise in self.axis("noise") for seed in self.axis("seeds")
         ]
 
-    def instance_names(self, share: tuple[int, int] = (0, 1)) -> set[tuple]:
-        """Instances as tuples of their IDENTITY columns: all, or the share (index, count)."""
-        return {
-            (named.setting.task.name, named.depth, named.width, *key)
-            for named in self.settings()
-            for key in self.instances_of(share)
-        }
-
     def instances_of(self, share: tuple[int, int]) -> list[InstanceKey]:
         """The instances of process `index` of `count`: every count-th of each setting's."""
         index, count = share
         return self.instances[index::count]
+
+    def run_names(self, share: tuple[int, int] = (0, 1)) -> set[tuple]:
+        """Runs as tuples of their RUN columns: all, or the share (index, count)."""
+        return {
+            (*named.identity, *key, label, float(density))
+            for named in self.settings()
+            for key in self.instances_of(share)
+            for label, _ in self.seekers
+            for density in named.resolve(self.densities)
+        }
 
     @property
     def runs_per_instance(self) -> int:
@@ -228,14 +174,160 @@ class Grid:
         return len(self.seekers) * len(self.densities)
 
     @property
-    def searches_by_training(self) -> bool:
-        """Whether seekers train: between rounds, or as they learn which parameters to keep."""
-        return bool(self.round_epochs) or any(seeker in TRAINED for seeker in self.seekers)
-
-    @property
     def runs(self) -> int:
         """Records of the whole grid."""
         return len(self.settings()) * len(self.instances) * self.runs_per_instance
+
+
+def make_grid(**fields: Any) -> Grid:
+    """A grid from the fields of Grid, Planting and Training, and options of seekers given by name.
+
+    Args:
+        **fields: of Grid; of Planting and Training, flat; and of the seekers that are given by a
+            name or as a score, for all of them: strategy, scope, rounds, round_epochs,
+            score_samples, search_epochs (a trained seeker's epochs), options (any other ones, a
+            mapping or pairs) and sanity ("reinitialise" is Grid's own). A seeker that is a value
+            keeps what it says.
+
+    Raises:
+        ValueError: naming the argument, for anything that cannot be run.
+
+    >>> grid = make_grid(task="relu", seekers="snip", strategy="multishot", rounds=3, epochs=1)
+    >>> grid.seekers[0], grid.training.epochs
+    (('snip', Multishot(snip, rounds=3)), 1)
+    """
+    fields = setting_fields(fields)
+    own = {name: fields.pop(name) for name in _LIFTING if name in fields}
+    if "sanity" in own:
+        check_choice("sanity", own["sanity"], SANITY)
+        if own["sanity"] == REINITIALISE:
+            own["sanity"] = "none"
+            fields["reinitialise"] = True
+    if any(value is not None for value in own.values()):
+        fields["seekers"] = _lifted(fields.get("seekers", PRUNERS), own)
+    try:
+        return Grid(**fields)
+    except TypeError as error:
+        raise ValueError(str(error).replace("Grid.__init__()", "a grid")) from None
+
+
+_LIFTING = (
+    "strategy",
+    "scope",
+    "rounds",
+    "round_epochs",
+    "score_samples",
+    "search_epochs",
+    "sanity",
+    "options",
+)
+
+
+def _lifted(seekers: Any, own: dict[str, Any]) -> dict[str, Any]:
+    """Seekers by label, those that are given by a name or as scores with the options."""
+    if isinstance(seekers, Mapping):
+        return dict(seekers)
+    options = _options(own.get("options") or ())
+    strategy, sanity = own.get("strategy"), own.get("sanity") or "none"
+    made: dict[str, Any] = {}
+    for seeker in _listed(seekers):
+        is_name = isinstance(seeker, str) and seeker.strip().isidentifier()
+        if not is_name and (isinstance(seeker, str) or is_seeker(seeker)):
+            if options or sanity != "none":
+                what = "options" if options else f"sanity={sanity}"
+                raise ValueError(f"{what}: for named seekers and scores, not for {seeker!r}")
+            value = get_seeker(seeker)
+            made[_label(seeker, value)] = value
+            continue
+        name = seeker.strip() if is_name else seeker
+        trained = isinstance(name, str) and name in TRAINED
+        if trained and sanity != "none":
+            raise ValueError(
+                f"sanity={sanity} is for scores, and {name} has none to {sanity}; "
+                f"{REINITIALISE} is for all"
+            )
+        given = {
+            "scope": own.get("scope"),
+            "rounds": own.get("rounds"),
+            "round_epochs": own.get("round_epochs"),
+            "epochs" if trained else "score_samples": own.get(
+                "search_epochs" if trained else "score_samples"
+            ),
+            "sanity": None if trained else own.get("sanity"),
+        }
+        if not trained and "score_samples" in own and own["score_samples"] is None:
+            # None is a value of this one: all samples.
+            given["score_samples"] = _ALL
+        taken = options_of(name, strategy)
+        lifting = {
+            n: None if value is _ALL else value
+            for n, value in given.items()
+            if value is not None and (n in taken or n == "scope")
+        }
+        value = get_seeker(name, strategy, **(lifting | options))
+        made[_label(seeker, value) if not is_name else name] = value
+    return made
+
+
+_ALL = object()
+
+
+def _listed(seekers: Any) -> list[Any]:
+    if isinstance(seekers, str):
+        return expressions.split(seekers)
+    if callable(seekers) or not isinstance(seekers, Iterable):
+        return [seekers]
+    return list(seekers)
+
+
+def _label(given: Any, seeker: Any) -> str:
+    """What records call a seeker without a label of its own."""
+    if isinstance(given, str) or isinstance(given, Options):
+        return seeker_label(seeker)
+    return getattr(given, "__name__", repr(given))
+
+
+def labelled(seekers: Any) -> tuple[tuple[str, Seeker], ...]:
+    """Seekers as (label, seeker), from whatever Grid takes.
+
+    Raises ValueError for what is none, and for two that would have one label.
+    """
+    if isinstance(seekers, Mapping):
+        pairs = [(label, get_seeker(seeker)) for label, seeker in seekers.items()]
+    elif _is_labelled(seekers):
+        pairs = list(seekers)
+    else:
+        try:
+            listed = _listed(seekers)
+        except TypeError:
+            raise ValueError(f"seekers must be one or a list of them, got {seekers!r}") from None
+        made = [(given, get_seeker(given)) for given in listed]
+        pairs = [(_label(given, seeker), seeker) for given, seeker in made]
+    if not pairs:
+        raise ValueError("seekers must not be empty")
+    unique: dict[str, Any] = {}
+    for label, seeker in pairs:
+        if not isinstance(label, str) or not label:
+            raise ValueError(f"seekers must have names as labels, got {label!r}")
+        if label in unique and unique[label] != seeker:
+            raise ValueError(
+                f"seekers must have different names, got {label!r} twice: give them labels of your "
+                'own, {"label": seeker}'
+            )
+        unique[label] = seeker if isinstance(seeker, Hashable) else _hashable(seeker)
+    return tuple(unique.items())
+
+
+def _is_labelled(seekers: Any) -> bool:
+    return isinstance(seekers, tuple) and all(
+        isinstance(pair, tuple) and len(pair) == 2 and isinstance(pair[0], str) and callable(pair[1])
+        for pair in seekers
+    ) and bool(seekers)  # fmt: skip
+
+
+def _hashable(seeker: Seeker) -> Seeker:
+    """A callable without a hash, as a function, which has one: programs are kept by it."""
+    return lambda key, problem, density: seeker(key, problem, density)
 
 
 def _values(name: str, value: Any) -> tuple:
@@ -275,27 +367,64 @@ def _seeds(given: Any) -> tuple[int, ...]:
     return tuple(dict.fromkeys(map(int, seeds)))
 
 
-def _options(given: Any) -> tuple[tuple[str, Any], ...]:
+def _options(given: Any) -> dict[str, Any]:
     try:
         options = dict(given)
-        # Options are given by name, and programs are kept by them.
-        hash(tuple(options.values()))
     except (TypeError, ValueError):
         raise ValueError(f"options must be names with a single value each, got {given!r}") from None
     if not all(isinstance(name, str) for name in options):
         raise ValueError(f"options must be names with a single value each, got {given!r}")
-    return tuple(sorted(options.items()))
+    return options
 
 
-def _parameters(seeker: str, strategy: str) -> Mapping[str, inspect.Parameter]:
-    """The options of a trained seeker; none for a strategy that it has not."""
-    own = TRAINED[seeker]
-    return inspect.signature(own[strategy]).parameters if strategy in own else {}
+def _models(given: Any) -> tuple[tuple[str, Any], ...]:
+    """Networks as (label, Model, function or None)."""
+    if given is None:
+        return ((MLP, None),)
+    if _is_labelled_model(given):
+        return given
+    if not isinstance(given, Mapping):
+        listed = [given] if isinstance(given, Model) or callable(given) else list(given)
+        names = [getattr(model, "__name__", "model") for model in listed]
+        if len(set(names)) < len(names):
+            raise ValueError('model: several networks need labels, {"label": model}')
+        given = dict(zip(names, listed, strict=True))
+    for label, model in given.items():
+        if not isinstance(label, str) or not (isinstance(model, Model) or callable(model)):
+            raise ValueError(
+                f"model must be a Model or a function task -> Model, or labels with these, got "
+                f"{label!r}: {model!r}"
+            )
+    if not given:
+        raise ValueError("model must not be empty")
+    return tuple(given.items())
 
 
-def seeker_name(seeker: str | Callable[..., Any]) -> str:
-    """How records call a seeker: its name, or its function's."""
-    return seeker if isinstance(seeker, str) else getattr(seeker, "__name__", repr(seeker))
+def _is_labelled_model(given: Any) -> bool:
+    return isinstance(given, tuple) and all(
+        isinstance(pair, tuple) and len(pair) == 2 and isinstance(pair[0], str) for pair in given
+    ) and bool(given)  # fmt: skip
+
+
+def _made(model: Model | Callable[[Task], Model], task: Task) -> Model:
+    made = model if isinstance(model, Model) else model(task)
+    if not isinstance(made, Model):
+        raise ValueError(f"model: the function must return a Model for {task.name}, got {made!r}")
+    return made
+
+
+def _is_own(seeker: Any) -> bool:
+    """Whether a user's function is in it, which may do anything."""
+    return bool(own_functions(seeker))
+
+
+def trains(seeker: Any) -> bool:
+    """Whether one of the library's seekers trains something, and takes long."""
+    if isinstance(seeker, Singleshot):
+        return False
+    if isinstance(seeker, Multishot):
+        return seeker.round_epochs > 0
+    return isinstance(seeker, Options)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -303,27 +432,44 @@ class NamedSetting:
     """A Setting and how records name it."""
 
     setting: Setting
+    model: str
     depth: int
     width: int
 
     @classmethod
-    def of(cls, grid: Grid, task: Task, depth: int, width: int) -> "NamedSetting":
-        """The setting of a grid for one task, depth and width."""
-        model = mlp(task, depth, width, grid.precision)
-        setting = Setting(
-            task,
-            model,
-            samples=grid.samples,
-            epochs=grid.epochs,
-            objective=grid.objective,
-            prune_bias=grid.prune_bias,
-            reinitialise=grid.sanity == REINITIALISE,
-            match=grid.match,
-            tickets=grid.tickets,
-            decoys=grid.decoys,
-            perturbation=grid.perturbation,
-        )
-        return cls(setting, depth, width)
+    def of(
+        cls, grid: Grid, task: Task, label: str, model: Model, width: int | None = None
+    ) -> "NamedSetting":
+        """The setting of a grid for one task and network; the width is that of the widest layer."""
+        try:
+            setting = Setting(
+                task,
+                model,
+                samples=grid.samples,
+                planting=grid.planting,
+                training=grid.training,
+                objective=grid.objective,
+                prune_bias=grid.prune_bias,
+                reinitialise=grid.reinitialise,
+            )
+        except ValueError as error:
+            raise ValueError(f"{task.name}: {error}") from None
+        if width is None:
+            hidden = list(setting.layer_shapes.values())[:-1]
+            width = max((layer["kernel"].shape[-1] for layer in hidden), default=0)
+        return cls(setting, label, setting.depth, width)
+
+    @property
+    def identity(self) -> tuple[str, str, int, int]:
+        """The first columns of IDENTITY."""
+        return self.setting.task.name, self.model, self.depth, self.width
+
+    @property
+    def compactable(self) -> bool:
+        """Whether masks may be measured in narrower networks."""
+        layers = self.setting.layer_shapes.values()
+        dense = all(layer["kernel"].ndim == 2 for layer in layers)
+        return self.setting.model.resizable and is_chain(self.setting.layers) and dense
 
     def check(self, densities: Sequence[float | str], noise: float = 0.0) -> None:
         """Raise ValueError if the ticket does not fit, for a density or noise that cannot be."""
@@ -331,14 +477,51 @@ class NamedSetting:
             jax.eval_shape(lambda: make_instance(self.setting, jax.random.key(0), noise))
             self.resolve(densities)
         except ValueError as error:
-            place = f"{self.setting.task.name}, depth {self.depth}, width {self.width}"
+            network = "" if self.model == MLP else f"{self.model}, "
+            place = f"{self.setting.task.name}, {network}depth {self.depth}, width {self.width}"
             raise ValueError(f"{place}: {error}") from None
 
-    def feasible_recall(self, density: float, scope: str) -> float:
+    def check_seekers(self, seekers: Mapping[str, Seeker]) -> None:
+        """Raise ValueError for a seeker that returns no Found of the network's shapes.
+
+        They are traced, nothing is computed.
+        """
+        key, density = jax.random.key(0), jax.ShapeDtypeStruct((), np.float32)
+        for name, seeker in seekers.items():
+
+            def look(key: jax.Array, density: jax.Array, seeker: Seeker = seeker) -> Any:
+                instance = make_instance(self.setting, key, 0.0)
+                return seek(self.setting, self.given(seeker), key, instance, density)
+
+            try:
+                jax.eval_shape(look, key, density)
+            except ValueError as error:
+                raise ValueError(f"{name}: {error}") from None
+
+    def budget_bounds(self, density: float, scope: Scope) -> tuple[int, int]:
+        """Fewest and most parameters that a mask of this density and scope may keep."""
+        shapes, prune_bias = self.setting.layer_shapes, self.setting.prune_bias
+        return masks.budget_bounds(density, shapes, scope, prune_bias=prune_bias)
+
+    def given(self, seeker: Seeker) -> Seeker:
+        """The seeker with the ticket's layer budgets where it asks for the scope "oracle"."""
+        if not isinstance(seeker, Options):
+            return seeker
+        changed: dict[str, Any] = {}
+        for field in dataclasses.fields(seeker):  # type: ignore[arg-type]
+            value = getattr(seeker, field.name)
+            if field.name == "scope" and value == "oracle":
+                changed["scope"] = LayerBudgets(self.setting.ticket_layers)
+            elif isinstance(value, Options):
+                changed[field.name] = self.given(value)  # type: ignore[arg-type]
+        return dataclasses.replace(seeker, **changed) if changed else seeker  # type: ignore[type-var]
+
+    def feasible_recall(self, density: float, scope: Scope) -> float:
         """Largest recall of the ticket that a mask of this density and scope can have."""
-        prune_bias = self.setting.prune_bias
-        layers = masks.count_ticket_layers(self.setting.target, prune_bias)
-        return feasible_recall(density, self.setting.parameter_shapes, layers, scope, prune_bias)
+        layers = self.setting.ticket_layers
+        scope = scope if isinstance(scope, str) else "oracle"
+        shapes, prune_bias = self.setting.layer_shapes, self.setting.prune_bias
+        return feasible_recall(density, shapes, layers, scope, prune_bias)
 
     def recovered(self, entries: dict[str, np.ndarray], noise: float) -> bool:
         """Whether a record's network is the target as far as the data can tell."""
@@ -351,7 +534,7 @@ class NamedSetting:
 
     def resolve(self, densities: Sequence[float | str]) -> np.ndarray:
         """Densities as numbers, float64, "ticket" replaced by the ticket's own."""
-        size = masks.count_prunable(self.setting.parameter_shapes, self.setting.prune_bias)
+        size = masks.count_prunable(self.setting.layer_shapes, self.setting.prune_bias)
         resolved = []
         for density in densities:
             if isinstance(density, str) and density != "ticket":

@@ -17,9 +17,10 @@ from ticketjax.base import CLASSIFICATION, REGRESSION, Batch, Params, Planted, T
 from ticketjax.interop import Tree, flatten, from_state_dict, load_tree, save_tree, tree_shapes
 from ticketjax.masks import depth as depth_of
 from ticketjax.models import mlp
-from ticketjax.sweep import run_key
-from ticketjax.tasks.checks import check_sample
-from ticketjax.trial import Instance, Setting, complete_instance
+from ticketjax.engine import run_key
+from ticketjax.tasks.network import network_task
+from ticketjax.setting import Planting, Setting, Training
+from ticketjax.trial import Instance, complete_instance
 
 INSTANCE_FORMAT = "ticketjax-instance-1"
 ANSWER_FORMAT = "ticketjax-answer-1"
@@ -141,44 +142,6 @@ def answer_tree(instance: Instance, target: Params) -> Tree:
     return answer
 
 
-def network_task(target: Params, kind: str = REGRESSION, name: str = "network") -> Task:
-    """A task that a given network solves: x uniform on [-1, 1]^inputs, y what the network says.
-
-    target: dense layers, {"layer_0": {"kernel", "bias"}, ...}; zeros are no parameters. The task
-        has a ticket of this depth alone. Regression adds N(0, noise^2) to each output; a
-        classification's label, the largest output, is replaced by a uniform one with probability
-        noise.
-
-    Raises ValueError for a kind that is unknown or layers that are not dense.
-    """
-    if kind not in (REGRESSION, CLASSIFICATION):
-        raise ValueError(f"kind must be {REGRESSION} or {CLASSIFICATION}, got {kind!r}")
-    kernels = [layer["kernel"] for layer in target.values()]
-    if any(kernel.ndim != 2 for kernel in kernels):
-        raise ValueError("only networks of dense layers can be planted into a dense network")
-    inputs, outputs = kernels[0].shape[0], kernels[-1].shape[1]
-
-    def sample(key: jax.Array, n: int, noise: jax.typing.ArrayLike = 0.01) -> Batch:
-        check_sample(name, n, noise, largest_noise=1.0 if kind == CLASSIFICATION else math.inf)
-        key_x, key_noise, key_label = jax.random.split(key, 3)
-        x = jax.random.uniform(key_x, (n, inputs), jnp.float32, minval=-1.0, maxval=1.0)
-        y = mlp(task, len(kernels) + 1, 1).apply(jax.tree.map(jnp.asarray, target), x)
-        if kind == REGRESSION:
-            return Batch(x, y + noise * jax.random.normal(key_noise, y.shape))
-        label = jnp.argmax(y, axis=1).astype(jnp.int32)
-        other = jax.random.randint(key_label, (n,), 0, outputs, jnp.int32)
-        return Batch(x, jnp.where(jax.random.uniform(key_noise, (n,)) < noise, other, label))
-
-    def ticket(depth: int) -> Params:
-        own = len(kernels) + 1
-        if depth != own:
-            raise ValueError(f"{name}: depth must be the network's own, {own}, got {depth}")
-        return target
-
-    task = Task(name, inputs, outputs, kind, sample, ticket)
-    return task
-
-
 def instance_shapes(description: Description, shapes: Tree) -> Tree:
     """The shapes and types that an instance's file must have, given those that it has.
 
@@ -293,12 +256,14 @@ def rebuild(
         mlp(known, description.depth, description.width),
         samples=samples,
         held_out=len(held_out.x) / samples,
-        epochs=epochs,
+        training=Training(epochs=epochs),
         prune_bias=description.prune_bias,
-        match=description.match,
-        tickets=description.tickets,
-        decoys=description.decoys,
-        perturbation=description.perturbation,
+        planting=Planting(
+            match=description.match,
+            tickets=description.tickets,
+            decoys=description.decoys,
+            perturbation=description.perturbation,
+        ),
     )
     planted = Planted(params, answer["mask"], answer["output_scale"])
     tickets, decoys = answer.get("tickets"), answer.get("decoys")

@@ -5,14 +5,14 @@ import itertools
 import re
 from collections.abc import Mapping, Sequence
 from types import ModuleType
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from ticketjax.base import Params
-from ticketjax.checks import check_choice
+from ticketjax.checks import Options, check_choice
 
 SCOPES = ("global", "local", "oracle")
 
@@ -200,8 +200,8 @@ def _select_together(leaves: list[jax.Array], kept: jax.Array | int) -> list[jax
     return [m.reshape(leaf.shape) for m, leaf in zip(jnp.split(mask, ends), leaves, strict=True)]
 
 
-@dataclasses.dataclass(frozen=True)
-class LayerBudgets:
+@dataclasses.dataclass(frozen=True, repr=False)
+class LayerBudgets(Options):
     """A scope: every layer's budget in proportion to given counts.
 
     Args:
@@ -211,6 +211,8 @@ class LayerBudgets:
     """
 
     counts: tuple[int, ...]
+
+    name: ClassVar[str] = "layer_budgets"
 
     def of(self, density: jax.Array | float, sizes: Sequence[int]) -> list[jax.Array]:
         """How many parameters each of these layers keeps.
@@ -234,6 +236,32 @@ def check_scope(scope: Scope) -> None:
     """Raise ValueError for an unknown scope."""
     if not isinstance(scope, LayerBudgets):
         check_choice("scope", scope, SCOPES)
+
+
+def budget_bounds(
+    density: float, params: Params, scope: Scope = "global", *, prune_bias: bool = True
+) -> tuple[int, int]:
+    """Fewest and most prunable parameters that a mask of this density and scope may keep.
+
+    Both are the budget for scope "global". For the others, the layers' budgets are rounded one by
+    one, and all that lies between their sum, half a parameter per layer either way, and the budget
+    of the whole network is allowed. params: any tree of the network's shapes.
+
+    >>> params = {"layer_0": {"kernel": jnp.zeros((1, 2)), "bias": jnp.zeros(2)}}
+    >>> budget_bounds(0.5, params)
+    (2, 2)
+    """
+    layers = prunable_leaves(params, prune_bias)
+    sizes = [sum(leaf.size for leaf in layer) for layer in layers]
+    whole = int(budget(density, sum(sizes)))
+    if scope == "global":
+        return whole, whole
+    if isinstance(scope, LayerBudgets):
+        kept = sum(map(int, scope.of(density, sizes)))
+    else:
+        kept = sum(int(budget(density, size)) for size in sizes)
+    rounding = len(sizes) // 2
+    return max(min(whole, kept - rounding), 0), max(whole, kept + rounding)
 
 
 def select(

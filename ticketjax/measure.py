@@ -6,7 +6,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from ticketjax.base import Batch, Params, Problem, Wire
+from ticketjax.base import Batch, Params, Tree, Wire
 from ticketjax.masks import (
     budget,
     check_scope,
@@ -14,8 +14,9 @@ from ticketjax.masks import (
     prunable_leaves,
     share,
 )
-from ticketjax.objective import loss, metric, output_scale, outputs_of, rescale
+from ticketjax.objective import loss, metric, output_scale, rescale
 from ticketjax.paths import live_neurons
+from ticketjax.problem import Problem, outputs_of
 from ticketjax.wiring import wiring_of
 
 
@@ -48,7 +49,7 @@ def _quality(kind: str, outputs: jax.Array, y: jax.Array) -> Quality:
     return Quality(metric(kind, outputs, y), loss(kind, outputs, y))
 
 
-def strong_quality(problem: Problem, params: Params, held_out: Batch) -> Quality:
+def strong_quality(problem: Problem, params: Tree, held_out: Batch) -> Quality:
     """Quality of a network as it stands, whatever the scale of its output.
 
     The output scale (regression: one factor per output by least squares; classification: one
@@ -60,11 +61,11 @@ def strong_quality(problem: Problem, params: Params, held_out: Batch) -> Quality
 
 
 def quality_and_objective(
-    problem: Problem, params: Params, held_out: Batch
+    problem: Problem, params: Tree, held_out: Batch
 ) -> tuple[Quality, jax.Array]:
     """The strong quality, and the loss on the problem's data that a seeker would optimise; ().
 
-    The latter is problem_loss(): of the output as it is, or rescaled, as the problem's objective
+    The latter is problem.loss(): of the output as it is, or rescaled, as the problem's objective
     says. Together, because both need the same outputs and the same scale.
     """
     outputs = outputs_of(problem, params, problem.batch.x)
@@ -77,7 +78,7 @@ def quality_and_objective(
     )
 
 
-def weak_quality(problem: Problem, params: Params, held_out: Batch) -> Quality:
+def weak_quality(problem: Problem, params: Tree, held_out: Batch) -> Quality:
     """Quality of a trained network: its output as it is, on the held-out data."""
     outputs = outputs_of(problem, params, held_out.x)
     return _quality(problem.kind, outputs, held_out.y)
@@ -97,8 +98,11 @@ def _overlap(found: jax.Array, planted: jax.Array) -> tuple[jax.Array, jax.Array
 def _planted_neurons(planted: Params, wiring: tuple[Wire, ...] | None) -> list[jax.Array]:
     neurons: dict[int, jax.Array] = {}
     for wire in wiring_of(planted, wiring)[:-1]:
-        kernel, bias = planted[wire.layer]["kernel"] != 0, planted[wire.layer]["bias"] != 0
-        has_any = jnp.any(kernel.reshape(-1, bias.size), axis=0) | bias
+        layer = planted[wire.layer]
+        kernel = layer["kernel"] != 0
+        has_any = jnp.any(kernel.reshape(-1, kernel.shape[-1]), axis=0)
+        if "bias" in layer:
+            has_any = has_any | (layer["bias"] != 0)
         neurons[wire.writes] = neurons.get(wire.writes, False) | has_any
     return [neurons[space] for space in sorted(neurons)]
 

@@ -1,5 +1,6 @@
-"""Networks as pure functions of a parameter tree. The only file that names Flax."""
+"""Networks as pure functions of a parameter tree."""
 
+import dataclasses
 import functools
 import itertools
 import math
@@ -10,7 +11,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from ticketjax.base import Model, Params, Task, Wire
+from ticketjax.base import Layer, Model, Params, Task
 from ticketjax.images import normalise
 
 # Widths of the convolutions at width 1, pooling between the groups (Simonyan and Zisserman 2015,
@@ -272,12 +273,26 @@ def _dense(task: Task, hidden: tuple[int, ...], precision: str | None) -> Model:
     def init(key):
         return _init(key, shapes)
 
-    def apply(params, x):
+    return Model(init, dense_apply(precision), resizable=True)
+
+
+@functools.cache
+def dense_apply(precision: str | None = "highest") -> Callable[[Params, jax.Array], jax.Array]:
+    """The forward pass of dense ReLU networks of any width, {"layer_0": {"kernel", "bias"}, ...}.
+
+    Args:
+        precision: as in mlp().
+
+    Returns:
+        (params, x) -> outputs.
+    """
+
+    def apply(params: Params, x: jax.Array) -> jax.Array:
         # Widths are those of the parameters, so that a bare ticket runs in the same function.
         widths = tuple(params[f"layer_{i}"]["bias"].size for i in range(len(params)))
         return MLP(widths, precision).apply({"params": params}, x.reshape(x.shape[0], -1))
 
-    return Model(init, apply)
+    return apply
 
 
 def _image_shape(task: Task) -> tuple[int, int, int]:
@@ -345,7 +360,7 @@ def _vgg(task: Task, layers: int, width: float, precision: str | None) -> Model:
         network = VGG(filters, tuple(map(len, stages)), precision)
         return network.apply({"params": params}, x)
 
-    return Model(init, apply)
+    return Model(init, apply, resizable=True)
 
 
 def resnet18(task: Task, width: float = 1.0, precision: str | None = "highest") -> Model:
@@ -357,7 +372,7 @@ def resnet18(task: Task, width: float = 1.0, precision: str | None = "highest") 
     convolution of 3 x 3 and shortcuts of 1 x 1 where the width changes.
 
     task: of images (height, width, channels). width: multiplies the channels, 64 to 512.
-    precision and initial values as in mlp(). Its wiring is needed to plant in it.
+    precision and initial values as in mlp(). Its layers are needed to plant in it.
 
     Raises ValueError for a width that is not positive and a task that is not of images.
     """
@@ -370,21 +385,21 @@ def _resnet18(task: Task, width: float, precision: str | None) -> Model:
     widths = _scaled(RESNET18_WIDTHS, width)
     shapes: dict[str, tuple[int, ...]] = {"layer_0": (3, 3, channels, widths[0])}
     stream, space = 1, 1
-    wiring = [Wire("layer_0", 0, 1, normalised=True)]
+    layers = [Layer("layer_0", 0, 1, normalised=True)]
     for block, (first, second, shortcut) in enumerate(_resnet_blocks()):
         before, after = widths[max(block - 1, 0) // BLOCKS], widths[block // BLOCKS]
         shapes[first] = 3, 3, before, after
         shapes[second] = 3, 3, after, after
-        wiring.append(Wire(first, stream, space + 1, normalised=True))
+        layers.append(Layer(first, stream, space + 1, normalised=True))
         if shortcut:
             shapes[shortcut] = 1, 1, before, after
-            wiring.append(Wire(shortcut, stream, space + 2, normalised=True))
+            layers.append(Layer(shortcut, stream, space + 2, normalised=True))
             stream = space + 2
-        wiring.append(Wire(second, space + 1, stream, normalised=True))
+        layers.append(Layer(second, space + 1, stream, normalised=True))
         space += 2 if shortcut else 1
     last = f"layer_{1 + 2 * BLOCKS * len(widths)}"
     shapes[last] = widths[-1], task.outputs
-    wiring.append(Wire(last, stream, space + 1))
+    layers.append(Layer(last, stream, space + 1))
 
     def init(key):
         return _init(key, shapes)
@@ -393,7 +408,9 @@ def _resnet18(task: Task, width: float, precision: str | None) -> Model:
         filters = {name: layer["bias"].size for name, layer in params.items()}
         return ResNet18(filters, normalised, precision).apply({"params": params}, x)
 
-    return Model(init, apply, tuple(wiring), functools.partial(apply, normalised=False))
+    return Model(
+        init, apply, tuple(layers), functools.partial(apply, normalised=False), resizable=True
+    )
 
 
 def on_pixels(model: Model, mean: jax.typing.ArrayLike, deviation: jax.typing.ArrayLike) -> Model:
@@ -406,4 +423,4 @@ def on_pixels(model: Model, mean: jax.typing.ArrayLike, deviation: jax.typing.Ar
     def apply(params, x):
         return model.apply(params, normalise(x, mean, deviation))
 
-    return Model(model.init, apply, model.wiring, model.flow or model.apply)
+    return dataclasses.replace(model, apply=apply, flow=model.flow or model.apply)

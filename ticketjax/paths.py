@@ -125,12 +125,12 @@ def live_parameters(mask: Params, wiring: Wiring = None) -> Params:
     neurons = live_neurons(mask, wiring)
     live = {}
     for wire, sources, sinks in live_edges(mask, wiring):
-        kernel, bias = mask[wire.layer]["kernel"] != 0, mask[wire.layer]["bias"] != 0
+        kernel = mask[wire.layer]["kernel"] != 0
         weights = by_tap(kernel, sources.size) & sources[None, :, None] & sinks[None, None, :]
-        live[wire.layer] = {
-            "kernel": weights.reshape(kernel.shape),
-            "bias": bias & sinks & neurons[wire.writes],
-        }
+        live[wire.layer] = {"kernel": weights.reshape(kernel.shape)}
+        if "bias" in mask[wire.layer]:
+            bias = mask[wire.layer]["bias"] != 0
+            live[wire.layer]["bias"] = bias & sinks & neurons[wire.writes]
     return live
 
 

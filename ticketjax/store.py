@@ -8,18 +8,21 @@ import json
 import os
 import pathlib
 import platform
+import time
 import warnings
 from collections.abc import Callable, Iterator
-from typing import Any, BinaryIO, ClassVar, Protocol
+from typing import Any, BinaryIO
 
 import jax
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ticketjax.base import Task
-from ticketjax.grid import IDENTITY, seeker_name
+from ticketjax.fingerprints import own_functions
+from ticketjax.grid import Grid
 from ticketjax.lock import lock
-from ticketjax.sweep import SCHEMA
+from ticketjax.record import RUN, SCHEMA
+from ticketjax.seekers import seeker_text
 
 MANIFEST = "manifest.json"
 PARTS = "parts"
@@ -27,32 +30,62 @@ LOCK = "lock"
 TEMPORARY = ".tmp"
 DAMAGED = ".damaged"
 PACKAGES = ("ticketjax", "jax", "jaxlib", "flax", "optax", "numpy", "pyarrow")
-# These change no record: more seeds may join a directory, and chunks are only a matter of memory.
-FREE_FIELDS = ("seeds", "chunk_size")
-GRID_ORDER = ("task", "depth", "width", "noise", "seeker", "density", "seed")
-
-
-class Configuration(Protocol):
-    """What a directory's records follow from: a Grid, or another dataclass of plain values."""
-
-    __dataclass_fields__: ClassVar[dict[str, Any]]
-
-    @property
-    def seeds(self) -> Any:
-        """Repetitions, to which others may be added."""
+# As long as a network file system may remember that a file was not there.
+SECONDS_TO_APPEAR = 60
+# Records of different versions of these are not mixed.
+CHECKED_PACKAGES = ("ticketjax", "jax")
+# These change no record that is there: a directory may grow by them; chunks are only a matter of
+# memory, and records outside their budget are marked.
+GROWING = ("seeds", "densities", "seekers", "functions")
+FREE_FIELDS = (*GROWING, "chunk_size", "check_budget")
+GRID_ORDER = ("task", "model", "depth", "width", "noise", "seeker", "density", "seed")
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, tuple):
+    if isinstance(value, tuple | list):
         return [_plain(entry) for entry in value]
     if isinstance(value, Task):
         return value.name
-    return seeker_name(value) if callable(value) else value
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: _plain(getattr(value, field.name)) for field in _fields(value)}
+    return getattr(value, "__name__", repr(value)) if callable(value) else value
 
 
-def configuration(grid: Configuration) -> dict[str, Any]:
-    """The grid as plain JSON values; tasks and seekers by their names."""
-    return {field.name: _plain(getattr(grid, field.name)) for field in dataclasses.fields(grid)}
+def _fields(value: Any) -> tuple[dataclasses.Field, ...]:
+    return dataclasses.fields(value)
+
+
+def configuration(grid: Grid) -> dict[str, Any]:
+    """The grid as plain JSON values.
+
+    Seekers are {label: expression}, tasks and networks their names; "functions" are the
+    fingerprints of all functions that are not the library's own.
+    """
+    config = {field.name: _plain(getattr(grid, field.name)) for field in _fields(grid)}
+    config["seekers"] = {label: seeker_text(seeker) for label, seeker in grid.seekers}
+    config["model"] = [label for label, _ in grid.model]
+    config["training"]["optimizer"] = grid.training.text
+    functions = own_functions([seeker for _, seeker in grid.seekers])
+    functions |= own_functions(grid.training.augment)
+    functions |= {
+        f"model {label}": mark
+        for label, model in grid.model
+        for mark in (_mark(model),)
+        if mark
+    }
+    functions |= {
+        f"task {task.name}": mark
+        for task in grid.task
+        if isinstance(task, Task)
+        for mark in (_mark(task),)
+        if mark
+    }
+    return {**config, "functions": functions}
+
+
+def _mark(value: Any) -> str:
+    """One fingerprint of all functions of somebody's own in a value; empty if there are none."""
+    return "-".join(own_functions(value).values())
 
 
 def _version(package: str) -> str:
@@ -62,14 +95,19 @@ def _version(package: str) -> str:
         return "not installed"
 
 
-def manifest(grid: Configuration) -> dict[str, Any]:
+def versions() -> dict[str, str]:
+    """The versions of the packages that records follow from."""
+    return {package: _version(package) for package in PACKAGES}
+
+
+def manifest(grid: Grid) -> dict[str, Any]:
     """All that is needed to make the records again: configuration, versions, machine, a hash."""
     config = configuration(grid)
     fixed = {name: value for name, value in config.items() if name not in FREE_FIELDS}
     return {
         "configuration": config,
         "hash": hashlib.sha256(json.dumps(fixed, sort_keys=True).encode()).hexdigest(),
-        "versions": {package: _version(package) for package in PACKAGES},
+        "versions": versions(),
         "python": platform.python_version(),
         "devices": [str(device) for device in jax.devices()],
         "machine": platform.platform(),
@@ -122,9 +160,9 @@ def _parts(directory: pathlib.Path) -> Iterator[tuple[pathlib.Path, pa.Table | N
             yield path, _read_part(path)
 
 
-def _instances(records: pa.Table) -> set[tuple]:
-    """Tuples of the IDENTITY columns."""
-    columns = records.group_by(IDENTITY).aggregate([]).select(IDENTITY).to_pydict()
+def _runs(records: pa.Table) -> set[tuple]:
+    """Tuples of the RUN columns."""
+    columns = records.select(RUN).to_pydict()
     return set(zip(*columns.values(), strict=True))
 
 
@@ -141,6 +179,32 @@ def _differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     ]
 
 
+def _changed(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+    """What has kept its name and is something else now: seekers, and functions by their source."""
+    seekers = [
+        f"seeker {label!r} was {old['seekers'][label]}, is {text}"
+        for label, text in new["seekers"].items()
+        if old["seekers"].get(label, text) != text
+    ]
+    functions = [
+        f"{name} was edited since"
+        for name, mark in new["functions"].items()
+        if old["functions"].get(name, mark) != mark
+    ]
+    return seekers + functions
+
+
+def _grown(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+    """The growing fields of both."""
+    densities = dict.fromkeys([*old["densities"], *new["densities"]])
+    return {
+        "seeds": sorted({*map(int, old["seeds"]), *new["seeds"]}),
+        "densities": list(densities),
+        "seekers": {**old["seekers"], **new["seekers"]},
+        "functions": {**old["functions"], **new["functions"]},
+    }
+
+
 def _is_foreign(path: pathlib.Path) -> bool:
     # What another process leaves that is opening the same directory at this moment is not.
     return path.name not in (PARTS, LOCK) and not path.name.endswith(TEMPORARY)
@@ -149,61 +213,86 @@ def _is_foreign(path: pathlib.Path) -> bool:
 class Store:
     """One grid's results directory: manifest.json, parts/*.parquet, and a lock.
 
-    Opening it writes the manifest. The same grid, or the same with other seeds or another chunk
-    size, continues it. Until the store is gone, no other process can open the directory.
+    Opening it writes the manifest. The same grid continues it, also with more seeds, densities or
+    seekers, another chunk size or masks outside their budget let pass. Until the store is gone, no
+    other process can open the directory.
 
-    wait: for another process that has the directory open, instead of refusing.
-    share: (index, count) of this process, as in run(): the first one locks the directory for all.
+    Args:
+        directory: which is made if it is not there.
+        grid: what its records follow from.
+        wait: for another process that has the directory open, instead of refusing.
+        share: (index, count) of this process, as in run(): the first one locks the directory for
+            all, writes the manifest, and is to open it before the others.
 
-    Raises ValueError if the directory belongs to another grid or holds something else, if the
-    records in it were made by another version of ticketjax or jax, and, as InUse, if another
-    process has it open; OSError if it cannot be written.
+    Raises:
+        ValueError: the directory belongs to another grid or holds something else, a seeker or
+            function of the same name was another one, the records in it were made by another
+            version of ticketjax or jax, or, as InUse, another process has it open.
+        OSError: it cannot be written.
     """
 
     def __init__(
         self,
         directory: str | os.PathLike,
-        grid: Configuration,
+        grid: Grid,
         *,
         wait: bool = False,
         share: tuple[int, int] = (0, 1),
     ):
         self.directory = pathlib.Path(directory)
+        index, count = share
+        if index > 0:
+            self._wait_for_manifest()
+            self._manifest(grid)
+            return
         # Before anything is made, and again once nobody else can write.
         self._manifest(grid)
         (self.directory / PARTS).mkdir(parents=True, exist_ok=True)
-        index, count = share
-        if index == 0:
-            self._lock = lock(self.directory / LOCK, wait)
+        self._lock = lock(self.directory / LOCK, wait)
         if count == 1:
             self._remove_temporaries()
         content = (json.dumps(self._manifest(grid), indent=2) + "\n").encode()
         write_whole(self.directory / MANIFEST, lambda file: file.write(content))
 
-    def _manifest(self, grid: Configuration) -> dict[str, Any]:
-        """The grid's manifest, with the seeds that are there already."""
+    def _wait_for_manifest(self) -> None:
+        """Give a network file system the time to show what process 0 has written."""
+        path, end = self.directory / MANIFEST, time.monotonic() + SECONDS_TO_APPEAR
+        while not path.exists():
+            if time.monotonic() > end:
+                raise ValueError(
+                    f"{path} of process 0 is not to be seen: all processes must share the directory"
+                )
+            time.sleep(0.1)
+
+    def _manifest(self, grid: Grid) -> dict[str, Any]:
+        """The grid's manifest, with the seeds, densities and seekers that are there already."""
         new, path = manifest(grid), self.directory / MANIFEST
         if path.exists():
-            seeds = self._check(path, new)
-            new["configuration"]["seeds"] = sorted({*seeds, *grid.seeds})
+            new["configuration"] |= self._check(path, new)
         elif self.directory.exists() and any(map(_is_foreign, self.directory.iterdir())):
             raise ValueError(f"{self.directory} is not empty and has no {MANIFEST}")
         return new
 
     @staticmethod
-    def _check(path: pathlib.Path, new: dict[str, Any]) -> list[int]:
-        """The seeds of the manifest there, if it is one and of the same grid."""
+    def _check(path: pathlib.Path, new: dict[str, Any]) -> dict[str, Any]:
+        """The growing fields of the manifest there and of this one, if both are of the same grid."""
+        config = new["configuration"]
         try:
             old = json.loads(path.read_bytes())
-            different = _differences(old["configuration"], new["configuration"])
-            versions = {name: old["versions"][name] for name in ("ticketjax", "jax")}
-            seeds = [int(seed) for seed in old["configuration"]["seeds"]]
-        except (ValueError, LookupError, TypeError) as error:
+            different = _differences(old["configuration"], config)
+            made_by = {name: old["versions"][name] for name in CHECKED_PACKAGES}
+            different += _differences(made_by, {name: new["versions"][name] for name in made_by})
+            if not different:
+                different = _changed(old["configuration"], config)
+                grown = _grown(old["configuration"], config)
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
             raise ValueError(f"{path} is not a manifest of ticketjax: {error!r}") from None
-        different += _differences(versions, {name: new["versions"][name] for name in versions})
         if different:
-            raise ValueError(f"{path.parent} holds another grid: {'; '.join(different)}")
-        return seeds
+            raise ValueError(
+                f"{path.parent} holds another grid: {'; '.join(different)}; "
+                "choose another directory (--out)"
+            )
+        return grown
 
     def _remove_temporaries(self) -> None:
         """What killed processes have left; of those alive, none but this one writes here."""
@@ -212,7 +301,7 @@ class Store:
                 path.unlink(missing_ok=True)
 
     def done(self) -> set[tuple]:
-        """Instances whose records are all there, as tuples of their IDENTITY columns.
+        """Runs whose records are there, as tuples of their RUN columns.
 
         Damaged parts are named in a warning and put aside, under *.damaged.
         """
@@ -222,7 +311,7 @@ class Store:
                 with contextlib.suppress(FileNotFoundError):
                     path.rename(path.with_name(path.name + DAMAGED))
             else:
-                found |= _instances(table)
+                found |= _runs(table)
         return found
 
     def write(self, records: pa.Table) -> None:
@@ -250,12 +339,12 @@ def load_records(directory: str | os.PathLike) -> pa.Table:
     for _, table in _parts(directory):
         if table is None:
             continue
-        instances = _instances(table)
-        if instances & seen:
-            rows = zip(*table.select(IDENTITY).to_pydict().values(), strict=True)
+        runs = _runs(table)
+        if runs & seen:
+            rows = zip(*table.select(RUN).to_pydict().values(), strict=True)
             table = table.filter(pa.array([row not in seen for row in rows]))
         tables.append(table)
-        seen |= instances
+        seen |= runs
     if not tables:
         raise ValueError(f"{directory} holds no records ({directory / PARTS}/*.parquet)")
     return pa.concat_tables(tables).sort_by([(name, "ascending") for name in GRID_ORDER])

@@ -2,7 +2,8 @@
 
 import abc
 import dataclasses
-from typing import ClassVar, NamedTuple
+import inspect
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -11,9 +12,9 @@ from ticketjax.base import Batch, Found, Tree
 from ticketjax.checks import Options, option
 from ticketjax.masks import Scope, apply_mask, check_scope, exclude, full_mask, layer_densities, shuffle
 from ticketjax.networks.layers import wires
-from ticketjax.optimizers import ADAM, Optimizer, make_optimizer
+from ticketjax.optimizers import ADAM, Optimizer, make_optimizer, optimizer_text
 from ticketjax.paths import first_dead_layer
-from ticketjax.problem import Problem, Score, resolve_density
+from ticketjax.problem import Problem, Score, Seeker, resolve_density
 from ticketjax.training import BATCH_SIZE, shuffles, train
 
 # Checks that a mask is worth more than its densities: what is done to the score or to the mask.
@@ -49,7 +50,7 @@ def round_density(density: jax.Array | float, k: jax.Array | int, rounds: int) -
     return jnp.where(k == rounds, density, density ** (k / rounds))
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class _Rounds(Options, abc.ABC):
     """Rounds of scoring and pruning; what happens to the parameters before each, subclasses say."""
 
@@ -60,7 +61,7 @@ class _Rounds(Options, abc.ABC):
     score_samples: int | str | None = option("auto", least=1, word="auto", none=True)
     sanity: str = option("none", choices=SANITY)
 
-    strategy: ClassVar[str]
+    name: ClassVar[str]
 
     def check(self) -> None:
         """Refuse a scope that is none, and a score that cannot be called."""
@@ -112,7 +113,7 @@ class _Rounds(Options, abc.ABC):
         return Found(mask, scores, info._asdict())
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Singleshot(_Rounds):
     """Score at initialisation and prune, without any training.
 
@@ -134,7 +135,7 @@ class Singleshot(_Rounds):
     >>> seeker = Singleshot(synflow, rounds=100)  # (key, problem, density) -> Found
     """
 
-    strategy: ClassVar[str] = "singleshot"
+    name: ClassVar[str] = "singleshot"
 
     def prepare(self, key: jax.Array, problem: Problem, mask: Tree) -> Tree:
         """The initial values."""
@@ -142,7 +143,7 @@ class Singleshot(_Rounds):
         return apply_mask(problem.params, mask)
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Multishot(_Rounds):
     """Rounds of: train, score and prune to density^(k/rounds), reset to the initial values.
 
@@ -164,9 +165,9 @@ class Multishot(_Rounds):
     rounds: int = option(10, least=1)
     round_epochs: int = option(5, least=0)
     batch_size: int = option(BATCH_SIZE, least=1)
-    optimizer: Optimizer | None = option(None, free=True)
+    optimizer: Optimizer | None = option(None, free=True, text=optimizer_text)
 
-    strategy: ClassVar[str] = "multishot"
+    name: ClassVar[str] = "multishot"
 
     def check(self) -> None:
         """Refuse an optimizer that is none, besides."""
@@ -181,3 +182,34 @@ class Multishot(_Rounds):
         # The epochs' keys are fold_in(key, 0) to fold_in(key, epochs - 1).
         augment_key = jax.random.fold_in(key, epochs)
         return train(problem, mask, order, optimizer=self.optimizer or ADAM, key=augment_key)
+
+
+def is_seeker(function: Any) -> bool:
+    """Whether this is a whole seeker (key, problem, density), not a score.
+
+    Raises ValueError for a function that takes neither a seeker's nor a score's arguments.
+    """
+    if isinstance(function, Options):
+        return True
+    if not callable(function) or isinstance(function, type):
+        raise ValueError(f"seeker must be a name, a seeker or a function, got {function!r}")
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    required = [
+        p
+        for p in inspect.signature(function).parameters.values()
+        if p.kind in kinds and p.default is p.empty
+    ]
+    if len(required) not in (3, 4):
+        raise ValueError(
+            "seeker must be a name, a score (key, problem, params, mask) or a seeker "
+            f"(key, problem, density); got a function of {len(required)} arguments"
+        )
+    return len(required) == 3
+
+
+def as_seeker(function: Any) -> Seeker:
+    """A seeker as it is, a score as a singleshot pruner.
+
+    Raises ValueError as is_seeker().
+    """
+    return function if is_seeker(function) else Singleshot(function)

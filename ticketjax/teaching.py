@@ -2,9 +2,11 @@
 
 import jax
 
-from ticketjax.base import Params, Problem
+from ticketjax.base import Tree
+from ticketjax.optimizers import ADAM, Optimizer
+from ticketjax.problem import Problem
 from ticketjax.seekers import get_seeker
-from ticketjax.training import BATCH_SIZE, LEARNING_RATE, shuffles, train
+from ticketjax.training import BATCH_SIZE, shuffles, train
 
 
 def teach(
@@ -17,8 +19,8 @@ def teach(
     round_epochs: int = 5,
     epochs: int = 10,
     batch_size: int = BATCH_SIZE,
-    learning_rate: float = LEARNING_RATE,
-) -> Params:
+    optimizer: Optimizer = ADAM,
+) -> Tree:
     """Prune a network in rounds and train what is left: a sparse network, its pruned parameters 0.
 
     problem: its params are the initial values. density: of the ticket; exactly so many parameters
@@ -35,8 +37,8 @@ def teach(
         rounds=rounds,
         round_epochs=round_epochs,
         batch_size=batch_size,
-        learning_rate=learning_rate,
+        optimizer=optimizer,
     )
     mask = seek(seek_key, problem, density).mask
     order = shuffles(order_key, epochs, problem.batch.x.shape[0], batch_size)
-    return train(problem, mask, order, learning_rate=learning_rate, key=train_key)
+    return train(problem, mask, order, optimizer=optimizer, key=train_key)

@@ -17,8 +17,8 @@ def chain(params: Params) -> tuple[Wire, ...]:
     names = layer_names(params)
     if not all(re.fullmatch(r"layer_\d+", name) for name in names):
         raise ValueError(
-            "wiring must be given (wiring=model.wiring) for layers that are not called layer_0, "
-            f"layer_1, ...; got {', '.join(names)}"
+            "the layers must be said (model=...) of a tree that is not layer_0, layer_1, ...; got "
+            f"{', '.join(names)}"
         )
     return tuple(Wire(name, i, i + 1) for i, name in enumerate(names))
 
@@ -49,9 +49,10 @@ def wiring_of(params: Params, wiring: tuple[Wire, ...] | None) -> tuple[Wire, ..
     return wiring
 
 
-def is_dense_chain(params: Params, wiring: tuple[Wire, ...] | None) -> bool:
+def is_dense_chain(params: Params, wiring: tuple[Wire, ...]) -> bool:
     """Whether these are dense layers one after the other, and nothing else."""
-    return wiring is None and all(layer["kernel"].ndim == 2 for layer in params.values())
+    in_line = all((wire.reads, wire.writes) == (i, i + 1) for i, wire in enumerate(wiring))
+    return in_line and all(layer["kernel"].ndim == 2 for layer in params.values())
 
 
 def space_widths(params: Params, wiring: tuple[Wire, ...]) -> dict[int, int]:

@@ -6,6 +6,7 @@ normalisation's for example, are not in the view: they are never pruned.
 """
 
 import functools
+import re
 from collections.abc import Mapping
 
 import jax
@@ -93,8 +94,27 @@ def restore(tree: Tree, seen: Params, layers: tuple[Layer, ...]) -> Tree:
     return jax.tree.unflatten(structure, leaves)
 
 
+def is_plain_chain(params: Tree) -> bool:
+    """Whether this is a tree {"layer_0": {"kernel", ...}, "layer_1": ...}."""
+    return isinstance(params, dict) and all(
+        isinstance(name, str)
+        and re.fullmatch(r"layer_\d+", name)
+        and isinstance(layer, dict)
+        and "kernel" in layer
+        for name, layer in params.items()
+    )
+
+
 def chain_layers(params: Tree) -> tuple[Layer, ...]:
-    """Layers one after the other, which is what a tree of layer_0, layer_1, ... is taken for."""
+    """Layers one after the other, which is what a tree of layer_0, layer_1, ... is taken for.
+
+    Raises ValueError for any other tree.
+    """
+    if not is_plain_chain(params):
+        raise ValueError(
+            "the layers must be said (model=...) of a tree that is not {'layer_0': {'kernel', "
+            f"'bias'}}, 'layer_1': ...}}; got {', '.join(leaf_paths(params)[:8])}"
+        )
     return tuple(Layer(name, i, i + 1) for i, name in enumerate(layer_names(params)))
 
 

@@ -1,31 +1,19 @@
 """The layers of a model, found where it does not say them."""
 
 import functools
-import re
 
 import jax
 import jax.numpy as jnp
 
 from ticketjax.base import Layer, Model, Task, Tree
 from ticketjax.networks.following import follow
-from ticketjax.networks.layers import chain_layers, positions
+from ticketjax.networks.layers import chain_layers, is_plain_chain, positions
 
 
 def example_inputs(task: Task, samples: int = 2) -> jax.ShapeDtypeStruct:
     """Shape and type of a task's inputs, (samples, inputs) or (samples, height, width, channels)."""
     inputs = task.inputs if isinstance(task.inputs, tuple) else (task.inputs,)
     return jax.ShapeDtypeStruct((samples, *inputs), jnp.float32)
-
-
-def is_plain_chain(params: Tree) -> bool:
-    """Whether this is a tree {"layer_0": {"kernel", ...}, "layer_1": ...}."""
-    return isinstance(params, dict) and all(
-        isinstance(name, str)
-        and re.fullmatch(r"layer_\d+", name)
-        and isinstance(layer, dict)
-        and "kernel" in layer
-        for name, layer in params.items()
-    )
 
 
 @functools.lru_cache(maxsize=64)

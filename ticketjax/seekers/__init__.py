@@ -1,33 +1,33 @@
 """Seekers: algorithms that look for a ticket. One file each; a name's row stands here."""
 
-import difflib
-import functools
 import inspect
-import numbers
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from typing import Any
 
-from ticketjax.base import Score, Seeker
-from ticketjax.seekers.concrete import concrete
-from ticketjax.seekers.continuous_sparsification import continuous_sparsification
-from ticketjax.seekers.edge_popup import edge_popup
-from ticketjax.seekers.gem_miner import gem_miner
+from ticketjax import expressions
+from ticketjax.checks import Options, check_choice, nearest, written
+from ticketjax.masks import LayerBudgets
+from ticketjax.problem import Score, Seeker
+from ticketjax.seekers.best_of import BestOf
+from ticketjax.seekers.concrete import Concrete
+from ticketjax.seekers.continuous_sparsification import ContinuousSparsification
+from ticketjax.seekers.edge_popup import EdgePopup
+from ticketjax.seekers.gem_miner import GemMiner
 from ticketjax.seekers.grasp import grasp
-from ticketjax.seekers.iterative_hard_thresholding import iterative_hard_thresholding
+from ticketjax.seekers.iterative_hard_thresholding import IterativeHardThresholding
 from ticketjax.seekers.layer_densities import balanced, erk
 from ticketjax.seekers.magnitude import magnitude
-from ticketjax.seekers.path_pursuit import path_pursuit
-from ticketjax.seekers.probabilistic import probabilistic
+from ticketjax.seekers.path_pursuit import PathPursuit
+from ticketjax.seekers.probabilistic import Probabilistic
 from ticketjax.seekers.random import random
-from ticketjax.seekers.refinement import ending_refined
-from ticketjax.seekers.relaxed_bernoulli import relaxed_bernoulli
-from ticketjax.seekers.rewinding import rewinding
+from ticketjax.seekers.refined import Refined
+from ticketjax.seekers.relaxed_bernoulli import RelaxedBernoulli
+from ticketjax.seekers.rewinding import Rewinding
 from ticketjax.seekers.snip import snip
 from ticketjax.seekers.synflow import synflow
-from ticketjax.strategies import STRATEGIES
-from ticketjax.training import check_number
+from ticketjax.strategies import Multishot, Singleshot, as_seeker, is_seeker
 
-# Scores, which a strategy of STRATEGIES lifts to seekers.
+# Scores, which Singleshot or Multishot makes seekers of.
 SCORES: dict[str, Score] = {
     "random": random,
     "magnitude": magnitude,
@@ -37,68 +37,107 @@ SCORES: dict[str, Score] = {
     "erk": erk,
     "balanced": balanced,
 }
-# Seekers that train what they keep, each with strategies of its own.
-TRAINED: dict[str, dict[str, Callable[..., Seeker]]] = {
-    "edge_popup": {
-        "plain": edge_popup,
-        "annealed": functools.partial(edge_popup, annealed=True),
+# Seekers that learn what to keep.
+TRAINED: dict[str, Callable[..., Seeker]] = {
+    "edge_popup": EdgePopup,
+    "probabilistic": Probabilistic,
+    "concrete": Concrete,
+    "relaxed_bernoulli": RelaxedBernoulli,
+    "continuous_sparsification": ContinuousSparsification,
+    "gem_miner": GemMiner,
+    "path_pursuit": PathPursuit,
+    "iterative_hard_thresholding": IterativeHardThresholding,
+    "rewinding": Rewinding,
+}
+SEEKERS: dict[str, Any] = {**SCORES, **TRAINED}
+"""All seekers by name: scores, and the classes of those that learn what to keep."""
+COMBINATORS: dict[str, Callable[..., Seeker]] = {
+    "singleshot": Singleshot,
+    "multishot": Multishot,
+    "refined": Refined,
+    "best_of": BestOf,
+}
+_CLASSES = {**TRAINED, **COMBINATORS, "layer_budgets": LayerBudgets}
+_NAMES = {
+    **SEEKERS,
+    **_CLASSES,
+    **{kind.__name__: kind for kind in _CLASSES.values()},
+}
+
+
+def _refined(kind: Callable[..., Seeker]) -> Callable[..., Seeker]:
+    def make(
+        refinement: int = Refined.rounds,
+        refinement_samples: int = Refined.samples,
+        refinement_temperature: float = Refined.temperature,
+        **options: Any,
+    ) -> Seeker:
+        return Refined(
+            kind(**options),
+            rounds=refinement,
+            samples=refinement_samples,
+            temperature=refinement_temperature,
+        )
+
+    return make
+
+
+# The strategies by which commands name settings of the trained seekers; the first is the default.
+STRATEGIES: dict[str, dict[str, Callable[..., Seeker]]] = {
+    **{
+        name: {"plain": TRAINED[name], "refined": _refined(TRAINED[name])}
+        for name in (
+            "probabilistic",
+            "concrete",
+            "relaxed_bernoulli",
+            "continuous_sparsification",
+            "gem_miner",
+        )
     },
     **{
-        make.__name__: {"plain": make, "refined": ending_refined(make)}
-        for make in (
-            probabilistic,
-            concrete,
-            relaxed_bernoulli,
-            continuous_sparsification,
-            gem_miner,
-        )
+        name: {
+            "plain": TRAINED[name],
+            "annealed": lambda kind=TRAINED[name], **o: kind(annealed=True, **o),
+        }
+        for name in ("edge_popup", "iterative_hard_thresholding")
     },
     "path_pursuit": {
-        "plain": path_pursuit,
-        "refined": functools.partial(path_pursuit, exchange=True),
+        "plain": PathPursuit,
+        "refined": lambda **options: PathPursuit(exchange=True, **options),
     },
-    "iterative_hard_thresholding": {
-        "plain": iterative_hard_thresholding,
-        "annealed": functools.partial(iterative_hard_thresholding, annealed=True),
-    },
-    "rewinding": {"multishot": rewinding},
+    "rewinding": {"multishot": Rewinding},
 }
-SEEKERS = {**SCORES, **TRAINED}
-"""All seekers by name: scores, and of those that train what they keep their strategies."""
+LIFTS = {"singleshot": Singleshot, "multishot": Multishot}
+_REFINEMENT = ("refinement", "refinement_samples", "refinement_temperature")
 
 
-def is_seeker(function: str | Callable[..., Any]) -> bool:
-    """Whether this is a whole seeker (key, problem, density), not a name or a score.
+def options_of(seeker: str | Callable[..., Any], strategy: str | None = None) -> tuple[str, ...]:
+    """The names of the options that a seeker's name, or a score, takes with a strategy.
 
-    Raises ValueError for a function that takes neither a seeker's nor a score's arguments.
+    Raises ValueError for an unknown name or strategy.
     """
-    if isinstance(function, str):
-        return False
-    if not callable(function):
-        raise ValueError(f"seeker must be a name or a function, got {function!r}")
-    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    required = [
-        p
-        for p in inspect.signature(function).parameters.values()
-        if p.kind in kinds and p.default is p.empty
-    ]
-    if len(required) not in (3, 4):
-        raise ValueError(
-            "seeker must be a name, a score (key, problem, params, mask) or a seeker "
-            f"(key, problem, density); got a function of {len(required)} arguments"
-        )
-    return len(required) == 3
+    lifts = _lifts(seeker)
+    strategy = next(iter(lifts)) if strategy is None else strategy
+    check_choice("strategy", strategy, lifts)
+    if not (isinstance(seeker, str) and seeker in TRAINED):
+        kind = LIFTS[strategy]
+        return tuple(name for name in inspect.signature(kind).parameters if name != "score")
+    own = tuple(inspect.signature(TRAINED[seeker]).parameters)
+    fixed = {"annealed", "exchange"} if len(lifts) > 1 else set()
+    more = _REFINEMENT if lifts[strategy].__name__ == "make" else ()
+    return (*(name for name in own if name not in fixed), *more)
 
 
 def _lifts(seeker: str | Callable[..., Any]) -> dict[str, Callable[..., Seeker]]:
-    """The strategies that a name or score may be used with: functions of options alone."""
-    if not isinstance(seeker, str):
-        score = seeker
-    elif seeker in TRAINED:
-        return TRAINED[seeker]
-    else:
-        score = SCORES[seeker]
-    return {name: functools.partial(lift, score) for name, lift in STRATEGIES.items()}
+    """The strategies that a name or score may be used with."""
+    if isinstance(seeker, str) and seeker in TRAINED:
+        return STRATEGIES[seeker]
+    score = SCORES.get(seeker, seeker) if isinstance(seeker, str) else seeker
+    if isinstance(score, str):
+        raise ValueError(
+            f"seeker must be one of {', '.join(SEEKERS)}, got {seeker!r}{nearest(score, SEEKERS)}"
+        )
+    return {name: lambda kind=kind, **o: kind(score, **o) for name, kind in LIFTS.items()}
 
 
 def get_seeker(
@@ -106,72 +145,86 @@ def get_seeker(
 ) -> Seeker:
     """A seeker (key, problem, density) -> Found, ready to jit, vmap and pmap.
 
-    seeker: a name from SEEKERS, or a function of your own: a score (key, problem, params, mask)
-        -> scores, which the strategy lifts, or a whole seeker, which is returned as it is.
-    strategy: "singleshot" (default) or "multishot"; for edge_popup "plain" (default) or
-        "annealed".
-    options: passed to the strategy: scope, rounds, round_epochs, score_samples, ...
+    Args:
+        seeker: a name from SEEKERS; an expression such as "multishot(snip, rounds=3)" or
+            "best_of(concrete(), restarts=4)"; or a function of your own: a score (key, problem,
+            params, mask) -> scores, or a whole seeker, which is returned as it is.
+        strategy: of a name or a score: "singleshot" (default) or "multishot"; of the trained
+            seekers those in STRATEGIES, "plain" by default.
+        **options: fields of the seeker's class; scope, rounds, round_epochs, score_samples, ...
 
-    The same arguments give the same function, so that nothing compiles twice.
+    Returns:
+        A frozen dataclass: equal arguments give equal seekers, which compile once.
+        get_seeker(repr(seeker)) == seeker.
 
-    Raises ValueError for an unknown name (suggesting the nearest), strategy or option.
+    Raises:
+        ValueError: an unknown name (with the nearest), strategy or option, a value of another type
+            or range.
 
-    >>> seeker = get_seeker("snip", strategy="multishot", scope="global", rounds=3)
+    >>> get_seeker("snip", strategy="multishot", rounds=3)
+    Multishot(snip, rounds=3)
+    >>> get_seeker("refined(probabilistic(epochs=50), rounds=200)").seeker.epochs
+    50
     """
-    if not isinstance(strategy, str | None):
-        raise ValueError(f"strategy must be a name, got {strategy!r}")
-    for name, value in options.items():
-        if not isinstance(value, Hashable):
-            raise ValueError(f"{name} must be a single value, got {value!r}")
-    # A callable of your own need not have a hash.
-    make = _make if isinstance(seeker, Hashable) else _make.__wrapped__
-    return make(seeker, strategy, **options)
-
-
-def _check_option(name: str, value: Any, default: Any) -> None:
-    """Raise ValueError for an option that is of another kind than its default.
-
-    What range it may have, the seeker says itself.
-    """
-    if isinstance(default, bool):
-        if not isinstance(value, bool):
-            raise ValueError(f"{name} must be True or False, got {value!r}")
-    elif isinstance(default, int):
-        if isinstance(value, bool) or not isinstance(value, numbers.Integral):
-            raise ValueError(f"{name} must be a whole number, got {value!r}")
-    elif isinstance(default, float):
-        check_number(name, value)
-    elif isinstance(default, tuple):
-        if not isinstance(value, tuple) or len(value) != len(default):
-            raise ValueError(f"{name} must be {len(default)} numbers, got {value!r}")
-        for entry in value:
-            check_number(name, entry)
-
-
-# Typed, or else a wrong 2.0 would pass for a 2 that was there before.
-@functools.lru_cache(maxsize=None, typed=True)
-def _make(seeker: str | Callable[..., Any], strategy: str | None, **options: Any) -> Seeker:
-    if isinstance(seeker, str):
-        if seeker not in SEEKERS:
-            near = difflib.get_close_matches(seeker, SEEKERS, n=1)
-            hint = f" (did you mean {near[0]!r}?)" if near else ""
-            raise ValueError(f"seeker must be one of {', '.join(SEEKERS)}, got {seeker!r}{hint}")
-    elif is_seeker(seeker):
-        if options:
-            raise ValueError(f"a seeker of your own takes no options, got {', '.join(options)}")
-        return seeker
+    if strategy is None and not options:
+        value = read_seeker(seeker) if isinstance(seeker, str) else seeker
+        if isinstance(value, type):
+            value = value()
+        return as_seeker(value)
+    if isinstance(seeker, str) and seeker not in SEEKERS:
+        if seeker.isidentifier():
+            _lifts(seeker)  # says what is allowed
+        raise ValueError(f"options of {seeker!r} belong into its parentheses")
+    if not isinstance(seeker, str) and is_seeker(seeker):
+        raise ValueError(
+            f"a seeker of your own takes no options, got {', '.join(options) or strategy}"
+        )
     lifts = _lifts(seeker)
-    strategy = next(iter(lifts)) if strategy is None else strategy
-    if strategy not in lifts:
-        raise ValueError(f"strategy must be one of {', '.join(lifts)}, got {strategy!r}")
-    lift = lifts[strategy]
-    allowed = [
-        name
-        for name, parameter in inspect.signature(lift).parameters.items()
-        if parameter.kind is parameter.KEYWORD_ONLY and name not in ("annealed", "exchange")
-    ]
+    allowed = options_of(seeker, strategy)
+    chosen = next(iter(lifts)) if strategy is None else strategy
     for option in options:
         if option not in allowed:
-            raise ValueError(f"{strategy} takes the options {', '.join(allowed)}, got {option!r}")
-        _check_option(option, options[option], inspect.signature(lift).parameters[option].default)
-    return lift(**options)
+            raise ValueError(
+                f"{chosen} takes the options {', '.join(allowed)}, got {option!r}"
+                f"{nearest(option, allowed)}"
+            )
+    return lifts[chosen](**options)
+
+
+def read_seeker(text: str, names: dict[str, Any] | None = None) -> Any:
+    """What an expression names: a seeker, a score, or a class that takes no argument.
+
+    Args:
+        text: as in get_seeker().
+        names: further names, of functions of your own.
+
+    Raises:
+        ValueError: no such expression.
+    """
+    known = SEEKERS | (names or {})
+    if text.strip().isidentifier() and text.strip() not in _NAMES | known:
+        # The short list: names of combinators mean nothing alone.
+        raise ValueError(
+            f"seeker must be one of {', '.join(known)}, got {text!r}{nearest(text.strip(), known)}"
+        )
+    return expressions.read(text, _NAMES | (names or {}), "seeker")
+
+
+def seeker_text(seeker: Any) -> str:
+    """A seeker as an expression in the registry's names: "multishot(snip, rounds=3)".
+
+    A function of your own is written by its name.
+    """
+    return written(seeker, lambda kind: getattr(kind, "name", kind.__name__))
+
+
+def seeker_label(seeker: Any) -> str:
+    """How records call a seeker that nobody has labelled: as short as its expression can be.
+
+    >>> seeker_label(get_seeker("snip")), seeker_label(get_seeker("concrete", epochs=3))
+    ('snip', 'concrete(epochs=3)')
+    """
+    if isinstance(seeker, Singleshot) and seeker == Singleshot(seeker.score):
+        return written(seeker.score)
+    text = seeker_text(seeker)
+    return text.removesuffix("()") if isinstance(seeker, Options) else text

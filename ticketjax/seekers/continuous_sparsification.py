@@ -1,40 +1,17 @@
 """Continuous sparsification: sigmoid gates without noise, ever steeper until they are a step."""
 
+import dataclasses
+from typing import ClassVar
+
 import jax
 import jax.numpy as jnp
 
-from ticketjax.base import Seeker
-from ticketjax.seekers.gates import (
-    BATCH_SIZE,
-    Gates,
-    Method,
-    check_multiplier,
-    check_positive,
-    check_schedule,
-    dual_ascent,
-    gate_seeker,
-    priced,
-)
-
-EPOCHS = 60
+from ticketjax.checks import option
+from ticketjax.seekers.gates import Gates, Method, PricedGateSeeker, dual_ascent, priced
 
 
-def continuous_sparsification(
-    *,
-    scope: str = "global",
-    epochs: int = EPOCHS,
-    batch_size: int = BATCH_SIZE,
-    learning_rate: float = 0.02,
-    decay: bool = False,
-    unit_gradients: bool = True,
-    schedule: str = "log",
-    ramp: tuple[float, float] = (0.0, 0.8),
-    start: float = 0.0,
-    final_steepness: float = 200.0,
-    penalty: float = 0.0,
-    dual_rate: float = 1e-3,
-    restarts: int = 1,
-) -> Seeker:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ContinuousSparsification(PricedGateSeeker):
     """A seeker that anneals sigmoid(beta s) from a soft mask to a binary one.
 
     Every s starts at s0. In every step m = sigmoid(beta s) / sigmoid(s0) multiplies the
@@ -43,46 +20,59 @@ def continuous_sparsification(
     dual_rate log(sum sigmoid(beta s) / K_t)), K_t following the density's schedule. The K largest s
     are kept, in place of 1[s > 0].
 
-    epochs: 60, about 2,100 steps at 9,000 samples.
-    decay: off, because the multiplier would go on moving when the gates no longer can.
-    schedule, ramp: of the budget K_t, see density_now().
-    start: s0.
-    penalty, dual_rate: with dual_rate=0, lambda stays the penalty, as published.
-    Other options as in gate_seeker(). There is no noise: restarts differ in their batches alone.
+    During the search an open gate multiplies its parameter by up to 1 / sigmoid(s0), 2 by default;
+    the mask that is returned, and measured, has ones there. All gates that are open share that
+    factor, so that in a ReLU network without biases only the output's scale differs, but biases
+    enter with another weight than in the search.
 
     Source: Savarese et al. 2020, arXiv 1912.04427, the weights frozen. Departures: beta grows in
     every step instead of every epoch, lambda by dual ascent, Adam, gradients of norm 1, and an
     exact budget.
-    Raises ValueError for options that are not allowed.
+
+    Args:
+        epochs: 60 are about 2,100 steps at 9,000 samples.
+        decay: off, because the multiplier would go on moving when the gates no longer can.
+        schedule, ramp: of the budget K_t, see density_now().
+        start: s0.
+        final_steepness: beta in the last step.
+        penalty, dual_rate: with dual_rate=0, lambda stays the penalty, as published.
+        restarts: as in GateSeeker. There is no noise: restarts differ in their batches alone.
+        scope, batch_size, learning_rate, unit_gradients, optimizer: as in GateSeeker.
+
+    Raises:
+        ValueError: an option of another type or range, a ramp that does not rise, a penalty and a
+            dual_rate of 0.
+
+    >>> seeker = ContinuousSparsification(epochs=10)  # (key, problem, density) -> Found
     """
-    check_schedule(schedule, ramp)
-    check_positive("final_steepness", final_steepness)
-    check_multiplier(penalty, dual_rate)
 
-    def init(key, size):
-        del key
-        return Gates(jnp.full(size, start, jnp.float32), memory=jnp.float32(penalty))
+    learning_rate: float = option(0.02, above=0)
+    decay: bool = option(False)
+    start: float = option(0.0)
+    final_steepness: float = option(200.0, above=0)
 
-    def soft(gates, moment):
-        return jax.nn.sigmoid(final_steepness**moment.progress * gates.values)
+    name: ClassVar[str] = "continuous_sparsification"
 
-    def relax(key, gates, moment):
-        del key
-        return soft(gates, moment) / jax.nn.sigmoid(start)
+    def method(self) -> Method:
+        """Sigmoids that get steeper, and a multiplier."""
 
-    def of_mask(gates, moment):
-        return jnp.sum(relax(None, gates, moment))
+        def init(key, size):
+            del key
+            values = jnp.full(size, self.start, jnp.float32)
+            return Gates(values, memory=jnp.float32(self.penalty))
 
-    def open_gates(gates, moment):
-        return jnp.sum(soft(gates, moment))
+        def soft(gates, moment):
+            return jax.nn.sigmoid(self.final_steepness**moment.progress * gates.values)
 
-    return gate_seeker(
-        Method(init, relax, priced(of_mask), dual_ascent(open_gates, dual_rate, schedule, ramp)),
-        scope=scope,
-        epochs=epochs,
-        batch_size=batch_size,
-        learning_rate=learning_rate,
-        decay=decay,
-        unit_gradients=unit_gradients,
-        restarts=restarts,
-    )
+        def relax(key, gates, moment):
+            del key
+            return soft(gates, moment) / jax.nn.sigmoid(jnp.float32(self.start))
+
+        def of_mask(gates, moment):
+            return jnp.sum(relax(None, gates, moment))
+
+        def open_gates(gates, moment):
+            return jnp.sum(soft(gates, moment))
+
+        after_step = dual_ascent(open_gates, self.dual_rate, self.schedule, self.ramp)
+        return Method(init, relax, priced(of_mask), after_step)

@@ -2,33 +2,37 @@
 
 import dataclasses
 from collections.abc import Callable
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
 import optax
 
-from ticketjax.base import Batch, Found, Params, Problem, Seeker
-from ticketjax.masks import check_scope, layer_names, prunable_leaves, select
-from ticketjax.objective import problem_loss
-from ticketjax.seekers.restarts import best_of
-from ticketjax.strategies import resolve_density, round_density
-from ticketjax.training import BATCH_SIZE, check_count, shuffles
+from ticketjax.base import Batch, Found, Params
+from ticketjax.checks import Options, option
+from ticketjax.masks import Scope, check_scope, full_mask, layer_names, prunable_leaves, select
+from ticketjax.optimizers import Optimizer, make_optimizer
+from ticketjax.problem import Problem, resolve_density
+from ticketjax.seekers.best_of import BestOf
+from ticketjax.strategies import round_density
+from ticketjax.training import BATCH_SIZE, shuffles
 
 EPOCHS = 10
 
 
 def _initial_scores(key: jax.Array, params: Params) -> Params:
     """U(-1, 1) / sqrt(n_in), never exactly 0: there sgn(s) is 0, and the score could not move."""
-    scores = {}
+    scores: Params = {}
     for i, name in enumerate(layer_names(params)):
         kernel_key, bias_key = jax.random.split(jax.random.fold_in(key, i))
-        kernel, bias = params[name]["kernel"], params[name]["bias"]
-        bound = (kernel.size // bias.size) ** -0.5
-        draw = {
-            "kernel": jax.random.uniform(kernel_key, kernel.shape, minval=-bound, maxval=bound),
-            "bias": jax.random.uniform(bias_key, bias.shape, minval=-bound, maxval=bound),
-        }
-        scores[name] = jax.tree.map(lambda s, b=bound: jnp.where(s == 0, b, s), draw)
+        kernel = params[name]["kernel"]
+        bound = (kernel.size // kernel.shape[-1]) ** -0.5
+        scores[name] = {}
+        for part, part_key in (("kernel", kernel_key), ("bias", bias_key)):
+            if part in params[name]:
+                shape = params[name][part].shape
+                draw = jax.random.uniform(part_key, shape, jnp.float32, -bound, bound)
+                scores[name][part] = jnp.where(draw == 0, bound, draw)
     return scores
 
 
@@ -41,7 +45,8 @@ def popup_params(params: Params, scores: Params, mask: Params) -> Params:
 
     def one(p, s, m):
         magnitude = jnp.abs(s)
-        return p * (jnp.where(m, 1.0, 0.0) + magnitude - jax.lax.stop_gradient(magnitude))
+        gate = jnp.where(m, 1.0, 0.0) + magnitude - jax.lax.stop_gradient(magnitude)
+        return p * gate.astype(p.dtype)
 
     return jax.tree.map(one, params, scores, mask)
 
@@ -58,20 +63,8 @@ def layer_normalised(magnitudes: Params, prune_bias: bool = True) -> Params:
     }
 
 
-def edge_popup(
-    *,
-    annealed: bool = False,
-    normalise: bool = False,
-    scope: str = "local",
-    epochs: int = EPOCHS,
-    batch_size: int = BATCH_SIZE,
-    learning_rate: float = 0.1,
-    momentum: float = 0.9,
-    weight_decay: float = 5e-4,
-    restarts: int = 1,
-    levels: int | None = None,
-    start: Callable[[Params], Params] | None = None,
-) -> Seeker:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class EdgePopup(Options):
     """A seeker that trains a score per weight and bias and keeps the largest magnitudes.
 
     In every step the mask keeps the top |s|, the parameters stay as they are, and
@@ -79,73 +72,111 @@ def edge_popup(
     that decays as a cosine over all steps. No softmax inside the network; the problem's objective
     says whether the loss sees the output as it is or rescaled.
 
-    annealed: keep density^(i / epochs) in epoch i instead of the target from the start.
-    normalise: rank |s| / mean |s| of the layer, so that layers of few inputs, where scores start
-        larger, do not fill a global budget. Local budgets and the oracle's are all the same.
-    levels: anneal in so many steps, each of several epochs, instead of one every epoch.
-    scope: "local" as published, "global" or "oracle", as in select().
-    restarts: searches, of which the best on the training data counts; see best_of().
-    start: what the random scores become before the search begins; none may become 0.
-
     Source: Ramanujan et al. 2020, arXiv 1911.13299, equations 4 to 6; annealing: Fischer and
     Burkholz 2022; global and annealed: a baseline of Sreenivasan et al. 2022, arXiv 2202.12002.
-    Raises ValueError for an unknown scope, epochs < 1, restarts < 1, or levels out of 1..epochs.
-    """
-    check_scope(scope)
-    if epochs < 1:
-        raise ValueError(f"epochs must be at least 1, got {epochs}")
-    if levels is not None:
-        check_count("levels", levels, 1)
-        if levels > epochs:
-            raise ValueError(f"levels must be at most the {epochs} epochs, got {levels}")
-    steps_down = epochs if levels is None else levels
+    Departure: a layer's kernel and bias are ranked together; the authors rank them apart.
 
-    def seek(key: jax.Array, problem: Problem, density: jax.Array | float) -> Found:
-        density = resolve_density(problem, density)
-        init_key, order_key = jax.random.split(key)
-        order = shuffles(order_key, epochs, problem.batch.x.shape[0], batch_size)
-        schedule = optax.cosine_decay_schedule(learning_rate, order.shape[0] * order.shape[1])
-        optimiser = optax.chain(
-            optax.add_decayed_weights(weight_decay), optax.sgd(schedule, momentum)
+    Args:
+        annealed: keep density^(i / epochs) in epoch i instead of the target from the start.
+        normalise: rank |s| / mean |s| of the layer, so that layers of few inputs, where scores
+            start larger, do not fill a global budget. With budgets per layer it changes nothing.
+        scope: "local" as published, "global" or LayerBudgets, as in problem.select().
+        epochs: how often all samples are seen.
+        batch_size: samples per step.
+        learning_rate: of the first step. momentum, weight_decay: of the gradient descent.
+        restarts: searches, of which the best on the training data counts; see BestOf.
+        levels: anneal in so many steps, each of several epochs, instead of one every epoch.
+        start: what the random scores become before the search begins: a function of the view
+            {"layer_0": {"kernel", "bias"}, ...}; no score may become 0.
+        optimizer: moves the scores in place of the gradient descent, text such as "adam(0.01)" or
+            an optax.GradientTransformation; learning_rate, momentum and weight_decay then say
+            nothing.
+
+    Raises:
+        ValueError: an option of another type or range, an unknown scope or optimizer, levels beyond
+            epochs.
+
+    >>> seeker = EdgePopup(annealed=True, scope="global")  # (key, problem, density) -> Found
+    """
+
+    annealed: bool = option(False)
+    normalise: bool = option(False)
+    scope: Scope = option("local", free=True)
+    epochs: int = option(EPOCHS, least=1)
+    batch_size: int = option(BATCH_SIZE, least=1)
+    learning_rate: float = option(0.1, least=0)
+    momentum: float = option(0.9, least=0)
+    weight_decay: float = option(5e-4, least=0)
+    restarts: int = option(1, least=1)
+    levels: int | None = option(None, least=1, none=True)
+    start: Callable[[Params], Params] | None = option(None, free=True)
+    optimizer: Optimizer | None = option(None, free=True)
+
+    name: ClassVar[str] = "edge_popup"
+
+    def check(self) -> None:
+        """Refuse a scope, a start or an optimizer that is none, and more levels than epochs."""
+        check_scope(self.scope)
+        if self.levels is not None and self.levels > self.epochs:
+            raise ValueError(f"levels must be at most the {self.epochs} epochs, got {self.levels}")
+        if self.start is not None and not callable(self.start):
+            raise ValueError(f"start must be a function of the scores, got {self.start!r}")
+        if self.optimizer is not None:
+            make_optimizer(self.optimizer)
+
+    def _transformation(self, steps: int) -> optax.GradientTransformation:
+        if self.optimizer is not None:
+            return make_optimizer(self.optimizer)
+        schedule = optax.cosine_decay_schedule(self.learning_rate, steps)
+        return optax.chain(
+            optax.add_decayed_weights(self.weight_decay), optax.sgd(schedule, self.momentum)
         )
 
-        def ranked(scores):
-            magnitudes = jax.tree.map(jnp.abs, scores)
-            return layer_normalised(magnitudes, problem.prune_bias) if normalise else magnitudes
+    def _ranked(self, scores: Params, prune_bias: bool) -> Params:
+        magnitudes = jax.tree.map(jnp.abs, scores)
+        return layer_normalised(magnitudes, prune_bias) if self.normalise else magnitudes
 
+    def __call__(self, key: jax.Array, problem: Problem, density: jax.Array | float) -> Found:
+        """Look for a ticket; see Seeker."""
+        if self.restarts > 1:
+            once = dataclasses.replace(self, restarts=1)
+            return BestOf(once, restarts=self.restarts)(key, problem, density)
+        density = resolve_density(problem, density)
+        prune_bias, seen = problem.prune_bias, problem.view(problem.params)
+        init_key, order_key = jax.random.split(key)
+        order = shuffles(order_key, self.epochs, problem.batch.x.shape[0], self.batch_size)
+        transformation = self._transformation(order.shape[0] * order.shape[1])
+        steps_down = self.epochs if self.levels is None else self.levels
+
+        # Scores and masks are views: what belongs to no layer has none, and is used as it is.
         def keep(scores, target):
-            return select(
-                ranked(scores),
-                target,
-                scope,
-                prune_bias=problem.prune_bias,
-                ticket_layers=problem.ticket_layers,
-            )
+            ranked = self._ranked(scores, prune_bias)
+            return select(ranked, target, self.scope, prune_bias=prune_bias)
 
         def step(carry, batch, target):
             scores, state = carry
             mask = keep(scores, target)
+            here = dataclasses.replace(problem, batch=batch)
 
             def batch_loss(s):
-                here = dataclasses.replace(problem, batch=batch)
-                return problem_loss(here, popup_params(problem.params, s, mask))
+                return here.loss(problem.restore(popup_params(seen, s, mask)))
 
-            updates, state = optimiser.update(jax.grad(batch_loss)(scores), state, scores)
+            gradients = jax.grad(batch_loss)(scores)
+            updates, state = transformation.update(gradients, state, scores)
             return (optax.apply_updates(scores, updates), state), None
 
         def epoch(carry, inputs):
             i, indices = inputs
-            level = jnp.ceil(i * steps_down / epochs)
-            target = round_density(density, level, steps_down) if annealed else density
+            level = jnp.ceil(i * steps_down / self.epochs)
+            target = round_density(density, level, steps_down) if self.annealed else density
             batches = Batch(problem.batch.x[indices], problem.batch.y[indices])
             return jax.lax.scan(lambda c, batch: step(c, batch, target), carry, batches)
 
-        scores = _initial_scores(init_key, problem.params)
-        scores = scores if start is None else start(scores)
-        epochs_from_1 = jnp.arange(1, epochs + 1)
-        (scores, _), _ = jax.lax.scan(
-            epoch, (scores, optimiser.init(scores)), (epochs_from_1, order)
-        )
-        return Found(keep(scores, density), ranked(scores), {})
-
-    return best_of(seek, restarts)
+        scores = _initial_scores(init_key, seen)
+        scores = scores if self.start is None else self.start(scores)
+        epochs_from_1 = jnp.arange(1, self.epochs + 1, dtype=jnp.int32)
+        begin = scores, transformation.init(scores)
+        (scores, _), _ = jax.lax.scan(epoch, begin, (epochs_from_1, order))
+        mask = problem.restore(keep(scores, density), full_mask(problem.params))
+        zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, jnp.float32), problem.params)
+        return Found(mask, problem.restore(self._ranked(scores, prune_bias), zeros), {})

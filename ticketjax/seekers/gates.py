@@ -5,6 +5,7 @@ a method says how gates become a mask, what keeps them few, and how they rank in
 gates are one vector, so that each step draws, projects and updates them in one go.
 """
 
+import abc
 import dataclasses
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -14,12 +15,13 @@ import jax.numpy as jnp
 import optax
 from jax.flatten_util import ravel_pytree
 
-from ticketjax.base import Batch, Found, Params, Problem, Seeker
-from ticketjax.masks import check_scope, select, share
-from ticketjax.objective import problem_loss
-from ticketjax.seekers.restarts import best_of
-from ticketjax.strategies import resolve_density
-from ticketjax.training import check_count, shuffles
+from ticketjax.base import Batch, Found, Params, Tree
+from ticketjax.checks import Options, option
+from ticketjax.masks import Scope, check_scope, full_mask, select, share
+from ticketjax.optimizers import Optimizer, make_optimizer
+from ticketjax.problem import Problem, resolve_density
+from ticketjax.seekers.best_of import BestOf
+from ticketjax.training import shuffles
 
 # In batches of 32, the noise of the gradient hides which gates matter.
 BATCH_SIZE = 256
@@ -29,7 +31,7 @@ SCHEDULES = ("cubic", "log")
 class Gates(NamedTuple):
     """Where a search stands.
 
-    values: (n,) float32, one per prunable parameter: what Adam moves.
+    values: (n,) float32, one per prunable parameter: what the optimizer moves.
     memory: whatever else the method needs in the next step, a tree of arrays.
     """
 
@@ -64,12 +66,14 @@ def _as_they_are(gates: Gates, *_: Any) -> Gates:
 class Method:
     """An algorithm as pure functions on gates.
 
-    init: (key, n) -> Gates.
-    relax: (key, gates, moment) -> (n,) the mask of this step, differentiable in gates.values.
-    penalty: (gates, moment) -> (), added to the loss.
-    after_step: (gates, moment) -> gates, once Adam has moved them: a projection, a multiplier.
-    after_epoch: (gates, moment, keep) -> gates.
-    score: (gates) -> (n,), which the last selection ranks.
+    Args:
+        init: (key, n) -> Gates.
+        relax: (key, gates, moment) -> (n,) the mask of this step, differentiable in gates.values.
+        penalty: (gates, moment) -> (), added to the loss.
+        after_step: (gates, moment) -> gates, once the optimizer has moved them: a projection, a
+            multiplier.
+        after_epoch: (gates, moment, keep) -> gates.
+        score: (gates) -> (n,), which the last selection ranks.
     """
 
     init: Callable[[jax.Array, int], Gates]
@@ -78,20 +82,6 @@ class Method:
     after_step: Callable[[Gates, Moment], Gates] = _as_they_are
     after_epoch: Callable[[Gates, Moment, Keep], Gates] = _as_they_are
     score: Callable[[Gates], jax.Array] = lambda gates: gates.values
-
-
-def check_schedule(schedule: str, ramp: tuple[float, float]) -> None:
-    """Raise ValueError for an unknown schedule, or a ramp that is no part of the search."""
-    if schedule not in SCHEDULES:
-        raise ValueError(f"schedule must be one of {', '.join(SCHEDULES)}, got {schedule!r}")
-    if not 0 <= ramp[0] < ramp[1] <= 1:
-        raise ValueError(f"ramp must be two fractions 0 <= first < last <= 1, got {ramp}")
-
-
-def check_positive(name: str, value: float) -> None:
-    """Raise ValueError for anything but a number above 0."""
-    if not value > 0:
-        raise ValueError(f"{name} must be above 0, got {value!r}")
 
 
 def density_now(moment: Moment, schedule: str, ramp: tuple[float, float]) -> jax.Array:
@@ -146,15 +136,6 @@ def priced(open_gates: Count) -> Callable[[Gates, Moment], jax.Array]:
     return lambda gates, moment: gates.memory * open_gates(gates, moment)
 
 
-def check_multiplier(penalty: float, dual_rate: float) -> None:
-    """Raise ValueError for a multiplier that would be negative or stay 0."""
-    if not (penalty >= 0 and dual_rate >= 0 and penalty + dual_rate > 0):
-        raise ValueError(
-            "penalty and dual_rate must be at least 0 and not both 0, "
-            f"got {penalty!r} and {dual_rate!r}"
-        )
-
-
 def unit_norm(gradient: jax.Array) -> jax.Array:
     """A gradient over its Euclidean norm; 0 where that is 0, infinite or no number."""
     largest = jnp.max(jnp.abs(gradient))
@@ -169,111 +150,194 @@ def round_straight_through(values: jax.Array) -> jax.Array:
     return values + jax.lax.stop_gradient(jnp.where(values > 0.5, 1.0, 0.0) - values)
 
 
-def gate_seeker(
-    method: Method,
-    *,
-    scope: str,
-    epochs: int,
-    batch_size: int,
-    learning_rate: float,
-    decay: bool,
-    unit_gradients: bool,
-    restarts: int,
-) -> Seeker:
-    """The seeker that searches by a method: epochs * (samples // batch_size) steps of Adam.
+class _Prunable:
+    """The prunable parameters of a problem as one vector, and their selection."""
+
+    def __init__(self, problem: Problem, scope: Scope):
+        self._problem, self._scope = problem, scope
+        self._seen = problem.view(problem.params)
+        part = jax.tree.map(lambda leaf: leaf.astype(jnp.float32), self._part(self._seen))
+        self.parameters, self._unravel = ravel_pytree(part)
+
+    def _part(self, seen: Params) -> Params:
+        if self._problem.prune_bias:
+            return seen
+        return {name: {"kernel": layer["kernel"]} for name, layer in seen.items()}
+
+    def _view(self, vector: jax.Array, rest: Params) -> Params:
+        """A view of the vector, with the rest's entry for what is not prunable."""
+        part = self._unravel(vector)
+        return {name: {**rest[name], **part[name]} for name in part}
+
+    def network(self, vector: jax.Array) -> Tree:
+        """The network's parameters with the vector's in place of the prunable ones."""
+        seen = self._view(vector, self._seen)
+        cast = jax.tree.map(lambda new, old: new.astype(old.dtype), seen, self._seen)
+        return self._problem.restore(cast)
+
+    def select(self, values: jax.Array, density: jax.Array | float) -> tuple[Params, Params]:
+        """The view of the mask that keeps the largest values, and the view of all values."""
+        zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, jnp.float32), self._seen)
+        scores = self._view(values, zeros)
+        return select(scores, density, self._scope, prune_bias=self._problem.prune_bias), scores
+
+    def keep(self, values: jax.Array, density: jax.Array) -> jax.Array:
+        """The same mask as a vector."""
+        return ravel_pytree(self._part(self.select(values, density)[0]))[0]
+
+    def found(self, values: jax.Array, density: jax.Array | float) -> Found:
+        """The mask and the scores as trees like the parameters."""
+        params, restore = self._problem.params, self._problem.restore
+        mask, scores = self.select(values, density)
+        zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, jnp.float32), params)
+        return Found(restore(mask, full_mask(params)), restore(scores, zeros), {})
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class GateSeeker(Options, abc.ABC):
+    """A seeker that searches by a method: epochs * (samples // batch_size) steps of Adam.
 
     In every step, the gradient of the loss of relax(gates) * parameters on one batch, under the
     problem's objective, plus that of the penalty, moves the gates. In the end, select() keeps
     exactly the budget by score().
 
-    scope: of that selection (and of after_epoch's), as in select(). A budget that enters the
-        optimisation itself is one for the whole network.
-    batch_size: samples per step; all of them, where there are fewer.
-    learning_rate: of Adam, in the first step.
-    decay: let it fall to 0 as a cosine; otherwise it stays, and so does the noise in the gates.
-    unit_gradients: bring the loss's gradient to norm 1 in every step, the penalty's not, so that
-        neither the loss's size nor a few violent batches decide.
-    restarts: searches, of which the best on the training data counts; see best_of().
+    Args:
+        scope: of that selection (and of after_epoch's), as in problem.select(). A budget that
+            enters the optimisation itself is one for the whole network.
+        epochs: how often all samples are seen.
+        batch_size: samples per step; all of them, where there are fewer.
+        learning_rate: of Adam, in the first step.
+        decay: let it fall to 0 as a cosine; otherwise it stays, and so does the noise in the gates.
+        unit_gradients: bring the loss's gradient to norm 1 in every step, the penalty's not, so
+            that neither the loss's size nor a few violent batches decide.
+        restarts: searches, of which the best on the training data counts; see BestOf.
+        optimizer: moves the gates in place of Adam, text such as "sgd(0.1)" or an
+            optax.GradientTransformation; learning_rate and decay then say nothing.
 
-    Raises ValueError for an unknown scope, epochs, batch_size or restarts < 1, or a learning rate
-    that is not above 0.
+    Raises:
+        ValueError: an option of another type or range, an unknown optimizer.
     """
-    check_scope(scope)
-    check_count("epochs", epochs, 1)
-    check_count("batch_size", batch_size, 1)
-    check_positive("learning_rate", learning_rate)
 
-    def seek(key: jax.Array, problem: Problem, density: jax.Array | float) -> Found:
+    scope: Scope = option("global", free=True)
+    epochs: int = option(60, least=1)
+    batch_size: int = option(BATCH_SIZE, least=1)
+    learning_rate: float = option(0.03, above=0)
+    decay: bool = option(True)
+    unit_gradients: bool = option(True)
+    restarts: int = option(1, least=1)
+    optimizer: Optimizer | None = option(None, free=True)
+
+    def check(self) -> None:
+        """Refuse a scope or an optimizer that is none."""
+        check_scope(self.scope)
+        if self.optimizer is not None:
+            make_optimizer(self.optimizer)
+
+    @abc.abstractmethod
+    def method(self) -> Method:
+        """The algorithm with these options."""
+
+    def _transformation(self, steps: int) -> optax.GradientTransformation:
+        if self.optimizer is not None:
+            return make_optimizer(self.optimizer)
+        if self.decay:
+            return optax.adam(optax.cosine_decay_schedule(self.learning_rate, steps))
+        return optax.adam(self.learning_rate)
+
+    def __call__(self, key: jax.Array, problem: Problem, density: jax.Array | float) -> Found:
+        """Look for a ticket; see Seeker."""
+        if self.restarts > 1:
+            once = dataclasses.replace(self, restarts=1)
+            return BestOf(once, restarts=self.restarts)(key, problem, density)
         density = resolve_density(problem, density)
         target = jnp.asarray(density, jnp.float32)
         init_key, order_key, step_key = jax.random.split(key, 3)
         samples = problem.batch.x.shape[0]
-        batch = min(batch_size, samples)
+        batch = min(self.batch_size, samples)
         steps = samples // batch
-        rate = learning_rate
-        if decay:
-            rate = optax.cosine_decay_schedule(learning_rate, epochs * steps)
-        optimiser = optax.adam(rate)
+        method, prunable = self.method(), _Prunable(problem, self.scope)
+        transformation = self._transformation(self.epochs * steps)
 
-        def prunable(tree: Params) -> Params:
-            if problem.prune_bias:
-                return tree
-            return {name: {"kernel": layer["kernel"]} for name, layer in tree.items()}
-
-        parameters, unravel = ravel_pytree(prunable(problem.params))
-
-        def whole(vector: jax.Array, rest: Params) -> Params:
-            """A tree of the vector, with the rest's entry for what is not prunable."""
-            part = unravel(vector)
-            return {name: {**rest[name], **part[name]} for name in part}
-
-        def choose(values: jax.Array, wanted: jax.Array | float) -> tuple[Params, Params]:
-            scores = whole(values, jax.tree.map(jnp.zeros_like, problem.params))
-            mask = select(
-                scores,
-                wanted,
-                scope,
-                prune_bias=problem.prune_bias,
-                ticket_layers=problem.ticket_layers,
-            )
-            return mask, scores
-
-        def keep(values: jax.Array, wanted: jax.Array) -> jax.Array:
-            return ravel_pytree(prunable(choose(values, wanted)[0]))[0]
-
-        def step(carry, indexed):
-            gates, moments = carry
-            i, data = indexed
-            moment = Moment(share(i + 1, epochs * steps), target)
+        def gradient(gates: Gates, step_key: jax.Array, moment: Moment, data: Batch) -> jax.Array:
             here = dataclasses.replace(problem, batch=data)
 
             def loss(values: jax.Array) -> jax.Array:
-                moved = gates._replace(values=values)
-                mask = method.relax(jax.random.fold_in(step_key, i), moved, moment)
-                return problem_loss(here, whole(mask * parameters, problem.params))
+                mask = method.relax(step_key, gates._replace(values=values), moment)
+                return here.loss(prunable.network(mask * prunable.parameters))
 
-            gradient = jax.grad(loss)(gates.values)
-            if unit_gradients:
-                gradient = unit_norm(gradient)
-            gradient += jax.grad(lambda v: method.penalty(gates._replace(values=v), moment))(
-                gates.values
-            )
-            updates, moments = optimiser.update(gradient, moments)
+            def penalty(values: jax.Array) -> jax.Array:
+                return method.penalty(gates._replace(values=values), moment)
+
+            slope = jax.grad(loss)(gates.values)
+            slope = unit_norm(slope) if self.unit_gradients else slope
+            return slope + jax.grad(penalty)(gates.values)
+
+        def step(carry, indexed):
+            gates, state = carry
+            i, data = indexed
+            moment = Moment(share(i + 1, self.epochs * steps), target)
+            slope = gradient(gates, jax.random.fold_in(step_key, i), moment, data)
+            updates, state = transformation.update(slope, state, gates.values)
             gates = gates._replace(values=gates.values + updates)
-            return (method.after_step(gates, moment), moments), None
+            return (method.after_step(gates, moment), state), None
 
         def epoch(carry, i):
             order = shuffles(jax.random.fold_in(order_key, i), 1, samples, batch)[0]
             data = Batch(problem.batch.x[order], problem.batch.y[order])
-            indexed = (i * steps + jnp.arange(steps), data)
-            (gates, moments), _ = jax.lax.scan(step, carry, indexed)
-            gates = method.after_epoch(gates, Moment(share(i + 1, epochs), target), keep)
-            return (gates, moments), None
+            indexed = (i * steps + jnp.arange(steps, dtype=jnp.int32), data)
+            (gates, state), _ = jax.lax.scan(step, carry, indexed)
+            moment = Moment(share(i + 1, self.epochs), target)
+            return (method.after_epoch(gates, moment, prunable.keep), state), None
 
-        gates = method.init(init_key, parameters.size)
-        start = (gates, optimiser.init(gates.values))
-        (gates, _), _ = jax.lax.scan(epoch, start, jnp.arange(epochs))
-        mask, scores = choose(method.score(gates), density)
-        return Found(mask, scores, {})
+        gates = method.init(init_key, prunable.parameters.size)
+        start = gates, transformation.init(gates.values)
+        epochs = jnp.arange(self.epochs, dtype=jnp.int32)
+        (gates, _), _ = jax.lax.scan(epoch, start, epochs)
+        return prunable.found(method.score(gates), density)
 
-    return best_of(seek, restarts)
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ScheduledGateSeeker(GateSeeker):
+    """A gate seeker with a budget that falls during the search.
+
+    Args:
+        schedule, ramp: of the budget K_t, "log" or "cubic", and the fractions of the search between
+            which it falls; see density_now().
+
+    The others are those of GateSeeker.
+    """
+
+    schedule: str = option("log", choices=SCHEDULES)
+    ramp: tuple[float, float] = option((0.0, 0.8), least=0, most=1)
+
+    def check(self) -> None:
+        """Refuse a ramp that is no part of the search, besides."""
+        super().check()
+        first, last = self.ramp
+        if not first < last:
+            raise ValueError(f"ramp must be two fractions 0 <= first < last <= 1, got {self.ramp}")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PricedGateSeeker(ScheduledGateSeeker):
+    """A gate seeker whose open gates have a price, lambda, that dual ascent may raise.
+
+    Args:
+        penalty: lambda at first.
+        dual_rate: how fast lambda answers to too many or too few open gates; with 0, it stays the
+            penalty.
+
+    The others are those of ScheduledGateSeeker.
+    """
+
+    penalty: float = option(0.0, least=0)
+    dual_rate: float = option(1e-3, least=0)
+
+    def check(self) -> None:
+        """Refuse a price that would stay 0, besides."""
+        super().check()
+        if self.penalty + self.dual_rate == 0:
+            raise ValueError(
+                "penalty and dual_rate must be at least 0 and not both 0, "
+                f"got {self.penalty!r} and {self.dual_rate!r}"
+            )

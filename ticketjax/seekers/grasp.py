@@ -4,15 +4,15 @@ import dataclasses
 
 import jax
 
-from ticketjax.base import CLASSIFICATION, Params, Problem
+from ticketjax.base import CLASSIFICATION, Tree
 from ticketjax.masks import apply_mask
-from ticketjax.objective import problem_loss
+from ticketjax.problem import Problem
 
 # Wang et al. flatten the softmax by this factor; a regression output is not to be scaled.
 LOGIT_TEMPERATURE = 200.0
 
 
-def grasp(key: jax.Array, problem: Problem, params: Params, mask: Params) -> Params:
+def grasp(key: jax.Array, problem: Problem, params: Tree, mask: Tree) -> Tree:
     """Score theta * (H g): how much of the gradient's norm the parameter carries.
 
     g is the gradient of the loss with its logits divided by 200 (classification only), H its
@@ -21,6 +21,12 @@ def grasp(key: jax.Array, problem: Problem, params: Params, mask: Params) -> Par
     objective, H is that of the loss at the fitted scale: the scale does not move with theta.
 
     Source: Wang, Zhang and Grosse 2020, arXiv 2002.07376, equation 8.
+
+    Args:
+        key, problem, params, mask: as in Score.
+
+    Returns:
+        Scores, a tree like params.
     """
     del key
     if problem.kind == CLASSIFICATION:
@@ -28,8 +34,8 @@ def grasp(key: jax.Array, problem: Problem, params: Params, mask: Params) -> Par
         problem = dataclasses.replace(problem, apply=lambda p, x: apply(p, x) / LOGIT_TEMPERATURE)
 
     # The mask is part of the function, so that H and g live on the kept parameters alone.
-    def gradient(p):
-        return jax.grad(lambda q: problem_loss(problem, apply_mask(q, mask)))(p)
+    def gradient(p: Tree) -> Tree:
+        return jax.grad(lambda q: problem.loss(apply_mask(q, mask)))(p)
 
     _, hessian_gradient = jax.jvp(gradient, (params,), (gradient(params),))
     return jax.tree.map(lambda p, hg: p * hg, apply_mask(params, mask), hessian_gradient)

@@ -1,78 +1,97 @@
 """Iterative hard thresholding: train everything, and keep the largest parameters at every step."""
 
 import dataclasses
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
 import optax
 
-from ticketjax.base import Batch, Found, Problem, Seeker
-from ticketjax.masks import apply_mask, check_scope, select
-from ticketjax.objective import problem_loss
-from ticketjax.strategies import resolve_density, round_density
-from ticketjax.training import BATCH_SIZE, LEARNING_RATE, check_count, shuffles
+from ticketjax.base import Batch, Found
+from ticketjax.checks import Options, option
+from ticketjax.masks import Scope, apply_mask, check_scope
+from ticketjax.optimizers import Optimizer, make_optimizer
+from ticketjax.problem import Problem, resolve_density
+from ticketjax.strategies import round_density
+from ticketjax.training import BATCH_SIZE, shuffles
 
 EPOCHS = 10
+LEARNING_RATE = 1e-3
 
 
-def iterative_hard_thresholding(
-    *,
-    annealed: bool = False,
-    scope: str = "global",
-    epochs: int = EPOCHS,
-    batch_size: int = BATCH_SIZE,
-    learning_rate: float = LEARNING_RATE,
-) -> Seeker:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class IterativeHardThresholding(Options):
     """A seeker that trains all parameters and sets all but the largest to 0 after every step.
 
     W <- H_K(W - Adam(dL/dW)), H_K keeping the K entries of largest |W|. A parameter at 0 has a
-    gradient all the same and returns once a step makes it one of the largest. The mask is the last
-    support; what was trained is thrown away, as the project measures masks on initial values.
-
-    annealed: keep density^(i / epochs) in epoch i instead of the target from the start, where
-        the first step already decides nearly everything.
-    scope: "global", "local" or "oracle", as in select().
-
-    Found.scores are |W| before the last threshold.
+    gradient all the same and returns once a step makes it one of the largest. Parameters that are
+    not prunable are trained too, and stay. The mask is the last support; what was trained is thrown
+    away, as the project measures masks on initial values. Found.scores are |W| before the last
+    threshold.
 
     Source: Blumensath and Davies 2009, arXiv 0805.0510, equation 2; of networks: Jin et al. 2016,
-    arXiv 1607.05423. Raises ValueError for an unknown scope, epochs < 1 or batch_size < 1.
-    """
-    check_scope(scope)
-    check_count("epochs", epochs, 1)
-    check_count("batch_size", batch_size, 1)
+    arXiv 1607.05423. Departures from the latter: its two phases, training of what a threshold has
+    left and then of the whole network, are one, with a threshold at every step; Adam.
 
-    def seek(key: jax.Array, problem: Problem, density: jax.Array | float) -> Found:
+    Args:
+        annealed: keep density^(i / epochs) in epoch i instead of the target from the start, where
+            the first step already decides nearly everything.
+        scope: "global", "local" or LayerBudgets, as in problem.select().
+        epochs: how often all samples are seen.
+        batch_size: samples per step.
+        learning_rate: of Adam.
+        optimizer: in place of Adam, text such as "sgd(0.1)" or an optax.GradientTransformation;
+            learning_rate then says nothing.
+
+    Raises:
+        ValueError: an option of another type or range, an unknown scope or optimizer.
+
+    >>> seeker = IterativeHardThresholding(annealed=True)  # (key, problem, density) -> Found
+    """
+
+    annealed: bool = option(False)
+    scope: Scope = option("global", free=True)
+    epochs: int = option(EPOCHS, least=1)
+    batch_size: int = option(BATCH_SIZE, least=1)
+    learning_rate: float = option(LEARNING_RATE, least=0)
+    optimizer: Optimizer | None = option(None, free=True)
+
+    name: ClassVar[str] = "iterative_hard_thresholding"
+
+    def check(self) -> None:
+        """Refuse a scope or an optimizer that is none."""
+        check_scope(self.scope)
+        if self.optimizer is not None:
+            make_optimizer(self.optimizer)
+
+    def __call__(self, key: jax.Array, problem: Problem, density: jax.Array | float) -> Found:
+        """Look for a ticket; see Seeker."""
         density = resolve_density(problem, density)
-        order = shuffles(key, epochs, problem.batch.x.shape[0], batch_size)
-        optimiser = optax.adam(learning_rate)
+        order = shuffles(key, self.epochs, problem.batch.x.shape[0], self.batch_size)
+        if self.optimizer is None:
+            transformation = optax.adam(self.learning_rate)
+        else:
+            transformation = make_optimizer(self.optimizer)
 
         def keep(params, target):
-            return select(
-                jax.tree.map(jnp.abs, params),
-                target,
-                scope,
-                prune_bias=problem.prune_bias,
-                ticket_layers=problem.ticket_layers,
-            )
+            return problem.select(jax.tree.map(jnp.abs, params), target, self.scope)
 
         def step(carry, batch, target):
             params, state = carry
             # Thresholded before the gradient and not after, so that the last |W| can be told.
             params = apply_mask(params, keep(params, target))
             here = dataclasses.replace(problem, batch=batch)
-            gradients = jax.grad(lambda p: problem_loss(here, p))(params)
-            updates, state = optimiser.update(gradients, state)
+            gradients = jax.grad(here.loss)(params)
+            updates, state = transformation.update(gradients, state, params)
             return (optax.apply_updates(params, updates), state), None
 
         def epoch(carry, inputs):
             i, indices = inputs
-            target = round_density(density, i, epochs) if annealed else density
+            target = round_density(density, i, self.epochs) if self.annealed else density
             batches = Batch(problem.batch.x[indices], problem.batch.y[indices])
             return jax.lax.scan(lambda c, batch: step(c, batch, target), carry, batches)
 
-        start = problem.params, optimiser.init(problem.params)
-        (params, _), _ = jax.lax.scan(epoch, start, (jnp.arange(1, epochs + 1), order))
+        start = problem.params, transformation.init(problem.params)
+        epochs_from_1 = jnp.arange(1, self.epochs + 1, dtype=jnp.int32)
+        (params, _), _ = jax.lax.scan(epoch, start, (epochs_from_1, order))
         return Found(keep(params, density), jax.tree.map(jnp.abs, params), {})
-
-    return seek

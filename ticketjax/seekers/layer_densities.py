@@ -6,8 +6,9 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from ticketjax.base import Params, Problem, Score
-from ticketjax.masks import layer_names, prunable_leaves
+from ticketjax.base import Tree
+from ticketjax.masks import prunable_leaves
+from ticketjax.problem import Problem, Score
 from ticketjax.seekers.random import random
 
 
@@ -30,27 +31,27 @@ def _by_layer_share(share: Callable[[tuple[int, ...], int], float]) -> Score:
     for more than it has, the others taking over in proportion.
     """
 
-    def score(key: jax.Array, problem: Problem, params: Params, mask: Params) -> Params:
+    def score(key: jax.Array, problem: Problem, params: Tree, mask: Tree) -> Tree:
         ratings = random(key, problem, params, mask)
         ratings = jax.tree.map(lambda s, m: jnp.where(m, s, -jnp.inf), ratings, mask)
-        scores = {}
-        layers = prunable_leaves(ratings, problem.prune_bias)
-        for name, leaves in zip(layer_names(params), layers, strict=True):
+        zeros = jax.tree.map(jnp.zeros_like, ratings)
+        scores = problem.view(zeros)
+        layers = prunable_leaves(problem.view(ratings), problem.prune_bias)
+        for i, leaves in enumerate(layers):
             flat = jnp.concatenate([leaf.ravel() for leaf in leaves])
             order = jnp.argsort(-flat, stable=True)
-            rank = jnp.zeros(flat.size).at[order].set(jnp.arange(flat.size, dtype=jnp.float32))
-            kernel, bias = params[name]["kernel"], params[name]["bias"]
-            flat = -(rank + 0.5) / share(kernel.shape, flat.size)
-            scores[name] = {
-                "kernel": flat[: kernel.size].reshape(kernel.shape),
-                "bias": flat[kernel.size :] if problem.prune_bias else jnp.zeros(bias.shape),
-            }
-        return scores
+            places = jnp.arange(flat.size, dtype=jnp.float32)
+            rank = jnp.zeros(flat.size, jnp.float32).at[order].set(places)
+            flat = -(rank + 0.5) / share(leaves[0].shape, flat.size)
+            parts = jnp.split(flat, [leaves[0].size])
+            for part, leaf, values in zip(("kernel", "bias"), leaves, parts, strict=False):
+                scores[f"layer_{i}"][part] = values.reshape(leaf.shape)
+        return problem.restore(scores, zeros)
 
     return score
 
 
-def erk(key: jax.Array, problem: Problem, params: Params, mask: Params) -> Params:
+def erk(key: jax.Array, problem: Problem, params: Tree, mask: Tree) -> Tree:
     """Random pruning with layer densities in proportion to (n_in + n_out) / (n_in * n_out).
 
     Of a convolution, its height and width are added above and multiplied below. Narrow layers are
@@ -58,14 +59,26 @@ def erk(key: jax.Array, problem: Problem, params: Params, mask: Params) -> Param
     bias.
 
     Source: Evci et al. 2020, arXiv 1911.11134, section 3 (after Mocanu et al. 2018).
+
+    Args:
+        key, problem, params, mask: as in Score.
+
+    Returns:
+        Scores, a tree like params; 0 for parameters of no layer.
     """
     return _by_layer_share(_erk_share)(key, problem, params, mask)
 
 
-def balanced(key: jax.Array, problem: Problem, params: Params, mask: Params) -> Params:
+def balanced(key: jax.Array, problem: Problem, params: Tree, mask: Tree) -> Tree:
     """Random pruning that keeps as many parameters in every layer, or all that a layer has.
 
     Needs the global scope. Source: Gadhikar, Mukherjee and Burkholz 2023, arXiv 2210.02412,
     section 3.
+
+    Args:
+        key, problem, params, mask: as in Score.
+
+    Returns:
+        Scores, a tree like params; 0 for parameters of no layer.
     """
     return _by_layer_share(_balanced_share)(key, problem, params, mask)

@@ -3,13 +3,20 @@
 import jax
 import jax.numpy as jnp
 
-from ticketjax.base import Params, Problem
+from ticketjax.base import Tree
+from ticketjax.problem import Problem
 
 
-def magnitude(key: jax.Array, problem: Problem, params: Params, mask: Params) -> Params:
-    """Score |theta|. Lifted by multishot it is iterative magnitude pruning.
+def magnitude(key: jax.Array, problem: Problem, params: Tree, mask: Tree) -> Tree:
+    """Score |theta|. Lifted by Multishot it is iterative magnitude pruning.
 
     Source: Frankle and Carbin 2019, arXiv 1803.03635.
+
+    Args:
+        key, problem, params, mask: as in Score.
+
+    Returns:
+        Scores, a tree like params.
     """
     del key, problem, mask
     return jax.tree.map(jnp.abs, params)

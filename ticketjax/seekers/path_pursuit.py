@@ -1,24 +1,20 @@
 """Path matching pursuit: build a sparse network path by path, with all parameters frozen."""
 
+import dataclasses
+from typing import ClassVar
+
 import jax
 import jax.numpy as jnp
 
-from ticketjax.base import Found, Problem, Seeker
-from ticketjax.masks import budget, count_prunable
+from ticketjax.base import Found
+from ticketjax.checks import Options, option
+from ticketjax.masks import budget, full_mask
+from ticketjax.problem import Problem, resolve_density
 from ticketjax.seekers.exchange import Neighbourhood, search
-from ticketjax.strategies import resolve_density
-from ticketjax.training import check_count
 
 
-def path_pursuit(
-    *,
-    exchange: bool = False,
-    scope: str = "global",
-    rounds: int = 200,
-    samples: int = 512,
-    temperature: float = 0.0,
-    width: int = 40,
-) -> Seeker:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PathPursuit(Options):
     """A seeker that starts from nothing and adds what lowers the loss most per new parameter.
 
     Each round draws hundreds of pieces of path, with or without the biases along them, looks at
@@ -26,50 +22,57 @@ def path_pursuit(
     kept yet is the largest, until the budget is used. What the rounds leave of the budget goes to
     parameters that change nothing, as far as there are such.
 
-    exchange: with the budget used, go on by exchanging (see refinement.refine()); recommended: a
-        target of one path, as ReLU's, is then found whole. Of the registry, strategy "refined".
-    scope: "global" alone, one budget over all layers.
-    rounds: additions and exchanges together. samples, temperature, width: as in refine().
-
     Weights stay frozen; only the problem's loss on training data is looked at, best with the
     objective "rescaled". Found.scores are 1 for what is kept and 0 for the rest; info has the loss
     (rounds,) and the parameters in use (rounds,).
 
-    Source: this project; after matching pursuit (Mallat and Zhang 1993). Raises ValueError for a
-    network that is not dense, another scope, rounds, samples or width < 1, and a negative
-    temperature.
-    """
-    if scope != "global":
-        raise ValueError(f"path_pursuit knows the scope global alone, got {scope!r}")
-    for name, value in (("rounds", rounds), ("samples", samples), ("width", width)):
-        check_count(name, value, 1)
-    if not temperature >= 0:
-        raise ValueError(f"temperature must not be negative, got {temperature}")
-    around = Neighbourhood(width=width)
-    if not exchange:
-        around = around._replace(removals=0, replacements=0)
+    Source: this project; after matching pursuit (Mallat and Zhang 1993).
 
-    def seek(key: jax.Array, problem: Problem, density: jax.Array | float) -> Found:
+    Args:
+        exchange: with the budget used, go on by exchanging (see refined.refine()); recommended: a
+            target of one path, as ReLU's, is then found whole.
+        scope: "global" alone, one budget over all layers.
+        rounds: additions and exchanges together.
+        samples, temperature, width: as in refined.refine().
+
+    Raises:
+        ValueError: an option of another type or range. When called, for a network that is no chain
+            of dense layers with ReLU between; the message names the layer.
+
+    >>> seeker = PathPursuit(exchange=True)  # (key, problem, density) -> Found
+    """
+
+    exchange: bool = option(False)
+    scope: str = option("global", choices=("global",))
+    rounds: int = option(200, least=1)
+    samples: int = option(512, least=1)
+    temperature: float = option(0.0, least=0)
+    width: int = option(40, least=1)
+
+    name: ClassVar[str] = "path_pursuit"
+
+    def __call__(self, key: jax.Array, problem: Problem, density: jax.Array | float) -> Found:
+        """Look for a ticket; see Seeker."""
         density = resolve_density(problem, density)
-        size = budget(density, count_prunable(problem.params, problem.prune_bias))
+        around = Neighbourhood(width=self.width)
+        if not self.exchange:
+            around = around._replace(removals=0, replacements=0)
         empty = {
             name: {
-                "kernel": jnp.zeros(layer["kernel"].shape, bool),
-                "bias": jnp.full(layer["bias"].shape, not problem.prune_bias),
+                part: jnp.full(leaf.shape, part == "bias" and not problem.prune_bias)
+                for part, leaf in layer.items()
             }
-            for name, layer in problem.params.items()
+            for name, layer in problem.view(problem.params).items()
         }
         mask, moves = search(
             problem,
-            empty,
-            size,
+            problem.restore(empty, full_mask(problem.params)),
+            budget(density, problem.prunable),
             key,
-            rounds=rounds,
-            samples=samples,
-            temperature=temperature,
+            rounds=self.rounds,
+            samples=self.samples,
+            temperature=self.temperature,
             neighbourhood=around,
         )
         scores = jax.tree.map(lambda m: m.astype(jnp.float32), mask)
         return Found(mask, scores, {"loss": moves.loss, "kept": moves.kept})
-
-    return seek

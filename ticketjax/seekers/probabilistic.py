@@ -1,17 +1,17 @@
 """Probabilistic masks: keep-probabilities whose sum is held to the budget in every step."""
 
+import dataclasses
+from typing import ClassVar
+
 import jax
 import jax.numpy as jnp
 
-from ticketjax.base import Seeker
+from ticketjax.checks import option
 from ticketjax.seekers.gates import (
-    BATCH_SIZE,
     Gates,
     Method,
-    check_positive,
-    check_schedule,
+    ScheduledGateSeeker,
     density_now,
-    gate_seeker,
     round_straight_through,
 )
 
@@ -47,25 +47,12 @@ def sample(key: jax.Array, probabilities: jax.Array, temperature: jax.Array | fl
     """
     bounded = jnp.clip(probabilities, LEAST_PROBABILITY, 1 - LEAST_PROBABILITY)
     bounded = probabilities + jax.lax.stop_gradient(bounded - probabilities)
-    noise = jax.random.logistic(key, probabilities.shape)
+    noise = jax.random.logistic(key, probabilities.shape, jnp.float32)
     return jax.nn.sigmoid((jnp.log(bounded) - jnp.log1p(-bounded) + noise) / temperature)
 
 
-def probabilistic(
-    *,
-    scope: str = "global",
-    epochs: int = EPOCHS,
-    batch_size: int = BATCH_SIZE,
-    learning_rate: float = 0.03,
-    decay: bool = True,
-    unit_gradients: bool = True,
-    schedule: str = "log",
-    ramp: tuple[float, float] = (0.0, 0.8),
-    start: float = 0.5,
-    temperatures: tuple[float, float] = (1.0, 0.03),
-    hard: bool = False,
-    restarts: int = 1,
-) -> Seeker:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Probabilistic(ScheduledGateSeeker):
     """A seeker that learns the probability s of keeping each parameter, their sum held to a budget.
 
     In every step m = sigmoid((logit s + Logistic(0, 1)) / tau) multiplies the parameters, tau
@@ -76,49 +63,51 @@ def probabilistic(
     clipping: in the same order wherever s differs, and among equals by where the last step of Adam
     would have had them. Exactly K are kept, whatever ties.
 
-    epochs: 400, about 14,000 steps at 9,000 samples.
-    decay: on, to end without the noise that Adam's steps leave in the probabilities.
-    schedule, ramp: "cubic" (as published) or "log" density, and the fractions of the search between
-        which it falls; see density_now(). Published: about (0.16, 0.6).
-    start: every s at first, in (0, 1].
-    temperatures: tau at first and in the last step.
-    hard: multiply by 1[m > 1/2] instead, with the gradient of m. A soft mask may hide a dense
-        network of tiny entries, which an objective without a scale takes for one of large ones.
-    Other options as in gate_seeker().
+    Source: Zhou et al. 2021 (ProbMask), arXiv 2105.01571, the weights frozen. Departures: s starts
+    at 0.5 instead of 1; one draw per step instead of K = 2; no choice among 10 masks in the end,
+    but the ranking above; gradients of norm 1 instead of norms clipped at 3; the log schedule; the
+    bounds of the logit.
 
-    Source: Zhou et al. 2021 (ProbMask), arXiv 2105.01571, the weights frozen. Departures: Adam for
-    s, gradients of norm 1, the log schedule, the bounds of the logit, and the ranking above.
-    Raises ValueError for options that are not allowed.
+    Args:
+        epochs: 400 are about 14,000 steps at 9,000 samples.
+        decay: on, to end without the noise that Adam's steps leave in the probabilities.
+        schedule, ramp: "cubic" (as published) or "log" density, and the fractions of the search
+            between which it falls; see density_now(). Published: about (0.16, 0.6).
+        start: every s at first, in (0, 1].
+        temperatures: tau at first and in the last step, above 0.
+        hard: multiply by 1[m > 1/2] instead, with the gradient of m. A soft mask may hide a dense
+            network of tiny entries, which an objective without a scale takes for one of large ones.
+        scope, batch_size, learning_rate, unit_gradients, restarts, optimizer: as in GateSeeker.
+
+    Raises:
+        ValueError: an option of another type or range, a ramp that does not rise.
+
+    >>> seeker = Probabilistic(epochs=50, hard=True)  # (key, problem, density) -> Found
     """
-    check_schedule(schedule, ramp)
-    for temperature in temperatures:
-        check_positive("temperatures", temperature)
-    if not 0 < start <= 1:
-        raise ValueError(f"start must be in (0, 1], got {start!r}")
 
-    def init(key, size):
-        del key
-        values = jnp.full(size, start, jnp.float32)
-        return Gates(values, memory=values)
+    epochs: int = option(EPOCHS, least=1)
+    start: float = option(0.5, above=0, most=1)
+    temperatures: tuple[float, float] = option((1.0, 0.03), above=0)
+    hard: bool = option(False)
 
-    def relax(key, gates, moment):
-        first, last = temperatures
-        mask = sample(key, gates.values, first + (last - first) * moment.progress)
-        return round_straight_through(mask) if hard else mask
+    name: ClassVar[str] = "probabilistic"
 
-    def after_step(gates, moment):
-        budget = density_now(moment, schedule, ramp) * gates.values.size
-        unclipped = gates.values - keep_within(gates.values, budget)
-        return Gates(jnp.clip(unclipped, 0, 1), memory=unclipped)
+    def method(self) -> Method:
+        """Probabilities, projected onto the budget after every step."""
+        first, last = self.temperatures
 
-    method = Method(init, relax, after_step=after_step, score=lambda gates: gates.memory)
-    return gate_seeker(
-        method,
-        scope=scope,
-        epochs=epochs,
-        batch_size=batch_size,
-        learning_rate=learning_rate,
-        decay=decay,
-        unit_gradients=unit_gradients,
-        restarts=restarts,
-    )
+        def init(key, size):
+            del key
+            values = jnp.full(size, self.start, jnp.float32)
+            return Gates(values, memory=values)
+
+        def relax(key, gates, moment):
+            mask = sample(key, gates.values, first + (last - first) * moment.progress)
+            return round_straight_through(mask) if self.hard else mask
+
+        def after_step(gates, moment):
+            budget = density_now(moment, self.schedule, self.ramp) * gates.values.size
+            unclipped = gates.values - keep_within(gates.values, budget)
+            return Gates(jnp.clip(unclipped, 0, 1), memory=unclipped)
+
+        return Method(init, relax, after_step=after_step, score=lambda gates: gates.memory)

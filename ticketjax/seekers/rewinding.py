@@ -1,25 +1,25 @@
 """Learning-rate rewinding: train and prune in rounds, going on from the trained weights."""
 
 import dataclasses
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
 
-from ticketjax.base import Found, Problem, Seeker
-from ticketjax.masks import apply_mask, check_scope, exclude, full_mask, select
-from ticketjax.strategies import resolve_density, round_density
-from ticketjax.training import BATCH_SIZE, LEARNING_RATE, check_count, shuffles, train
+from ticketjax.base import Found
+from ticketjax.checks import Options, option
+from ticketjax.masks import Scope, apply_mask, check_scope, exclude, full_mask
+from ticketjax.optimizers import Optimizer, fused_adam, make_optimizer
+from ticketjax.problem import Problem, resolve_density
+from ticketjax.strategies import round_density
+from ticketjax.training import BATCH_SIZE, shuffles, train
+
+LEARNING_RATE = 1e-3
 
 
-def rewinding(
-    *,
-    scope: str = "global",
-    rounds: int = 10,
-    round_epochs: int = 5,
-    batch_size: int = BATCH_SIZE,
-    learning_rate: float = LEARNING_RATE,
-) -> Seeker:
-    """A seeker that trains, prunes by magnitude, and starts the optimiser anew, not the weights.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Rewinding(Options):
+    """A seeker that trains, prunes by magnitude, and starts the optimizer anew, not the weights.
 
     Round k trains what is left from the values that round k - 1 ended with and keeps the
     density^(k / rounds) largest magnitudes; a pruned parameter never returns. The learning rate is
@@ -30,37 +30,59 @@ def rewinding(
 
     Found.scores are the trained magnitudes, -inf for what an earlier round pruned.
 
-    Source: Renda, Frankle and Carbin 2020, arXiv 2003.02389, section 2. Raises ValueError for an
-    unknown scope, rounds < 1, round_epochs < 0 or batch_size < 1.
-    """
-    check_scope(scope)
-    check_count("rounds", rounds, 1)
-    check_count("round_epochs", round_epochs, 0)
-    check_count("batch_size", batch_size, 1)
+    Source: Renda, Frankle and Carbin 2020, arXiv 2003.02389, section 2.
 
-    def seek(key: jax.Array, problem: Problem, density: jax.Array | float) -> Found:
+    Args:
+        scope: "global", "local" or LayerBudgets, as in problem.select().
+        rounds: of training and pruning.
+        round_epochs: of training in each round.
+        batch_size: samples per step.
+        learning_rate: of Adam.
+        optimizer: in place of Adam, text such as "sgd(0.1)" or an optax.GradientTransformation;
+            learning_rate then says nothing.
+
+    Raises:
+        ValueError: an option of another type or range, an unknown scope or optimizer.
+
+    >>> seeker = Rewinding(rounds=5)  # (key, problem, density) -> Found
+    """
+
+    scope: Scope = option("global", free=True)
+    rounds: int = option(10, least=1)
+    round_epochs: int = option(5, least=0)
+    batch_size: int = option(BATCH_SIZE, least=1)
+    learning_rate: float = option(LEARNING_RATE, least=0)
+    optimizer: Optimizer | None = option(None, free=True)
+
+    name: ClassVar[str] = "rewinding"
+
+    def check(self) -> None:
+        """Refuse a scope or an optimizer that is none."""
+        check_scope(self.scope)
+        if self.optimizer is not None:
+            make_optimizer(self.optimizer)
+
+    def __call__(self, key: jax.Array, problem: Problem, density: jax.Array | float) -> Found:
+        """Look for a ticket; see Seeker."""
         density = resolve_density(problem, density)
+        epochs, samples = self.round_epochs, problem.batch.x.shape[0]
+        optimizer = fused_adam(self.learning_rate) if self.optimizer is None else self.optimizer
 
         def again(carry, k):
             params, mask, _ = carry
-            order = shuffles(
-                jax.random.fold_in(key, k), round_epochs, problem.batch.x.shape[0], batch_size
-            )
+            round_key = jax.random.fold_in(key, k)
+            order = shuffles(round_key, epochs, samples, self.batch_size)
             here = dataclasses.replace(problem, params=params)
-            params = train(here, mask, order, learning_rate=learning_rate)
+            # The epochs' keys are fold_in(round_key, 0) to fold_in(round_key, epochs - 1).
+            augment_key = jax.random.fold_in(round_key, epochs)
+            params = train(here, mask, order, optimizer=optimizer, key=augment_key)
             scores = exclude(jax.tree.map(jnp.abs, params), mask)
-            target = density if rounds == 1 else round_density(density, k, rounds)
-            mask = select(
-                scores,
-                target,
-                scope,
-                prune_bias=problem.prune_bias,
-                ticket_layers=problem.ticket_layers,
-            )
+            target = density if self.rounds == 1 else round_density(density, k, self.rounds)
+            mask = problem.select(scores, target, self.scope)
             return (apply_mask(params, mask), mask, scores), None
 
-        start = problem.params, full_mask(problem.params), problem.params
-        (_, mask, scores), _ = jax.lax.scan(again, start, jnp.arange(1, rounds + 1))
+        zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, jnp.float32), problem.params)
+        start = problem.params, full_mask(problem.params), zeros
+        rounds_from_1 = jnp.arange(1, self.rounds + 1, dtype=jnp.int32)
+        (_, mask, scores), _ = jax.lax.scan(again, start, rounds_from_1)
         return Found(mask, scores, {})
-
-    return seek

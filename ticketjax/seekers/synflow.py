@@ -3,16 +3,17 @@
 import jax
 import jax.numpy as jnp
 
-from ticketjax.base import Params, Problem, Wire
+from ticketjax.base import Params, Tree, Wire
 from ticketjax.masks import apply_mask
-from ticketjax.wiring import wiring_of
+from ticketjax.networks.layers import wires
+from ticketjax.problem import Problem
 
 # Scores keep their true size as long as the largest of a network lies between these two: safely
 # below float32's largest number, and far enough above its smallest to leave room for the others.
 LARGEST, SMALLEST = 1e37, 1e-10
 
 
-def _scaled_layers(params: Params, wiring: tuple[Wire, ...] | None) -> tuple[Params, jax.Array]:
+def _scaled_layers(params: Params, wiring: tuple[Wire, ...]) -> tuple[Params, jax.Array]:
     """Non-negative parameters with each space scaled down, and the logarithm of the outputs' scale.
 
     A kernel is multiplied by the scale of what it reads and divided by that of what it writes, a
@@ -22,46 +23,62 @@ def _scaled_layers(params: Params, wiring: tuple[Wire, ...] | None) -> tuple[Par
     order of one, at any depth, width and size of the parameters. theta * dR/dtheta is divided as
     the output is.
     """
-    wires = wiring_of(params, wiring)
     log_scale = {0: jnp.float32(0.0)}
-    for wire in wires:
-        kernel, bias = params[wire.layer]["kernel"], params[wire.layer]["bias"]
-        column_sums = jnp.sum(kernel, axis=tuple(range(kernel.ndim - 1)))
+    for wire in wiring:
+        layer = params[wire.layer]
         read = log_scale[wire.reads]
-        log_largest = jnp.maximum(jnp.log(jnp.max(column_sums)), jnp.log(jnp.max(bias)) - read)
+        column_sums = jnp.sum(layer["kernel"], axis=tuple(range(layer["kernel"].ndim - 1)))
+        log_largest = jnp.log(jnp.max(column_sums))
+        if "bias" in layer:
+            log_largest = jnp.maximum(log_largest, jnp.log(jnp.max(layer["bias"])) - read)
         # Minus infinity where a layer has nothing left.
         written = read + jnp.where(jnp.isfinite(log_largest), log_largest, 0.0)
         there = log_scale.get(wire.writes)
         log_scale[wire.writes] = written if there is None else jnp.logaddexp(there, written)
-    scaled = {
-        wire.layer: {
-            "kernel": params[wire.layer]["kernel"]
-            * jnp.exp(log_scale[wire.reads] - log_scale[wire.writes]),
+    scaled: Params = {}
+    for wire in wiring:
+        layer, there = params[wire.layer], log_scale[wire.writes]
+        scaled[wire.layer] = {"kernel": layer["kernel"] * jnp.exp(log_scale[wire.reads] - there)}
+        if "bias" in layer:
             # By the logarithm, because the scale itself may be beyond float32.
-            "bias": jnp.exp(jnp.log(params[wire.layer]["bias"]) - log_scale[wire.writes]),
-        }
-        for wire in wires
-    }
-    return scaled, log_scale[wires[-1].writes]
+            scaled[wire.layer]["bias"] = jnp.exp(jnp.log(layer["bias"]) - there)
+    return scaled, log_scale[wiring[-1].writes]
 
 
-def synflow(key: jax.Array, problem: Problem, params: Params, mask: Params) -> Params:
+def _may_be_scaled(problem: Problem) -> bool:
+    """Whether the output of the network that is followed is known to scale with every layer."""
+    layers = problem.known_layers
+    normalised = problem.flow is None and any(layer.normalised for layer in layers)
+    return not normalised and not any(layer.obstacle for layer in layers)
+
+
+def synflow(key: jax.Array, problem: Problem, params: Tree, mask: Tree) -> Tree:
     """Score |theta * dR/dtheta|, R the summed output of the network with |theta| on ones.
 
-    Run with many rounds it avoids layer collapse. Normalisation is left out, which would undo the
-    flow. Scores too large or too small for float32 are
-    multiplied by a common factor, which changes no ranking.
+    Run with many rounds it avoids layer collapse. Normalisation is left out where the model says
+    how (its flow): it would undo the flow. Scores too large or too small for float32 are multiplied
+    by a common factor, which changes no ranking. In a network of which something is not positively
+    homogeneous, activations are not kept in the range of float32, as they otherwise are.
 
     Source: Tanaka, Kunin, Yamins and Ganguli 2020, arXiv 2006.05467, equation 3 and algorithm 1.
+
+    Args:
+        key, problem, params, mask: as in Score.
+
+    Returns:
+        Scores, a tree like params; 0 for parameters of no layer.
     """
     del key
     positive = jax.tree.map(jnp.abs, apply_mask(params, mask))
-    scaled, log_scale = _scaled_layers(positive, problem.wiring)
+    scaled, log_scale = problem.view(positive), jnp.float32(0.0)
+    if _may_be_scaled(problem):
+        scaled, log_scale = _scaled_layers(scaled, wires(problem.known_layers))
     apply = problem.flow or problem.apply
-    ones = jnp.ones((1, *problem.batch.x.shape[1:]))
-    flow = jax.grad(lambda p: jnp.sum(apply(p, ones)))(scaled)
-    scores = jax.tree.map(lambda p, f: jnp.abs(p * f), scaled, flow)
+    ones = jnp.ones((1, *problem.batch.x.shape[1:]), jnp.float32)
+    flow = jax.grad(lambda seen: jnp.sum(apply(problem.restore(seen, positive), ones)))(scaled)
+    scores = jax.tree.map(lambda p, f: jnp.abs(p * f).astype(jnp.float32), scaled, flow)
     largest = jnp.max(jnp.stack([jnp.max(leaf) for leaf in jax.tree.leaves(scores)]))
     largest = jnp.where(largest > 0, largest, 1.0)
     log_size = jnp.clip(log_scale + jnp.log(largest), jnp.log(SMALLEST), jnp.log(LARGEST))
-    return jax.tree.map(lambda s: s / largest * jnp.exp(log_size), scores)
+    zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, jnp.float32), params)
+    return problem.restore(jax.tree.map(lambda s: s / largest * jnp.exp(log_size), scores), zeros)

@@ -1,26 +1,18 @@
 """Which neurons and parameters of a mask can matter, and masks made smaller or larger by that."""
 
+from collections.abc import Sequence
+
 import jax
 import jax.numpy as jnp
 
+from ticketjax.compaction import active_spaces
 from ticketjax.masks import top_k_mask
-from ticketjax.seekers.exchange.vectors import join, layers_of
+from ticketjax.seekers.exchange.vectors import join, layers_of, starts_of
 
 
 def active_neurons(mask: jax.Array, sizes: tuple[int, ...]) -> list[jax.Array]:
     """Which neurons can matter, layer by layer: not always 0, and read by an output."""
-    layers = layers_of(mask, sizes)
-    fed = [jnp.ones(sizes[0], bool)]
-    for kernel, bias in layers:
-        fed.append(jnp.any(kernel & fed[-1][:, None], axis=0) | bias)
-    read = [jnp.ones(sizes[-1], bool)]
-    for kernel, _ in reversed(layers):
-        read.insert(0, jnp.any(kernel & read[0][None, :], axis=1))
-    return [
-        jnp.ones(sizes[0], bool),
-        *(f & r for f, r in zip(fed[1:-1], read[1:-1], strict=True)),
-        jnp.ones(sizes[-1], bool),
-    ]
+    return active_spaces(*zip(*layers_of(mask, sizes), strict=True))
 
 
 def useful(mask: jax.Array, sizes: tuple[int, ...], prunable: jax.Array) -> jax.Array:
@@ -35,26 +27,33 @@ def useful(mask: jax.Array, sizes: tuple[int, ...], prunable: jax.Array) -> jax.
     return jnp.where(prunable, join(layers), mask)
 
 
-def pool(draws, mask, sizes, narrow):
+def pool(
+    draws: Sequence[jax.Array], mask: jax.Array, sizes: tuple[int, ...], narrow: tuple[int, ...]
+) -> tuple[jax.Array, jax.Array]:
     """Where the parameters of a narrower network are in the vector; whether it is wide enough.
 
     It has all active neurons and random other ones.
+
+    Args:
+        draws: numbers in [0, 1), one per neuron of every layer that is to become narrower; none of
+            the others.
     """
     active = active_neurons(mask, sizes)
     neurons = []
-    for among, n, width in zip(active, sizes, narrow, strict=True):
-        first = jnp.argsort(-(draws.take(n) + among))[:width] if n > width else jnp.arange(n)
-        neurons.append(first)
+    for drawn, among, width in zip(draws, active, narrow, strict=True):
+        chosen = jnp.argsort(-(drawn + among))[:width] if drawn.size else jnp.arange(width)
+        neurons.append(chosen)
     counts = jnp.stack([jnp.sum(among) for among in active])
-    where, at = [], 0
-    for i, (n_in, n_out) in enumerate(zip(sizes, sizes[1:], strict=False)):
-        where.append((at + neurons[i][:, None] * n_out + neurons[i + 1][None]).ravel())
-        where.append(at + n_in * n_out + neurons[i + 1])
-        at += (n_in + 1) * n_out
+    where = []
+    for i, start in enumerate(starts_of(sizes)):
+        rows = start.kernel + neurons[i][:, None] * sizes[i + 1] + neurons[i + 1][None]
+        where += [rows.ravel(), start.bias + neurons[i + 1]]
     return jnp.concatenate(where), jnp.all(counts <= jnp.asarray(narrow))
 
 
-def fill(mask, size, prunable, sizes):
+def fill(
+    mask: jax.Array, size: jax.Array | int, prunable: jax.Array, sizes: tuple[int, ...]
+) -> jax.Array:
     """The mask with exactly `size` prunable parameters: first added is what changes nothing."""
     layers = layers_of(mask, sizes)
     unread = [~jnp.any(kernel, axis=1) for kernel, _ in layers[1:]]
@@ -65,6 +64,6 @@ def fill(mask, size, prunable, sizes):
             for (kernel, _), sink in zip(layers, unread, strict=True)
         ]
     )
-    rank = jnp.where(mask, 2.0, jnp.where(harmless, 1.0, 0.0))
+    rank = jnp.where(mask, 2.0, jnp.where(harmless, 1.0, 0.0)).astype(jnp.float32)
     chosen = top_k_mask(jnp.where(prunable, rank, -1.0), size)
     return jnp.where(prunable, chosen, mask)

@@ -1,13 +1,14 @@
 """The changes that a round looks at: how many of which kind, and those that are drawn."""
 
+import itertools
 import math
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
 
 from ticketjax.seekers.exchange.activity import active_neurons
-from ticketjax.seekers.exchange.vectors import layers_of
+from ticketjax.seekers.exchange.vectors import layers_of, starts_of
 
 # Share of a segment's neurons that come with their bias: half would leave few segments with none.
 BIASED = 0.25
@@ -16,17 +17,19 @@ BIASED = 0.25
 class Neighbourhood(NamedTuple):
     """What is looked at in a round.
 
-    width: neurons of a hidden layer; the active ones and, drawn anew every round, others. A mask
-        with more active neurons than that in a layer is left as it is.
-    singles: pruned parameters, half of them by least loss, half at random. segments: random pieces
-        of path. detours: the best pieces of path through one new neuron, of all. replacements: the
-        best exchanges of an active neuron for another one, of all.
-    leaving: kept parameters, the least useful ones, that may make room. removals: how many of them
-        may do so for one segment; 0 for no exchange, only additions.
-    candidates: how many changes are evaluated exactly on the samples of the round.
-    finalists: how many of those, the best, are evaluated on all training data.
-    tenure: for how many rounds a parameter that was added or removed may not be so singly again,
-        which would only undo a change for the worse (tabu search, Glover 1989).
+    Args:
+        width: neurons of a hidden layer; the active ones and, drawn anew every round, others. A
+            mask with more active neurons than that in a layer is left as it is.
+        singles: pruned parameters, half of them by least loss, half at random.
+        segments: random pieces of path.
+        detours: the best pieces of path through one new neuron, of all.
+        replacements: the best exchanges of an active neuron for another one, of all.
+        leaving: kept parameters, the least useful ones, that may make room.
+        removals: how many of them may do so for one segment; 0 for no exchange, only additions.
+        candidates: how many changes are evaluated exactly on the samples of the round.
+        finalists: how many of those, the best, are evaluated on all training data.
+        tenure: for how many rounds a parameter that was added or removed may not be so singly
+            again, which would only undo a change for the worse (tabu search, Glover 1989).
     """
 
     width: int = 40
@@ -41,38 +44,106 @@ class Neighbourhood(NamedTuple):
     tenure: int = 10
 
 
-class Draws:
-    """Uniform numbers of a round, handed out one array after the other.
+class Pieces(NamedTuple):
+    """Numbers in [0, 1) that draw random pieces of path.
+
+    length, first, source: (count,): how many layers a piece runs through, the first of them, and
+        the neuron that it leaves.
+    layers: (layers, 3, count): in every layer, whether the neuron there has its bias, which neuron
+        it is within the piece, and which at the end of it.
+    """
+
+    length: jax.Array
+    first: jax.Array
+    source: jax.Array
+    layers: jax.Array
+
+
+class Draws(NamedTuple):
+    """The random numbers of a round, all in [0, 1).
+
+    neurons: which neurons a narrower network has besides the active ones, (n,) for every layer that
+        has more than it takes, (0,) for the others.
+    samples: (), where the samples stand. singles: (half of them,), which parameters are looked at.
+    pieces: as in Pieces. noise: (candidates,), at least 2, for the choice among them.
+    warmth: (), whether a change for the worse is made.
+    """
+
+    neurons: tuple[jax.Array, ...]
+    samples: jax.Array
+    singles: jax.Array
+    pieces: Pieces
+    noise: jax.Array
+    warmth: jax.Array
+
+
+def shapes_of_pieces(count: int, layers: int) -> Pieces:
+    """What `count` pieces of path through so many layers take: shapes for draw()."""
+    one = jax.ShapeDtypeStruct((count,), jnp.float32)
+    return Pieces(one, one, one, jax.ShapeDtypeStruct((layers, 3, count), jnp.float32))
+
+
+def shapes_of_draws(
+    sizes: tuple[int, ...], narrow: tuple[int, ...], around: Neighbourhood
+) -> Draws:
+    """What a round takes, of a network and the narrower one that it looks at: shapes for draw()."""
+
+    def numbers(*shape: int) -> jax.ShapeDtypeStruct:
+        return jax.ShapeDtypeStruct(shape, jnp.float32)
+
+    parameters = starts_of(narrow)[-1].bias + narrow[-1]
+    return Draws(
+        tuple(numbers(n if n > width else 0) for n, width in zip(sizes, narrow, strict=True)),
+        numbers(),
+        numbers(min(around.singles // 2, parameters)),
+        shapes_of_pieces(around.segments, len(sizes) - 1),
+        numbers(max(around.candidates, 2)),
+        numbers(),
+    )
+
+
+Shapes = TypeVar("Shapes")
+
+
+def draw(key: jax.Array, shapes: Shapes) -> Shapes:
+    """A tree of uniform numbers in [0, 1) of these shapes.
 
     They are drawn at once: a draw per array would take most of the program's compilation.
     """
-
-    def __init__(self, key: jax.Array, count: int):
-        self._numbers, self._at = jax.random.uniform(key, (count,)), 0
-
-    def take(self, *shape: int) -> jax.Array:
-        """The next numbers in [0, 1), an array of this shape."""
-        at, self._at = self._at, self._at + math.prod(shape)
-        return self._numbers[at : self._at].reshape(shape)
-
-    def below(self, count: int, size: jax.Array | int) -> jax.Array:
-        """`count` whole numbers from 0 to size - 1."""
-        return jnp.floor(self.take(count) * size).astype(jnp.int32)
-
-    def among(self, count: int, members: jax.Array) -> jax.Array:
-        """`count` indices of True entries, of all or of a row each; the last if there is none."""
-        rank = jnp.floor(self.take(count) * jnp.sum(members, axis=-1))
-        before = jnp.broadcast_to(jnp.cumsum(members, axis=-1), (count, members.shape[-1]))
-        return jnp.sum(before[:, :-1] <= rank[:, None], axis=1)
+    leaves, structure = jax.tree.flatten(shapes)
+    *ends, count = itertools.accumulate(math.prod(leaf.shape) for leaf in leaves)
+    parts = jnp.split(jax.random.uniform(key, (count,), jnp.float32), ends)
+    arrays = [part.reshape(leaf.shape) for part, leaf in zip(parts, leaves, strict=True)]
+    return jax.tree.unflatten(structure, arrays)
 
 
-def draws_needed(sizes: tuple[int, ...], around: Neighbourhood) -> int:
-    """Enough for a round: neurons, singles, segments, candidates, samples, acceptance."""
-    per_segment = 3 * len(sizes) + 2
-    return sum(sizes) + around.singles + around.segments * per_segment + around.candidates + 2
+def below(drawn: jax.Array, size: jax.Array | int) -> jax.Array:
+    """Whole numbers from 0 to size - 1, from numbers in [0, 1)."""
+    return jnp.floor(drawn * size).astype(jnp.int32)
 
 
-def segments(draws: Draws, count: int, mask, prunable, sizes, theta, received):
+def among(drawn: jax.Array, members: jax.Array) -> jax.Array:
+    """Indices of True entries, of all or of a row each; the last if there is none."""
+    rank = jnp.floor(drawn * jnp.sum(members, axis=-1))
+    before = jnp.broadcast_to(jnp.cumsum(members, axis=-1), (drawn.size, members.shape[-1]))
+    return jnp.sum(before[:, :-1] <= rank[:, None], axis=1, dtype=jnp.int32)
+
+
+class Network(NamedTuple):
+    """The narrow network of a round, all vectors as flatten() makes them.
+
+    theta: parameters. mask: what is kept, without anything that cannot matter. prunable: which
+    parameters are. free: which of them may be added or removed singly in this round.
+    """
+
+    sizes: tuple[int, ...]
+    theta: jax.Array
+    mask: jax.Array
+    prunable: jax.Array
+    free: jax.Array
+
+
+def segments(draws: Pieces, network: Network, received: list[jax.Array]) -> jax.Array:
     """Masks with a random piece of path added, (count, parameters).
 
     It leaves an active neuron (an input, if there is no other), runs through one or more random
@@ -80,28 +151,33 @@ def segments(draws: Draws, count: int, mask, prunable, sizes, theta, received):
     an output. Neurons are drawn among those that pass something on of what they get along the
     piece: of nine weights in a row, all but one choice in 256 would be dead.
 
-    theta: parameters, a vector. received: what each layer receives, (n_in, n) per layer.
+    Args:
+        draws: as many pieces as they are for.
+        network: whose mask the pieces are added to.
+        received: what each layer receives, (n_in, n) per layer.
     """
+    sizes, mask, count = network.sizes, network.mask, draws.length.size
     layers = len(sizes) - 1
     # One layer would be a single parameter, which is looked at anyway.
     shortest = min(2, layers)
-    length = shortest + draws.below(count, layers + 1 - shortest)
-    start = jnp.floor(draws.take(count) * (layers - length + 1)).astype(jnp.int32)
+    length = shortest + below(draws.length, layers + 1 - shortest)
+    start = below(draws.first, layers - length + 1)
     actives = active_neurons(mask, sizes)
-    source = draws.among(count, actives[0])
+    source = among(draws.source, actives[0])
     passed = received[0][source]
     added = []
-    weights, kept = layers_of(theta, sizes), layers_of(mask, sizes)
+    weights, kept = layers_of(network.theta, sizes), layers_of(mask, sizes)
     for i, ((kernel, bias), (_, kept_bias)) in enumerate(zip(weights, kept, strict=True)):
+        to_bias, to_between, to_end = draws.layers[i]
         on = (i >= start) & (i < start + length)
         inner = on & (i + 1 < start + length)
-        biased = inner & (draws.take(count) < BIASED)
+        biased = inner & (to_bias < BIASED)
         shift = (biased[:, None] | kept_bias[None]) * bias[None]
         given = jnp.maximum(kernel[source][:, :, None] * passed[:, None] + shift[:, :, None], 0)
         alive = jnp.any(given > 0, axis=-1)
         # None of them may be: then any is as good.
         alive = alive | ~jnp.any(alive, axis=1, keepdims=True)
-        between, end = draws.among(count, alive), draws.among(count, actives[i + 1])
+        between, end = among(to_between, alive), among(to_end, actives[i + 1])
         sink = jnp.where(inner, between, end)
         into = (jnp.arange(sizes[i + 1])[None] == sink[:, None]) & on[:, None]
         leaves = jnp.arange(sizes[i])[None] == source[:, None]
@@ -111,4 +187,4 @@ def segments(draws: Draws, count: int, mask, prunable, sizes, theta, received):
             along = jnp.take_along_axis(given, sink[:, None, None], 1)[:, 0]
             passed = jnp.where(inner[:, None], along, received[i + 1][sink])
             source = sink
-    return mask[None] | (jnp.concatenate(added, axis=1) & prunable[None])
+    return mask[None] | (jnp.concatenate(added, axis=1) & network.prunable[None])

@@ -7,32 +7,36 @@ import jax.numpy as jnp
 
 from ticketjax.seekers.exchange.activity import active_neurons
 from ticketjax.seekers.exchange.least import least
+from ticketjax.seekers.exchange.neighbourhood import Network
 from ticketjax.seekers.exchange.vectors import layers_of, starts_of
 
 
 class State(NamedTuple):
     """A masked network on some samples, as the screening sees it.
 
-    theta, mask, prunable: vectors. received: what each layer receives, (n_in, n) per layer.
+    received: what each layer receives, (n_in, n) per layer.
     pulls, reaches: the loss's slope by what a layer's neurons receive, (neurons, n), and the root
     of its curvature, (neurons, n, outputs), per layer.
     """
 
-    theta: jax.Array
-    mask: jax.Array
-    prunable: jax.Array
-    sizes: tuple[int, ...]
+    network: Network
     received: list[jax.Array]
     pulls: list[jax.Array]
     reaches: list[jax.Array]
 
 
-def state_of(theta, mask, prunable, sizes, received, before, pulls, reaches) -> State:
+def state_of(
+    network: Network,
+    received: list[jax.Array],
+    before: list[jax.Array],
+    pulls: list[jax.Array],
+    reaches: list[jax.Array],
+) -> State:
     """The state, from pre-activations, and slope and root by what the layers give out."""
     on = [*(pre > 0 for pre in before[:-1]), jnp.ones(before[-1].shape, bool)]
     pulls = [pull * passing for pull, passing in zip(pulls, on, strict=True)]
     reaches = [reach * passing[:, :, None] for reach, passing in zip(reaches, on, strict=True)]
-    return State(theta, mask, prunable, sizes, received, pulls, reaches)
+    return State(network, received, pulls, reaches)
 
 
 def _best(values: list[jax.Array], count: int) -> tuple[jax.Array, jax.Array]:
@@ -52,9 +56,10 @@ def detours(state: State, count: int, prune_bias: bool) -> jax.Array:
     Of all such neurons, with and without their bias, those by which the loss falls most per
     parameter: (count, parameters), fewer if there are not as many.
     """
-    sizes, nothing = state.sizes, state.mask.size
-    active = active_neurons(state.mask, sizes)
-    layers, starts = layers_of(state.theta, sizes), starts_of(sizes)
+    sizes, theta, mask, prunable, _ = state.network
+    nothing = mask.size
+    active = active_neurons(mask, sizes)
+    layers, starts = layers_of(theta, sizes), starts_of(sizes)
     values, added = [], []
     for i, ((first, bias), (second, _)) in enumerate(zip(layers, layers[1:], strict=False)):
         possible = (
@@ -77,8 +82,8 @@ def detours(state: State, count: int, prune_bias: bool) -> jax.Array:
             added.append(jnp.stack([into, own_bias, out], axis=-1))
     chosen, good = _best(values, count)
     new = jnp.where(good[:, None], jnp.concatenate(added)[chosen], nothing)
-    masks = jax.vmap(lambda index: state.mask.at[index].set(True, mode="drop"))(new)
-    return jnp.where(state.prunable[None], masks, state.mask[None])
+    masks = jax.vmap(lambda index: mask.at[index].set(True, mode="drop"))(new)
+    return jnp.where(prunable[None], masks, mask[None])
 
 
 def replacements(state: State, count: int) -> jax.Array:
@@ -87,18 +92,18 @@ def replacements(state: State, count: int) -> jax.Array:
     Of all such pairs, those by which the loss falls most: (count, parameters), fewer if there are
     not as many.
     """
-    sizes, mask = state.sizes, state.mask
+    sizes, theta, mask, prunable, _ = state.network
     active = active_neurons(mask, sizes)
-    weights, kept = layers_of(state.theta, sizes), layers_of(mask, sizes)
+    weights, kept = layers_of(theta, sizes), layers_of(mask, sizes)
     values, swaps = [], []
     for i, ((first, bias), (second, _)) in enumerate(zip(weights, weights[1:], strict=False)):
         (into, own_bias), (out, _) = kept[i], kept[i + 1]
         # one: the neuron that leaves; h: the one that takes its place, with the same connections.
-        given = jnp.einsum("io,ih,in->ohn", into * 1.0, first, state.received[i])
+        given = jnp.einsum("io,ih,in->ohn", into.astype(jnp.float32), first, state.received[i])
         given = jnp.maximum(given + (own_bias[:, None] * bias[None])[:, :, None], 0)
         effect = jnp.concatenate([state.pulls[i + 1][:, None], state.reaches[i + 1].mT], axis=1)
-        after = jnp.einsum("oj,hj,jpn->ohpn", out * 1.0, second, effect)
-        lost = jnp.einsum("oj,oj,jpn->opn", out * 1.0, second, effect)
+        after = jnp.einsum("oj,hj,jpn->ohpn", out.astype(jnp.float32), second, effect)
+        lost = jnp.einsum("oj,oj,jpn->opn", out.astype(jnp.float32), second, effect)
         lost = lost * state.received[i + 1][:, None]
         change = given[:, :, None] * after - lost[:, None]
         value = jnp.sum(change[:, :, 0], -1) + 0.5 * jnp.sum(change[:, :, 1:] ** 2, (-1, -2))
@@ -118,4 +123,4 @@ def replacements(state: State, count: int) -> jax.Array:
     for (kernel, own_bias), source, sink in zip(kept, orders, orders[1:], strict=False):
         moved.append(kernel[source[:, :, None], sink[:, None]].reshape(chosen.size, -1))
         moved.append(own_bias[sink])
-    return jnp.where(state.prunable[None], jnp.concatenate(moved, axis=1), mask[None])
+    return jnp.where(prunable[None], jnp.concatenate(moved, axis=1), mask[None])

@@ -1,5 +1,6 @@
 """A dense network whose parameters are one vector, as the search among its masks needs them."""
 
+import math
 from typing import NamedTuple
 
 import jax
@@ -8,25 +9,58 @@ import numpy as np
 
 from ticketjax.base import Params
 from ticketjax.masks import layer_names
+from ticketjax.networks.layers import layer_title, leaf_paths, positions, why_no_planting
+from ticketjax.problem import Problem
+
+
+def check_dense(problem: Problem) -> None:
+    """Raise ValueError, naming the layer, for what is no chain of dense layers with ReLU between.
+
+    The search computes the network's output itself, so that nothing else may take part in it.
+    """
+    refusal = "exchange searches networks of dense layers one after the other, with ReLU between: "
+    reason = why_no_planting(problem.known_layers, as_chain=True)
+    if reason:
+        raise ValueError(f"{refusal}{reason}")
+    seen, width = problem.view(problem.params), math.prod(problem.batch.x.shape[1:])
+    for name, layer in zip(layer_names(seen), problem.known_layers, strict=True):
+        shape = seen[name]["kernel"].shape
+        if len(shape) != 2 or shape[0] != width:
+            raise ValueError(
+                f"{refusal}{layer_title(layer)}: its kernel must be ({width}, outputs), got {shape}"
+            )
+        width = shape[1]
+    taken = {
+        at for parts in positions(problem.params, problem.known_layers) for at in parts.values()
+    }
+    for at, path in enumerate(leaf_paths(problem.params)):
+        if at not in taken:
+            raise ValueError(f"{refusal}{path} belongs to no layer")
 
 
 def sizes_of(params: Params) -> tuple[int, ...]:
-    """Inputs, neurons of every hidden layer, outputs; ValueError for layers that are not dense."""
+    """Inputs, neurons of every hidden layer, outputs."""
     kernels = [params[name]["kernel"] for name in layer_names(params)]
-    if any(kernel.ndim != 2 for kernel in kernels):
-        raise ValueError(
-            "params must be those of a dense ReLU network, with kernels (n_in, n_out); got shapes "
-            f"{[kernel.shape for kernel in kernels]}"
-        )
     return (kernels[0].shape[0], *(kernel.shape[1] for kernel in kernels))
 
 
+def biases_of(params: Params) -> tuple[bool, ...]:
+    """Which layers have a bias."""
+    return tuple("bias" in params[name] for name in layer_names(params))
+
+
 def flatten(tree: Params) -> jax.Array:
-    """One vector: layers from input to output, the kernel row-major before the bias."""
-    names = layer_names(tree)
-    return jnp.concatenate(
-        [tree[name][part].ravel() for name in names for part in ("kernel", "bias")]
-    )
+    """One vector: layers from input to output, the kernel row-major before the bias.
+
+    A missing bias is one of zeros, and False in a mask.
+    """
+    parts = []
+    for name in layer_names(tree):
+        kernel = tree[name]["kernel"]
+        bias = tree[name].get("bias")
+        parts.append(kernel.ravel())
+        parts.append(jnp.zeros(kernel.shape[1], kernel.dtype) if bias is None else bias.ravel())
+    return jnp.concatenate(parts)
 
 
 class Start(NamedTuple):
@@ -57,12 +91,14 @@ def layers_of(flat: jax.Array, sizes: tuple[int, ...]) -> list[tuple[jax.Array, 
 
 
 def unflatten(flat: jax.Array, params: Params) -> Params:
-    """The tree that flatten() made a vector of; params: any tree of its shapes."""
+    """The view that flatten() made a vector of; params: any view of its shapes."""
     layers = layers_of(flat, sizes_of(params))
-    return {
-        name: {"kernel": kernel, "bias": bias}
-        for name, (kernel, bias) in zip(layer_names(params), layers, strict=True)
-    }
+    view: Params = {}
+    for name, (kernel, bias) in zip(layer_names(params), layers, strict=True):
+        view[name] = {"kernel": kernel}
+        if "bias" in params[name]:
+            view[name]["bias"] = bias
+    return view
 
 
 def join(layers: list[tuple[jax.Array, jax.Array]]) -> jax.Array:
@@ -70,10 +106,20 @@ def join(layers: list[tuple[jax.Array, jax.Array]]) -> jax.Array:
     return jnp.concatenate([part.ravel() for layer in layers for part in layer])
 
 
+def prunable_of(sizes: tuple[int, ...], biases: tuple[bool, ...], prune_bias: bool) -> np.ndarray:
+    """Which parameters of the vector are prunable: weights, and biases that there are to prune."""
+    pairs = zip(sizes, sizes[1:], strict=False)
+    return np.concatenate(
+        [
+            np.repeat([True, prune_bias and bias], [m * n, n])
+            for (m, n), bias in zip(pairs, biases, strict=True)
+        ]
+    )
+
+
 def is_bias(sizes: tuple[int, ...]) -> np.ndarray:
     """Which parameters of the vector are biases."""
-    pairs = zip(sizes, sizes[1:], strict=False)
-    return np.concatenate([np.repeat([False, True], [m * n, n]) for m, n in pairs])
+    return ~prunable_of(sizes, (False,) * (len(sizes) - 1), False)
 
 
 def sinks_of(sizes: tuple[int, ...]) -> np.ndarray:
@@ -85,7 +131,9 @@ def sinks_of(sizes: tuple[int, ...]) -> np.ndarray:
     return np.concatenate(sinks)
 
 
-def forward(flat: jax.Array, x: jax.Array, sizes: tuple[int, ...]):
+def forward(
+    flat: jax.Array, x: jax.Array, sizes: tuple[int, ...]
+) -> tuple[list[jax.Array], list[jax.Array]]:
     """What each layer receives and its pre-activations; samples in the last axis."""
     received, before = [x], []
     layers = layers_of(flat, sizes)
@@ -93,3 +141,8 @@ def forward(flat: jax.Array, x: jax.Array, sizes: tuple[int, ...]):
         before.append(jnp.matmul(kernel.T, received[-1], precision="highest") + bias[:, None])
         received.append(jnp.maximum(before[-1], 0))
     return received[:-1], before
+
+
+def outputs_of(flat: jax.Array, x: jax.Array, sizes: tuple[int, ...]) -> jax.Array:
+    """The outputs alone, (outputs, n)."""
+    return forward(flat, x, sizes)[1][-1]

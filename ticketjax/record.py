@@ -1,0 +1,127 @@
+"""Records: what one run measured, and the columns of a table of them."""
+
+from typing import NamedTuple
+
+import jax
+import pyarrow as pa
+
+# Columns that name an instance, a planted network and its data; and those that name a run of it.
+IDENTITY = ("task", "model", "depth", "width", "noise", "seed")
+RUN = (*IDENTITY, "seeker", "density")
+
+
+class Record(NamedTuple):
+    """What one run measured; every entry () but layer_*, (layers,).
+
+    density: asked; kept: fraction of the prunable parameters really kept.
+    strong_*: before any training; weak_*: after the final training; ticket_*: the bare ticket;
+        planted_*: the planted mask before training.
+    found_objective, planted_objective: loss of the found and of the planted mask on the training
+        data, as seekers see it (Setting.objective).
+    precision to neuron_recall: of the found mask against the planted one, of several the one it has
+        most of, see Recovery. decoy_recall: the recall of the decoy it has most of; 0 without any.
+    score_auc, average_precision, covering_density: of the scores for "planted", see Ranking.
+    target_error_*, disagreement: of the found network before training as a function, see
+        TargetError.
+    effective_density: kept and on a live path. collapsed: no path is left; first_dead_layer: where
+        the last one ended, -1 if none. log10_paths: how many there are.
+    """
+
+    density: jax.Array
+    noise: jax.Array
+    kept: jax.Array
+    strong_metric: jax.Array
+    strong_loss: jax.Array
+    weak_metric: jax.Array
+    weak_loss: jax.Array
+    ticket_metric: jax.Array
+    ticket_loss: jax.Array
+    planted_metric: jax.Array
+    planted_loss: jax.Array
+    found_objective: jax.Array
+    planted_objective: jax.Array
+    precision: jax.Array
+    recall: jax.Array
+    f1: jax.Array
+    jaccard: jax.Array
+    layer_precision: jax.Array
+    layer_recall: jax.Array
+    neuron_precision: jax.Array
+    neuron_recall: jax.Array
+    decoy_recall: jax.Array
+    score_auc: jax.Array
+    average_precision: jax.Array
+    covering_density: jax.Array
+    target_error_mean: jax.Array
+    target_error_largest: jax.Array
+    target_error_root_mean_square: jax.Array
+    disagreement: jax.Array
+    effective_density: jax.Array
+    collapsed: jax.Array
+    first_dead_layer: jax.Array
+    log10_paths: jax.Array
+    layer_kept: jax.Array
+
+
+SCHEMA = pa.schema(
+    [
+        ("task", pa.string()),
+        ("kind", pa.string()),
+        ("model", pa.string()),
+        ("depth", pa.int32()),
+        ("width", pa.int32()),
+        ("seeker", pa.string()),
+        ("strategy", pa.string()),
+        ("scope", pa.string()),
+        ("rounds", pa.int32()),
+        ("objective", pa.string()),
+        ("config", pa.string()),
+        ("optimizer", pa.string()),
+        ("prune_bias", pa.bool_()),
+        ("sanity", pa.string()),
+        ("match", pa.string()),
+        ("tickets", pa.int32()),
+        ("decoys", pa.int32()),
+        ("perturbation", pa.float64()),
+        ("density", pa.float64()),
+        ("ticket_density", pa.float64()),
+        ("noise", pa.float64()),
+        ("seed", pa.int64()),
+        ("kept", pa.float32()),
+        ("strong_metric", pa.float32()),
+        ("strong_loss", pa.float32()),
+        ("weak_metric", pa.float32()),
+        ("weak_loss", pa.float32()),
+        ("ticket_metric", pa.float32()),
+        ("ticket_loss", pa.float32()),
+        ("planted_metric", pa.float32()),
+        ("planted_loss", pa.float32()),
+        ("found_objective", pa.float32()),
+        ("planted_objective", pa.float32()),
+        ("precision", pa.float32()),
+        ("recall", pa.float32()),
+        ("f1", pa.float32()),
+        ("jaccard", pa.float32()),
+        ("layer_precision", pa.list_(pa.float32())),
+        ("layer_recall", pa.list_(pa.float32())),
+        ("neuron_precision", pa.float32()),
+        ("neuron_recall", pa.float32()),
+        ("decoy_recall", pa.float32()),
+        ("feasible_recall", pa.float32()),
+        ("score_auc", pa.float32()),
+        ("average_precision", pa.float32()),
+        ("covering_density", pa.float32()),
+        ("target_error_mean", pa.float32()),
+        ("target_error_largest", pa.float32()),
+        ("target_error_root_mean_square", pa.float32()),
+        ("disagreement", pa.float32()),
+        ("functionally_recovered", pa.bool_()),
+        ("effective_density", pa.float32()),
+        ("collapsed", pa.bool_()),
+        ("first_dead_layer", pa.int32()),
+        ("log10_paths", pa.float32()),
+        ("layer_kept", pa.list_(pa.float32())),
+        ("round_layer_kept", pa.list_(pa.list_(pa.float32()))),
+        ("round_first_dead_layer", pa.list_(pa.int32())),
+    ]
+)

@@ -1,0 +1,59 @@
+"""Several searches at once, of which the best one counts."""
+
+import dataclasses
+from typing import ClassVar
+
+import jax
+import jax.numpy as jnp
+
+from ticketjax.base import Found
+from ticketjax.checks import Options, option
+from ticketjax.masks import apply_mask
+from ticketjax.problem import Problem, Seeker
+
+
+@dataclasses.dataclass(frozen=True)
+class BestOf(Options):
+    """A seeker that searches several times and returns the best mask that it found.
+
+    The searches differ in their keys and run at once (vmap). The best has the least loss of
+    mask * initial parameters on the training data, under the problem's objective; among equals it
+    is the first, and a loss that is no number is the worst. Found.info gains restart_losses,
+    (restarts,) float32.
+
+    Args:
+        seeker: (key, problem, density) -> Found.
+        restarts: how many searches. With 1 it is the seeker itself, with its key and its info.
+
+    Raises:
+        ValueError: a seeker that cannot be called, restarts < 1.
+
+    >>> from ticketjax.seekers.concrete import Concrete
+    >>> BestOf(Concrete(epochs=3), restarts=2).restarts
+    2
+    """
+
+    seeker: Seeker
+    _: dataclasses.KW_ONLY
+    restarts: int = option(4, least=1)
+
+    name: ClassVar[str] = "best_of"
+
+    def check(self) -> None:
+        """Refuse a seeker that cannot be called."""
+        if not callable(self.seeker):
+            raise ValueError(f"seeker must be a function or a seeker's name, got {self.seeker!r}")
+
+    def __call__(self, key: jax.Array, problem: Problem, density: jax.Array | float) -> Found:
+        """Look for a ticket; see Seeker."""
+        if self.restarts == 1:
+            return self.seeker(key, problem, density)
+
+        def once(restart_key: jax.Array) -> tuple[Found, jax.Array]:
+            found = self.seeker(restart_key, problem, density)
+            loss = problem.loss(apply_mask(problem.params, found.mask))
+            return found, jnp.where(jnp.isnan(loss), jnp.inf, loss)
+
+        found, losses = jax.vmap(once)(jax.random.split(key, self.restarts))
+        best = jax.tree.map(lambda leaf: leaf[jnp.argmin(losses)], found)
+        return best._replace(info={**best.info, "restart_losses": losses})

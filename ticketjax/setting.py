@@ -1,0 +1,205 @@
+"""All that is fixed within one compiled program: the task, the network, planting and training."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import jax
+
+from ticketjax import masks
+from ticketjax.base import Batch, Layer, Model, Params, Task, Tree
+from ticketjax.checks import Options, check_choice, check_count, check_number, option
+from ticketjax.models import dense_apply
+from ticketjax.networks.layers import is_plain_chain, target_view, view
+from ticketjax.networks.resolve import layers_of
+from ticketjax.objective import OBJECTIVES
+from ticketjax.optimizers import ADAM, Optimizer, make_optimizer, optimizer_text
+from ticketjax.planting import MATCHES
+from ticketjax.problem import Problem, make_problem
+from ticketjax.training import BATCH_SIZE
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class Planting(Options):
+    """How and what is planted.
+
+    Args:
+        match: "cosine" as published, or "hidden", as in plant().
+        tickets, decoys: how many tickets and near misses, in disjoint hidden neurons.
+        perturbation: relative deviation of the tickets' own parameters, as in plant_several().
+
+    Raises:
+        ValueError: an option of another type or range.
+    """
+
+    match: str = option("cosine", choices=MATCHES)
+    tickets: int = option(1, least=1)
+    decoys: int = option(0, least=0)
+    perturbation: float = option(0.0, least=0)
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class Training(Options):
+    """How a found mask is trained in the end.
+
+    Args:
+        epochs: passes over the training data.
+        batch_size: samples per step.
+        optimizer: text such as "adamw(learning_rate=1e-3)", or an optax.GradientTransformation.
+        augment: (key, x) -> x, what is done to the inputs of training batches; None for nothing.
+
+    Raises:
+        ValueError: an option of another type or range, an unknown optimizer.
+
+    >>> Training(epochs=5, optimizer="sgd(0.1)").epochs
+    5
+    """
+
+    epochs: int = option(10, least=0)
+    batch_size: int = option(BATCH_SIZE, least=1)
+    optimizer: Optimizer = option(ADAM, free=True, text=optimizer_text)
+    augment: Callable[[jax.Array, jax.Array], jax.Array] | None = option(None, free=True)
+
+    def check(self) -> None:
+        """Refuse what is no optimizer."""
+        make_optimizer(self.optimizer)
+
+    @property
+    def text(self) -> str:
+        """How records name the optimizer."""
+        return optimizer_text(self.optimizer)
+
+
+@dataclasses.dataclass(frozen=True)
+class Setting:
+    """All that is fixed within one compiled program, but for the seeker.
+
+    Args:
+        task, model: what is learned and by which network; the depth follows from the model.
+        samples: drawn per run; the fraction held_out of them is kept for measuring.
+        planting, training: how a ticket is planted, and masks are trained.
+        objective: what seekers optimise, "raw" or "rescaled" outputs.
+        prune_bias: whether biases may be pruned; if not, the planted neurons' spare biases are
+            zero, so that the ticket is still in the network.
+        reinitialise: measure and train masks on parameters drawn anew, which no seeker has seen: a
+            sanity check (Frankle et al. 2021). There is no ticket in them.
+
+    Raises:
+        ValueError: values that make no run.
+    """
+
+    task: Task
+    model: Model
+    samples: int = 10_000
+    held_out: float = 0.1
+    planting: Planting = Planting()
+    training: Training = Training()
+    objective: str = "raw"
+    prune_bias: bool = True
+    reinitialise: bool = False
+
+    def __post_init__(self):
+        check_choice("objective", self.objective, OBJECTIVES)
+        check_count("samples", self.samples, 1)
+        if not isinstance(self.held_out, float) or not 0 < self.held_out < 1:
+            raise ValueError(f"held_out must be in (0, 1), got {self.held_out!r}")
+        if self.training_samples == self.samples:
+            raise ValueError(
+                f"held_out must leave a sample to measure on, got {self.held_out} of "
+                f"{self.samples} samples"
+            )
+        if self.training.batch_size > self.training_samples:
+            raise ValueError(
+                f"batch_size must be in 1..{self.training_samples} (the training samples), "
+                f"got {self.training.batch_size}"
+            )
+        layers = layers_of(self.model, self.parameter_shapes, self.task)
+        object.__setattr__(self, "model", dataclasses.replace(self.model, layers=layers))
+
+    @property
+    def training_samples(self) -> int:
+        """Samples that are not held out."""
+        return self.samples - round(self.samples * self.held_out)
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """The model's layers."""
+        return self.model.layers or ()
+
+    @property
+    def depth(self) -> int:
+        """Layers of neurons, the input included."""
+        return len(self.layers) + 1
+
+    @property
+    def target(self) -> Tree:
+        """The ticket to plant, without padding."""
+        return self.task.ticket(depth=self.depth)
+
+    @property
+    def ticket_layers(self) -> tuple[int, ...]:
+        """How many prunable parameters the ticket has in each layer."""
+        return masks.count_ticket_layers(target_view(self.target, self.layers), self.prune_bias)
+
+    @property
+    def parameter_shapes(self) -> Tree:
+        """The network's parameters as shapes, nothing computed."""
+        return jax.eval_shape(self.model.init, jax.random.key(0))
+
+    @property
+    def layer_shapes(self) -> Params:
+        """The view of the network's layers, as shapes."""
+        return view(self.parameter_shapes, self.layers)
+
+    @property
+    def ticket_density(self) -> float:
+        """Density of the ticket in this network."""
+        return sum(self.ticket_layers) / masks.count_prunable(self.layer_shapes, self.prune_bias)
+
+    def problem(self, params: Tree, batch: Batch) -> Problem:
+        """What a seeker sees of a network with these parameters."""
+        return make_problem(
+            self.task,
+            self.model,
+            params,
+            batch,
+            objective=self.objective,
+            prune_bias=self.prune_bias,
+            augment=self.training.augment,
+        )
+
+    def target_apply(self, target: Tree) -> Callable[[Tree, jax.Array], jax.Array]:
+        """The function that runs a target without padding: (target, x) -> outputs.
+
+        The network's own where it takes other widths or the target is not a chain of dense layers.
+        """
+        is_dense = is_plain_chain(target) and all(
+            layer["kernel"].ndim == 2 for layer in target.values()
+        )
+        if self.model.resizable or not is_dense:
+            return self.model.apply
+        return dense_apply()
+
+
+def setting_fields(options: dict[str, Any]) -> dict[str, Any]:
+    """Fields of Setting or Grid, from options among which those of Planting and Training are flat.
+
+    "match" goes to Planting, "epochs" to Training, and so on; learning_rate is Adam's.
+
+    Raises ValueError for one that is given twice, and as Planting and Training do.
+    """
+    fields = dict(options)
+    if "learning_rate" in fields:
+        if "optimizer" in fields:
+            raise ValueError("learning_rate is Adam's: say it in the optimizer's text instead")
+        rate = fields.pop("learning_rate")
+        check_number("learning_rate", rate)
+        fields["optimizer"] = f"adam(learning_rate={rate!r})"
+    for name, kind in (("planting", Planting), ("training", Training)):
+        own = {field.name for field in dataclasses.fields(kind)} & set(fields)
+        given = {field: fields.pop(field) for field in own}
+        if given and name in fields:
+            raise ValueError(f"{', '.join(sorted(given))}: say it in {name}=")
+        if given:
+            fields[name] = kind(**given)
+    return fields

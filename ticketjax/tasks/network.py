@@ -1,0 +1,48 @@
+"""A given network as the target: the data are what it says."""
+
+import math
+
+import jax
+import jax.numpy as jnp
+
+from ticketjax.base import CLASSIFICATION, REGRESSION, Batch, Params, Task
+from ticketjax.models import dense_apply
+from ticketjax.tasks.checks import check_sample
+
+
+def network_task(target: Params, kind: str = REGRESSION, name: str = "network") -> Task:
+    """A task that a given network solves: x uniform on [-1, 1]^inputs, y what the network says.
+
+    target: dense layers, {"layer_0": {"kernel", "bias"}, ...}; zeros are no parameters. The task
+        has a ticket of this depth alone. Regression adds N(0, noise^2) to each output; a
+        classification's label, the largest output, is replaced by a uniform one with probability
+        noise.
+
+    Raises ValueError for a kind that is unknown or layers that are not dense.
+    """
+    if kind not in (REGRESSION, CLASSIFICATION):
+        raise ValueError(f"kind must be {REGRESSION} or {CLASSIFICATION}, got {kind!r}")
+    kernels = [layer["kernel"] for layer in target.values()]
+    if any(kernel.ndim != 2 for kernel in kernels):
+        raise ValueError("only networks of dense layers can be planted into a dense network")
+    inputs, outputs = kernels[0].shape[0], kernels[-1].shape[1]
+
+    def sample(key: jax.Array, n: int, noise: jax.typing.ArrayLike = 0.01) -> Batch:
+        check_sample(name, n, noise, largest_noise=1.0 if kind == CLASSIFICATION else math.inf)
+        key_x, key_noise, key_label = jax.random.split(key, 3)
+        x = jax.random.uniform(key_x, (n, inputs), jnp.float32, minval=-1.0, maxval=1.0)
+        y = dense_apply()(jax.tree.map(jnp.asarray, target), x)
+        if kind == REGRESSION:
+            return Batch(x, y + noise * jax.random.normal(key_noise, y.shape, y.dtype))
+        label = jnp.argmax(y, axis=1).astype(jnp.int32)
+        other = jax.random.randint(key_label, (n,), 0, outputs, jnp.int32)
+        moved = jax.random.uniform(key_noise, (n,), jnp.float32) < noise
+        return Batch(x, jnp.where(moved, other, label))
+
+    def ticket(depth: int) -> Params:
+        own = len(kernels) + 1
+        if depth != own:
+            raise ValueError(f"{name}: depth must be the network's own, {own}, got {depth}")
+        return target
+
+    return Task(name, inputs, outputs, kind, sample, ticket)
