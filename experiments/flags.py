@@ -13,9 +13,11 @@ from typing import Any
 
 from absl import app, flags, logging
 
+from experiments import interruption
+from experiments.interruption import RESUME
+
 FLAGS = flags.FLAGS
 PRUNERS = "random,magnitude,snip,grasp,synflow"
-RESUME = "what is finished is kept: the same command continues from there"
 
 
 class FlagError(Exception):
@@ -296,6 +298,8 @@ def _join_job() -> None:
         except (ValueError, RuntimeError) as error:
             reason = str(error).splitlines()[0]
             raise FlagError(f"--distributed: the other processes are not found: {reason}") from None
+        # JAX's preemption service has taken SIGTERM.
+        interruption.install()
 
 
 def _parse(argv: list[str]) -> list[str]:
@@ -314,7 +318,8 @@ def _refuse(error: object) -> int:
 
 
 def start(main) -> None:
-    """Run a command's main(): refusals as one line and exit status 2, Ctrl-C as 130."""
+    """Run a command's main(): refusals as one line and exit status 2; signals end it at once."""
+    interruption.install()
 
     def run(argv):
         del argv
@@ -339,9 +344,6 @@ def start(main) -> None:
             # A full disk, a directory that is not ours: files are written whole or not at all.
             print(f"error: {error}; {RESUME}", file=sys.stderr)
             return 1
-        except KeyboardInterrupt:
-            print(f"\nstopped; {RESUME}", file=sys.stderr)
-            return 130
 
     # --help of a command shows the flags of its own module: these are as much its own.
     for flag in FLAGS.flags_by_module_dict().get(__name__, ()):
