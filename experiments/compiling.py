@@ -9,7 +9,10 @@ COMPILE = "/jax/core/compile/backend_compile_duration"
 
 
 class Compiling:
-    """Seconds of tracing, lowering and compiling, and the programs compiled; from its making on."""
+    """Seconds of tracing, lowering and compiling, and the programs compiled.
+
+    From its making on, to the end of the block if it is used as a context.
+    """
 
     def __init__(self):
         import jax
@@ -17,6 +20,18 @@ class Compiling:
         self.seconds: dict[str, float] = collections.defaultdict(float)
         self._tracing = 0.0
         jax.monitoring.register_event_duration_secs_listener(self._on_duration)
+
+    def __enter__(self) -> "Compiling":
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        import jax
+
+        jax.monitoring.unregister_event_duration_listener(self._on_duration)
+
+    def total(self) -> float:
+        """Seconds of all three together."""
+        return sum(self.seconds[name] for name in ("tracing", "lowering", "compiling"))
 
     def entry(self) -> dict[str, float]:
         """Where the next event is to be counted."""

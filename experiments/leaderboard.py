@@ -17,7 +17,6 @@ from typing import Any
 
 from absl import flags
 
-from experiments.compiling import Compiling
 from experiments.flags import FLAGS, FlagError, define_running, named_or_own, naming, running, start
 
 SINGLESHOT = ("random", "erk", "balanced", "magnitude", "snip", "grasp", "synflow")
@@ -140,19 +139,16 @@ class _Clock:
     """Wall time of chunks without that of compilation, kept beside the records."""
 
     def __init__(self, path: str):
-        self.path, self.compiling = pathlib.Path(path), Compiling()
+        self.path = pathlib.Path(path)
         self.times: dict[str, list] = collections.defaultdict(list)
         if self.path.exists():
             self.times.update(json.loads(self.path.read_text(encoding="utf-8")))
 
     def chunk(self, directory: str, runs: int, seconds: float) -> None:
-        """Note a chunk's runs and seconds; the next one's compilation is counted from here on."""
+        """Note a chunk's runs, and the seconds that they took without compilation."""
         from ticketjax.store import write_whole
 
-        spent = self.compiling.seconds
-        compiling = spent["tracing"] + spent["lowering"] + spent["compiling"]
-        spent.clear()
-        self.times[os.path.basename(directory)].append((runs, seconds - compiling))
+        self.times[os.path.basename(directory)].append((runs, seconds))
         write_whole(self.path, lambda file: file.write(json.dumps(self.times).encode()))
 
     def seconds_per_run(self, name: str) -> float:

@@ -7,15 +7,15 @@ from collections.abc import Callable
 
 import jax
 import pyarrow as pa
-from tqdm import tqdm
 
 from experiments.flags import FLAGS, FlagError, grid, running
+from experiments.progress import Progress, progress
 from ticketjax import store
 from ticketjax.figures import draw_quality, draw_rounds, lowest_in_rounds, panels_of
 from ticketjax.grid import Grid
 from ticketjax.lock import InUse
 from ticketjax.summaries import WHERE
-from ticketjax.sweep import run
+from ticketjax.sweep import Step, run
 from ticketjax.tables import table
 
 # Between two looks at what the other processes have finished.
@@ -35,7 +35,8 @@ def run_grids(
     Of several processes each runs its share, waits for the others', and only the first one
     returns the records, the rest None.
 
-    on_chunk: called after every chunk with its directory, its runs and the seconds it took.
+    on_chunk: called after every chunk with its directory, its runs and the seconds it took, those
+        of compilation left out.
 
     Every grid is checked before the first one starts. Raises FlagError for what cannot be run.
     """
@@ -54,23 +55,37 @@ def run_grids(
         total += len(own) * wanted.runs_per_instance
         finished += len(own & done[directory]) * wanted.runs_per_instance
     # One bar for all processes: theirs are as far.
-    quiet = not is_first()
-    with tqdm(total=total, initial=finished, unit="run", smoothing=0.1, disable=quiet) as bar:
+    with progress(total, finished, quiet=not is_first()) as shown:
         for directory, (wanted, parts) in results.items():
-            bar.set_description(f"{wanted.strategy}")
-            begin = time.perf_counter()
-            for records in run(wanted, done[directory], share=share):
+            shown.name(wanted.strategy)
+            begin = time.perf_counter() - shown.compiling
+            for records in run(
+                wanted, done[directory], share=share, on_step=_teller(wanted, shown)
+            ):
                 parts.write(records)
-                bar.update(records.num_rows)
+                shown.add(records.num_rows)
                 if on_chunk:
-                    on_chunk(directory, records.num_rows, time.perf_counter() - begin)
-                begin = time.perf_counter()
+                    seconds = time.perf_counter() - shown.compiling - begin
+                    on_chunk(directory, records.num_rows, seconds)
+                begin = time.perf_counter() - shown.compiling
     if jax.process_count() > 1:
         for wanted, parts in results.values():
             _wait_for_others(wanted, parts)
     if not is_first():
         return None
     return pa.concat_tables([store.load_records(directory) for directory in grids])
+
+
+def _teller(wanted: Grid, shown: Progress) -> Callable[[Step], None]:
+    """Shows each step of a grid: where, if there are several such places, what, and how far."""
+    axes = [axis for axis in ("depth", "width") if len(wanted.axis(axis)) > 1]
+
+    def tell(step: Step) -> None:
+        where = " ".join([step.task, *(f"{axis} {getattr(step, axis)}" for axis in axes)])
+        doing = "compiling " * step.compiles + step.program
+        shown.tell(f"{where}: {doing}, {step.number} of {step.of}")
+
+    return tell
 
 
 def _open(directory: str, wanted: Grid) -> store.Store:

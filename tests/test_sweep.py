@@ -10,7 +10,7 @@ from ticketjax.compaction import active_neurons, active_width, compact
 from ticketjax.grid import IDENTITY, Grid
 from ticketjax.models import mlp
 from ticketjax.seekers import get_seeker
-from ticketjax.sweep import SCHEMA, run
+from ticketjax.sweep import SCHEMA, Step, run
 from ticketjax.tasks import get_task
 from ticketjax.trial import Setting, evaluate, make_instance, make_trial
 
@@ -238,3 +238,19 @@ def test_compaction_changes_no_record(seeker):
     full, narrow = (measure(setting, instance, mask, w) for w in (None, width))
     for name, value in full.items():
         np.testing.assert_allclose(narrow[name], value, rtol=1e-4, atol=1e-6, err_msg=name)
+
+
+def test_every_step_is_told_as_it_begins():
+    grid = Grid(**{**GRID, "noise": 0.01, "seeds": 2, "epochs": 0}, chunk_size=1)
+    steps = []
+    chunks = len(list(run(grid, devices=jax.devices()[:1], on_step=steps.append)))
+    assert chunks == 1
+    assert {step[:3] for step in steps} == {("relu", 4, 12)} and isinstance(steps[0], Step)
+    assert [step[3:] for step in steps] == [
+        ("planting", 1, 4, True),
+        ("random", 2, 4, True),
+        ("snip", 3, 4, True),
+        ("computing", 3, 4, False),
+        ("measuring", 4, 4, True),
+        ("computing", 4, 4, False),
+    ]

@@ -91,6 +91,8 @@ MOST_RUNS_AT_ONCE = 4096
 # What a run holds at once, as a multiple of its parameters.
 PARAMETER_COPIES = 12
 MEMORY_SHARE = 0.5
+# What a Step says while devices work on what is started.
+COMPUTING = "computing"
 UNKNOWN_MEMORY = 4 * 2**30
 
 
@@ -212,6 +214,23 @@ class _Programs(NamedTuple):
         )
 
 
+class Step(NamedTuple):
+    """What a grid begins to do: one of its setting's programs, on one chunk.
+
+    task, depth, width: the setting. program: "planting", a seeker's name or "measuring"; or
+    "computing", while the devices work on what is started. number: of the latest program, among
+    `of` of them, from 1 on. compiles: whether it has to be compiled, as for the first chunk.
+    """
+
+    task: str
+    depth: int
+    width: int
+    program: str
+    number: int
+    of: int
+    compiles: bool
+
+
 class _Run(NamedTuple):
     """One run of a chunk: indices into its device's instances, and into the grid."""
 
@@ -256,11 +275,20 @@ class _Plan:
 
 
 def _measure(
-    programs: _Programs, plan: _Plan, instances: Any, found: Any, runs: list[list[tuple[int, _Run]]]
+    programs: _Programs,
+    plan: _Plan,
+    instances: Any,
+    found: Any,
+    runs: list[list[tuple[int, _Run]]],
+    begin: Callable[[str], None],
 ) -> list[dict[_Run, dict[str, np.ndarray]]]:
-    """Measure runs, given per device with the width each needs; returns the entries per run."""
+    """Measure runs, given per device with the width each needs; returns the entries per run.
+
+    begin: called with what is about to be done, a program's name or COMPUTING.
+    """
     started = []
     for width, narrower in zip(plan.widths, (-1, *plan.widths), strict=False):
+        begin("measuring")
         hands = [[run for needed, run in hand if narrower < needed <= width] for hand in runs]
         for start in range(0, max(map(len, hands)), plan.at_once):
             batch = [hand[start : start + plan.at_once] for hand in hands]
@@ -268,6 +296,7 @@ def _measure(
             index = np.moveaxis(np.array(padded, np.int32), -1, 0)
             # Only started here: the devices go on while the next batch is made ready.
             started.append((batch, programs.measure[width](instances, found, *index)))
+    begin(COMPUTING)
     measured: list[dict[_Run, dict[str, np.ndarray]]] = [{} for _ in runs]
     for batch, result in started:
         values = jax.device_get(result)
@@ -283,8 +312,12 @@ def _run_chunk(
     programs: _Programs,
     plan: _Plan,
     chunk: Sequence[InstanceKey],
+    begin: Callable[[str], None],
 ) -> pa.Table:
-    """All records of some instances: every seeker at every density."""
+    """All records of some instances: every seeker at every density.
+
+    begin: called with what is about to be done, a program's name or COMPUTING.
+    """
     # Dealt in turn, so that devices share the work; a short hand repeats an instance.
     hands = [list(chunk[device :: plan.devices]) for device in range(plan.devices)]
     padded = [hand + [chunk[0]] * (plan.slots - len(hand)) for hand in hands]
@@ -293,8 +326,13 @@ def _run_chunk(
     asked = named.resolve(grid.densities)
     densities = np.broadcast_to(asked.astype(np.float32), (plan.devices, asked.size))
 
+    begin("planting")
     instances = programs.instance(seeds, noise)
-    searched = [search(seeds, instances, densities) for search in programs.search]
+    searched = []
+    for seeker, search in zip(grid.seekers, programs.search, strict=True):
+        begin(seeker_name(seeker))
+        searched.append(search(seeds, instances, densities))
+    begin(COMPUTING)
     found = tuple(result[0] for result in searched)
     needed, everything = (
         np.stack(jax.device_get([result[i] for result in searched]), axis=1) for i in (1, 2)
@@ -319,7 +357,7 @@ def _run_chunk(
         ]
         for device, hand in enumerate(hands)
     ]
-    measured = _measure(programs, plan, instances, found, runs)
+    measured = _measure(programs, plan, instances, found, runs, begin)
 
     feasible = [named.feasible_recall(density, grid.scope) for density in asked]
     rows = []
@@ -363,6 +401,7 @@ def run(
     done: Collection[tuple] = (),
     devices: Sequence[jax.Device] | None = None,
     share: tuple[int, int] = (0, 1),
+    on_step: Callable[[Step], None] | None = None,
 ) -> Iterator[pa.Table]:
     """Run a grid chunk by chunk; yields each chunk's records as soon as it is finished.
 
@@ -370,6 +409,7 @@ def run(
     devices: to share the work among; all of this process by default.
     share: (index, count) of this process; of each setting's instances, every count-th is its own,
         whatever is done already, so that processes need not know of each other.
+    on_step: called with each Step as it begins.
 
     A chunk holds whole instances: all seekers at all densities of some seeds and noise levels of
     one task, depth and width.
@@ -385,7 +425,27 @@ def run(
         programs = _Programs.of(named.setting, seekers, plan.widths, devices)
         size = plan.slots * plan.devices
         for start in range(0, len(wanted), size):
-            yield _run_chunk(grid, named, programs, plan, wanted[start : start + size])
+            begin = _steps(prefix, programs, start == 0, on_step)
+            yield _run_chunk(grid, named, programs, plan, wanted[start : start + size], begin)
+
+
+def _steps(
+    place: tuple[str, int, int],
+    programs: _Programs,
+    compiles: bool,
+    on_step: Callable[[Step], None] | None,
+) -> Callable[[str], None]:
+    """Tells on_step of what a chunk does, given its name, with its number."""
+    of = 1 + len(programs.search) + len(programs.measure)
+    begun = 0
+
+    def begin(program: str) -> None:
+        nonlocal begun
+        begun += program != COMPUTING
+        if on_step:
+            on_step(Step(*place, program, begun, of, compiles and program != COMPUTING))
+
+    return begin
 
 
 def sweep(**fields: Any) -> pa.Table:

@@ -1,0 +1,75 @@
+"""A progress bar that says what is happening, and what all of it took."""
+
+import contextlib
+import sys
+import threading
+import time
+from collections.abc import Iterator
+
+from tqdm import tqdm
+
+from experiments import interruption
+from experiments.compiling import Compiling
+
+# Its own default is a lock among processes, of which a command that is stopped leaves something.
+tqdm.set_lock(threading.RLock())
+
+
+class Progress:
+    """Of runs: how many are finished, and what is being done."""
+
+    def __init__(self, bar: tqdm, compiling: Compiling):
+        self._bar, self._compiling = bar, compiling
+
+    @property
+    def compiling(self) -> float:
+        """Seconds spent compiling so far."""
+        return self._compiling.total()
+
+    def name(self, what: str) -> None:
+        """What the bar is of."""
+        self._bar.set_description(what)
+
+    def tell(self, step: str) -> None:
+        """What is being done now."""
+        self._bar.set_postfix_str(step)
+
+    def add(self, runs: int) -> None:
+        """Count runs that are finished."""
+        self._bar.update(runs)
+
+
+@contextlib.contextmanager
+def progress(
+    total: int, finished: int, quiet: bool = False, smoothing: float = 0.1
+) -> Iterator[Progress]:
+    """Show a bar while the block runs, and then how long its runs took.
+
+    Args:
+        total: Runs in all.
+        finished: Runs that were there before.
+        quiet: Show nothing.
+        smoothing: Of the rate, from 0, the mean of all runs, to 1, that of the latest.
+    """
+    with Compiling() as compiling:
+        began = time.perf_counter()
+        interruption.begin_line(not quiet)
+        try:
+            with tqdm(
+                total=total, initial=finished, unit="run", smoothing=smoothing, disable=quiet
+            ) as bar:
+                yield Progress(bar, compiling)
+                bar.set_postfix_str("")
+        finally:
+            interruption.begin_line(False)
+        if total > finished and not quiet:
+            seconds = time.perf_counter() - began
+            print(summary(total - finished, seconds, compiling.total()), file=sys.stderr)
+
+
+def summary(runs: int, seconds: float, compiling: float) -> str:
+    """Runs, seconds, runs per second, and what of it was compilation, in one line."""
+    return (
+        f"{runs} run{'s' * (runs > 1)} in {seconds:.1f} s, {runs / seconds:.3g} per second; "
+        f"{compiling:.1f} s of it compiling"
+    )
