@@ -18,6 +18,8 @@ from experiments.interruption import RESUME
 
 FLAGS = flags.FLAGS
 PRUNERS = "random,magnitude,snip,grasp,synflow"
+# What takes memory, the first to try first; of a command's own flags.
+MEMORY_FLAGS = ("chunk_size", "batch_size", "samples", "images", "width", "channels")
 
 
 class FlagError(Exception):
@@ -30,9 +32,13 @@ def naming(flag: str):
     try:
         yield
     except ValueError as error:
-        value = FLAGS[flag].value
-        text = ",".join(map(str, value)) if isinstance(value, list) else value
-        raise FlagError(f"--{flag}={text}: {error}") from None
+        raise FlagError(f"--{flag}={_text(flag)}: {error}") from None
+
+
+def _text(flag: str) -> str:
+    """A flag's value, as it is given on the command line."""
+    value = FLAGS[flag].value
+    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def define_networks(seeds: int = 25, seekers: str = PRUNERS, width: str = "100") -> None:
@@ -304,9 +310,12 @@ def _join_job() -> None:
 
 def _parse(argv: list[str]) -> list[str]:
     try:
-        rest = app.parse_flags_with_usage(argv) if {"--help", "-h"} & set(argv) else FLAGS(argv)
+        rest = FLAGS(["--help" if argument == "-h" else argument for argument in argv])
     except flags.Error as error:
         sys.exit(_refuse(error))
+    except SystemExit:
+        # absl has shown the help, and thinks of that as a failure.
+        sys.exit(0)
     if len(rest) > 1:
         sys.exit(_refuse(f"only flags are taken, got {' '.join(map(repr, rest[1:]))}"))
     return rest
@@ -315,6 +324,41 @@ def _parse(argv: list[str]) -> list[str]:
 def _refuse(error: object) -> int:
     print(f"error: {error}", file=sys.stderr)
     return 2
+
+
+def _explain(error: Exception) -> int | None:
+    """Say in one line what the machine lacks; the exit status, or None if it lacks nothing."""
+    said = next(iter(str(error).splitlines()), "")
+    if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in said:
+        there = [f"--{name} (now {_text(name)})" for name in MEMORY_FLAGS if name in FLAGS]
+        advice = f"; try a smaller {', then '.join(there[:2])}" if there else ""
+        print(f"error: out of memory{said and f' ({said})'}{advice}; {RESUME}", file=sys.stderr)
+        return 1
+    reason = _missing_platform(said)
+    return _refuse(reason) if reason else None
+
+
+def _missing_platform(said: str) -> str | None:
+    """What is wrong with the platforms that JAX was told to compute on, by the error that it made.
+
+    None if nothing is.
+    """
+    jax = sys.modules.get("jax")
+    if not (jax and jax.config.jax_platforms):
+        return None
+    if "Unable to initialize backend" not in said:
+        # Where a plugin lacks its libraries, JAX fails with an assertion that says nothing.
+        try:
+            jax.devices()
+        except Exception as error:
+            said = next(iter(str(error).splitlines()), "")
+        else:
+            return None
+    reason = said.partition(" (set JAX_PLATFORMS")[0] or "no such device, or no driver or plugin"
+    return (
+        f"JAX_PLATFORMS={jax.config.jax_platforms}: JAX cannot use it here ({reason}); unset it to "
+        "compute on what there is; BUILD.md says how to install JAX for CUDA and TPU"
+    )
 
 
 def start(main) -> None:
@@ -344,6 +388,11 @@ def start(main) -> None:
             # A full disk, a directory that is not ours: files are written whole or not at all.
             print(f"error: {error}; {RESUME}", file=sys.stderr)
             return 1
+        except (AssertionError, MemoryError, RuntimeError) as error:
+            status = _explain(error)
+            if status is None:
+                raise
+            return status
 
     # --help of a command shows the flags of its own module: these are as much its own.
     for flag in FLAGS.flags_by_module_dict().get(__name__, ()):

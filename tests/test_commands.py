@@ -51,6 +51,16 @@ def test_help_and_wrong_flags_need_no_jax(module, flag, tmp_path):
     assert ("flags:" if flag == "--help" else "error: ") in result.stdout + result.stderr
 
 
+@pytest.mark.parametrize("flag", ["-h", "--help", "-help", "--helpfull"])
+@pytest.mark.parametrize("module", ["paper", "singleshot"])
+def test_help_is_no_failure(module, flag, tmp_path, forks):
+    # As `make run ARGS=--help` puts it: among other flags.
+    result = forks.command(module, "--out=out", flag, directory=tmp_path)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert f"python -m experiments.{module} --" in result.stdout
+    assert "--chunk_size" in result.stdout
+
+
 @pytest.mark.parametrize(
     ("module", "flag", "message"),
     [
@@ -82,6 +92,43 @@ def test_bad_flags_are_refused_in_one_line(module, flag, message, tmp_path, fork
     assert message in result.stderr
     assert len(result.stderr.strip().splitlines()) == 1
     assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("platform", ["cuda", "tpu", "cpu,nonsense"])
+def test_a_platform_that_is_not_there_is_refused_in_one_line(platform, tmp_path):
+    # None of these is here to be found, whatever the machine has.
+    hidden = {"CUDA_VISIBLE_DEVICES": "", "TPU_SKIP_MDS_QUERY": "1"}
+    flags = [*TINY, "--densities=0.5", "--seekers=random", "--out=out"]
+    result = python(
+        *("-m", "experiments.singleshot", *flags),
+        directory=tmp_path,
+        JAX_PLATFORMS=platform,
+        **hidden,
+    )
+    assert (result.returncode, result.stdout) == (2, "")
+    (line,) = result.stderr.splitlines()
+    assert line.startswith(f"error: JAX_PLATFORMS={platform}: JAX cannot use it here (")
+    assert os.listdir(tmp_path) == []
+
+
+GREEDY = """import jax, jax.numpy as jnp
+def device(key, problem, params, mask):
+    much = jnp.sort(jax.random.uniform(key, (2**44,))).sum()
+    return jax.tree.map(lambda p: p + much, params)
+def host(key, problem, params, mask):
+    raise MemoryError
+"""
+
+
+@pytest.mark.parametrize("memory", ["device", "host"])
+def test_want_of_memory_is_told_in_one_line(memory, tmp_path):
+    (tmp_path / "greedy.py").write_text(GREEDY)
+    flags = [*TINY, f"--seekers=greedy.py:{memory}", "--densities=0.5", "--out=out"]
+    result = command("singleshot", *flags, directory=tmp_path)
+    assert result.returncode == 1
+    bar, line = result.stderr.splitlines()[-2:]
+    assert bar.startswith("singleshot:   0%|") and line.startswith("error: out of memory")
+    assert "; try a smaller --chunk_size (now auto), then --samples (now 100); what is" in line
 
 
 def test_singleshot_runs_and_a_second_start_has_nothing_to_do(tmp_path):
