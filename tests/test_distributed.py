@@ -3,9 +3,11 @@
 import os
 import pathlib
 import re
+import signal
 import socket
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -77,6 +79,17 @@ def test_processes_together_make_the_records_of_one(alone, tmp_path):
             assert got == expected, name
     # Five instances in shares of two, two and one: each process wrote its own.
     assert len(list((tmp_path / "out" / "parts").glob("*.parquet"))) >= count
+
+
+def test_a_process_of_a_job_ends_when_the_batch_system_says_so(tmp_path):
+    job = [f"--coordinator_address=localhost:{free_port()}", "--num_processes=1", "--process_id=0"]
+    process = start(*GRID, "--out=out", "--distributed", *job, directory=tmp_path)
+    while process.poll() is None and not (tmp_path / "out" / "manifest.json").exists():
+        time.sleep(0.01)
+    # JAX has taken SIGTERM by now, to tell of preemptions.
+    process.send_signal(signal.SIGTERM)
+    printed = process.communicate(timeout=100)
+    assert process.returncode == 128 + signal.SIGTERM, printed
 
 
 @pytest.mark.parametrize(
