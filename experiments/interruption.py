@@ -62,8 +62,9 @@ def _listen(told: int) -> None:
 def _leave(number: int) -> None:
     # What is printed stays in Python's buffer where standard output is a file or a pipe.
     flushing = threading.Thread(target=_flush, daemon=True)
-    flushing.start()
-    flushing.join(SECONDS_TO_FLUSH)
+    with contextlib.suppress(RuntimeError):  # no threads any more: Python is ending
+        flushing.start()
+        flushing.join(SECONDS_TO_FLUSH)
     # A terminal shows ^C.
     newline = "\n" if _line_is_begun or os.isatty(2) else ""
     with contextlib.suppress(OSError):
