@@ -289,13 +289,9 @@ def _join_job() -> None:
             f"{job['num_processes']}"
         )
     if FLAGS.distributed:
-        import jax
+        from experiments.job import join
 
-        try:
-            jax.distributed.initialize(**job)
-        except (ValueError, RuntimeError) as error:
-            reason = str(error).splitlines()[0]
-            raise FlagError(f"--distributed: the other processes are not found: {reason}") from None
+        join(**job)
 
 
 def _parse(argv: list[str]) -> list[str]:

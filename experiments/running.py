@@ -3,12 +3,13 @@
 import itertools
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import jax
 import pyarrow as pa
 from tqdm import tqdm
 
+from experiments import job
 from experiments.flags import FLAGS, FlagError, grid, running
 from ticketjax import store
 from ticketjax.figures import draw_quality, draw_rounds, lowest_in_rounds, panels_of
@@ -37,14 +38,20 @@ def run_grids(
 
     on_chunk: called after every chunk with its directory, its runs and the seconds it took.
 
-    Every grid is checked before the first one starts. Raises FlagError for what cannot be run.
+    Every grid is checked before the first one starts. Raises FlagError for what cannot be run, and
+    ConnectionError where another process has ended before all runs were done.
     """
     try:
         checked = {directory: Grid(**fields) for directory, fields in grids.items()}
     except ValueError as error:
         raise FlagError(str(error)) from None
+    # The others find what the first one has opened, or the first one gone.
+    if not is_first():
+        job.wait_until_opened()
     # In one order, so that of two commands that share directories neither waits for the other.
     opened = {directory: _open(directory, checked[directory]) for directory in sorted(checked)}
+    if is_first():
+        job.tell_opened()
     results = {directory: (wanted, opened[directory]) for directory, wanted in checked.items()}
     done = {directory: parts.done() for directory, (_, parts) in results.items()}
     share = jax.process_index(), jax.process_count()
@@ -64,10 +71,11 @@ def run_grids(
                 bar.update(records.num_rows)
                 if on_chunk:
                     on_chunk(directory, records.num_rows, time.perf_counter() - begin)
+                _stop_if_one_is_gone(results.values())
                 begin = time.perf_counter()
-    if jax.process_count() > 1:
-        for wanted, parts in results.values():
-            _wait_for_others(wanted, parts)
+    while jax.process_count() > 1 and not _all_done(results.values()):
+        _stop_if_one_is_gone(results.values())
+        time.sleep(SECONDS_BETWEEN_LOOKS)
     if not is_first():
         return None
     return pa.concat_tables([store.load_records(directory) for directory in grids])
@@ -87,11 +95,15 @@ def _open(directory: str, wanted: Grid) -> store.Store:
         raise FlagError(f"--out={FLAGS.out}: {error}") from None
 
 
-def _wait_for_others(wanted: Grid, parts: store.Store) -> None:
-    # The records are the barrier: collectives give up on a process that is minutes behind, while
-    # one that died ends the whole job by itself.
-    while not wanted.instance_names() <= parts.done():
-        time.sleep(SECONDS_BETWEEN_LOOKS)
+def _all_done(results: Collection[tuple[Grid, store.Store]]) -> bool:
+    return all(wanted.instance_names() <= parts.done() for wanted, parts in results)
+
+
+def _stop_if_one_is_gone(results: Collection[tuple[Grid, store.Store]]) -> None:
+    gone = job.gone()
+    # Looked at in this order: a process that is gone has written all that it ever will.
+    if gone is not None and not _all_done(results):
+        raise job.has_ended(gone)
 
 
 def run_and_show(strategy: str, **options) -> int:
