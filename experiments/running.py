@@ -16,7 +16,7 @@ from ticketjax.figures import draw_quality, draw_rounds, lowest_in_rounds, panel
 from ticketjax.grid import Grid
 from ticketjax.lock import InUse
 from ticketjax.summaries import WHERE
-from ticketjax.sweep import run
+from ticketjax.sweep import Stopwatch, run
 from ticketjax.tables import table
 
 # Between two looks at what the other processes have finished.
@@ -36,7 +36,8 @@ def run_grids(
     Of several processes each runs its share, waits for the others', and only the first one
     returns the records, the rest None.
 
-    on_chunk: called after every chunk with its directory, its runs and the seconds it took.
+    on_chunk: called after every chunk with its directory, its runs and the seconds that
+        its compiled programs took.
 
     Every grid is checked before the first one starts. Raises FlagError for what cannot be run, and
     ConnectionError where another process has ended before all runs were done.
@@ -65,14 +66,14 @@ def run_grids(
     with tqdm(total=total, initial=finished, unit="run", smoothing=0.1, disable=quiet) as bar:
         for directory, (wanted, parts) in results.items():
             bar.set_description(f"{wanted.strategy}")
-            begin = time.perf_counter()
-            for records in run(wanted, done[directory], share=share):
+            watch = Stopwatch()
+            for records in run(wanted, done[directory], share=share, watch=watch):
                 parts.write(records)
                 bar.update(records.num_rows)
                 if on_chunk:
-                    on_chunk(directory, records.num_rows, time.perf_counter() - begin)
+                    on_chunk(directory, records.num_rows, watch.seconds)
                 _stop_if_one_is_gone(results.values())
-                begin = time.perf_counter()
+                watch.seconds = 0.0
     while jax.process_count() > 1 and not _all_done(results.values()):
         _stop_if_one_is_gone(results.values())
         time.sleep(SECONDS_BETWEEN_LOOKS)

@@ -1,6 +1,7 @@
 """The commands as a user starts them: one process each."""
 
 import html
+import json
 import os
 import pathlib
 import re
@@ -132,6 +133,11 @@ def test_leaderboard_ranks_named_seekers_and_ones_own(tmp_path):
     assert result.returncode == 0, result.stderr
     assert {"random", "mine"} <= {line.split()[0] for line in result.stdout.splitlines() if line}
     assert (tmp_path / "out" / "leaderboard.png").stat().st_size > 10_000
+    times = json.loads((tmp_path / "out" / "seconds.json").read_text())
+    assert all(seconds > 0 for chunks in times.values() for _, seconds in chunks)
+    # As earlier versions had it now and then, which subtracted the compilation.
+    times["random"].append([2, -1.5])
+    (tmp_path / "out" / "seconds.json").write_text(json.dumps(times))
     again = command("leaderboard", *flags, directory=tmp_path)
     assert again.stdout == result.stdout and "4/4" in again.stderr
 

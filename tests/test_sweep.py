@@ -1,4 +1,5 @@
 import itertools
+import time
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +11,7 @@ from ticketjax.compaction import active_neurons, active_width, compact
 from ticketjax.grid import IDENTITY, Grid
 from ticketjax.models import mlp
 from ticketjax.seekers import get_seeker
-from ticketjax.sweep import SCHEMA, run
+from ticketjax.sweep import SCHEMA, Stopwatch, run
 from ticketjax.tasks import get_task
 from ticketjax.trial import Setting, evaluate, make_instance, make_trial
 
@@ -238,3 +239,17 @@ def test_compaction_changes_no_record(seeker):
     full, narrow = (measure(setting, instance, mask, w) for w in (None, width))
     for name, value in full.items():
         np.testing.assert_allclose(narrow[name], value, rtol=1e-4, atol=1e-6, err_msg=name)
+
+
+def test_a_watch_runs_while_compiled_programs_do_and_not_while_they_are_compiled():
+    # A network of its own, which nothing else has compiled.
+    grid = Grid(**{**SMALL, "width": 7}, seekers="snip", densities=0.5, seeds=2)
+    watches, walls = [], []
+    for _ in range(2):
+        watch = Stopwatch()
+        begin = time.perf_counter()
+        list(run(grid, watch=watch))
+        walls.append(time.perf_counter() - begin)
+        watches.append(watch.seconds)
+    assert 0 < watches[0] < walls[0] / 2, (watches, walls)
+    assert 0 < watches[1] < walls[1]
