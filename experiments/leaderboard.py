@@ -20,7 +20,16 @@ from typing import Any
 
 from absl import flags
 
-from experiments.flags import FLAGS, FlagError, define_running, named_or_own, naming, running, start
+from experiments.flags import (
+    FLAGS,
+    FlagError,
+    define_running,
+    density_of,
+    named_or_own,
+    naming,
+    running,
+    start,
+)
 
 SINGLESHOT = ("random", "erk", "balanced", "magnitude", "snip", "grasp", "synflow")
 MULTISHOT = ("magnitude", "snip", "grasp", "synflow", "rewinding")
@@ -135,7 +144,7 @@ def _own() -> dict[str, Contender]:
 
 def _density() -> str | float:
     with naming("density"):
-        return FLAGS.density if FLAGS.density == "ticket" else float(FLAGS.density)
+        return density_of(FLAGS.density)
 
 
 class _Clock:

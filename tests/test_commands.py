@@ -55,8 +55,15 @@ def test_help_and_wrong_flags_need_no_jax(module, flag, tmp_path):
 @pytest.mark.parametrize(
     ("module", "flag", "message"),
     [
-        ("singleshot", "--densities=0.1,2", "--densities=0.1,2: densities must be in (0, 1]"),
-        ("singleshot", "--densities=half", "--densities=half: "),
+        ("singleshot", "--densities=0.1,2", "--densities=0.1,2: must be numbers in (0, 1]"),
+        ("singleshot", "--densities=half", "or \"ticket\", got 'half'\n"),
+        ("singleshot", "--densities=tickets", "got 'tickets'; did you mean 'ticket'?"),
+        ("singleshot", "--width=abc", "error: --width=abc: must be whole numbers, got 'abc'"),
+        ("singleshot", "--noise=abc", "error: --noise=abc: must be numbers, got 'abc'"),
+        ("singleshot", "--seekers=SNIP", "did you mean 'snip'?"),
+        ("singleshot", "--seekers=mag", "did you mean 'magnitude'?"),
+        ("singleshot", "--samples=10", "error: samples=10 leaves 9 to train on, fewer than"),
+        ("plant", "--task=nosuch", "relu, circle, helix or a Task, got 'nosuch'\n"),
         ("singleshot", "--seekers=snop", "--seekers=snop: seeker must be one of"),
         ("singleshot", "--task=cirle", "did you mean 'circle'"),
         ("singleshot", "--seeds=0", "--seeds"),

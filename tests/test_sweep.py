@@ -169,7 +169,7 @@ def test_full_density_keeps_everything_for_every_seeker(reference):
         ("scope", "universal", "scope must be one of"),
         ("objective", "scaled", "objective must be one of"),
         ("epochs", -1, "epochs must be at least 0"),
-        ("samples", 20, "batch_size must be in"),
+        ("samples", 20, "samples=20 leaves 18 to train on"),
         ("rounds", 0, "rounds must be at least 1"),
         ("round_epochs", 3, "singleshot takes the options"),
         ("score_samples", 0, "score_samples must be"),

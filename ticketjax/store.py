@@ -21,6 +21,7 @@ from ticketjax.base import Task
 from ticketjax.grid import IDENTITY, seeker_name
 from ticketjax.lock import lock
 from ticketjax.sweep import SCHEMA
+from ticketjax.version import VERSION
 
 MANIFEST = "manifest.json"
 PARTS = "parts"
@@ -69,7 +70,7 @@ def _version(package: str) -> str:
 
 def versions() -> dict[str, str]:
     """The versions of the packages that records follow from."""
-    return {package: _version(package) for package in PACKAGES}
+    return {package: _version(package) for package in PACKAGES} | {"ticketjax": VERSION}
 
 
 def manifest(grid: Configuration) -> dict[str, Any]:
@@ -97,6 +98,11 @@ def write_whole(path: str | os.PathLike, write: Callable[[BinaryIO], Any]) -> No
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
+    except OSError as error:
+        # A disk that is full while a file is written says so without a name.
+        if error.errno is None or error.filename is not None:
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
         temporary.unlink(missing_ok=True)
 

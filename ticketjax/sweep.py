@@ -117,7 +117,7 @@ def sharded(
     function: Callable[..., Any],
     devices: Sequence[jax.Device],
     in_axes: int | tuple[int | None, ...] = 0,
-) -> Callable[..., Any]:
+) -> jax.stages.Wrapped:
     """Run one function on every device at once, each on its slice of the first axis.
 
     in_axes: None for arguments that are the same on all. The only place that says how devices are
