@@ -138,8 +138,30 @@ def define_running(out: str | None) -> None:
 
 def numbers(flag: str, kind: type) -> list:
     """A list flag's values as numbers."""
+    what = "whole numbers" if kind is int else "numbers"
+    read = []
     with naming(flag):
-        return [kind(value) for value in FLAGS[flag].value or ()]
+        for value in FLAGS[flag].value or ():
+            try:
+                read.append(kind(value))
+            except ValueError:
+                raise ValueError(f"must be {what}, got {value!r}") from None
+    return read
+
+
+def density_of(text: str) -> float | str:
+    """A density that a flag says: a number in (0, 1], or "ticket".
+
+    Raises:
+        ValueError: anything else.
+    """
+    from ticketjax.names import suggestion
+
+    with contextlib.suppress(ValueError):
+        if text == "ticket" or 0 < float(text) <= 1:
+            return text if text == "ticket" else float(text)
+    hint = suggestion(text, ["ticket"])
+    raise ValueError(f'must be numbers in (0, 1] or "ticket", got {text!r}{hint}')
 
 
 def refuse_empty(*names: str) -> None:
@@ -248,10 +270,7 @@ def grid() -> dict:
     refuse_empty("densities")
     fields = networks()
     with naming("densities"):
-        densities = [d if d == "ticket" else float(d) for d in FLAGS.densities]
-        for density in densities:
-            if density != "ticket" and not 0 < density <= 1:
-                raise ValueError(f'densities must be in (0, 1] or "ticket", got {density:g}')
+        densities = [density_of(text) for text in FLAGS.densities]
     return {
         **fields,
         "densities": densities,
@@ -297,13 +316,9 @@ def _join_job() -> None:
             f"{job['num_processes']}"
         )
     if FLAGS.distributed:
-        import jax
+        from experiments.job import join
 
-        try:
-            jax.distributed.initialize(**job)
-        except (ValueError, RuntimeError) as error:
-            reason = str(error).splitlines()[0]
-            raise FlagError(f"--distributed: the other processes are not found: {reason}") from None
+        join(**job)
         # JAX's preemption service has taken SIGTERM.
         interruption.install()
 

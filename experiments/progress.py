@@ -18,13 +18,8 @@ tqdm.set_lock(threading.RLock())
 class Progress:
     """Of runs: how many are finished, and what is being done."""
 
-    def __init__(self, bar: tqdm, compiling: Compiling):
-        self._bar, self._compiling = bar, compiling
-
-    @property
-    def compiling(self) -> float:
-        """Seconds spent compiling so far."""
-        return self._compiling.total()
+    def __init__(self, bar: tqdm):
+        self._bar = bar
 
     def name(self, what: str) -> None:
         """What the bar is of."""
@@ -58,7 +53,7 @@ def progress(
             with tqdm(
                 total=total, initial=finished, unit="run", smoothing=smoothing, disable=quiet
             ) as bar:
-                yield Progress(bar, compiling)
+                yield Progress(bar)
                 bar.set_postfix_str("")
         finally:
             interruption.begin_line(False)

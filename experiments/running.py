@@ -3,11 +3,12 @@
 import itertools
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import jax
 import pyarrow as pa
 
+from experiments import job
 from experiments.flags import FLAGS, FlagError, grid, running
 from experiments.progress import Progress, progress
 from ticketjax import store
@@ -15,7 +16,7 @@ from ticketjax.figures import draw_quality, draw_rounds, lowest_in_rounds, panel
 from ticketjax.grid import Grid
 from ticketjax.lock import InUse
 from ticketjax.summaries import WHERE
-from ticketjax.sweep import Step, run
+from ticketjax.sweep import Step, Stopwatch, run
 from ticketjax.tables import table
 
 # Between two looks at what the other processes have finished.
@@ -35,17 +36,23 @@ def run_grids(
     Of several processes each runs its share, waits for the others', and only the first one
     returns the records, the rest None.
 
-    on_chunk: called after every chunk with its directory, its runs and the seconds it took, those
-        of compilation left out.
+    on_chunk: called after every chunk with its directory, its runs and the seconds that
+        its compiled programs took.
 
-    Every grid is checked before the first one starts. Raises FlagError for what cannot be run.
+    Every grid is checked before the first one starts. Raises FlagError for what cannot be run, and
+    ConnectionError where another process has ended before all runs were done.
     """
     try:
         checked = {directory: Grid(**fields) for directory, fields in grids.items()}
     except ValueError as error:
         raise FlagError(str(error)) from None
+    # The others find what the first one has opened, or the first one gone.
+    if not is_first():
+        job.wait_until_opened()
     # In one order, so that of two commands that share directories neither waits for the other.
     opened = {directory: _open(directory, checked[directory]) for directory in sorted(checked)}
+    if is_first():
+        job.tell_opened()
     results = {directory: (wanted, opened[directory]) for directory, wanted in checked.items()}
     done = {directory: parts.done() for directory, (_, parts) in results.items()}
     share = jax.process_index(), jax.process_count()
@@ -58,19 +65,19 @@ def run_grids(
     with progress(total, finished, quiet=not is_first()) as shown:
         for directory, (wanted, parts) in results.items():
             shown.name(wanted.strategy)
-            begin = time.perf_counter() - shown.compiling
+            watch = Stopwatch()
             for records in run(
-                wanted, done[directory], share=share, on_step=_teller(wanted, shown)
+                wanted, done[directory], share=share, on_step=_teller(wanted, shown), watch=watch
             ):
                 parts.write(records)
                 shown.add(records.num_rows)
                 if on_chunk:
-                    seconds = time.perf_counter() - shown.compiling - begin
-                    on_chunk(directory, records.num_rows, seconds)
-                begin = time.perf_counter() - shown.compiling
-    if jax.process_count() > 1:
-        for wanted, parts in results.values():
-            _wait_for_others(wanted, parts)
+                    on_chunk(directory, records.num_rows, watch.seconds)
+                _stop_if_one_is_gone(results.values())
+                watch.seconds = 0.0
+    while jax.process_count() > 1 and not _all_done(results.values()):
+        _stop_if_one_is_gone(results.values())
+        time.sleep(SECONDS_BETWEEN_LOOKS)
     if not is_first():
         return None
     return pa.concat_tables([store.load_records(directory) for directory in grids])
@@ -102,11 +109,15 @@ def _open(directory: str, wanted: Grid) -> store.Store:
         raise FlagError(f"--out={FLAGS.out}: {error}") from None
 
 
-def _wait_for_others(wanted: Grid, parts: store.Store) -> None:
-    # The records are the barrier: collectives give up on a process that is minutes behind, while
-    # one that died ends the whole job by itself.
-    while not wanted.instance_names() <= parts.done():
-        time.sleep(SECONDS_BETWEEN_LOOKS)
+def _all_done(results: Collection[tuple[Grid, store.Store]]) -> bool:
+    return all(wanted.instance_names() <= parts.done() for wanted, parts in results)
+
+
+def _stop_if_one_is_gone(results: Collection[tuple[Grid, store.Store]]) -> None:
+    gone = job.gone()
+    # Looked at in this order: a process that is gone has written all that it ever will.
+    if gone is not None and not _all_done(results):
+        raise job.has_ended(gone)
 
 
 def run_and_show(strategy: str, **options) -> int:

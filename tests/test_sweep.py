@@ -1,4 +1,5 @@
 import itertools
+import time
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +11,7 @@ from ticketjax.compaction import active_neurons, active_width, compact
 from ticketjax.grid import IDENTITY, Grid
 from ticketjax.models import mlp
 from ticketjax.seekers import get_seeker
-from ticketjax.sweep import SCHEMA, Step, run
+from ticketjax.sweep import SCHEMA, Step, Stopwatch, run
 from ticketjax.tasks import get_task
 from ticketjax.trial import Setting, evaluate, make_instance, make_trial
 
@@ -168,7 +169,7 @@ def test_full_density_keeps_everything_for_every_seeker(reference):
         ("scope", "universal", "scope must be one of"),
         ("objective", "scaled", "objective must be one of"),
         ("epochs", -1, "epochs must be at least 0"),
-        ("samples", 20, "batch_size must be in"),
+        ("samples", 20, "samples=20 leaves 18 to train on"),
         ("rounds", 0, "rounds must be at least 1"),
         ("round_epochs", 3, "singleshot takes the options"),
         ("score_samples", 0, "score_samples must be"),
@@ -254,3 +255,17 @@ def test_every_step_is_told_as_it_begins():
         ("measuring", 4, 4, True),
         ("computing", 4, 4, False),
     ]
+
+
+def test_a_watch_runs_while_compiled_programs_do_and_not_while_they_are_compiled():
+    # A network of its own, which nothing else has compiled.
+    grid = Grid(**{**SMALL, "width": 7}, seekers="snip", densities=0.5, seeds=2)
+    watches, walls = [], []
+    for _ in range(2):
+        watch = Stopwatch()
+        begin = time.perf_counter()
+        list(run(grid, watch=watch))
+        walls.append(time.perf_counter() - begin)
+        watches.append(watch.seconds)
+    assert 0 < watches[0] < walls[0] / 2, (watches, walls)
+    assert 0 < watches[1] < walls[1]

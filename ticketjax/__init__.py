@@ -24,6 +24,7 @@ from ticketjax.strategies import STRATEGIES, multishot, singleshot
 from ticketjax.sweep import sweep
 from ticketjax.tasks import TASKS, get_task
 from ticketjax.trial import Instance, Record, Setting, make_instance, make_trial
+from ticketjax.version import VERSION as __version__
 
 __all__ = [
     "SEEKERS",
@@ -43,6 +44,7 @@ __all__ = [
     "Seeker",
     "Setting",
     "Task",
+    "__version__",
     "apply_mask",
     "audit",
     "get_seeker",

@@ -6,7 +6,6 @@ CIFAR-10 is a set of pickles, which an unpickler would run. Here a pickle's inst
 (pickletools.genops) and none is carried out: numbers and strings are taken as they stand.
 """
 
-import difflib
 import gzip
 import pathlib
 import pickletools
@@ -19,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ticketjax.base import Batch
+from ticketjax.names import suggestion
 
 _TRAIN_FILES = 5
 # Instructions of a pickle that stand for plain values or arrange them: all that the official files
@@ -85,14 +85,14 @@ def load_images(name: str, data_dir: str | pathlib.Path) -> Images:
         data_dir: the directory of the files, or the one that holds their folder.
 
     Raises:
-        ValueError: an unknown name (the nearest is suggested), a file of the wrong size or
+        ValueError: an unknown name (one that is close is suggested), a file of the wrong size or
             content, a label out of range, a wrong number of images of some class.
         FileNotFoundError: what is missing, and where to get it.
     """
     if name not in DATASETS:
-        nearest = difflib.get_close_matches(str(name), DATASETS, n=1, cutoff=0.0)[0]
         raise ValueError(
-            f"dataset must be one of {', '.join(DATASETS)}, got {name!r}; did you mean {nearest!r}?"
+            f"dataset must be one of {', '.join(DATASETS)}, got {name!r}"
+            f"{suggestion(name, DATASETS)}"
         )
     dataset = DATASETS[name]
     directory, train, test = dataset.read(pathlib.Path(data_dir), dataset)

@@ -18,7 +18,7 @@ class Entry(NamedTuple):
     """One seeker of a leaderboard.
 
     title: how it was used. passes: over the training data, with gradients, in one search.
-    seconds: of wall time per run, compilation left out. Either is NaN if unknown.
+    seconds: of wall time per run within compiled programs. Either is NaN if unknown.
     metrics: by (task, quality), each (seeds,); quality is "strong" or "weak".
     """
 

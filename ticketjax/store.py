@@ -8,6 +8,7 @@ import json
 import os
 import pathlib
 import platform
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO, ClassVar, Protocol
@@ -20,13 +21,18 @@ from ticketjax.base import Task
 from ticketjax.grid import IDENTITY, seeker_name
 from ticketjax.lock import lock
 from ticketjax.sweep import SCHEMA
+from ticketjax.version import VERSION
 
 MANIFEST = "manifest.json"
 PARTS = "parts"
 LOCK = "lock"
 TEMPORARY = ".tmp"
 DAMAGED = ".damaged"
+# As long as a network file system may remember that a file was not there.
+SECONDS_TO_APPEAR = 60
 PACKAGES = ("ticketjax", "jax", "jaxlib", "flax", "optax", "numpy", "pyarrow")
+# Records of different versions of these are not mixed.
+CHECKED_PACKAGES = ("ticketjax", "jax")
 # These change no record: more seeds may join a directory, and chunks are only a matter of memory.
 FREE_FIELDS = ("seeds", "chunk_size")
 GRID_ORDER = ("task", "depth", "width", "noise", "seeker", "density", "seed")
@@ -62,6 +68,11 @@ def _version(package: str) -> str:
         return "not installed"
 
 
+def versions() -> dict[str, str]:
+    """The versions of the packages that records follow from."""
+    return {package: _version(package) for package in PACKAGES} | {"ticketjax": VERSION}
+
+
 def manifest(grid: Configuration) -> dict[str, Any]:
     """All that is needed to make the records again: configuration, versions, machine, a hash."""
     config = configuration(grid)
@@ -69,7 +80,7 @@ def manifest(grid: Configuration) -> dict[str, Any]:
     return {
         "configuration": config,
         "hash": hashlib.sha256(json.dumps(fixed, sort_keys=True).encode()).hexdigest(),
-        "versions": {package: _version(package) for package in PACKAGES},
+        "versions": versions(),
         "python": platform.python_version(),
         "devices": [str(device) for device in jax.devices()],
         "machine": platform.platform(),
@@ -87,6 +98,11 @@ def write_whole(path: str | os.PathLike, write: Callable[[BinaryIO], Any]) -> No
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
+    except OSError as error:
+        # A disk that is full while a file is written says so without a name.
+        if error.errno is None or error.filename is not None:
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -153,7 +169,8 @@ class Store:
     size, continues it. Until the store is gone, no other process can open the directory.
 
     wait: for another process that has the directory open, instead of refusing.
-    share: (index, count) of this process, as in run(): the first one locks the directory for all.
+    share: (index, count) of this process, as in run(): the first one locks the directory for all,
+        writes the manifest, and is to open it before the others.
 
     Raises ValueError if the directory belongs to another grid or holds something else, if the
     records in it were made by another version of ticketjax or jax, and, as InUse, if another
@@ -169,16 +186,29 @@ class Store:
         share: tuple[int, int] = (0, 1),
     ):
         self.directory = pathlib.Path(directory)
+        index, count = share
+        if index > 0:
+            self._wait_for_manifest()
+            self._manifest(grid)
+            return
         # Before anything is made, and again once nobody else can write.
         self._manifest(grid)
         (self.directory / PARTS).mkdir(parents=True, exist_ok=True)
-        index, count = share
-        if index == 0:
-            self._lock = lock(self.directory / LOCK, wait)
+        self._lock = lock(self.directory / LOCK, wait)
         if count == 1:
             self._remove_temporaries()
         content = (json.dumps(self._manifest(grid), indent=2) + "\n").encode()
         write_whole(self.directory / MANIFEST, lambda file: file.write(content))
+
+    def _wait_for_manifest(self) -> None:
+        """Give a network file system the time to show what process 0 has written."""
+        path, end = self.directory / MANIFEST, time.monotonic() + SECONDS_TO_APPEAR
+        while not path.exists():
+            if time.monotonic() > end:
+                raise ValueError(
+                    f"{path} of process 0 is not to be seen: all processes must share the directory"
+                )
+            time.sleep(0.1)
 
     def _manifest(self, grid: Configuration) -> dict[str, Any]:
         """The grid's manifest, with the seeds that are there already."""
@@ -196,13 +226,16 @@ class Store:
         try:
             old = json.loads(path.read_bytes())
             different = _differences(old["configuration"], new["configuration"])
-            versions = {name: old["versions"][name] for name in ("ticketjax", "jax")}
+            made_by = {name: old["versions"][name] for name in CHECKED_PACKAGES}
             seeds = [int(seed) for seed in old["configuration"]["seeds"]]
         except (ValueError, LookupError, TypeError) as error:
             raise ValueError(f"{path} is not a manifest of ticketjax: {error!r}") from None
-        different += _differences(versions, {name: new["versions"][name] for name in versions})
+        different += _differences(made_by, {name: new["versions"][name] for name in made_by})
         if different:
-            raise ValueError(f"{path.parent} holds another grid: {'; '.join(different)}")
+            raise ValueError(
+                f"{path.parent} holds another grid: {'; '.join(different)}; "
+                f"choose another directory (--out)"
+            )
         return seeds
 
     def _remove_temporaries(self) -> None:

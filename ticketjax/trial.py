@@ -168,14 +168,13 @@ class Setting:
             raise ValueError(f"held_out must be in (0, 1), got {self.held_out!r}")
         if self.training_samples == self.samples:
             raise ValueError(
-                f"held_out must leave a sample to measure on, got {self.held_out} of "
-                f"{self.samples} samples"
+                f"samples={self.samples} leaves none to measure on with held_out={self.held_out}"
             )
         check_count("batch_size", self.batch_size, 1)
         if self.batch_size > self.training_samples:
             raise ValueError(
-                f"batch_size must be in 1..{self.training_samples} (the training samples), "
-                f"got {self.batch_size}"
+                f"samples={self.samples} leaves {self.training_samples} to train on, fewer than "
+                f"batch_size={self.batch_size}"
             )
 
     @property

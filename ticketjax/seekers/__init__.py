@@ -1,6 +1,5 @@
 """Seekers: algorithms that look for a ticket. One file each; a name's row stands here."""
 
-import difflib
 import functools
 import inspect
 import numbers
@@ -8,6 +7,7 @@ from collections.abc import Callable, Hashable
 from typing import Any
 
 from ticketjax.base import Score, Seeker
+from ticketjax.names import suggestion
 from ticketjax.seekers.concrete import concrete
 from ticketjax.seekers.continuous_sparsification import continuous_sparsification
 from ticketjax.seekers.edge_popup import edge_popup
@@ -153,9 +153,10 @@ def _check_option(name: str, value: Any, default: Any) -> None:
 def _make(seeker: str | Callable[..., Any], strategy: str | None, **options: Any) -> Seeker:
     if isinstance(seeker, str):
         if seeker not in SEEKERS:
-            near = difflib.get_close_matches(seeker, SEEKERS, n=1)
-            hint = f" (did you mean {near[0]!r}?)" if near else ""
-            raise ValueError(f"seeker must be one of {', '.join(SEEKERS)}, got {seeker!r}{hint}")
+            raise ValueError(
+                f"seeker must be one of {', '.join(SEEKERS)}, got {seeker!r}"
+                f"{suggestion(seeker, SEEKERS)}"
+            )
     elif is_seeker(seeker):
         if options:
             raise ValueError(f"a seeker of your own takes no options, got {', '.join(options)}")
