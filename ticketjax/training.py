@@ -57,7 +57,7 @@ def shuffles(key: jax.Array, epochs: int, size: int, batch_size: int = BATCH_SIZ
     def order(epoch_key):
         # One sort by random bits, where jax.random.permutation sorts twice to be rid of the bias
         # that equal bits leave: at 10,000 samples, one pair in a hundred epochs.
-        return jnp.argsort(jax.random.bits(epoch_key, (size,)))[: steps * batch_size]
+        return jnp.argsort(jax.random.bits(epoch_key, (size,), jnp.uint32))[: steps * batch_size]
 
     orders = jax.vmap(order)(jax.random.split(key, epochs)) if epochs else jnp.zeros((0, size))
     return orders[:, : steps * batch_size].reshape(epochs, steps, batch_size).astype(jnp.int32)
