@@ -3,7 +3,7 @@
 import itertools
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import jax
 import pyarrow as pa
@@ -15,7 +15,7 @@ from ticketjax.figures import draw_quality, draw_rounds, lowest_in_rounds, panel
 from ticketjax.grid import Grid
 from ticketjax.lock import InUse
 from ticketjax.summaries import WHERE
-from ticketjax.sweep import run
+from ticketjax.sweep import BudgetError, run
 from ticketjax.tables import table
 
 # Between two looks at what the other processes have finished.
@@ -37,7 +37,8 @@ def run_grids(
 
     on_chunk: called after every chunk with its directory, its runs and the seconds it took.
 
-    Every grid is checked before the first one starts. Raises FlagError for what cannot be run.
+    Every grid is checked before the first one starts. Raises FlagError for what cannot be run, and
+    for a seeker that does not keep to its budget.
     """
     try:
         checked = {directory: Grid(**fields) for directory, fields in grids.items()}
@@ -59,7 +60,7 @@ def run_grids(
         for directory, (wanted, parts) in results.items():
             bar.set_description(f"{wanted.strategy}")
             begin = time.perf_counter()
-            for records in run(wanted, done[directory], share=share):
+            for records in _within_budget(run(wanted, done[directory], share=share)):
                 parts.write(records)
                 bar.update(records.num_rows)
                 if on_chunk:
@@ -71,6 +72,14 @@ def run_grids(
     if not is_first():
         return None
     return pa.concat_tables([store.load_records(directory) for directory in grids])
+
+
+def _within_budget(chunks: Iterator[pa.Table]) -> Iterator[pa.Table]:
+    """The same chunks; a mask outside its budget is a refusal."""
+    try:
+        yield from chunks
+    except BudgetError as error:
+        raise FlagError(f"{error}; as a flag, --nocheck_budget") from None
 
 
 def _open(directory: str, wanted: Grid) -> store.Store:

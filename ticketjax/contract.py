@@ -31,7 +31,7 @@ def _check_tree(what: str, tree: Any, params: Params) -> dict[str, Any]:
             f"{what} must be a tree like the parameters, with {', '.join(wanted)}; got "
             f"{', '.join(leaves) or type(tree).__name__}"
         )
-    if jax.tree.structure(tree) != jax.tree.structure(params):
+    if len({jax.tree.structure(one) for one in (tree, params)}) > 1:
         raise ValueError(f"{what} must be made of the same containers as the parameters: dicts")
     for place, leaf in leaves.items():
         if getattr(leaf, "shape", None) != wanted[place].shape:
