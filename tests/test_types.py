@@ -11,6 +11,7 @@ import pytest
 import ticketjax as tj
 from tests.processes import python
 from tests.wide_records import records
+from ticketjax.images import augment
 
 
 def assert_same(found, expected):
@@ -76,3 +77,12 @@ def test_data_of_another_type_is_refused(name):
     batch = BATCH._replace(**{name: getattr(BATCH, name).astype(jnp.bfloat16)})
     with pytest.raises(ValueError, match=f"batch.{name} must be float32, got bfloat16"):
         tj.make_problem(TASK, MODEL, PARAMS, batch)
+
+
+def test_augmentation_draws_the_same_with_64_bits_enabled():
+    images = np.arange(3 * 4 * 4, dtype=np.float32).reshape(3, 4, 4, 1)
+    expected = augment(jax.random.key(0), images, flip=True)
+    with jax.enable_x64(True):
+        found = augment(jax.random.key(0), images, flip=True)
+    assert found.dtype == jnp.float32
+    assert np.array_equal(found, expected)

@@ -163,7 +163,7 @@ def augment(key: jax.Array, x: jax.typing.ArrayLike, pad: int = 4, flip: bool = 
     padded = jnp.pad(x, ((0, 0), (pad, pad), (pad, pad), (0, 0)))
 
     def crop(image: jax.Array, corner: jax.Array) -> jax.Array:
-        return jax.lax.dynamic_slice(image, (corner[0], corner[1], 0), x.shape[1:])
+        return jax.lax.dynamic_slice(image, (*corner, jnp.int32(0)), x.shape[1:])
 
     cropped = jax.vmap(crop)(padded, corners)
     if not flip:
