@@ -56,6 +56,7 @@ def define_networks(seeds: int = 25, seekers: str = PRUNERS, width: str = "100")
     flags.DEFINE_list("seed_list", None, "These seeds, instead of --seeds.")
     flags.DEFINE_integer("epochs", 10, "Epochs of the final training.", lower_bound=0)
     define_planting()
+    define_budget()
 
 
 def define_planting() -> None:
@@ -110,6 +111,16 @@ def define_grid(
         "auto",
         'Training samples that a score sees: a number, "all", or "auto" for the published ten '
         "per output of the network.",
+    )
+
+
+def define_budget() -> None:
+    """Define the flag that lets masks pass which keep another number than they may."""
+    flags.DEFINE_bool(
+        "check_budget",
+        True,
+        "Refuse masks that keep another number of parameters than the density allows; otherwise "
+        "their records are marked.",
     )
 
 
@@ -262,6 +273,7 @@ def networks() -> dict:
         "perturbation": FLAGS.perturbation,
         "epochs": FLAGS.epochs,
         "samples": FLAGS.samples,
+        "check_budget": FLAGS.check_budget,
     }
 
 

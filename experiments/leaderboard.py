@@ -23,6 +23,7 @@ from absl import flags
 from experiments.flags import (
     FLAGS,
     FlagError,
+    define_budget,
     define_running,
     density_of,
     named_or_own,
@@ -57,6 +58,7 @@ flags.DEFINE_integer("passes", 100, "Over the training data, of each search.", l
 flags.DEFINE_integer("samples", 10_000, "Samples per run, a tenth held out.", lower_bound=1)
 flags.DEFINE_integer("epochs", 10, "Epochs of the final training.", lower_bound=0)
 flags.DEFINE_multi_string("seeker", [], "path/to/file.py:function of your own, as often as wanted.")
+define_budget()
 flags.DEFINE_list("only", [], "Directories of the entries to run; all if empty.")
 
 
@@ -193,6 +195,7 @@ def main() -> int:
         "seeds": FLAGS.seeds,
         "epochs": FLAGS.epochs,
         "objective": "rescaled",
+        "check_budget": FLAGS.check_budget,
         **running(),
     }
     clock = _Clock(f"{FLAGS.out}/{TIMES}")
@@ -207,7 +210,7 @@ def _show(chosen: dict[str, Contender], clock: _Clock) -> None:
     import pyarrow.compute as pc
 
     from ticketjax import leaderboard, store
-    from ticketjax.summaries import QUALITIES, mean_of_finite
+    from ticketjax.summaries import QUALITIES, mean_of_finite, outside_budget
     from ticketjax.titles import seeker_title
 
     entries, tickets = [], {}
@@ -222,7 +225,9 @@ def _show(chosen: dict[str, Contender], clock: _Clock) -> None:
         seconds = clock.seconds_per_run(name)
         first, comma, rest = contender.title.partition(",")
         title = f"{seeker_title(first)}{comma}{rest}"
-        entries.append(leaderboard.Entry(title, contender.passes, seconds, metrics))
+        outside = outside_budget(records)
+        kept = float(records["kept"].to_numpy()[outside].mean()) if outside.any() else None
+        entries.append(leaderboard.Entry(title, contender.passes, seconds, metrics, kept))
     density = "the planted ticket's density" if FLAGS.density == "ticket" else FLAGS.density
     title = f"{FLAGS.seeds} seeds, depth {FLAGS.depth}, width {FLAGS.width}, at {density}"
     text = leaderboard.leaderboard_table(entries, tickets)

@@ -3,7 +3,7 @@
 import itertools
 import sys
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 
 import jax
 import pyarrow as pa
@@ -16,7 +16,7 @@ from ticketjax.figures import draw_quality, draw_rounds, lowest_in_rounds, panel
 from ticketjax.grid import Grid
 from ticketjax.lock import InUse
 from ticketjax.summaries import WHERE
-from ticketjax.sweep import Step, Stopwatch, run
+from ticketjax.sweep import BudgetError, Step, Stopwatch, run
 from ticketjax.tables import table
 
 # Between two looks at what the other processes have finished.
@@ -40,7 +40,8 @@ def run_grids(
         its compiled programs took.
 
     Every grid is checked before the first one starts. Raises FlagError for what cannot be run, and
-    ConnectionError where another process has ended before all runs were done.
+    for a seeker that does not keep to its budget; ConnectionError where another process has ended
+    before all runs were done.
     """
     try:
         checked = {directory: Grid(**fields) for directory, fields in grids.items()}
@@ -66,9 +67,10 @@ def run_grids(
         for directory, (wanted, parts) in results.items():
             shown.name(wanted.strategy)
             watch = Stopwatch()
-            for records in run(
+            chunks = run(
                 wanted, done[directory], share=share, on_step=_teller(wanted, shown), watch=watch
-            ):
+            )
+            for records in _within_budget(chunks):
                 parts.write(records)
                 shown.add(records.num_rows)
                 if on_chunk:
@@ -93,6 +95,14 @@ def _teller(wanted: Grid, shown: Progress) -> Callable[[Step], None]:
         shown.tell(f"{where}: {doing}, {step.number} of {step.of}")
 
     return tell
+
+
+def _within_budget(chunks: Iterator[pa.Table]) -> Iterator[pa.Table]:
+    """The same chunks; a mask outside its budget is a refusal."""
+    try:
+        yield from chunks
+    except BudgetError as error:
+        raise FlagError(f"{error}; as a flag, --nocheck_budget") from None
 
 
 def _open(directory: str, wanted: Grid) -> store.Store:

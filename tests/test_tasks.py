@@ -459,3 +459,9 @@ def test_sample_refuses_an_impossible_noise(name, noise):
 def test_sample_refuses_an_impossible_number(name, n):
     with pytest.raises(ValueError, match=f"{name}: n must be an integer >= 1, got {n}"):
         TASKS[name].sample(jax.random.key(9), n)
+
+
+@pytest.mark.parametrize("name", ["relu", "circle", "helix"])
+def test_a_depth_that_would_take_for_ever_is_refused(name):
+    with pytest.raises(ValueError, match="depth must be an integer .* at most 1,000"):
+        get_task(name).ticket(2**31)

@@ -41,7 +41,7 @@ def diluted_ticket(
     leaves, structure = jax.tree.flatten(planted)
     keys = jax.random.split(key, len(leaves))
     lots = [
-        jnp.where(leaf, jnp.inf, jax.random.uniform(k, leaf.shape))
+        jnp.where(leaf, jnp.inf, jax.random.uniform(k, leaf.shape, jnp.float32))
         for k, leaf in zip(keys, leaves, strict=True)
     ]
     share_of_all = jnp.minimum(1.0, (1 + dilution) * density(planted, prune_bias))

@@ -53,7 +53,7 @@ def input_grid(inputs: int, points: int = GRID_POINTS) -> jax.Array:
     per_axis = math.floor(points ** (1 / inputs) + 1e-9)
     if per_axis < 2:
         raise ValueError(f"points must be at least the 2^{inputs} corners, got {points}")
-    axis = jnp.linspace(-1, 1, per_axis)
+    axis = jnp.linspace(-1, 1, per_axis, dtype=jnp.float32)
     return jnp.stack([a.ravel() for a in jnp.meshgrid(*[axis] * inputs, indexing="ij")], axis=1)
 
 

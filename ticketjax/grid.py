@@ -20,7 +20,7 @@ from ticketjax.strategies import SANITY as SCORE_SANITY
 from ticketjax.strategies import STRATEGIES
 from ticketjax.tasks import get_task
 from ticketjax.training import check_count, check_number
-from ticketjax.trial import Setting, make_instance
+from ticketjax.trial import Setting, make_instance, seek
 
 # Columns that name an instance: a planted network and its data.
 IDENTITY = ("task", "depth", "width", "noise", "seed")
@@ -57,6 +57,8 @@ class Grid:
     sanity: "none", "invert" or "shuffle" as in singleshot(), or "reinitialise" as in Setting.
     match, tickets, decoys, perturbation: how and what is planted, as in Setting.
     precision: of the matrix products, as in mlp().
+    check_budget: refuse masks that keep another number of parameters than the density allows;
+        otherwise their records are marked, in the column within_budget.
     chunk_size: runs at once on each device; "auto" sizes it from the memory there is. It changes
         no record beyond rounding.
 
@@ -92,6 +94,7 @@ class Grid:
     samples: int = 10_000
     precision: str | None = "highest"
     chunk_size: int | str = "auto"
+    check_budget: bool = True
 
     def __post_init__(self):
         for name in ("task", "depth", "width", "seekers", "densities", "noise"):
@@ -115,8 +118,9 @@ class Grid:
         for name, least in (("rounds", 1), ("round_epochs", 0), ("search_epochs", 0)):
             if getattr(self, name) is not None:
                 check_count(name, getattr(self, name), least)
-        if not isinstance(self.prune_bias, bool):
-            raise ValueError(f"prune_bias must be True or False, got {self.prune_bias!r}")
+        for name in ("prune_bias", "check_budget"):
+            if not isinstance(getattr(self, name), bool):
+                raise ValueError(f"{name} must be True or False, got {getattr(self, name)!r}")
         for name, word in (("chunk_size", "auto"), ("score_samples", "auto")):
             value = getattr(self, name)
             if not (isinstance(value, str) and value == word) and value is not None:
@@ -135,8 +139,10 @@ class Grid:
         if len(set(names)) < len(names):
             raise ValueError(f"seekers must have different names, got {', '.join(names)}")
         for setting in self.settings():
-            self.seekers_for(setting.setting.task)
+            seekers = self.seekers_for(setting.setting.task)
             setting.check(self.densities, max(self.axis("noise")))
+            own = {seeker_name(seeker) for seeker in self.seekers if callable(seeker)}
+            setting.check_seekers({name: seekers[name] for name in seekers if name in own})
 
     def _spell_out_defaults(self) -> None:
         """Replace None by the strategy's default, so that records and manifests say it."""
@@ -333,6 +339,35 @@ class NamedSetting:
         except ValueError as error:
             place = f"{self.setting.task.name}, depth {self.depth}, width {self.width}"
             raise ValueError(f"{place}: {error}") from None
+
+    def check_seekers(self, seekers: Mapping[str, Seeker]) -> None:
+        """Raise ValueError for a seeker that returns no Found of the network's shapes.
+
+        They are traced, nothing is computed.
+        """
+        key, density = jax.random.key(0), jax.ShapeDtypeStruct((), np.float32)
+        for name, seeker in seekers.items():
+
+            def look(key: jax.Array, density: jax.Array, seeker: Seeker = seeker) -> Any:
+                instance = make_instance(self.setting, key, 0.0)
+                return seek(self.setting, seeker, key, instance, density)
+
+            try:
+                jax.eval_shape(look, key, density)
+            except ValueError as error:
+                raise ValueError(f"{name}: {error}") from None
+
+    def budget_bounds(self, density: float, scope: str) -> tuple[int, int]:
+        """Fewest and most parameters that a mask of this density and scope may keep."""
+        prune_bias = self.setting.prune_bias
+        layers = masks.count_ticket_layers(self.setting.target, prune_bias)
+        return masks.budget_bounds(
+            density,
+            self.setting.parameter_shapes,
+            scope,
+            prune_bias=prune_bias,
+            ticket_layers=layers,
+        )
 
     def feasible_recall(self, density: float, scope: str) -> float:
         """Largest recall of the ticket that a mask of this density and scope can have."""

@@ -159,16 +159,16 @@ def augment(key: jax.Array, x: jax.typing.ArrayLike, pad: int = 4, flip: bool = 
     if pad < 0:
         raise ValueError(f"pad must be >= 0, got {pad!r}")
     key_crop, key_flip = jax.random.split(key)
-    corners = jax.random.randint(key_crop, (len(x), 2), 0, 2 * pad + 1)
+    corners = jax.random.randint(key_crop, (len(x), 2), 0, 2 * pad + 1, jnp.int32)
     padded = jnp.pad(x, ((0, 0), (pad, pad), (pad, pad), (0, 0)))
 
     def crop(image: jax.Array, corner: jax.Array) -> jax.Array:
-        return jax.lax.dynamic_slice(image, (corner[0], corner[1], 0), x.shape[1:])
+        return jax.lax.dynamic_slice(image, (*corner, jnp.int32(0)), x.shape[1:])
 
     cropped = jax.vmap(crop)(padded, corners)
     if not flip:
         return cropped
-    mirrored = jax.random.bernoulli(key_flip, shape=(len(x), 1, 1, 1))
+    mirrored = jax.random.bernoulli(key_flip, jnp.float32(0.5), (len(x), 1, 1, 1))
     return jnp.where(mirrored, cropped[:, :, ::-1], cropped)
 
 

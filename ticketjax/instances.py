@@ -164,10 +164,11 @@ def network_task(target: Params, kind: str = REGRESSION, name: str = "network") 
         x = jax.random.uniform(key_x, (n, inputs), jnp.float32, minval=-1.0, maxval=1.0)
         y = mlp(task, len(kernels) + 1, 1).apply(jax.tree.map(jnp.asarray, target), x)
         if kind == REGRESSION:
-            return Batch(x, y + noise * jax.random.normal(key_noise, y.shape))
+            return Batch(x, y + noise * jax.random.normal(key_noise, y.shape, y.dtype))
         label = jnp.argmax(y, axis=1).astype(jnp.int32)
         other = jax.random.randint(key_label, (n,), 0, outputs, jnp.int32)
-        return Batch(x, jnp.where(jax.random.uniform(key_noise, (n,)) < noise, other, label))
+        moved = jax.random.uniform(key_noise, (n,), jnp.float32) < noise
+        return Batch(x, jnp.where(moved, other, label))
 
     def ticket(depth: int) -> Params:
         own = len(kernels) + 1

@@ -208,6 +208,38 @@ def _oracle_budgets(
     ]
 
 
+def budget_bounds(
+    density: float,
+    params: Params,
+    scope: str = "global",
+    *,
+    prune_bias: bool = True,
+    ticket_layers: Sequence[int] | None = None,
+) -> tuple[int, int]:
+    """Fewest and most prunable parameters that a mask of this density and scope may keep.
+
+    Both are the budget for scope "global". For the others, the layers' budgets are rounded one by
+    one, and all that lies between their sum, half a parameter per layer either way, and the budget
+    of the whole network is allowed. params: any tree of the network's shapes; ticket_layers: as in
+    select().
+
+    >>> params = {"layer_0": {"kernel": jnp.zeros((1, 2)), "bias": jnp.zeros(2)}}
+    >>> budget_bounds(0.5, params)
+    (2, 2)
+    """
+    layers = prunable_leaves(params, prune_bias)
+    sizes = [sum(leaf.size for leaf in layer) for layer in layers]
+    whole = int(budget(density, sum(sizes)))
+    if scope == "global":
+        return whole, whole
+    if scope == "oracle" and ticket_layers is not None:
+        kept = sum(map(int, _oracle_budgets(density, sizes, ticket_layers)))
+    else:
+        kept = sum(int(budget(density, size)) for size in sizes)
+    rounding = len(sizes) // 2
+    return max(min(whole, kept - rounding), 0), max(whole, kept + rounding)
+
+
 def check_scope(scope: str) -> None:
     """Raise ValueError for an unknown scope."""
     if scope not in SCOPES:

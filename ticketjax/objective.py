@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import optax
 
 from ticketjax.base import CLASSIFICATION, REGRESSION, Batch, Model, Params, Problem, Task
+from ticketjax.contract import check_parameters
 from ticketjax.masks import count_ticket_layers, depth, ticket_density
 
 KINDS = (REGRESSION, CLASSIFICATION)
@@ -137,6 +138,10 @@ def _check_batch(task: Task, batch: Batch) -> None:
             raise ValueError(f"batch.y must be ({x_shape[0]},) integers, got {y_shape} {y_type}")
     elif y_shape != (x_shape[0], task.outputs):
         raise ValueError(f"batch.y must be {(x_shape[0], task.outputs)}, got {y_shape}")
+    for name, array in batch._asdict().items():
+        dtype = jnp.result_type(array)
+        if jnp.issubdtype(dtype, jnp.floating) and dtype != jnp.float32:
+            raise ValueError(f"batch.{name} must be float32, got {dtype}")
 
 
 def make_problem(
@@ -159,13 +164,15 @@ def make_problem(
 
     The density "ticket" is known to it where the task has a ticket of this depth.
 
-    Raises ValueError for an unknown objective or kind of task, and for data of the wrong shape,
-    which would otherwise broadcast to a loss that means nothing.
+    Raises ValueError for an unknown objective or kind of task, for parameters or data of another
+    type than float32, and for data of the wrong shape, which would otherwise broadcast to a loss
+    that means nothing.
     """
     if objective not in OBJECTIVES:
         raise ValueError(f"objective must be one of {', '.join(OBJECTIVES)}, got {objective!r}")
     if task.kind not in KINDS:
         raise ValueError(f"a task's kind must be one of {', '.join(KINDS)}, got {task.kind!r}")
+    check_parameters(params)
     _check_batch(task, batch)
     try:
         target = task.ticket(depth=depth(params))

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from ticketjax.base import Params, Planted, Wire
+from ticketjax.contract import check_parameters
 from ticketjax.masks import layer_names
 from ticketjax.wiring import by_tap, chain, is_dense_chain, space_widths, wiring_of
 
@@ -278,14 +279,14 @@ def _even_scales(wanted: list[jax.Array], there: list[jax.Array]) -> list[jax.Ar
     (weights, biases), (weights_there, biases_there) = stack(wanted), stack(there)
     leaving_there = jnp.sum(weights_there, axis=2)
     surplus = jnp.sum(weights_there, axis=1) + biases_there
-    surplus = surplus - jnp.append(leaving_there[1:], jnp.zeros((1, widest)), axis=0)
+    surplus = surplus - jnp.append(leaving_there[1:], jnp.zeros((1, widest), jnp.float32), axis=0)
     is_last = (jnp.arange(len(wanted)) == len(wanted) - 1)[:, None]
     is_even = (jnp.arange(len(wanted)) % 2 == 0)[:, None]
 
     def update(roots, chosen):
         incoming = jnp.sum(weights * roots[:-1, :, None], axis=1) + biases
         outgoing = jnp.sum(weights[1:] / roots[2:, None, :], axis=2)
-        outgoing = jnp.append(outgoing, jnp.zeros((1, widest)), axis=0)
+        outgoing = jnp.append(outgoing, jnp.zeros((1, widest), jnp.float32), axis=0)
         # The outputs have one scale: what comes in is then all that does.
         incoming = jnp.where(is_last, jnp.sum(incoming, axis=1, keepdims=True), incoming)
         ours = jnp.where(is_last, jnp.sum(surplus, axis=1, keepdims=True), surplus)
@@ -297,7 +298,7 @@ def _even_scales(wanted: list[jax.Array], there: list[jax.Array]) -> list[jax.Ar
         # Neighbouring layers in turn: no two neurons of a turn share a parameter.
         return update(update(roots, is_even), ~is_even)
 
-    roots = jax.lax.fori_loop(0, SWEEPS, sweep, jnp.ones((len(sizes), widest)))
+    roots = jax.lax.fori_loop(0, SWEEPS, sweep, jnp.ones((len(sizes), widest), jnp.float32))
     return [root[:size] ** 2 for root, size in zip(roots, sizes, strict=True)]
 
 
@@ -327,7 +328,7 @@ def _plant_hidden(
             ours = jnp.asarray(ours, jnp.float32)
             size = _norm(whole.ravel()) / whole.size**0.5
             size = jnp.where(size > 0, size, 1.0)
-            background = 1 - jnp.sum(ours != 0) / whole.size
+            background = 1 - jnp.sum(ours != 0, dtype=jnp.float32) / whole.size
             importance = weight * jnp.maximum(background, LEAST_IMPORTANCE)
             root = importance * jnp.sqrt(jnp.abs(ours) / size)
             rows.append((ours, root, importance * jnp.sqrt(jnp.abs(replaced) / size) * (ours != 0)))
@@ -385,8 +386,8 @@ def plant(
 
     Pure; works under jit and vmap, for either argument.
 
-    Raises ValueError, naming the layer, if the network is too narrow or not of the same depth or
-    kind, for a wiring that is not its own, and for an unknown match.
+    Raises ValueError, naming the layer, if the network is too narrow, not of the same depth or
+    kind, or not of float32, for a wiring that is not its own, and for an unknown match.
 
     >>> import numpy as np
     >>> target = {"layer_0": {"kernel": np.array([[2.0]]), "bias": np.array([0.0])}}
@@ -420,6 +421,7 @@ def plant_and_locate(
     else:
         wires = wiring_of(params, wiring)
     _check_shapes(target, params, wires)
+    check_parameters(params)
     if match == "hidden":
         if not is_dense_chain(params, wiring):
             raise ValueError('match "hidden" is for dense layers one after the other, not for this')

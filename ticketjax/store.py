@@ -33,8 +33,9 @@ SECONDS_TO_APPEAR = 60
 PACKAGES = ("ticketjax", "jax", "jaxlib", "flax", "optax", "numpy", "pyarrow")
 # Records of different versions of these are not mixed.
 CHECKED_PACKAGES = ("ticketjax", "jax")
-# These change no record: more seeds may join a directory, and chunks are only a matter of memory.
-FREE_FIELDS = ("seeds", "chunk_size")
+# These change no record: more seeds may join a directory, chunks are only a matter of memory, and
+# records outside their budget are marked.
+FREE_FIELDS = ("seeds", "chunk_size", "check_budget")
 GRID_ORDER = ("task", "depth", "width", "noise", "seeker", "density", "seed")
 
 
@@ -165,8 +166,9 @@ def _is_foreign(path: pathlib.Path) -> bool:
 class Store:
     """One grid's results directory: manifest.json, parts/*.parquet, and a lock.
 
-    Opening it writes the manifest. The same grid, or the same with other seeds or another chunk
-    size, continues it. Until the store is gone, no other process can open the directory.
+    Opening it writes the manifest. The same grid, or the same with other seeds, another chunk size
+    or masks outside their budget let pass, continues it. Until the store is gone, no other process
+    can open the directory.
 
     wait: for another process that has the directory open, instead of refusing.
     share: (index, count) of this process, as in run(): the first one locks the directory for all,

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from ticketjax.base import Batch, Found, Params, Problem, Score, Seeker
+from ticketjax.contract import check_scores
 from ticketjax.masks import (
     apply_mask,
     check_density,
@@ -62,7 +63,7 @@ def resolve_density(problem: Problem, density: jax.Array | float | str) -> jax.A
 def round_density(density: jax.Array | float, k: jax.Array | int, rounds: int) -> jax.Array:
     """Density after round k of `rounds`: density^(k / rounds), exactly `density` in the last."""
     density = jnp.asarray(density, jnp.float32)
-    return jnp.where(k == rounds, density, density ** (k / rounds))
+    return jnp.where(k == rounds, density, density ** jnp.float32(k / rounds))
 
 
 def _prune_in_rounds(
@@ -91,6 +92,7 @@ def _prune_in_rounds(
             train_key, score_key = jax.random.split(jax.random.fold_in(key, k))
             params = retrain(train_key, problem, mask)
             scores = score(score_key, scored, params, mask)
+            check_scores(scores, params)
             if sanity == "invert":
                 scores = jax.tree.map(jnp.negative, scores)
             scores = exclude(scores, mask)

@@ -41,6 +41,7 @@ SCHEMA = pa.schema(
         ("noise", pa.float64()),
         ("seed", pa.int64()),
         ("kept", pa.float32()),
+        ("within_budget", pa.bool_()),
         ("strong_metric", pa.float32()),
         ("strong_loss", pa.float32()),
         ("weak_metric", pa.float32()),
@@ -181,7 +182,8 @@ def _instance_program(setting: Setting, devices: tuple[jax.Device, ...]) -> _Pro
 def _search_program(setting: Setting, seeker: Seeker, devices: tuple[jax.Device, ...]) -> _Program:
     """(seeds, instances, densities) -> what was found, each (instances, densities, ...).
 
-    That is the masks, their active widths, whether everything is kept, and entries of the record.
+    That is the masks, their active widths, whether everything is kept, how many prunable parameters
+    are, and entries of the record.
     """
 
     def search(seeker, seeds, instances, densities):
@@ -191,7 +193,8 @@ def _search_program(setting: Setting, seeker: Seeker, devices: tuple[jax.Device,
             entries = ranking_entries(ranks) | {
                 name: found.info[name] for name in RoundInfo._fields if name in found.info
             }
-            return found.mask, active_width(found.mask), everything, entries
+            kept = masks.count_kept(found.mask, setting.prune_bias)
+            return found.mask, active_width(found.mask), everything, kept, entries
 
         over_densities = jax.vmap(one, (None, None, 0))
         return jax.vmap(over_densities, (0, 0, None))(seeds, instances, densities)
@@ -337,6 +340,35 @@ def _measure(
     return measured
 
 
+class BudgetError(ValueError):
+    """A mask keeps another number of parameters than its density allows."""
+
+
+def _outside_budget(
+    grid: Grid,
+    named: NamedSetting,
+    hands: Sequence[Sequence[InstanceKey]],
+    kept: np.ndarray,
+    within: np.ndarray,
+) -> str:
+    """Say of the first mask that is outside its budget who made it, and the numbers.
+
+    kept, within: (devices, seekers, slots, densities). hands: each device's instances.
+    """
+    device, s, slot, d = np.argwhere(~within)[0]
+    density = named.resolve(grid.densities)[d]
+    fewest, most = named.budget_bounds(density, grid.scope)
+    allowed = f"{fewest:,}" if fewest == most else f"{fewest:,} to {most:,}"
+    size = masks.count_prunable(named.setting.parameter_shapes, grid.prune_bias)
+    key = hands[device][slot]
+    return (
+        f"{seeker_name(grid.seekers[s])} kept {kept[device, s, slot, d]:,} of {size:,} parameters, "
+        f"allowed are {allowed} at density {density:.6g} ({named.setting.task.name}, depth "
+        f"{named.depth}, width {named.width}, noise {key.noise:g}, seed {key.seed}); records of "
+        "masks that are let pass are marked (check_budget=False)"
+    )
+
+
 def _run_chunk(
     grid: Grid,
     named: NamedSetting,
@@ -371,10 +403,14 @@ def _run_chunk(
     with watch:
         searched = [look(seeds, instances, densities) for look in search]
         found = tuple(result[0] for result in searched)
-        needed, everything = (
-            np.stack(jax.device_get([result[i] for result in searched]), axis=1) for i in (1, 2)
+        needed, everything, kept = (
+            np.stack(jax.device_get([result[i] for result in searched]), axis=1) for i in (1, 2, 3)
         )
-        searches = [jax.device_get(result[3]) for result in searched]
+        searches = [jax.device_get(result[4]) for result in searched]
+    bounds = np.array([named.budget_bounds(density, grid.scope) for density in asked])
+    within = (kept >= bounds[:, 0]) & (kept <= bounds[:, 1])
+    if grid.check_budget and not within.all():
+        raise BudgetError(_outside_budget(grid, named, padded, kept, within))
 
     points = list(itertools.product(range(len(found)), range(asked.size)))
 
@@ -425,6 +461,7 @@ def _run_chunk(
                     "ticket_density": named.setting.ticket_density,
                     "noise": key.noise,
                     "seed": key.seed,
+                    "within_budget": bool(within[device, s, slot, d]),
                     "feasible_recall": feasible[d],
                     "functionally_recovered": named.recovered(entries, key.noise),
                     **entries,
@@ -452,6 +489,9 @@ def run(
 
     A chunk holds whole instances: all seekers at all densities of some seeds and noise levels of
     one task, depth and width.
+
+    Raises BudgetError, before anything of a chunk is yielded, for a mask outside its budget, unless
+    the grid lets it pass.
     """
     devices = tuple(jax.local_devices() if devices is None else devices)
     watch = Stopwatch() if watch is None else watch
@@ -494,7 +534,8 @@ def sweep(**fields: Any) -> pa.Table:
 
     fields: those of Grid. All devices are used; docs/protocol.md says what every column means.
 
-    Raises ValueError, naming the field, for anything that cannot be run, before any work.
+    Raises ValueError, naming the field, for anything that cannot be run, before any work; and, as
+    BudgetError, for a seeker that keeps another number of parameters than the density allows.
 
     >>> records = sweep(task="relu", depth=3, width=10, seekers="snip", densities="ticket",
     ...                 seeds=1, samples=100, epochs=0)

@@ -4,6 +4,7 @@ import math
 import numbers
 from typing import NamedTuple
 
+import chex
 import jax
 import jax.numpy as jnp
 
@@ -57,7 +58,7 @@ def shuffles(key: jax.Array, epochs: int, size: int, batch_size: int = BATCH_SIZ
     def order(epoch_key):
         # One sort by random bits, where jax.random.permutation sorts twice to be rid of the bias
         # that equal bits leave: at 10,000 samples, one pair in a hundred epochs.
-        return jnp.argsort(jax.random.bits(epoch_key, (size,)))[: steps * batch_size]
+        return jnp.argsort(jax.random.bits(epoch_key, (size,), jnp.uint32))[: steps * batch_size]
 
     orders = jax.vmap(order)(jax.random.split(key, epochs)) if epochs else jnp.zeros((0, size))
     return orders[:, : steps * batch_size].reshape(epochs, steps, batch_size).astype(jnp.int32)
@@ -117,6 +118,8 @@ def train(
     """
     if problem.augment is not None and key is None:
         raise ValueError("key must be given: the problem augments its training data")
+    # A mask of another shape would be broadcast to a network that nobody meant.
+    chex.assert_trees_all_equal_shapes(problem.params, mask)
     mask = _transposed(mask)
 
     def batch_loss(params: Params, batch: Batch) -> jax.Array:

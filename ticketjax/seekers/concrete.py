@@ -56,11 +56,11 @@ def concrete(
 
     def init(key, size):
         del key
-        return Gates(jnp.zeros(size), memory=jnp.float32(0))
+        return Gates(jnp.zeros(size, jnp.float32), memory=jnp.float32(0))
 
     def relax(key, gates, moment):
         temperature = 1 - (1 - final_temperature) * moment.progress
-        noise = jax.random.logistic(key, gates.values.shape)
+        noise = jax.random.logistic(key, gates.values.shape, jnp.float32)
         return jax.nn.sigmoid((gates.values + noise) / temperature)
 
     def open_gates(gates, moment):

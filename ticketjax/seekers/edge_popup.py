@@ -25,8 +25,8 @@ def _initial_scores(key: jax.Array, params: Params) -> Params:
         kernel, bias = params[name]["kernel"], params[name]["bias"]
         bound = (kernel.size // bias.size) ** -0.5
         draw = {
-            "kernel": jax.random.uniform(kernel_key, kernel.shape, minval=-bound, maxval=bound),
-            "bias": jax.random.uniform(bias_key, bias.shape, minval=-bound, maxval=bound),
+            "kernel": jax.random.uniform(kernel_key, kernel.shape, jnp.float32, -bound, bound),
+            "bias": jax.random.uniform(bias_key, bias.shape, jnp.float32, -bound, bound),
         }
         scores[name] = jax.tree.map(lambda s, b=bound: jnp.where(s == 0, b, s), draw)
     return scores
@@ -135,7 +135,7 @@ def edge_popup(
 
         def epoch(carry, inputs):
             i, indices = inputs
-            level = jnp.ceil(i * steps_down / epochs)
+            level = jnp.ceil(jnp.float32(i * steps_down) / epochs)
             target = round_density(density, level, steps_down) if annealed else density
             batches = Batch(problem.batch.x[indices], problem.batch.y[indices])
             return jax.lax.scan(lambda c, batch: step(c, batch, target), carry, batches)

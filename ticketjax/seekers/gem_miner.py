@@ -45,7 +45,7 @@ def gem_miner(
         raise ValueError(f"penalty must be at least 0, got {penalty!r}")
 
     def init(key, size):
-        return Gates(jax.random.uniform(key, (size,)), memory=jnp.ones(size, bool))
+        return Gates(jax.random.uniform(key, (size,), jnp.float32), memory=jnp.ones(size, bool))
 
     def relax(key, gates, moment):
         del key, moment

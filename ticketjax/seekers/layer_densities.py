@@ -38,12 +38,13 @@ def _by_layer_share(share: Callable[[tuple[int, ...], int], float]) -> Score:
         for name, leaves in zip(layer_names(params), layers, strict=True):
             flat = jnp.concatenate([leaf.ravel() for leaf in leaves])
             order = jnp.argsort(-flat, stable=True)
-            rank = jnp.zeros(flat.size).at[order].set(jnp.arange(flat.size, dtype=jnp.float32))
+            places = jnp.arange(flat.size, dtype=jnp.float32)
+            rank = jnp.zeros_like(places).at[order].set(places)
             kernel, bias = params[name]["kernel"], params[name]["bias"]
             flat = -(rank + 0.5) / share(kernel.shape, flat.size)
             scores[name] = {
                 "kernel": flat[: kernel.size].reshape(kernel.shape),
-                "bias": flat[kernel.size :] if problem.prune_bias else jnp.zeros(bias.shape),
+                "bias": flat[kernel.size :] if problem.prune_bias else jnp.zeros_like(bias),
             }
         return scores
 

@@ -47,7 +47,7 @@ def sample(key: jax.Array, probabilities: jax.Array, temperature: jax.Array | fl
     """
     bounded = jnp.clip(probabilities, LEAST_PROBABILITY, 1 - LEAST_PROBABILITY)
     bounded = probabilities + jax.lax.stop_gradient(bounded - probabilities)
-    noise = jax.random.logistic(key, probabilities.shape)
+    noise = jax.random.logistic(key, probabilities.shape, jnp.float32)
     return jax.nn.sigmoid((jnp.log(bounded) - jnp.log1p(-bounded) + noise) / temperature)
 
 

@@ -1,6 +1,7 @@
 """Random pruning: the baseline that any score has to beat."""
 
 import jax
+import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
 from ticketjax.base import Params, Problem
@@ -11,4 +12,4 @@ def random(key: jax.Array, problem: Problem, params: Params, mask: Params) -> Pa
     del problem, mask
     # One draw for all: a draw per array would take most of the program's compilation.
     flat, restore = ravel_pytree(params)
-    return restore(jax.random.normal(key, flat.shape))
+    return restore(jax.random.normal(key, flat.shape, jnp.float32))

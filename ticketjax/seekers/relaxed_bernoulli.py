@@ -58,11 +58,11 @@ def relaxed_bernoulli(
 
     def init(key, size):
         del key
-        return Gates(jnp.full(size, 0.5), memory=jnp.float32(penalty))
+        return Gates(jnp.full(size, 0.5, jnp.float32), memory=jnp.float32(penalty))
 
     def relax(key, gates, moment):
         del moment
-        noise = jax.random.normal(key, gates.values.shape)
+        noise = jax.random.normal(key, gates.values.shape, jnp.float32)
         return jnp.clip(gates.values + sigma * noise, 0, 1)
 
     def open_gates(gates, moment):

@@ -58,7 +58,7 @@ def synflow(key: jax.Array, problem: Problem, params: Params, mask: Params) -> P
     positive = jax.tree.map(jnp.abs, apply_mask(params, mask))
     scaled, log_scale = _scaled_layers(positive, problem.wiring)
     apply = problem.flow or problem.apply
-    ones = jnp.ones((1, *problem.batch.x.shape[1:]))
+    ones = jnp.ones((1, *problem.batch.x.shape[1:]), jnp.float32)
     flow = jax.grad(lambda p: jnp.sum(apply(p, ones)))(scaled)
     scores = jax.tree.map(lambda p, f: jnp.abs(p * f), scaled, flow)
     largest = jnp.max(jnp.stack([jnp.max(leaf) for leaf in jax.tree.leaves(scores)]))

@@ -124,8 +124,9 @@ def search(
     start = useful(flatten(mask), sizes, prunable)
     outputs = forward(theta * start, x, sizes)[1][-1]
     first = loss_of(problem, outputs, y)
-    heats = temperature * (1 - jnp.arange(rounds) / max(rounds, 1))
-    shrinking = jnp.maximum(1 - jnp.arange(rounds) / max(0.75 * rounds, 1), 0)
+    done = jnp.arange(rounds, dtype=jnp.float32)
+    heats = temperature * (1 - done / max(rounds, 1))
+    shrinking = jnp.maximum(1 - done / max(0.75 * rounds, 1), 0)
     limits = jnp.floor(size * (1 + excess * shrinking)).astype(jnp.int32)
     never = jnp.full(start.shape, -neighbourhood.tenure - 1)
     begin = _Search(start, never, outputs, first, start, first)

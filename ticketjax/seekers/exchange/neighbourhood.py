@@ -48,7 +48,7 @@ class Draws:
     """
 
     def __init__(self, key: jax.Array, count: int):
-        self._numbers, self._at = jax.random.uniform(key, (count,)), 0
+        self._numbers, self._at = jax.random.uniform(key, (count,), jnp.float32), 0
 
     def take(self, *shape: int) -> jax.Array:
         """The next numbers in [0, 1), an array of this shape."""

@@ -106,7 +106,7 @@ def improve(problem, theta, x, y, weights, prunable, sizes, size, mask, free, dr
     losses = jax.vmap(lambda result: loss_of(problem, result, y, weights))(results)
     now = loss_of(problem, outputs, y, weights)
     # What changes nothing would stand in the way of a slightly worse move that is accepted.
-    more = jnp.where(possible & (losses != now), more, jnp.inf)
+    more = jnp.where(possible & (losses != now), more.astype(jnp.float32), jnp.inf)
     # The largest of values with Gumbel noise is drawn in proportion to their exponentials.
     noise = -jnp.log(jnp.maximum(-jnp.log1p(-draws.take(losses.size)), 1e-30))
     worth = (jnp.log(now) - jnp.log(losses)) / more + heat * noise

@@ -23,20 +23,21 @@ def slope_and_root(problem: Problem, outputs: jax.Array, y: jax.Array, weights=N
     """
     n, o = outputs.shape[1], outputs.shape[0]
     outputs = outputs.T
-    scale = jnp.ones(())
+    scale = jnp.float32(1)
     if problem.objective == "rescaled":
         scale = output_scale(problem.kind, outputs, y, weights)
     scale = jnp.broadcast_to(scale, (o,))
     scaled = outputs * scale[None]
+    unit = jnp.eye(o, dtype=jnp.float32)
     if problem.kind == CLASSIFICATION:
         share = jax.nn.softmax(scaled)
-        slope = (share - jax.nn.one_hot(y, o)) / n
+        slope = (share - jax.nn.one_hot(y, o, dtype=jnp.float32)) / n
         root = jnp.sqrt(share)
         # (diag(sqrt p) - p sqrt p^T) times its transpose is diag(p) - p p^T, the curvature.
-        curvature = (jnp.eye(o)[None] * root[:, None] - share[:, :, None] * root[:, None]) / n**0.5
+        curvature = (unit[None] * root[:, None] - share[:, :, None] * root[:, None]) / n**0.5
     else:
         slope = 2 * (scaled - y) / (n * o)
-        curvature = jnp.broadcast_to(jnp.eye(o)[None] * (2 / (n * o)) ** 0.5, (n, o, o))
+        curvature = jnp.broadcast_to(unit[None] * (2 / (n * o)) ** 0.5, (n, o, o))
     slope, curvature = slope * scale[None], curvature * scale[None, :, None]
     if weights is not None:
         slope, curvature = slope * weights[:, None], curvature * weights[:, None, None] ** 0.5
@@ -51,13 +52,14 @@ def draw_samples(u: jax.Array, slope: jax.Array, count: int) -> tuple[jax.Array,
     """
     n = slope.shape[0]
     if count >= n:
-        return jnp.arange(n), jnp.ones(n)
+        return jnp.arange(n), jnp.ones(n, jnp.float32)
     steep = jnp.linalg.norm(slope, axis=1)
     total = jnp.sum(steep)
     usable = (total > 0) & (total < jnp.inf)
     share = jnp.where(usable, 0.5 / n + 0.5 * steep / jnp.where(usable, total, 1.0), 1 / n)
     places = jnp.cumsum(share)
-    drawn = jnp.searchsorted(places, (u + jnp.arange(count)) / count * places[-1])
+    even = (u + jnp.arange(count, dtype=jnp.float32)) / count
+    drawn = jnp.searchsorted(places, even * places[-1])
     drawn = jnp.minimum(drawn, n - 1)
     return drawn, 1 / (n * share[drawn])
 
@@ -67,7 +69,7 @@ def influences(
 ) -> list[jax.Array]:
     """The outputs' derivative by what each layer gives out: (neurons, n, outputs) per layer."""
     n, o = before[0].shape[1], sizes[-1]
-    influence = [jnp.broadcast_to(jnp.eye(o)[:, None], (o, n, o))]
+    influence = [jnp.broadcast_to(jnp.eye(o, dtype=jnp.float32)[:, None], (o, n, o))]
     layers = layers_of(theta, sizes)
     for i in reversed(range(1, len(layers))):
         later = influence[0]

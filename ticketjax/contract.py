@@ -1,0 +1,91 @@
+"""What a user's functions return, looked at before anything is made of it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from ticketjax.base import Found, Params
+
+REAL = (jnp.floating, jnp.integer, jnp.bool_)
+
+
+def _leaves(tree: Any) -> dict[str, Any]:
+    """Every leaf by its place, such as ['layer_0']['kernel']."""
+    return {
+        jax.tree_util.keystr(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
+    }
+
+
+def _said(leaf: Any) -> str:
+    shape, dtype = getattr(leaf, "shape", None), getattr(leaf, "dtype", None)
+    return f"{dtype} {shape}" if dtype is not None else f"a {type(leaf).__name__}"
+
+
+def _check_tree(what: str, tree: Any, params: Params) -> dict[str, Any]:
+    """The leaves of a tree, which has the places and shapes of the parameters."""
+    leaves, wanted = _leaves(tree), _leaves(params)
+    if leaves.keys() != wanted.keys():
+        raise ValueError(
+            f"{what} must be a tree like the parameters, with {', '.join(wanted)}; got "
+            f"{', '.join(leaves) or type(tree).__name__}"
+        )
+    if len({jax.tree.structure(one) for one in (tree, params)}) > 1:
+        raise ValueError(f"{what} must be made of the same containers as the parameters: dicts")
+    for place, leaf in leaves.items():
+        if getattr(leaf, "shape", None) != wanted[place].shape:
+            raise ValueError(
+                f"{what}{place} must have the shape {wanted[place].shape}, got {_said(leaf)}"
+            )
+    return leaves
+
+
+def check_mask(mask: Any, params: Params) -> None:
+    """Refuse what is no mask of these parameters: other places, shapes or types.
+
+    Raises ValueError, naming the leaf, what it is and what it should be.
+    """
+    for place, leaf in _check_tree("mask", mask, params).items():
+        if leaf.dtype != bool:
+            raise ValueError(f"mask{place} must be bool {leaf.shape}, got {_said(leaf)}")
+
+
+def check_scores(scores: Any, params: Params) -> None:
+    """Refuse what rates no parameters: other places or shapes, or no real numbers.
+
+    Raises ValueError, naming the leaf, what it is and what it should be.
+    """
+    for place, leaf in _check_tree("scores", scores, params).items():
+        if not any(jnp.issubdtype(leaf.dtype, kind) for kind in REAL):
+            raise ValueError(f"scores{place} must be real numbers, got {_said(leaf)}")
+
+
+def check_found(found: Any, params: Params) -> None:
+    """Refuse what a seeker must not return; params: those that it was given.
+
+    Raises ValueError, saying what a seeker returns.
+    """
+    if not isinstance(found, Found):
+        kind = f"a {type(found).__name__}" if found is not None else "None"
+        raise ValueError(f"a seeker returns Found(mask, scores, info), this one returned {kind}")
+    check_mask(found.mask, params)
+    check_scores(found.scores, params)
+    if not isinstance(found.info, Mapping):
+        raise ValueError(f"info must be a dict of arrays, got a {type(found.info).__name__}")
+
+
+def check_parameters(params: Params) -> None:
+    """Refuse parameters of another type than float32, which is what planting is exact in.
+
+    Raises ValueError, naming the layer and the type.
+    """
+    for name, layer in params.items():
+        for part, leaf in layer.items():
+            # NumPy's float64 is float32 to JAX, unless that is told otherwise.
+            dtype = jnp.result_type(leaf)
+            if dtype != jnp.float32:
+                raise ValueError(
+                    f"{name}'s {part} is {dtype}; the parameters must be float32: "
+                    "jax.tree.map(lambda leaf: leaf.astype('float32'), params)"
+                )
