@@ -11,10 +11,11 @@ other seeds builds: nothing. The runs themselves are few and short. About a minu
 import collections
 import importlib
 import tempfile
+import types
 
 from absl import flags
 
-from experiments.compiling import Compiling
+from ticketjax.compiling import Compiling
 from experiments.flags import FLAGS, start
 
 flags.DEFINE_list("task", ["circle"], "Tasks of the grid.")
@@ -76,7 +77,13 @@ def _named(watch: _Watch, sharded, seekers: dict):
         # A search is a function of its seeker, a measurement one of its width.
         kind = getattr(function, "func", function).__name__
         of = [str(seekers.get(argument, argument)) for argument in getattr(function, "args", ())]
-        return watch.name(" ".join([kind, *of]), sharded(function, devices))
+        name, program = " ".join([kind, *of]), sharded(function, devices)
+
+        def lower(*arguments):
+            lowered = watch.name(name, program.lower)(*arguments)
+            return types.SimpleNamespace(compile=watch.name(name, lowered.compile))
+
+        return types.SimpleNamespace(lower=lower)
 
     return make
 

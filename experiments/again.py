@@ -10,7 +10,7 @@ from experiments.figure5 import SEARCHES
 # Flags that every command gets spelled out, whatever its own default is.
 ALWAYS = ("task", "depth", "width", "seekers", "densities", "noise", "scope", "objective")
 # Said by the name of the command, or by flags of other names.
-ELSEWHERE = ("strategy", "seeds", "prune_bias", "options", "score_samples")
+ELSEWHERE = ("strategy", "seeds", "prune_bias", "check_budget", "options", "score_samples")
 
 
 def _command(configuration: dict[str, Any]) -> tuple[str, list[str]]:
@@ -68,8 +68,9 @@ def command_of(configuration: dict[str, Any], directory: str) -> str:
             continue
         if name in ALWAYS or value != defaults.get(name):
             flags.append(f"--{name}={_listed(value)}")
-    if given.get("prune_bias") is False:
-        flags.append("--noprune_bias")
+    for name in ("prune_bias", "check_budget"):
+        if given.get(name) is False:
+            flags.append(f"--no{name}")
     if "score_samples" in given and given["score_samples"] != defaults["score_samples"]:
         samples = given["score_samples"]
         flags.append(f"--score_samples={'all' if samples is None else samples}")

@@ -8,10 +8,11 @@ that is, of how many that were kept.
 """
 
 import os
+from typing import Any
 
 from absl import flags
 
-from experiments.flags import FLAGS, FlagError, named_or_own, naming, options, start
+from experiments.flags import FLAGS, FlagError, density_of, named_or_own, naming, options, start
 
 flags.DEFINE_string("task", "circle", "relu, circle or helix.")
 flags.DEFINE_integer("depth", 5, "Layers of neurons, the input included.", lower_bound=2)
@@ -49,7 +50,7 @@ def main() -> int:
         task = get_task(FLAGS.task)
         points = plane(task)
     with naming("density"):
-        density = FLAGS.density if FLAGS.density == "ticket" else float(FLAGS.density)
+        density: Any = density_of(FLAGS.density)
     with naming("seeker"):
         chosen = named_or_own(FLAGS.seeker)
     try:

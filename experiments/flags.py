@@ -13,9 +13,13 @@ from typing import Any
 
 from absl import app, flags, logging
 
+from experiments import interruption
+from experiments.interruption import RESUME
+
 FLAGS = flags.FLAGS
 PRUNERS = "random,magnitude,snip,grasp,synflow"
-RESUME = "what is finished is kept: the same command continues from there"
+# What takes memory, the first to try first; of a command's own flags.
+MEMORY_FLAGS = ("chunk_size", "batch_size", "samples", "images", "width", "channels")
 
 
 class FlagError(Exception):
@@ -28,9 +32,13 @@ def naming(flag: str):
     try:
         yield
     except ValueError as error:
-        value = FLAGS[flag].value
-        text = ",".join(map(str, value)) if isinstance(value, list) else value
-        raise FlagError(f"--{flag}={text}: {error}") from None
+        raise FlagError(f"--{flag}={_text(flag)}: {error}") from None
+
+
+def _text(flag: str) -> str:
+    """A flag's value, as it is given on the command line."""
+    value = FLAGS[flag].value
+    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def define_networks(seeds: int = 25, seekers: str = PRUNERS, width: str = "100") -> None:
@@ -48,6 +56,7 @@ def define_networks(seeds: int = 25, seekers: str = PRUNERS, width: str = "100")
     flags.DEFINE_list("seed_list", None, "These seeds, instead of --seeds.")
     flags.DEFINE_integer("epochs", 10, "Epochs of the final training.", lower_bound=0)
     define_planting()
+    define_budget()
 
 
 def define_planting() -> None:
@@ -105,6 +114,16 @@ def define_grid(
     )
 
 
+def define_budget() -> None:
+    """Define the flag that lets masks pass which keep another number than they may."""
+    flags.DEFINE_bool(
+        "check_budget",
+        True,
+        "Refuse masks that keep another number of parameters than the density allows; otherwise "
+        "their records are marked.",
+    )
+
+
 def define_running(out: str | None) -> None:
     """Define the flags of how and where a grid is run."""
     flags.DEFINE_string("out", out, "Results directory; an unfinished one is continued.")
@@ -130,8 +149,30 @@ def define_running(out: str | None) -> None:
 
 def numbers(flag: str, kind: type) -> list:
     """A list flag's values as numbers."""
+    what = "whole numbers" if kind is int else "numbers"
+    read = []
     with naming(flag):
-        return [kind(value) for value in FLAGS[flag].value or ()]
+        for value in FLAGS[flag].value or ():
+            try:
+                read.append(kind(value))
+            except ValueError:
+                raise ValueError(f"must be {what}, got {value!r}") from None
+    return read
+
+
+def density_of(text: str) -> float | str:
+    """A density that a flag says: a number in (0, 1], or "ticket".
+
+    Raises:
+        ValueError: anything else.
+    """
+    from ticketjax.names import suggestion
+
+    with contextlib.suppress(ValueError):
+        if text == "ticket" or 0 < float(text) <= 1:
+            return text if text == "ticket" else float(text)
+    hint = suggestion(text, ["ticket"])
+    raise ValueError(f'must be numbers in (0, 1] or "ticket", got {text!r}{hint}')
 
 
 def refuse_empty(*names: str) -> None:
@@ -232,6 +273,7 @@ def networks() -> dict:
         "perturbation": FLAGS.perturbation,
         "epochs": FLAGS.epochs,
         "samples": FLAGS.samples,
+        "check_budget": FLAGS.check_budget,
     }
 
 
@@ -240,10 +282,7 @@ def grid() -> dict:
     refuse_empty("densities")
     fields = networks()
     with naming("densities"):
-        densities = [d if d == "ticket" else float(d) for d in FLAGS.densities]
-        for density in densities:
-            if density != "ticket" and not 0 < density <= 1:
-                raise ValueError(f'densities must be in (0, 1] or "ticket", got {density:g}')
+        densities = [density_of(text) for text in FLAGS.densities]
     return {
         **fields,
         "densities": densities,
@@ -289,20 +328,21 @@ def _join_job() -> None:
             f"{job['num_processes']}"
         )
     if FLAGS.distributed:
-        import jax
+        from experiments.job import join
 
-        try:
-            jax.distributed.initialize(**job)
-        except (ValueError, RuntimeError) as error:
-            reason = str(error).splitlines()[0]
-            raise FlagError(f"--distributed: the other processes are not found: {reason}") from None
+        join(**job)
+        # JAX's preemption service has taken SIGTERM.
+        interruption.install()
 
 
 def _parse(argv: list[str]) -> list[str]:
     try:
-        rest = app.parse_flags_with_usage(argv) if {"--help", "-h"} & set(argv) else FLAGS(argv)
+        rest = FLAGS(["--help" if argument == "-h" else argument for argument in argv])
     except flags.Error as error:
         sys.exit(_refuse(error))
+    except SystemExit:
+        # absl has shown the help, and thinks of that as a failure.
+        sys.exit(0)
     if len(rest) > 1:
         sys.exit(_refuse(f"only flags are taken, got {' '.join(map(repr, rest[1:]))}"))
     return rest
@@ -313,8 +353,44 @@ def _refuse(error: object) -> int:
     return 2
 
 
+def _explain(error: Exception) -> int | None:
+    """Say in one line what the machine lacks; the exit status, or None if it lacks nothing."""
+    said = next(iter(str(error).splitlines()), "")
+    if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in said:
+        there = [f"--{name} (now {_text(name)})" for name in MEMORY_FLAGS if name in FLAGS]
+        advice = f"; try a smaller {', then '.join(there[:2])}" if there else ""
+        print(f"error: out of memory{said and f' ({said})'}{advice}; {RESUME}", file=sys.stderr)
+        return 1
+    reason = _missing_platform(said)
+    return _refuse(reason) if reason else None
+
+
+def _missing_platform(said: str) -> str | None:
+    """What is wrong with the platforms that JAX was told to compute on, by the error that it made.
+
+    None if nothing is.
+    """
+    jax = sys.modules.get("jax")
+    if not (jax and jax.config.jax_platforms):
+        return None
+    if "Unable to initialize backend" not in said:
+        # Where a plugin lacks its libraries, JAX fails with an assertion that says nothing.
+        try:
+            jax.devices()
+        except Exception as error:
+            said = next(iter(str(error).splitlines()), "")
+        else:
+            return None
+    reason = said.partition(" (set JAX_PLATFORMS")[0] or "no such device, or no driver or plugin"
+    return (
+        f"JAX_PLATFORMS={jax.config.jax_platforms}: JAX cannot use it here ({reason}); unset it to "
+        "compute on what there is; BUILD.md says how to install JAX for CUDA and TPU"
+    )
+
+
 def start(main) -> None:
-    """Run a command's main(): refusals as one line and exit status 2, Ctrl-C as 130."""
+    """Run a command's main(): refusals as one line and exit status 2; signals end it at once."""
+    interruption.install()
 
     def run(argv):
         del argv
@@ -339,9 +415,11 @@ def start(main) -> None:
             # A full disk, a directory that is not ours: files are written whole or not at all.
             print(f"error: {error}; {RESUME}", file=sys.stderr)
             return 1
-        except KeyboardInterrupt:
-            print(f"\nstopped; {RESUME}", file=sys.stderr)
-            return 130
+        except (AssertionError, MemoryError, RuntimeError) as error:
+            status = _explain(error)
+            if status is None:
+                raise
+            return status
 
     # --help of a command shows the flags of its own module: these are as much its own.
     for flag in FLAGS.flags_by_module_dict().get(__name__, ()):

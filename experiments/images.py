@@ -13,8 +13,8 @@ from typing import Any
 import jax
 import numpy as np
 import pyarrow as pa
-from tqdm import tqdm
 
+from ticketjax.progress import progress
 from ticketjax import images, interop, models, store
 from ticketjax.base import CLASSIFICATION, Batch, Model, Params, Task
 from ticketjax.equivalence import functionally_recovered
@@ -274,17 +274,26 @@ class Experiment:
         return evaluate(self.setting("raw"), instance, mask, target=ticket)
 
     def run(
-        self, wanted: list[tuple[ImageRuns, int]], tickets: dict[int, Params]
+        self,
+        wanted: list[tuple[ImageRuns, int]],
+        tickets: dict[int, Params],
+        tell: Callable[[str], None],
     ) -> Iterator[list[tuple[ImageRuns, int, pa.Table]]]:
-        """Run seeds of runs with one seeker, as many at once as there are devices."""
+        """Run seeds of runs with one seeker, as many at once as there are devices.
+
+        tell: called with what is about to be done; its first time includes its compilation.
+        """
         for group, padded in _in_groups(wanted, len(self.devices)):
             seeds = np.array([seed for _, seed in padded], np.uint32)
             densities = np.array([runs.density for runs, _ in padded], np.float32)
             ticket = jax.tree.map(
                 lambda *leaves: np.stack(leaves), *(tickets[seed] for _, seed in padded)
             )
+            tell("planting, 1 of 3")
             instance = self._plant(seeds, ticket, self.train, self.test)
+            tell("seeking, 2 of 3")
             mask, entries = self._search(padded[0][0])(seeds, densities, instance, self.train)
+            tell("measuring, 3 of 3")
             measured = self._evaluate(mask, instance, ticket, self.train, self.test)
             entries = jax.device_get({**entries, **measured})
             yield [
@@ -362,15 +371,15 @@ def run_images(plan: list[ImageRuns], data_dir: str, out: str, wait: bool = Fals
         done = {seed for *_, seed in parts.done()}
         missing += [(runs, seed) for seed in runs.seeds if seed not in done]
     total = sum(len(runs.seeds) for runs in plan)
-    with tqdm(total=total, initial=total - len(missing), unit="run", smoothing=0) as bar:
-        bar.set_description("ticket")
+    with progress(total, total - len(missing), smoothing=0) as shown:
+        shown.name("ticket")
         tickets = experiment.teachers(tuple(sorted({seed for _, seed in missing})))
         for seeker in dict.fromkeys(runs.seeker for runs, _ in missing):
-            bar.set_description(seeker)
+            shown.name(seeker)
             wanted = [(runs, seed) for runs, seed in missing if runs.seeker == seeker]
-            for finished in experiment.run(wanted, tickets):
+            for finished in experiment.run(wanted, tickets, shown.tell):
                 for runs, _, records in finished:
                     stores[runs].write(records)
-                bar.update(len(finished))
+                shown.add(len(finished))
     directories = (parts.directory for parts in stores.values())
     return pa.concat_tables([store.load_records(directory) for directory in directories])

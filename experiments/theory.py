@@ -1,6 +1,6 @@
 r"""How wide a random network must be to hold each task's ticket by chance: Lemma 1 and Theorem 2.
 
-    python -m experiments.theory --task=circle,relu,helix --depth=5 --width=100,1e6 --eps=0.1 \\
+    python -m experiments.theory --task=circle,relu,helix --depth=5 --width=100,1e6 --eps=0.1 \
         --delta=0.1 --initialisation=uniform --norm=spectral --out=results/theory
 
 Prints what every layer asks for and the widths needed, draws the chance against width. Takes

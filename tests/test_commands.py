@@ -1,6 +1,7 @@
 """The commands as a user starts them: one process each."""
 
 import html
+import json
 import os
 import pathlib
 import re
@@ -51,11 +52,28 @@ def test_help_and_wrong_flags_need_no_jax(module, flag, tmp_path):
     assert ("flags:" if flag == "--help" else "error: ") in result.stdout + result.stderr
 
 
+@pytest.mark.parametrize("flag", ["-h", "--help", "-help", "--helpfull"])
+@pytest.mark.parametrize("module", ["paper", "singleshot"])
+def test_help_is_no_failure(module, flag, tmp_path, forks):
+    # As `make run ARGS=--help` puts it: among other flags.
+    result = forks.command(module, "--out=out", flag, directory=tmp_path)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert f"python -m experiments.{module} --" in result.stdout
+    assert "--chunk_size" in result.stdout
+
+
 @pytest.mark.parametrize(
     ("module", "flag", "message"),
     [
-        ("singleshot", "--densities=0.1,2", "--densities=0.1,2: densities must be in (0, 1]"),
-        ("singleshot", "--densities=half", "--densities=half: "),
+        ("singleshot", "--densities=0.1,2", "--densities=0.1,2: must be numbers in (0, 1]"),
+        ("singleshot", "--densities=half", "or \"ticket\", got 'half'\n"),
+        ("singleshot", "--densities=tickets", "got 'tickets'; did you mean 'ticket'?"),
+        ("singleshot", "--width=abc", "error: --width=abc: must be whole numbers, got 'abc'"),
+        ("singleshot", "--noise=abc", "error: --noise=abc: must be numbers, got 'abc'"),
+        ("singleshot", "--seekers=SNIP", "did you mean 'snip'?"),
+        ("singleshot", "--seekers=mag", "did you mean 'magnitude'?"),
+        ("singleshot", "--samples=10", "error: samples=10 leaves 9 to train on, fewer than"),
+        ("plant", "--task=nosuch", "relu, circle, helix or a Task, got 'nosuch'\n"),
         ("singleshot", "--seekers=snop", "--seekers=snop: seeker must be one of"),
         ("singleshot", "--task=cirle", "did you mean 'circle'"),
         ("singleshot", "--seeds=0", "--seeds"),
@@ -84,12 +102,52 @@ def test_bad_flags_are_refused_in_one_line(module, flag, message, tmp_path, fork
     assert os.listdir(tmp_path) == []
 
 
+@pytest.mark.parametrize("platform", ["cuda", "tpu", "cpu,nonsense"])
+def test_a_platform_that_is_not_there_is_refused_in_one_line(platform, tmp_path):
+    # None of these is here to be found, whatever the machine has.
+    hidden = {"CUDA_VISIBLE_DEVICES": "", "TPU_SKIP_MDS_QUERY": "1"}
+    flags = [*TINY, "--densities=0.5", "--seekers=random", "--out=out"]
+    result = python(
+        *("-m", "experiments.singleshot", *flags),
+        directory=tmp_path,
+        JAX_PLATFORMS=platform,
+        **hidden,
+    )
+    assert (result.returncode, result.stdout) == (2, "")
+    (line,) = result.stderr.splitlines()
+    assert line.startswith(f"error: JAX_PLATFORMS={platform}: JAX cannot use it here (")
+    assert os.listdir(tmp_path) == []
+
+
+GREEDY = """import jax, jax.numpy as jnp
+def device(key, problem, params, mask):
+    much = jnp.sort(jax.random.uniform(key, (2**44,))).sum()
+    return jax.tree.map(lambda p: p + much, params)
+def host(key, problem, params, mask):
+    raise MemoryError
+"""
+
+
+@pytest.mark.parametrize("memory", ["device", "host"])
+def test_want_of_memory_is_told_in_one_line(memory, tmp_path):
+    (tmp_path / "greedy.py").write_text(GREEDY)
+    flags = [*TINY, f"--seekers=greedy.py:{memory}", "--densities=0.5", "--out=out"]
+    result = command("singleshot", *flags, directory=tmp_path)
+    assert result.returncode == 1
+    bar, line = result.stderr.splitlines()[-2:]
+    assert bar.startswith("singleshot:   0%|") and line.startswith("error: out of memory")
+    assert "; try a smaller --chunk_size (now auto), then --samples (now 100); what is" in line
+
+
 def test_singleshot_runs_and_a_second_start_has_nothing_to_do(tmp_path):
     flags = [*TINY, "--seekers=snip,magnitude", "--densities=ticket,0.5", "--out=out"]
     first = command("singleshot", *flags, directory=tmp_path)
     assert first.returncode == 0, first.stderr
     assert "bare ticket" in first.stdout and "SNIP" in first.stdout
     assert "100%" in first.stderr and "8/8" in first.stderr
+    assert "relu: compiling magnitude, 3 of 4" in first.stderr
+    last = first.stderr.splitlines()[-1]
+    assert re.fullmatch(r"8 runs in \S+ s, \S+ per second; \S+ s of it compiling", last)
     assert (tmp_path / "out" / "figure.png").read_bytes()[:4] == b"\x89PNG"
     records = load_records(tmp_path / "out")
     assert records.num_rows == 2 * 2 * 2
@@ -132,6 +190,11 @@ def test_leaderboard_ranks_named_seekers_and_ones_own(tmp_path):
     assert result.returncode == 0, result.stderr
     assert {"random", "mine"} <= {line.split()[0] for line in result.stdout.splitlines() if line}
     assert (tmp_path / "out" / "leaderboard.png").stat().st_size > 10_000
+    times = json.loads((tmp_path / "out" / "seconds.json").read_text())
+    assert all(seconds > 0 for chunks in times.values() for _, seconds in chunks)
+    # As earlier versions had it now and then, which subtracted the compilation.
+    times["random"].append([2, -1.5])
+    (tmp_path / "out" / "seconds.json").write_text(json.dumps(times))
     again = command("leaderboard", *flags, directory=tmp_path)
     assert again.stdout == result.stdout and "4/4" in again.stderr
 

@@ -1,4 +1,4 @@
-"""A grid that is killed and stopped while it writes; benchmarks/crashes.py does it many times."""
+"""Grids that are killed and stopped at any moment; benchmarks/crashes.py does it many times."""
 
 import os
 import signal
@@ -6,6 +6,8 @@ import signal
 import pytest
 
 from benchmarks import crashes
+from experiments.interruption import RESUME
+from tests.processes import python
 from ticketjax.lock import InUse, lock
 from ticketjax.store import LOCK, load_records
 
@@ -37,3 +39,45 @@ def test_a_killed_grid_is_finished_with_the_records_of_an_undisturbed_one(tmp_pa
     crashes.finish(directory)
     assert load_records(directory).equals(load_records(tmp_path / "undisturbed"))
     assert not list(directory.rglob("*.tmp"))
+
+
+# From the first import to the middle of compilation, on a machine that does nothing else.
+SECONDS = 4
+INTERRUPTS = 8
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="Linux alone tells of signals")
+def test_signals_end_a_command_at_once_from_its_first_import_on(tmp_path, monkeypatch):
+    for name, value in crashes.ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+    for n in range(INTERRUPTS):
+        how = (signal.SIGINT, signal.SIGTERM)[n % 2]
+        ended = crashes.interrupt(tmp_path / "out", how, SECONDS * n / INTERRUPTS)
+        assert ended.status == 128 + how, ended.printed
+        # A hundredth of it where the tests have the machine for themselves.
+        assert ended.seconds < 5
+        assert ended.printed.splitlines()[-1] == f"stopped; {RESUME}"
+        assert "Traceback" not in ended.printed
+
+
+ON_ITS_OWN = """
+import os, signal, sys, time
+from experiments import interruption
+assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+interruption.install()
+os.kill(os.getpid(), signal.SIGINT)
+time.sleep(0.2)
+print("printed")
+interruption.begin_line(True)
+sys.stderr.write("a bar")
+sys.stderr.flush()
+os.kill(os.getpid(), signal.SIGTERM)
+time.sleep(60)
+"""
+
+
+def test_what_is_printed_stays_and_what_is_ignored_is_ignored(tmp_path):
+    result = python("-c", ON_ITS_OWN, directory=tmp_path)
+    assert result.returncode == 128 + signal.SIGTERM
+    assert (result.stdout, result.stderr) == ("printed\n", f"a bar\nstopped; {RESUME}\n")

@@ -3,9 +3,11 @@
 import os
 import pathlib
 import re
+import signal
 import socket
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -17,9 +19,11 @@ GRID = [
     *("--task=relu", "--depth=3", "--width=8", "--seekers=snip", "--densities=ticket,0.5"),
     *("--seeds=5", "--samples=100", "--epochs=1"),
 ]
+COMMAND = "import runpy; runpy.run_module('experiments.singleshot', None, '__main__', True)"
 
 
-def start(*flags, directory):
+def start(*flags, directory, before=""):
+    """Start a command in a process of its own, after some Python of a test's."""
     # One device for each process: the machine that runs the tests has few.
     environment = {
         **os.environ,
@@ -30,7 +34,7 @@ def start(*flags, directory):
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.2",
     }
     return subprocess.Popen(
-        [sys.executable, "-m", "experiments.singleshot", *flags],
+        [sys.executable, "-c", f"{before}\n{COMMAND}", *flags],
         cwd=directory,
         env=environment,
         stdout=subprocess.PIPE,
@@ -45,6 +49,16 @@ def free_port():
         return sock.getsockname()[1]
 
 
+def start_job(*own_flags, directory):
+    """One process for each tuple of flags of its own."""
+    job = [f"--coordinator_address=localhost:{free_port()}", f"--num_processes={len(own_flags)}"]
+    common = [*GRID, "--out=out", "--distributed", *job]
+    return [
+        start(*common, f"--process_id={i}", *own, directory=directory)
+        for i, own in enumerate(own_flags)
+    ]
+
+
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory):
     directory = tmp_path_factory.mktemp("alone")
@@ -56,11 +70,7 @@ def alone(tmp_path_factory):
 
 def test_processes_together_make_the_records_of_one(alone, tmp_path):
     count = 3
-    job = [f"--coordinator_address=localhost:{free_port()}", f"--num_processes={count}"]
-    processes = [
-        start(*GRID, "--out=out", "--distributed", *job, f"--process_id={i}", directory=tmp_path)
-        for i in range(count)
-    ]
+    processes = start_job(*[()] * count, directory=tmp_path)
     printed = [process.communicate(timeout=300) for process in processes]
     assert [process.returncode for process in processes] == [0] * count, printed
     # Only the first one shows the table; the records are those of one process, none twice.
@@ -77,6 +87,17 @@ def test_processes_together_make_the_records_of_one(alone, tmp_path):
             assert got == expected, name
     # Five instances in shares of two, two and one: each process wrote its own.
     assert len(list((tmp_path / "out" / "parts").glob("*.parquet"))) >= count
+
+
+def test_a_process_of_a_job_ends_when_the_batch_system_says_so(tmp_path):
+    job = [f"--coordinator_address=localhost:{free_port()}", "--num_processes=1", "--process_id=0"]
+    process = start(*GRID, "--out=out", "--distributed", *job, directory=tmp_path)
+    while process.poll() is None and not (tmp_path / "out" / "manifest.json").exists():
+        time.sleep(0.01)
+    # JAX has taken SIGTERM by now, to tell of preemptions.
+    process.send_signal(signal.SIGTERM)
+    printed = process.communicate(timeout=100)
+    assert process.returncode == 128 + signal.SIGTERM, printed
 
 
 @pytest.mark.parametrize(
@@ -101,3 +122,65 @@ def test_half_a_job_is_refused_in_one_line(flags, message, tmp_path):
     out, err = process.communicate(timeout=100)
     assert (process.returncode, out, err) == (2, "", f"error: {message}\n")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("own", "message"),
+    [
+        (
+            ["--epochs=3", "--seeds=4", "--chunk_size=2"],
+            "process 1 has --epochs=3, --seeds=4, process 0 has --epochs=1, --seeds=5",
+        ),
+        (["--out=elsewhere"], "process 1 has --out=elsewhere, process 0 has --out=out"),
+    ],
+)
+def test_processes_with_different_flags_all_end_and_write_nothing(own, message, tmp_path):
+    processes = start_job((), own, directory=tmp_path)
+    printed = [process.communicate(timeout=100) for process in processes]
+    assert [process.returncode for process in processes] == [2, 2], printed
+    for out, err in printed:
+        assert (out, err.splitlines()[1:]) == ("", [f"error: --distributed: {message}"])
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_process_waits_for_the_others_as_long_as_it_says(tmp_path):
+    port = free_port()
+    job = [f"--coordinator_address=localhost:{port}", "--num_processes=2", "--process_id=0"]
+    before = "import experiments.job; experiments.job.WAIT = 2"
+    process = start(*GRID, "--distributed", *job, directory=tmp_path, before=before)
+    out, err = process.communicate(timeout=100)
+    who = f"process 0 of 2 (localhost:{port})"
+    assert (process.returncode, out) == (1, "")
+    assert err.splitlines() == [
+        f"{who} waits for the others of its job, at most 2 s",
+        f"error: --distributed: {who} has waited 2 s: not all others came",
+    ]
+
+
+@pytest.mark.parametrize("victim", [0, 1])
+def test_when_one_process_is_killed_the_others_end_and_say_how_to_go_on(victim, tmp_path):
+    many = "--seeds=100000"
+    processes = start_job((many,), (many,), directory=tmp_path)
+    while len(list(tmp_path.glob("out/parts/*.parquet"))) < 2:
+        assert [process.poll() for process in processes] == [None, None]
+        time.sleep(0.1)
+    processes[victim].kill()
+    out, err = processes[1 - victim].communicate(timeout=60)
+    processes[victim].communicate()
+    assert (processes[1 - victim].returncode, out) == (1, "")
+    assert err.splitlines()[-1] == (
+        f"error: --distributed: process {victim} has ended before all runs were done; what is "
+        f"finished is kept: the same command continues from there"
+    )
+    assert "Check failure" not in err
+
+
+def test_when_the_first_process_is_refused_the_others_end_too(tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "thesis.tex").write_text("precious")
+    processes = start_job((), (), directory=tmp_path)
+    printed = [process.communicate(timeout=100) for process in processes]
+    assert [process.returncode for process in processes] == [2, 1], printed
+    assert "is not empty and has no manifest.json" in printed[0][1]
+    assert "error: --distributed: process 0 has ended" in printed[1][1]
+    assert os.listdir(tmp_path / "out") == ["thesis.tex"]

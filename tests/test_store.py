@@ -3,6 +3,7 @@ import errno
 import fcntl
 import json
 import os
+import re
 import threading
 import warnings
 
@@ -11,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from ticketjax import store
 from ticketjax.grid import IDENTITY, Grid
 from ticketjax.lock import InUse
 from ticketjax.store import (
@@ -83,7 +85,10 @@ def test_runs_that_are_no_grid_have_directories_too(tmp_path):
         Store(tmp_path, OwnRuns("vgg16", seeds))
     written = json.loads((tmp_path / MANIFEST).read_text())["configuration"]
     assert written == {"network": "vgg16", "seeds": [1, 2, 3]}
-    with pytest.raises(ValueError, match="another grid: network was 'vgg16', is 'vgg19'"):
+    with pytest.raises(
+        ValueError,
+        match=r"another grid: network was 'vgg16', is 'vgg19'; choose another .*\(--out\)$",
+    ):
         Store(tmp_path, OwnRuns("vgg19", (1,)))
 
 
@@ -271,7 +276,8 @@ def test_a_full_disk_leaves_nothing_half_written(tmp_path, monkeypatch, call):
     def fail(*arguments, **options):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    with monkeypatch.context() as patch, pytest.raises(OSError, match="No space left"):
+    named = f"No space left on device: '{tmp_path / 'there'}'"
+    with monkeypatch.context() as patch, pytest.raises(OSError, match=re.escape(named)):
         patch.setattr(*(("builtins.open", fail) if call == "open" else (os, call, fail)))
         write_whole(tmp_path / "there", lambda file: file.write(b"after"))
     assert os.listdir(tmp_path) == ["there"]
@@ -312,7 +318,7 @@ def test_a_directory_older_than_an_option_is_refused_and_the_option_named(filled
     manifest = json.loads((filled / MANIFEST).read_text())
     del manifest["configuration"]["match"]
     (filled / MANIFEST).write_text(json.dumps(manifest))
-    with pytest.raises(ValueError, match=r"match was not an option, is 'cosine'$"):
+    with pytest.raises(ValueError, match=r"match was not an option, is 'cosine'; choose"):
         Store(filled, Grid(**FIELDS, seeds=3))
 
 
@@ -322,6 +328,17 @@ def test_another_version_is_refused(filled):
     (filled / MANIFEST).write_text(json.dumps(manifest))
     with pytest.raises(ValueError, match=r"jax was '0.1'"):
         Store(filled, Grid(**FIELDS, seeds=3))
+
+
+def test_the_other_processes_of_a_job_want_what_the_first_one_has_written(tmp_path, monkeypatch):
+    monkeypatch.setattr(store, "SECONDS_TO_APPEAR", 0.2)
+    with pytest.raises(ValueError, match="all processes must share the directory"):
+        Store(tmp_path / "out", Grid(**FIELDS), share=(1, 2))
+    assert os.listdir(tmp_path) == []
+    Store(tmp_path / "out", Grid(**FIELDS), share=(0, 2))
+    Store(tmp_path / "out", Grid(**FIELDS), share=(1, 2))
+    with pytest.raises(ValueError, match="epochs was 0, is 3"):
+        Store(tmp_path / "out", Grid(**{**FIELDS, "epochs": 3}), share=(1, 2))
 
 
 def test_a_directory_of_something_else_is_refused(tmp_path):

@@ -1,4 +1,5 @@
 import itertools
+import time
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +11,7 @@ from ticketjax.compaction import active_neurons, active_width, compact
 from ticketjax.grid import IDENTITY, Grid
 from ticketjax.models import mlp
 from ticketjax.seekers import get_seeker
-from ticketjax.sweep import SCHEMA, run
+from ticketjax.sweep import SCHEMA, Step, Stopwatch, run
 from ticketjax.tasks import get_task
 from ticketjax.trial import Setting, evaluate, make_instance, make_trial
 
@@ -122,10 +123,12 @@ def test_one_trace_per_static_combination():
         return jax.tree.map(jnp.abs, params)
 
     chunked = {**GRID, "seekers": counting, "chunk_size": 1}
-    tables = list(run(Grid(**{**chunked, "seeds": 8}), devices=jax.local_devices()[:1]))
+    # A grid looks at what is returned, which it traces for.
+    grid, other_seeds = (Grid(**{**chunked, "seeds": s}) for s in (8, range(8, 16)))
+    traces.clear()
+    tables = list(run(grid, devices=jax.local_devices()[:1]))
     assert len(tables) > 1
     assert len(traces) == 1
-    other_seeds = Grid(**{**chunked, "seeds": range(8, 16)})
     list(run(other_seeds, devices=jax.local_devices()[:1]))
     assert len(traces) == 1
 
@@ -168,7 +171,7 @@ def test_full_density_keeps_everything_for_every_seeker(reference):
         ("scope", "universal", "scope must be one of"),
         ("objective", "scaled", "objective must be one of"),
         ("epochs", -1, "epochs must be at least 0"),
-        ("samples", 20, "batch_size must be in"),
+        ("samples", 20, "samples=20 leaves 18 to train on"),
         ("rounds", 0, "rounds must be at least 1"),
         ("round_epochs", 3, "singleshot takes the options"),
         ("score_samples", 0, "score_samples must be"),
@@ -238,3 +241,33 @@ def test_compaction_changes_no_record(seeker):
     full, narrow = (measure(setting, instance, mask, w) for w in (None, width))
     for name, value in full.items():
         np.testing.assert_allclose(narrow[name], value, rtol=1e-4, atol=1e-6, err_msg=name)
+
+
+def test_every_step_is_told_as_it_begins():
+    grid = Grid(**{**GRID, "noise": 0.01, "seeds": 2, "epochs": 0}, chunk_size=1)
+    steps = []
+    chunks = len(list(run(grid, devices=jax.devices()[:1], on_step=steps.append)))
+    assert chunks == 1
+    assert {step[:3] for step in steps} == {("relu", 4, 12)} and isinstance(steps[0], Step)
+    assert [step[3:] for step in steps] == [
+        ("planting", 1, 4, True),
+        ("random", 2, 4, True),
+        ("snip", 3, 4, True),
+        ("computing", 3, 4, False),
+        ("measuring", 4, 4, True),
+        ("computing", 4, 4, False),
+    ]
+
+
+def test_a_watch_runs_while_compiled_programs_do_and_not_while_they_are_compiled():
+    # A network of its own, which nothing else has compiled.
+    grid = Grid(**{**SMALL, "width": 7}, seekers="snip", densities=0.5, seeds=2)
+    watches, walls = [], []
+    for _ in range(2):
+        watch = Stopwatch()
+        begin = time.perf_counter()
+        list(run(grid, watch=watch))
+        walls.append(time.perf_counter() - begin)
+        watches.append(watch.seconds)
+    assert 0 < watches[0] < walls[0] / 2, (watches, walls)
+    assert 0 < watches[1] < walls[1]

@@ -318,8 +318,11 @@ def test_own_scores_and_seekers_and_the_word_ticket_take_the_place_of_a_name():
         ({"samples": 100.0}, "samples must be at least 1.*got 100.0"),
         ({"held_out": 0.0}, r"held_out must be in \(0, 1\), got 0.0"),
         ({"held_out": 1}, r"held_out must be in \(0, 1\), got 1"),
-        ({"samples": 100, "held_out": 0.001}, "held_out must leave a sample.*0.001 of 100"),
-        ({"samples": 30}, "batch_size must be in 1..27 .*got 32"),
+        (
+            {"samples": 100, "held_out": 0.001},
+            "samples=100 leaves none .* held_out=0.001",
+        ),
+        ({"samples": 30}, "samples=30 leaves 27 to train on, fewer than batch_size=32"),
         ({"batch_size": 0}, "batch_size must be at least 1.*got 0"),
     ],
 )

@@ -1,8 +1,9 @@
 """ticketjax: plant a lottery ticket of known sparsity, let pruners seek it, measure the truth."""
 
 import importlib
-import importlib.metadata
 from typing import TYPE_CHECKING, Any
+
+from ticketjax.version import VERSION as __version__
 
 if TYPE_CHECKING:
     from ticketjax.audit import audit
@@ -93,11 +94,6 @@ _PLACES = {name: (home, name) for home, names in _HOMES.items() for name in name
 _PLACES["random_score"] = ("seekers.random", "random")
 
 __all__ = sorted([*_PLACES, "__version__"])  # noqa: PLE0605
-try:
-    __version__ = importlib.metadata.version("ticketjax")
-except importlib.metadata.PackageNotFoundError:
-    # A checkout that nobody has installed.
-    __version__ = "unknown"
 
 
 def __getattr__(name: str) -> Any:

@@ -1,13 +1,14 @@
 """Checks of plain values, and options: checked fields of frozen dataclasses."""
 
 import dataclasses
-import difflib
 import math
 import numbers
 from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
+
+from ticketjax.names import suggestion
 
 # Arrays are indexed by int32.
 MOST = 2**31 - 1
@@ -31,22 +32,13 @@ def check_number(name: str, value: float, least: float = -math.inf) -> None:
         raise ValueError(f"{name} must be at least {least:g}, got {value!r}")
 
 
-def nearest(name: str, allowed: Iterable[str]) -> str:
-    """The allowed name that was probably meant, as a hint to append; empty if none is near."""
-    names = list(allowed)
-    lower = {known.lower(): known for known in names}
-    near = difflib.get_close_matches(name.lower(), lower, n=1)
-    if not near and len(name) > 1:
-        near = [known for known in lower if known.startswith(name.lower())][:1]
-    return f" (did you mean {lower[near[0]]!r}?)" if near else ""
-
-
 def check_choice(name: str, value: Any, allowed: Iterable[Any]) -> None:
     """Raise ValueError, with the nearest allowed one, for anything that is not among the allowed."""
     allowed = tuple(allowed)
     if not isinstance(value, str) or value not in allowed:
-        hint = nearest(value, allowed) if isinstance(value, str) else ""
-        raise ValueError(f"{name} must be one of {', '.join(allowed)}, got {value!r}{hint}")
+        raise ValueError(
+            f"{name} must be one of {', '.join(allowed)}, got {value!r}{suggestion(value, allowed)}"
+        )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from ticketjax.base import Found, Params
+from ticketjax.base import Found, Tree
 
 REAL = (jnp.floating, jnp.integer, jnp.bool_)
 
@@ -23,7 +23,7 @@ def _said(leaf: Any) -> str:
     return f"{dtype} {shape}" if dtype is not None else f"a {type(leaf).__name__}"
 
 
-def _check_tree(what: str, tree: Any, params: Params) -> dict[str, Any]:
+def _check_tree(what: str, tree: Any, params: Tree) -> dict[str, Any]:
     """The leaves of a tree, which has the places and shapes of the parameters."""
     leaves, wanted = _leaves(tree), _leaves(params)
     if leaves.keys() != wanted.keys():
@@ -41,7 +41,7 @@ def _check_tree(what: str, tree: Any, params: Params) -> dict[str, Any]:
     return leaves
 
 
-def check_mask(mask: Any, params: Params) -> None:
+def check_mask(mask: Any, params: Tree) -> None:
     """Refuse what is no mask of these parameters: other places, shapes or types.
 
     Raises ValueError, naming the leaf, what it is and what it should be.
@@ -51,7 +51,7 @@ def check_mask(mask: Any, params: Params) -> None:
             raise ValueError(f"mask{place} must be bool {leaf.shape}, got {_said(leaf)}")
 
 
-def check_scores(scores: Any, params: Params) -> None:
+def check_scores(scores: Any, params: Tree) -> None:
     """Refuse what rates no parameters: other places or shapes, or no real numbers.
 
     Raises ValueError, naming the leaf, what it is and what it should be.
@@ -61,7 +61,7 @@ def check_scores(scores: Any, params: Params) -> None:
             raise ValueError(f"scores{place} must be real numbers, got {_said(leaf)}")
 
 
-def check_found(found: Any, params: Params) -> None:
+def check_found(found: Any, params: Tree) -> None:
     """Refuse what a seeker must not return; params: those that it was given.
 
     Raises ValueError, saying what a seeker returns.
@@ -75,17 +75,17 @@ def check_found(found: Any, params: Params) -> None:
         raise ValueError(f"info must be a dict of arrays, got a {type(found.info).__name__}")
 
 
-def check_parameters(params: Params) -> None:
+def check_parameters(params: Tree) -> None:
     """Refuse parameters of another type than float32, which is what planting is exact in.
 
-    Raises ValueError, naming the layer and the type.
+    Raises ValueError, naming the leaf and the type.
     """
-    for name, layer in params.items():
-        for part, leaf in layer.items():
-            # NumPy's float64 is float32 to JAX, unless that is told otherwise.
-            dtype = jnp.result_type(leaf)
-            if dtype != jnp.float32:
-                raise ValueError(
-                    f"{name}'s {part} is {dtype}; the parameters must be float32: "
-                    "jax.tree.map(lambda leaf: leaf.astype('float32'), params)"
-                )
+    for path, leaf in jax.tree_util.tree_leaves_with_path(params):
+        # NumPy's float64 is float32 to JAX, unless that is told otherwise.
+        dtype = jnp.result_type(leaf)
+        if dtype != jnp.float32:
+            place = jax.tree_util.keystr(path, simple=True, separator="/")
+            raise ValueError(
+                f"{place} is {dtype}; the parameters must be float32: "
+                "jax.tree.map(lambda leaf: leaf.astype('float32'), params)"
+            )

@@ -34,7 +34,7 @@ class Several(NamedTuple):
 def perturb(key: jax.Array, target: Params, deviation: float) -> Params:
     """Multiply every parameter by 1 + deviation * N(0, 1), each by its own; zeros stay zero."""
     flat, restore = ravel_pytree(jax.tree.map(jnp.asarray, target))
-    return restore(flat * (1 + deviation * jax.random.normal(key, flat.shape)))
+    return restore(flat * (1 + deviation * jax.random.normal(key, flat.shape, jnp.float32)))
 
 
 def side_by_side(targets: Sequence[Params]) -> Params:

@@ -5,7 +5,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ticketjax.checks import nearest
+from ticketjax.names import suggestion
 
 MOST_NESTED = 50
 
@@ -24,7 +24,7 @@ def call(function: Callable[..., Any], name: str, arguments: list, options: dict
     for option in options:
         if option not in allowed:
             raise ValueError(
-                f"{name} takes {', '.join(allowed)}, got {option!r}{nearest(option, allowed)}"
+                f"{name} takes {', '.join(allowed)}, got {option!r}{suggestion(option, allowed)}"
             )
     try:
         inspect.signature(function).bind(*arguments, **options)
@@ -65,7 +65,7 @@ def read(text: str, names: Mapping[str, Any], what: str) -> Any:
     def known(name: str) -> Any:
         if name not in names:
             raise ValueError(
-                f"{what} must be one of {', '.join(names)}, got {name!r}{nearest(name, names)}"
+                f"{what} must be one of {', '.join(names)}, got {name!r}{suggestion(name, names)}"
             )
         return names[name]
 

@@ -6,7 +6,6 @@ CIFAR-10 is a set of pickles, which an unpickler would run. Here a pickle's inst
 (pickletools.genops) and none is carried out: numbers and strings are taken as they stand.
 """
 
-import difflib
 import gzip
 import pathlib
 import pickletools
@@ -19,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ticketjax.base import Batch
+from ticketjax.names import suggestion
 
 _TRAIN_FILES = 5
 # Instructions of a pickle that stand for plain values or arrange them: all that the official files
@@ -85,14 +85,14 @@ def load_images(name: str, data_dir: str | pathlib.Path) -> Images:
         data_dir: the directory of the files, or the one that holds their folder.
 
     Raises:
-        ValueError: an unknown name (the nearest is suggested), a file of the wrong size or
+        ValueError: an unknown name (one that is close is suggested), a file of the wrong size or
             content, a label out of range, a wrong number of images of some class.
         FileNotFoundError: what is missing, and where to get it.
     """
     if name not in DATASETS:
-        nearest = difflib.get_close_matches(str(name), DATASETS, n=1, cutoff=0.0)[0]
         raise ValueError(
-            f"dataset must be one of {', '.join(DATASETS)}, got {name!r}; did you mean {nearest!r}?"
+            f"dataset must be one of {', '.join(DATASETS)}, got {name!r}"
+            f"{suggestion(name, DATASETS)}"
         )
     dataset = DATASETS[name]
     directory, train, test = dataset.read(pathlib.Path(data_dir), dataset)
@@ -159,16 +159,16 @@ def augment(key: jax.Array, x: jax.typing.ArrayLike, pad: int = 4, flip: bool = 
     if pad < 0:
         raise ValueError(f"pad must be >= 0, got {pad!r}")
     key_crop, key_flip = jax.random.split(key)
-    corners = jax.random.randint(key_crop, (len(x), 2), 0, 2 * pad + 1)
+    corners = jax.random.randint(key_crop, (len(x), 2), 0, 2 * pad + 1, jnp.int32)
     padded = jnp.pad(x, ((0, 0), (pad, pad), (pad, pad), (0, 0)))
 
     def crop(image: jax.Array, corner: jax.Array) -> jax.Array:
-        return jax.lax.dynamic_slice(image, (corner[0], corner[1], 0), x.shape[1:])
+        return jax.lax.dynamic_slice(image, (*corner, jnp.int32(0)), x.shape[1:])
 
     cropped = jax.vmap(crop)(padded, corners)
     if not flip:
         return cropped
-    mirrored = jax.random.bernoulli(key_flip, shape=(len(x), 1, 1, 1))
+    mirrored = jax.random.bernoulli(key_flip, jnp.float32(0.5), (len(x), 1, 1, 1))
     return jnp.where(mirrored, cropped[:, :, ::-1], cropped)
 
 

@@ -249,7 +249,7 @@ def _layers(names: Sequence[str], order: Sequence[str] | None) -> dict[str, set[
         if len({re.sub(r"[0-9]+", "#", layer) for layer in parts}) > 1:
             raise ValueError(
                 f"the names {', '.join(parts)} differ by more than numbers, so the order of the "
-                f"layers has to be given"
+                f"layers has to be given (order, or --layers of a command)"
             )
         order = layer_names(parts)
     elif sorted(order) != sorted(parts):

@@ -18,14 +18,21 @@ class Entry(NamedTuple):
     """One seeker of a leaderboard.
 
     title: how it was used. passes: over the training data, with gradients, in one search.
-    seconds: of wall time per run, compilation left out. Either is NaN if unknown.
+    seconds: of wall time per run within compiled programs. Either is NaN if unknown.
     metrics: by (task, quality), each (seeds,); quality is "strong" or "weak".
+    kept: the fraction of the parameters that its masks keep, where that is not the budget.
     """
 
     title: str
     passes: float
     seconds: float
     metrics: dict[tuple[str, str], np.ndarray]
+    kept: float | None = None
+
+    @property
+    def label(self) -> str:
+        """The title, marked if it did not keep to the budget."""
+        return self.title if self.kept is None else f"{self.title} (kept {self.kept:.3g})"
 
 
 def _errors(entry: Entry, quality: str) -> list[float]:
@@ -82,7 +89,7 @@ def leaderboard_table(entries: Sequence[Entry], tickets: dict[str, float]) -> st
             cell = mean if "nan" in (low, high) else f"{mean} [{low}, {high}]"
             diverged = np.sum(~np.isfinite(values))
             cells.append(f"{cell}, {diverged} diverged" if diverged else cell)
-        lines.append([entry.title, _figures(entry.passes), _figures(entry.seconds), *cells])
+        lines.append([entry.label, _figures(entry.passes), _figures(entry.seconds), *cells])
     bare = [
         format_metric(tickets[task], get_task(task).kind == CLASSIFICATION) for task, _ in columns
     ]
@@ -120,7 +127,7 @@ def leaderboard_figure(
         )
         for ax, task in zip(axes[0], tasks, strict=True):
             _draw_task(ax, order, task, tickets[task])
-        axes[0, 0].set_yticks(range(len(order)), [entry.title for entry in order])
+        axes[0, 0].set_yticks(range(len(order)), [entry.label for entry in order])
         axes[0, 0].set_ylim(len(order) - 0.4, -0.6)
         handles, labels = axes[0, 0].get_legend_handles_labels()
         canvas.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False)

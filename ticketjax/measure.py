@@ -89,10 +89,14 @@ def _flat(tree: Params, prune_bias: bool) -> jax.Array:
     return jnp.concatenate([leaf.ravel() for leaf in leaves])
 
 
+def _ratio(count: jax.Array, of: jax.Array) -> jax.Array:
+    """A whole number over another one, float32 whatever their types; 0 / 0 is 0."""
+    return count.astype(jnp.float32) / jnp.maximum(of, 1).astype(jnp.float32)
+
+
 def _overlap(found: jax.Array, planted: jax.Array) -> tuple[jax.Array, jax.Array]:
     both = jnp.sum(found & planted)
-    precision = both / jnp.maximum(jnp.sum(found), 1)
-    return precision, both / jnp.maximum(jnp.sum(planted), 1)
+    return _ratio(both, jnp.sum(found)), _ratio(both, jnp.sum(planted))
 
 
 def _planted_neurons(planted: Params, wiring: tuple[Wire, ...] | None) -> list[jax.Array]:
@@ -130,8 +134,8 @@ def recovery(
     return Recovery(
         precision,
         recall,
-        2 * jnp.sum(a & b) / jnp.maximum(jnp.sum(a) + jnp.sum(b), 1),
-        jnp.sum(a & b) / jnp.maximum(jnp.sum(a | b), 1),
+        _ratio(2 * jnp.sum(a & b), jnp.sum(a) + jnp.sum(b)),
+        _ratio(jnp.sum(a & b), jnp.sum(a | b)),
         jnp.stack([layer_precision for layer_precision, _ in layers]),
         jnp.stack([layer_recall for _, layer_recall in layers]),
         *neurons,
@@ -167,7 +171,7 @@ def ranking(scores: Params, planted: Params, prune_bias: bool = True) -> Ranking
     below = jnp.searchsorted(ordered, flat, side="left")
     not_above = jnp.searchsorted(ordered, flat, side="right")
     # Mean rank among equals, counted from 1: half-integers, exact in float32 to 2^23.
-    rank = (below + not_above + 1) / 2
+    rank = (below + not_above + 1).astype(jnp.float32) / 2
     # Ranks are centred before they are added, so that the float32 sum keeps its precision.
     excess = jnp.sum(jnp.where(positive, rank - (flat.size + 1) / 2, 0.0))
     negatives = flat.size - positives
@@ -176,7 +180,7 @@ def ranking(scores: Params, planted: Params, prune_bias: bool = True) -> Ranking
     planted_first = jnp.sort(jnp.where(positive, flat, ~jnp.zeros_like(flat)))
     planted_below = jnp.searchsorted(planted_first, flat, side="left")
     kept = flat.size - below
-    precision = (positives - planted_below) / jnp.maximum(kept, 1)
+    precision = _ratio(positives - planted_below, kept)
     average = jnp.sum(jnp.where(positive, precision, 0.0)) / jnp.maximum(positives, 1)
     covering = jnp.max(jnp.where(positive, kept, 0), initial=0)
     return Ranking(auc, average, share(covering, flat.size))

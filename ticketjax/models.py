@@ -206,7 +206,7 @@ def _resnet_blocks() -> list[tuple[str, str, str | None]]:
 def _init(key: jax.Array, shapes: Mapping[str, Sequence[int]]) -> Params:
     # All numbers are drawn at once: a draw per array takes most of a small program's compilation.
     counts = [math.prod(shape) + shape[-1] for shape in shapes.values()]
-    normal = jax.random.normal(key, (sum(counts),))
+    normal = jax.random.normal(key, (sum(counts),), jnp.float32)
     params, bias_scale = {}, 1.0
     layers = jnp.split(normal, list(itertools.accumulate(counts))[:-1])
     for (name, shape), layer in zip(shapes.items(), layers, strict=True):

@@ -101,8 +101,11 @@ def log10_paths(mask: Params, wiring: Wiring = None) -> jax.Array:
     edges = _edges(mask, wiring)
     widths = space_widths(mask, tuple(wire for wire, _ in edges))
     # Each space's counts, and the logarithm of what they have been divided by.
-    counts = {space: (jnp.zeros(width), jnp.float32(-jnp.inf)) for space, width in widths.items()}
-    counts[0] = jnp.ones(widths[0]), jnp.float32(0)
+    counts = {
+        space: (jnp.zeros(width, jnp.float32), jnp.float32(-jnp.inf))
+        for space, width in widths.items()
+    }
+    counts[0] = jnp.ones(widths[0], jnp.float32), jnp.float32(0)
     for wire, edge in edges:
         count, size = counts[wire.reads]
         count = jnp.matmul(count, edge.astype(jnp.float32), precision="highest")

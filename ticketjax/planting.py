@@ -9,6 +9,7 @@ import numpy as np
 
 from ticketjax.base import Layer, Model, Params, Planted, Tree, Wire
 from ticketjax.checks import check_choice
+from ticketjax.contract import check_parameters
 from ticketjax.masks import layer_names
 from ticketjax.networks.layers import (
     chain_layers,
@@ -330,14 +331,14 @@ def _even_scales(wanted: list[jax.Array], there: list[jax.Array]) -> list[jax.Ar
     (weights, biases), (weights_there, biases_there) = stack(wanted), stack(there)
     leaving_there = jnp.sum(weights_there, axis=2)
     surplus = jnp.sum(weights_there, axis=1) + biases_there
-    surplus = surplus - jnp.append(leaving_there[1:], jnp.zeros((1, widest)), axis=0)
+    surplus = surplus - jnp.append(leaving_there[1:], jnp.zeros((1, widest), jnp.float32), axis=0)
     is_last = (jnp.arange(len(wanted)) == len(wanted) - 1)[:, None]
     is_even = (jnp.arange(len(wanted)) % 2 == 0)[:, None]
 
     def update(roots, chosen):
         incoming = jnp.sum(weights * roots[:-1, :, None], axis=1) + biases
         outgoing = jnp.sum(weights[1:] / roots[2:, None, :], axis=2)
-        outgoing = jnp.append(outgoing, jnp.zeros((1, widest)), axis=0)
+        outgoing = jnp.append(outgoing, jnp.zeros((1, widest), jnp.float32), axis=0)
         # The outputs have one scale: what comes in is then all that does.
         incoming = jnp.where(is_last, jnp.sum(incoming, axis=1, keepdims=True), incoming)
         ours = jnp.where(is_last, jnp.sum(surplus, axis=1, keepdims=True), surplus)
@@ -349,7 +350,7 @@ def _even_scales(wanted: list[jax.Array], there: list[jax.Array]) -> list[jax.Ar
         # Neighbouring layers in turn: no two neurons of a turn share a parameter.
         return update(update(roots, is_even), ~is_even)
 
-    roots = jax.lax.fori_loop(0, SWEEPS, sweep, jnp.ones((len(sizes), widest)))
+    roots = jax.lax.fori_loop(0, SWEEPS, sweep, jnp.ones((len(sizes), widest), jnp.float32))
     return [root[:size] ** 2 for root, size in zip(roots, sizes, strict=True)]
 
 
@@ -379,7 +380,7 @@ def _plant_hidden(
             ours = jnp.asarray(ours, jnp.float32)
             size = _norm(whole.ravel()) / whole.size**0.5
             size = jnp.where(size > 0, size, 1.0)
-            background = 1 - jnp.sum(ours != 0) / whole.size
+            background = 1 - jnp.sum(ours != 0, dtype=jnp.float32) / whole.size
             importance = weight * jnp.maximum(background, LEAST_IMPORTANCE)
             root = importance * jnp.sqrt(jnp.abs(ours) / size)
             rows.append((ours, root, importance * jnp.sqrt(jnp.abs(replaced) / size) * (ours != 0)))
@@ -452,6 +453,7 @@ def plant(
     >>> float(plant(target, params).output_scale)
     4.0
     """
+    check_parameters(params)
     layers = layers_of_tree(model, params)
     wanted, seen = planting_views(target, params, layers)
     planted, _ = plant_view(

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from ticketjax import masks
 from ticketjax.base import CLASSIFICATION, Batch, Found, Layer, Model, Params, Task, Tree
 from ticketjax.checks import check_choice
+from ticketjax.contract import check_parameters
 from ticketjax.networks.layers import chain_layers, keep_the_rest, restore, target_view, view
 from ticketjax.networks.resolve import layers_of
 from ticketjax.objective import KINDS, OBJECTIVES, loss, output_scale, rescale
@@ -165,6 +166,10 @@ def _check_batch(task: Task, batch: Batch) -> None:
             raise ValueError(f"batch.y must be ({x_shape[0]},) integers, got {y_shape} {y_type}")
     elif y_shape != (x_shape[0], task.outputs):
         raise ValueError(f"batch.y must be {(x_shape[0], task.outputs)}, got {y_shape}")
+    for name, array in batch._asdict().items():
+        dtype = jnp.result_type(array)
+        if jnp.issubdtype(dtype, jnp.floating) and dtype != jnp.float32:
+            raise ValueError(f"batch.{name} must be float32, got {dtype}")
 
 
 def make_problem(
@@ -191,11 +196,13 @@ def make_problem(
         A Problem.
 
     Raises:
-        ValueError: an unknown objective or kind of task; data of the wrong shape, which would
-            otherwise broadcast to a loss that means nothing; layers that the tree does not have.
+        ValueError: an unknown objective or kind of task; parameters or data of another type than
+            float32; data of the wrong shape, which would otherwise broadcast to a loss that means
+            nothing; layers that the tree does not have.
     """
     check_choice("objective", objective, OBJECTIVES)
     check_choice("a task's kind", task.kind, KINDS)
+    check_parameters(params)
     _check_batch(task, batch)
     layers = layers_of(model, params, task)
     seen = view(params, layers)

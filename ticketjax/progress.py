@@ -12,18 +12,15 @@ from ticketjax.compiling import Compiling
 
 # Its own default is a lock among processes, of which a command that is stopped leaves something.
 tqdm.set_lock(threading.RLock())
+# Whether a bar stands on the line where the cursor is: whoever prints then begins a new one.
+line_is_begun = False
 
 
 class Progress:
     """Of runs: how many are finished, and what is being done."""
 
-    def __init__(self, bar: tqdm, compiling: Compiling):
-        self._bar, self._compiling = bar, compiling
-
-    @property
-    def compiling(self) -> float:
-        """Seconds spent compiling so far."""
-        return self._compiling.total()
+    def __init__(self, bar: tqdm):
+        self._bar = bar
 
     def name(self, what: str) -> None:
         """What the bar is of."""
@@ -50,13 +47,18 @@ def progress(
         quiet: Show nothing.
         smoothing: Of the rate, from 0, the mean of all runs, to 1, that of the latest.
     """
+    global line_is_begun
     with Compiling() as compiling:
         began = time.perf_counter()
-        with tqdm(
-            total=total, initial=finished, unit="run", smoothing=smoothing, disable=quiet
-        ) as bar:
-            yield Progress(bar, compiling)
-            bar.set_postfix_str("")
+        line_is_begun = not quiet
+        try:
+            with tqdm(
+                total=total, initial=finished, unit="run", smoothing=smoothing, disable=quiet
+            ) as bar:
+                yield Progress(bar)
+                bar.set_postfix_str("")
+        finally:
+            line_is_begun = False
         if total > finished and not quiet:
             seconds = time.perf_counter() - began
             print(summary(total - finished, seconds, compiling.total()), file=sys.stderr)

@@ -23,6 +23,7 @@ from ticketjax.grid import Grid
 from ticketjax.lock import lock
 from ticketjax.record import RUN, SCHEMA
 from ticketjax.seekers import seeker_text
+from ticketjax.version import VERSION
 
 MANIFEST = "manifest.json"
 PARTS = "parts"
@@ -97,7 +98,7 @@ def _version(package: str) -> str:
 
 def versions() -> dict[str, str]:
     """The versions of the packages that records follow from."""
-    return {package: _version(package) for package in PACKAGES}
+    return {package: _version(package) for package in PACKAGES} | {"ticketjax": VERSION}
 
 
 def manifest(grid: Grid) -> dict[str, Any]:
@@ -125,6 +126,11 @@ def write_whole(path: str | os.PathLike, write: Callable[[BinaryIO], Any]) -> No
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
+    except OSError as error:
+        # A disk that is full while a file is written says so without a name.
+        if error.errno is None or error.filename is not None:
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 
 from ticketjax.base import Batch, Found, Tree
 from ticketjax.checks import Options, option
+from ticketjax.contract import check_scores
 from ticketjax.masks import Scope, apply_mask, check_scope, exclude, full_mask, layer_densities, shuffle
 from ticketjax.networks.layers import wires
 from ticketjax.optimizers import ADAM, Optimizer, make_optimizer, optimizer_text
@@ -47,7 +48,7 @@ class RoundInfo(NamedTuple):
 def round_density(density: jax.Array | float, k: jax.Array | int, rounds: int) -> jax.Array:
     """Density after round k of `rounds`: density^(k / rounds), exactly `density` in the last."""
     density = jnp.asarray(density, jnp.float32)
-    return jnp.where(k == rounds, density, density ** (k / rounds))
+    return jnp.where(k == rounds, density, density ** jnp.float32(k / rounds))
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -87,6 +88,7 @@ class _Rounds(Options, abc.ABC):
             train_key, score_key = jax.random.split(jax.random.fold_in(key, k))
             params = self.prepare(train_key, problem, mask)
             scores = self.score(score_key, scored, params, mask)
+            check_scores(scores, params)
             if self.sanity == "invert":
                 scores = jax.tree.map(jnp.negative, scores)
             scores = exclude(scores, mask)

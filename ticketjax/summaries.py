@@ -48,6 +48,14 @@ def rows_where(table: pa.Table, **equal: object) -> pa.Table:
     return table
 
 
+def outside_budget(records: pa.Table) -> np.ndarray:
+    """Which runs kept another number of parameters than the density allows, (runs,) bool.
+
+    Records of earlier versions do not say so, and count as within.
+    """
+    return ~pc.fill_null(records["within_budget"], True).to_numpy()
+
+
 def summarise(records: pa.Table) -> pa.Table:
     """Mean, its 95% interval, minimum and maximum over seeds of every float column, and runs.
 
@@ -56,7 +64,8 @@ def summarise(records: pa.Table) -> pa.Table:
     how many seeds there are. All of them are of the finite values alone, of which there are
     weak_metric_count: a run that diverged would leave nothing of its group. NaN is what is
     undefined: an interval of a single value, and everything of none. The same seeds give the same
-    interval in whatever order and company they come.
+    interval in whatever order and company they come. outside_budget is how many of the runs kept
+    another number of parameters than the density allows.
     """
     measures = [f.name for f in records.schema if pa.types.is_float32(f.type)]
     for name in measures:
@@ -64,8 +73,10 @@ def summarise(records: pa.Table) -> pa.Table:
         records = records.set_column(records.schema.get_field_index(name), name, finite)
     whole = ("mean", "min", "max")
     aggregates = [(name, how) for name in measures for how in (*whole, "count", "list")]
+    outside = pa.array(outside_budget(records).astype(np.int64))
+    records = records.append_column("outside_budget", outside)
     groups = records.sort_by("seed").group_by([*POINT, "ticket_density"], use_threads=False)
-    summary = groups.aggregate([*aggregates, ("seed", "count")])
+    summary = groups.aggregate([*aggregates, ("seed", "count"), ("outside_budget", "sum")])
     runs = summary["seed_count"].to_numpy()
     intervals = {f"{name}_{end}": np.full(len(runs), np.nan) for name in measures for end in ENDS}
     for size in set(runs.tolist()) - {1}:
@@ -81,7 +92,8 @@ def summarise(records: pa.Table) -> pa.Table:
         summary = summary.set_column(summary.schema.get_field_index(name), name, known)
     for name, bounds in intervals.items():
         summary = summary.append_column(name, pa.array(bounds))
-    names = [{"seed_count": "runs"}.get(name, name) for name in summary.column_names]
+    renamed = {"seed_count": "runs", "outside_budget_sum": "outside_budget"}
+    names = [renamed.get(name, name) for name in summary.column_names]
     return summary.rename_columns(names).sort_by([(name, "ascending") for name in POINT])
 
 

@@ -28,17 +28,23 @@ from ticketjax.titles import (
 )
 
 
+def budget_mark(row: dict) -> str:
+    """What a point of a summary has kept, where that is not its budget; else nothing."""
+    return f"kept {row['kept_mean']:.3g}" if row["outside_budget"] else ""
+
+
 def _cell(row: dict, column: str, accuracy: bool) -> tuple[str, str]:
     """What stands in a cell's two lines; of one seed there is only the mean."""
+    mark = f", {budget_mark(row)}" if row["outside_budget"] else ""
     if row[f"{column}_count"] == 0:
-        return "diverged", ""
+        return f"diverged{mark}", ""
     mean, low, high, least, most = (
         format_metric(row[f"{column}_{how}"], accuracy) for how in ("mean", *ENDS, "min", "max")
     )
     if row["runs"] == 1:
-        return mean, ""
+        return f"{mean}{mark}", ""
     interval = "-" if "nan" in (low, high) else f"{low}, {high}"
-    return f"{mean} [{interval}]", f"{' ' * len(mean)} ({least}, {most})"
+    return f"{mean} [{interval}]{mark}", f"{' ' * len(mean)} ({least}, {most})"
 
 
 def _table_lines(part: pa.Table, quality: str, accuracy: bool, series: list[Series]) -> list[str]:
@@ -75,24 +81,35 @@ def what_fits(part: pa.Table) -> list[str]:
     ]
 
 
-def _what_diverged(part: pa.Table, column: str, series: list[Series]) -> list[str]:
-    """A line that says which runs have no finite number, if there are any."""
-    places = [
-        f"{label} {row['runs'] - row[f'{column}_count']} of {row['runs']} at "
+def _places(part: pa.Table, series: list[Series], count: Callable[[dict], int]) -> list[str]:
+    """How many runs of which points count() finds, where there are any."""
+    return [
+        f"{label} {count(row)} of {row['runs']} at "
         f"{density_label(row['density'], row['ticket_density'])}"
         for label, where in series
         for row in rows_where(part, **where).sort_by("density").to_pylist()
-        if row[f"{column}_count"] < row["runs"]
+        if count(row)
     ]
+
+
+def _what_diverged(part: pa.Table, column: str, series: list[Series]) -> list[str]:
+    """A line that says which runs have no finite number, if there are any."""
+    places = _places(part, series, lambda row: row["runs"] - row[f"{column}_count"])
     return [f"diverged, in no number above: {', '.join(places)}"] if places else []
+
+
+def _what_is_outside(part: pa.Table, series: list[Series]) -> list[str]:
+    """A line that says which runs did not keep to their budget, if there are any."""
+    places = _places(part, series, lambda row: row["outside_budget"])
+    return [f"kept another number than the density allows: {', '.join(places)}"] if places else []
 
 
 def table(records: pa.Table) -> str:
     """A text table: how good each seeker is at each density, with the bare ticket's baseline.
 
     Two lines each: the mean with its 95% interval in brackets, then (minimum, maximum). Below, how
-    many runs diverged, of which nothing is in these numbers, and how much of the ticket fits where
-    a budget is too small for all of it.
+    many runs diverged, of which nothing is in these numbers, how many did not keep to their budget,
+    and how much of the ticket fits where a budget is too small for all of it.
     """
     summary, series, blocks = summarise(records), series_of(records), []
     for group in summary.group_by(WHERE, use_threads=False).aggregate([]).to_pylist():
@@ -115,6 +132,7 @@ def table(records: pa.Table) -> str:
             legend = f"{what}; bare ticket {format_metric(baseline, accuracy)}"
             lines = _table_lines(part, quality, accuracy, present)
             lines += _what_diverged(part, f"{quality}_metric", present)
+            lines += _what_is_outside(part, present)
             blocks.append("\n".join([title, legend, *lines]))
         blocks += filter(None, ["\n".join(what_fits(part))])
     return "\n\n".join(blocks)

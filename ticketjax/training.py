@@ -1,5 +1,6 @@
 """Training of a masked network, as one lax.scan."""
 
+import chex
 import jax
 import jax.numpy as jnp
 import optax
@@ -34,7 +35,7 @@ def shuffles(key: jax.Array, epochs: int, size: int, batch_size: int = BATCH_SIZ
     def order(epoch_key):
         # One sort by random bits, where jax.random.permutation sorts twice to be rid of the bias
         # that equal bits leave: at 10,000 samples, one pair in a hundred epochs.
-        return jnp.argsort(jax.random.bits(epoch_key, (size,)))[: steps * batch_size]
+        return jnp.argsort(jax.random.bits(epoch_key, (size,), jnp.uint32))[: steps * batch_size]
 
     orders = jax.vmap(order)(jax.random.split(key, epochs)) if epochs else jnp.zeros((0, size))
     return orders[:, : steps * batch_size].reshape(epochs, steps, batch_size).astype(jnp.int32)
@@ -72,6 +73,8 @@ def train(
     if problem.augment is not None and key is None:
         raise ValueError("key must be given: the problem augments its training data")
     transformation = make_optimizer(optimizer)
+    # A mask of another shape would be broadcast to a network that nobody meant.
+    chex.assert_trees_all_equal_shapes(problem.params, mask)
     mask = _transposed(mask)
 
     def batch_loss(params: Tree, batch: Batch) -> jax.Array:

@@ -4,13 +4,13 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import chex
 import jax
 import jax.numpy as jnp
 
 from ticketjax import masks
 from ticketjax.base import Batch, Found, Model, Params, Planted, Point, Task, Tree
 from ticketjax.compaction import compact
+from ticketjax.contract import check_found
 from ticketjax.difficulty import check_decoys, nearest, plant_several
 from ticketjax.equivalence import GRID_POINTS, input_grid, target_error
 from ticketjax.measure import (
@@ -182,12 +182,13 @@ def seek(
 
     key: the run's key, the same as make_instance() had.
 
-    Raises AssertionError if mask or scores have not the shapes of the parameters.
+    Raises ValueError for anything but a Found whose mask is bool and whose mask and scores have the
+    shapes of the parameters.
     """
     problem = setting.problem(instance.planted.params, instance.train)
     found = seeker(_keys(key)["seek"], problem, density)
     # A seeker of the user's own may return anything; later, it would only break somewhere inside.
-    chex.assert_trees_all_equal_shapes(found.mask, found.scores, problem.params)
+    check_found(found, problem.params)
     sought = _sought(setting, instance, problem.view(found.mask))
     return found, ranking(problem.view(found.scores), sought, setting.prune_bias)
 

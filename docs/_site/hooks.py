@@ -50,8 +50,9 @@ def _relink(text: str, source: str, page: str) -> str:
             there = name.removeprefix("docs/")
         else:
             return f"{words} (`{name}`)" if name not in words else words
-        up = "../" * page.count("/")
-        return f"{picture}[{words}]({up}{there}{anchor or ''})"
+        link = f"[{words}]({'../' * page.count('/')}{there}{anchor or ''})"
+        # A phone shows a wide picture small; by the link it is there in full.
+        return f"[!{link}]{link.removeprefix(f'[{words}]')}" if picture else link
 
     # Code is no place for links.
     parts = re.split(r"(^```.*?^```$)", text, flags=re.DOTALL | re.MULTILINE)

@@ -18,6 +18,7 @@ from ticketjax.summaries import (
     WHERE,
     Series,
     mean_of_finite,
+    outside_budget,
     rows_where,
     series_of,
     summarise,
@@ -67,9 +68,13 @@ def _draw_panel(axes: plt.Axes, records: pa.Table, panel: Panel, series: list[Se
             low, high = (points[f"{column}_{end}"].to_numpy() for end in ends)
             axes.fill_between(x, low, high, color=colour, alpha=shade, linewidth=0)
         axes.plot(x, mean, color=colour, marker=marker, markersize=4.5, linewidth=1.6, label=label)
-    diverged = int(np.sum(~np.isfinite(rows[column].to_numpy())))
-    if diverged:
-        text = f"{diverged} of {rows.num_rows} runs diverged, not drawn"
+    counted = {
+        "runs diverged, not drawn": int(np.sum(~np.isfinite(rows[column].to_numpy()))),
+        "runs did not keep to their budget": int(np.sum(outside_budget(rows))),
+    }
+    notes = [f"{count} of {rows.num_rows} {what}" for what, count in counted.items() if count]
+    if notes:
+        text = "\n".join(notes)
         axes.annotate(text, (0.02, 0.98), xycoords="axes fraction", fontsize=7, va="top")
     baseline = mean_of_finite(rows["ticket_metric"].to_numpy())
     axes.axhline(baseline, color=INK, linestyle=(0, (5, 3)), linewidth=1.1, label="bare ticket")

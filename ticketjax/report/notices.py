@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from ticketjax.grid import IDENTITY
 from ticketjax.report.results import Results
-from ticketjax.summaries import POINT, WHERE, rows_where, series_of, summarise
+from ticketjax.summaries import POINT, WHERE, outside_budget, rows_where, series_of, summarise
 from ticketjax.tables import what_fits
 from ticketjax.titles import task_title
 
@@ -190,6 +190,12 @@ def notices(results: Results) -> list[Notice]:
     found += _twice(records)
     found += _flagged(
         records, diverged(records), "have a loss or metric that is not finite.", problem=True
+    )
+    found += _flagged(
+        records,
+        outside_budget(records),
+        "kept another number of parameters than their density allows; they are marked.",
+        problem=True,
     )
     found += _flagged(
         records,

@@ -9,6 +9,7 @@ import pyarrow as pa
 from ticketjax.report.markup import Html, element
 from ticketjax.report.notices import collapsed, count_runs, diverged
 from ticketjax.summaries import ENDS, POINT, WHERE, series_of, summarise
+from ticketjax.tables import budget_mark
 from ticketjax.titles import density_label, format_metric, is_accuracy, task_title
 
 COLUMNS = {"strong": "before training", "weak": "after training"}
@@ -55,7 +56,8 @@ def _line(
         value = row[name]
         is_task = name == "task"
         cells.append(element("td", task_title(value)) if is_task else _cell(f"{value:g}", value))
-    cells.append(_cell(density_label(row["density"], row["ticket_density"]), row["density"]))
+    density = density_label(row["density"], row["ticket_density"])
+    cells.append(_cell(density, row["density"], budget_mark(row), row["outside_budget"] > 0))
     for quality in COLUMNS:
         mean, *ends = (row[f"{quality}_metric_{how}"] for how in ("mean", *ENDS))
         known = all(map(math.isfinite, ends))

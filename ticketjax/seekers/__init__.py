@@ -5,8 +5,9 @@ from collections.abc import Callable
 from typing import Any
 
 from ticketjax import expressions
-from ticketjax.checks import Options, check_choice, nearest, written
+from ticketjax.checks import Options, check_choice, written
 from ticketjax.masks import LayerBudgets
+from ticketjax.names import suggestion
 from ticketjax.problem import Score, Seeker
 from ticketjax.seekers.best_of import BestOf
 from ticketjax.seekers.concrete import Concrete
@@ -135,7 +136,7 @@ def _lifts(seeker: str | Callable[..., Any]) -> dict[str, Callable[..., Seeker]]
     score = SCORES.get(seeker, seeker) if isinstance(seeker, str) else seeker
     if isinstance(score, str):
         raise ValueError(
-            f"seeker must be one of {', '.join(SEEKERS)}, got {seeker!r}{nearest(score, SEEKERS)}"
+            f"seeker must be one of {', '.join(SEEKERS)}, got {seeker!r}{suggestion(score, SEEKERS)}"
         )
     return {name: lambda kind=kind, **o: kind(score, **o) for name, kind in LIFTS.items()}
 
@@ -186,7 +187,7 @@ def get_seeker(
         if option not in allowed:
             raise ValueError(
                 f"{chosen} takes the options {', '.join(allowed)}, got {option!r}"
-                f"{nearest(option, allowed)}"
+                f"{suggestion(option, allowed)}"
             )
     return lifts[chosen](**options)
 
@@ -205,7 +206,7 @@ def read_seeker(text: str, names: dict[str, Any] | None = None) -> Any:
     if text.strip().isidentifier() and text.strip() not in _NAMES | known:
         # The short list: names of combinators mean nothing alone.
         raise ValueError(
-            f"seeker must be one of {', '.join(known)}, got {text!r}{nearest(text.strip(), known)}"
+            f"seeker must be one of {', '.join(known)}, got {text!r}{suggestion(text.strip(), known)}"
         )
     return expressions.read(text, _NAMES | (names or {}), "seeker")
 

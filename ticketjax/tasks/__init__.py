@@ -1,8 +1,7 @@
 """The tasks by name, each with its data and a sparse network known to solve it."""
 
-import difflib
-
 from ticketjax.base import Task
+from ticketjax.names import suggestion
 from ticketjax.tasks.circle import CIRCLE
 from ticketjax.tasks.helix import HELIX
 from ticketjax.tasks.relu import RELU
@@ -17,7 +16,7 @@ def get_task(name: str | Task) -> Task:
     """Return the task of that name; a `Task` of one's own is returned as it is.
 
     Raises:
-        ValueError: an unknown name; the message lists the names and suggests the nearest.
+        ValueError: an unknown name; the message lists the names and suggests one that is close.
 
     >>> get_task("circle").outputs
     4
@@ -25,9 +24,8 @@ def get_task(name: str | Task) -> Task:
     if isinstance(name, Task):
         return name
     if not isinstance(name, str) or name not in TASKS:
-        nearest = difflib.get_close_matches(str(name), TASKS, n=1, cutoff=0.0)[0]
         raise ValueError(
-            f"task must be one of {', '.join(TASKS)} or a Task, got {name!r}; "
-            f"did you mean {nearest!r}?"
+            f"task must be one of {', '.join(TASKS)} or a Task, got {name!r}"
+            f"{suggestion(name, TASKS)}"
         )
     return TASKS[name]

@@ -5,13 +5,15 @@ import numbers
 
 import jax
 
+from ticketjax.models import DEEPEST
+
 
 def check_depth(task: str, depth: int, smallest: int) -> None:
-    """Raise ValueError for a depth that is no integer or below the task's smallest."""
-    if not isinstance(depth, numbers.Integral) or depth < smallest:
+    """Raise ValueError for a depth that is no integer, below the task's smallest, or endless."""
+    if not isinstance(depth, numbers.Integral) or not smallest <= depth <= DEEPEST:
         raise ValueError(
-            f"{task}: depth must be an integer >= {smallest} (layers of neurons, the input "
-            f"included), got {depth!r}"
+            f"{task}: depth must be an integer >= {smallest} and at most {DEEPEST:,} (layers of "
+            f"neurons, the input included), got {depth!r}"
         )
 
 

@@ -44,9 +44,9 @@ def teacher(name: str, target: Params, data: Batch) -> Task:
         chosen = jax.random.permutation(order_key, data.x.shape[0])[:n]
         x, y = jnp.asarray(data.x)[chosen], jnp.asarray(data.y)[chosen]
         if kind == REGRESSION:
-            return Batch(x, y + noise * jax.random.normal(noise_key, y.shape))
+            return Batch(x, y + noise * jax.random.normal(noise_key, y.shape, y.dtype))
         other = (y + jax.random.randint(noise_key, y.shape, 1, outputs)) % outputs
-        is_wrong = jax.random.uniform(which_key, y.shape) < noise
+        is_wrong = jax.random.uniform(which_key, y.shape, jnp.float32) < noise
         return Batch(x, jnp.where(is_wrong, other, y).astype(jnp.int32))
 
     def ticket(depth: int) -> Params:

@@ -1,0 +1,71 @@
+"""Ctrl-C and SIGTERM end a command at once, whatever it is doing: importing, compiling, computing.
+
+Python runs signal handlers between two steps of its main thread, seconds late while XLA compiles,
+and an exception out of a callback within XLA is lost or crashes the process. So the C handler
+writes the signal's number into a pipe, and a thread that reads it ends the process there and then.
+That harms nothing: files are written under temporary names and renamed, locks end with the process.
+
+Nothing here imports more than Python itself, so that it can come before all other imports.
+"""
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+
+RESUME = "what is finished is kept: the same command continues from there"
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+# A pipe that nobody reads must not keep the process.
+SECONDS_TO_FLUSH = 0.2
+
+_listening = False
+
+
+def install() -> None:
+    """Let the signals end this process, with status 128 + the signal's number.
+
+    To be called in the main thread; again if something else has taken a signal since. One that is
+    ignored from the start, as SIGINT is in a shell's background job, stays ignored.
+    """
+    global _listening
+    if not _listening:
+        _listening = True
+        told, tell = os.pipe()
+        os.set_blocking(tell, False)
+        signal.set_wakeup_fd(tell, warn_on_full_buffer=False)
+        threading.Thread(target=_listen, args=(told,), daemon=True).start()
+    for number in SIGNALS:
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, _leave_it_to_the_thread)
+
+
+def _leave_it_to_the_thread(*_) -> None:
+    # Python writes to the pipe only for signals that have a handler.
+    pass
+
+
+def _listen(told: int) -> None:
+    while True:
+        number = os.read(told, 1)[0]
+        if number in SIGNALS:
+            _leave(number)
+
+
+def _leave(number: int) -> None:
+    # What is printed stays in Python's buffer where standard output is a file or a pipe.
+    flushing = threading.Thread(target=_flush, daemon=True)
+    with contextlib.suppress(RuntimeError):  # no threads any more: Python is ending
+        flushing.start()
+        flushing.join(SECONDS_TO_FLUSH)
+    # A terminal shows ^C.
+    bar = getattr(sys.modules.get("ticketjax.progress"), "line_is_begun", False)
+    newline = "\n" if bar or os.isatty(2) else ""
+    with contextlib.suppress(OSError):
+        os.write(2, f"{newline}stopped; {RESUME}\n".encode())
+    os._exit(128 + number)
+
+
+def _flush() -> None:
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        sys.stdout.flush()
