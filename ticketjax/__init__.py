@@ -8,6 +8,7 @@ from ticketjax.version import VERSION as __version__
 if TYPE_CHECKING:
     from ticketjax.audit import audit
     from ticketjax.base import Batch, Found, Layer, Model, Params, Planted, Point, Task
+    from ticketjax.choices import Planting, Training
     from ticketjax.fingerprints import fingerprint
     from ticketjax.grid import Grid, make_grid
     from ticketjax.instances import evaluate, load_instance
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from ticketjax.seekers.rewinding import Rewinding
     from ticketjax.seekers.snip import snip
     from ticketjax.seekers.synflow import synflow
-    from ticketjax.setting import Planting, Setting, Training
+    from ticketjax.setting import Setting
     from ticketjax.store import Store, load_records
     from ticketjax.strategies import Multishot, Singleshot
     from ticketjax.sweeping import sweep
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
 # or refuse a flag before JAX is there. The same list as above, which type checkers read.
 _HOMES = {
     "audit": ("audit",),
+    "choices": ("Planting", "Training"),
     "base": ("Batch", "Found", "Layer", "Model", "Params", "Planted", "Point", "Task"),
     "fingerprints": ("fingerprint",),
     "grid": ("Grid", "make_grid"),
@@ -80,7 +82,7 @@ _HOMES = {
     "seekers.rewinding": ("Rewinding",),
     "seekers.snip": ("snip",),
     "seekers.synflow": ("synflow",),
-    "setting": ("Planting", "Setting", "Training"),
+    "setting": ("Setting",),
     "store": ("Store", "load_records"),
     "strategies": ("Multishot", "Singleshot"),
     "sweeping": ("sweep",),

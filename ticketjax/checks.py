@@ -160,5 +160,3 @@ def written(value: Any, name_of: Callable[[type], str] = lambda kind: kind.__nam
     if callable(value):
         return getattr(value, "__name__", type(value).__name__)
     return repr(value)
-
-

@@ -13,15 +13,14 @@ import pyarrow as pa
 
 from ticketjax import masks
 from ticketjax.compaction import active_width
-from ticketjax.grid import REINITIALISE, Grid, InstanceKey, NamedSetting, make_grid, trains
+from ticketjax.grid import REINITIALISE, Grid, InstanceKey, NamedSetting, trains
 from ticketjax.networks.layers import view
 from ticketjax.problem import Seeker
-from ticketjax.record import IDENTITY, SCHEMA
+from ticketjax.record import SCHEMA
 from ticketjax.seekers import seeker_text
 from ticketjax.setting import Setting
 from ticketjax.strategies import RoundInfo
 from ticketjax.trial import evaluate, make_instance, ranking_entries, seek
-
 
 # On a CPU larger batches of runs gain nothing, and lose where parameters and moments leave the
 # caches (at width 1000, 8 runs at once take half as long again as one after the other); pruned

@@ -89,7 +89,9 @@ def read(text: str, names: Mapping[str, Any], what: str) -> Any:
                     options[keyword.arg] = value(keyword.value, depth + 1)
                 arguments = [value(argument, depth + 1) for argument in node.args]
                 return call(known(function.id), function.id, arguments, options)
-        raise ValueError(f"{what}: {_shown(node)!r} is not read; allowed are names, calls and numbers")
+        raise ValueError(
+            f"{what}: {_shown(node)!r} is not read; allowed are names, calls and numbers"
+        )
 
     return value(tree, 0)
 

@@ -12,6 +12,7 @@ import numpy as np
 from ticketjax import expressions, masks
 from ticketjax.base import Model, Task
 from ticketjax.checks import Options, check_choice, check_count, check_number
+from ticketjax.choices import Planting, Training
 from ticketjax.equivalence import functionally_recovered
 from ticketjax.fingerprints import own_functions
 from ticketjax.masks import LayerBudgets, Scope
@@ -24,10 +25,9 @@ from ticketjax.seekers import (
     get_seeker,
     is_seeker,
     options_of,
-    read_seeker,
     seeker_label,
 )
-from ticketjax.setting import Planting, Setting, Training, setting_fields
+from ticketjax.setting import Setting, setting_fields
 from ticketjax.strategies import SANITY as SCORE_SANITY
 from ticketjax.strategies import Multishot, Singleshot
 from ticketjax.tasks import get_task
@@ -119,7 +119,7 @@ class Grid:
                     f"{name} must be {kind.__name__}(...), got {getattr(self, name)!r}"
                 )
         if self.chunk_size != "auto":
-            check_count("chunk_size", self.chunk_size, 1)
+            check_count("chunk_size", self.chunk_size, 1)  # type: ignore[arg-type]
             object.__setattr__(self, "chunk_size", int(self.chunk_size))
         check_count("samples", self.samples, 1)
         object.__setattr__(self, "samples", int(self.samples))
@@ -508,13 +508,13 @@ class NamedSetting:
         if not isinstance(seeker, Options):
             return seeker
         changed: dict[str, Any] = {}
-        for field in dataclasses.fields(seeker):  # type: ignore[arg-type]
+        for field in dataclasses.fields(seeker):
             value = getattr(seeker, field.name)
             if field.name == "scope" and value == "oracle":
                 changed["scope"] = LayerBudgets(self.setting.ticket_layers)
             elif isinstance(value, Options):
-                changed[field.name] = self.given(value)  # type: ignore[arg-type]
-        return dataclasses.replace(seeker, **changed) if changed else seeker  # type: ignore[type-var]
+                changed[field.name] = self.given(value)
+        return dataclasses.replace(seeker, **changed) if changed else seeker
 
     def feasible_recall(self, density: float, scope: Scope) -> float:
         """Largest recall of the ticket that a mask of this density and scope can have."""

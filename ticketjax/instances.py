@@ -14,12 +14,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from ticketjax.base import CLASSIFICATION, REGRESSION, Batch, Params, Planted, Task
+from ticketjax.choices import Planting, Training
+from ticketjax.engine import run_key
 from ticketjax.interop import Tree, flatten, from_state_dict, load_tree, save_tree, tree_shapes
 from ticketjax.masks import depth as depth_of
 from ticketjax.models import mlp
-from ticketjax.engine import run_key
+from ticketjax.setting import Setting
 from ticketjax.tasks.network import network_task
-from ticketjax.setting import Planting, Setting, Training
 from ticketjax.trial import Instance, complete_instance
 
 INSTANCE_FORMAT = "ticketjax-instance-1"

@@ -3,22 +3,22 @@
 import functools
 import hashlib
 import inspect
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
 import optax
 
 from ticketjax import expressions
+from ticketjax.choices import ADAM
 
-Optimizer = str | optax.GradientTransformation
-ADAM = "adam(learning_rate=0.001)"
+Optimizer: TypeAlias = "str | optax.GradientTransformation"
 
 
 class FusedAdamState(NamedTuple):
-    """count: steps made, () float32. first, second: moments, trees like the parameters."""
+    """steps: made so far, () float32. first, second: moments, trees like the parameters."""
 
-    count: jax.Array
+    steps: jax.Array
     first: Any
     second: Any
 
@@ -44,9 +44,9 @@ def fused_adam(
 
     def update(gradients: Any, state: FusedAdamState, params: Any = None) -> tuple[Any, Any]:
         del params
-        count = state.count + 1
-        correction = jnp.sqrt(1 - b2**count)
-        rate = learning_rate * correction / (1 - b1**count)
+        steps = state.steps + 1
+        correction = jnp.sqrt(1 - b2**steps)
+        rate = learning_rate * correction / (1 - b1**steps)
         # Backpropagation ends at the first layer. Waiting for all of it, XLA sees that no kernel is
         # needed any more when it is overwritten; otherwise it copies every one at every step.
         rate, gradients = jax.lax.optimization_barrier((rate, gradients))
@@ -55,7 +55,7 @@ def fused_adam(
         updates = jax.tree.map(
             lambda m, v: -rate * m / (jnp.sqrt(v) + eps * correction), first, second
         )
-        return updates, FusedAdamState(count, first, second)
+        return updates, FusedAdamState(steps, first, second)
 
     return optax.GradientTransformation(init, update)
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from ticketjax.base import Layer, Model, Params, Planted, Tree, Wire
 from ticketjax.checks import check_choice
+from ticketjax.choices import MATCHES
 from ticketjax.contract import check_parameters
 from ticketjax.masks import layer_names
 from ticketjax.networks.layers import (
@@ -23,7 +24,6 @@ from ticketjax.networks.layers import (
 )
 from ticketjax.wiring import by_tap, is_dense_chain, space_widths, wiring_of
 
-MATCHES = ("cosine", "hidden")
 EQUAL_COSINES = 1e-6  # a few float32 roundings
 
 # There are fewer biases than weights, so each that stands out says more.
@@ -92,9 +92,7 @@ def _check_biases(target: Params, params: Params, layers: tuple[Layer, ...]) -> 
             raise ValueError(f"{layer_title(layer)} has no bias, and the ticket needs one there")
 
 
-def planting_views(
-    target: Tree, params: Tree, layers: tuple[Layer, ...]
-) -> tuple[Params, Params]:
+def planting_views(target: Tree, params: Tree, layers: tuple[Layer, ...]) -> tuple[Params, Params]:
     """The views of target and network that planting works on, every layer with a bias.
 
     Raises ValueError, naming the layer, where the one cannot be planted into the other.

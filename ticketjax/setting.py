@@ -8,66 +8,13 @@ import jax
 
 from ticketjax import masks
 from ticketjax.base import Batch, Layer, Model, Params, Task, Tree
-from ticketjax.checks import Options, check_choice, check_count, check_number, option
+from ticketjax.checks import check_choice, check_count, check_number
+from ticketjax.choices import Planting, Training
 from ticketjax.models import dense_apply
 from ticketjax.networks.layers import is_plain_chain, target_view, view
 from ticketjax.networks.resolve import layers_of
 from ticketjax.objective import OBJECTIVES
-from ticketjax.optimizers import ADAM, Optimizer, make_optimizer, optimizer_text
-from ticketjax.planting import MATCHES
 from ticketjax.problem import Problem, make_problem
-from ticketjax.training import BATCH_SIZE
-
-
-@dataclasses.dataclass(frozen=True, repr=False)
-class Planting(Options):
-    """How and what is planted.
-
-    Args:
-        match: "cosine" as published, or "hidden", as in plant().
-        tickets, decoys: how many tickets and near misses, in disjoint hidden neurons.
-        perturbation: relative deviation of the tickets' own parameters, as in plant_several().
-
-    Raises:
-        ValueError: an option of another type or range.
-    """
-
-    match: str = option("cosine", choices=MATCHES)
-    tickets: int = option(1, least=1)
-    decoys: int = option(0, least=0)
-    perturbation: float = option(0.0, least=0)
-
-
-@dataclasses.dataclass(frozen=True, repr=False)
-class Training(Options):
-    """How a found mask is trained in the end.
-
-    Args:
-        epochs: passes over the training data.
-        batch_size: samples per step.
-        optimizer: text such as "adamw(learning_rate=1e-3)", or an optax.GradientTransformation.
-        augment: (key, x) -> x, what is done to the inputs of training batches; None for nothing.
-
-    Raises:
-        ValueError: an option of another type or range, an unknown optimizer.
-
-    >>> Training(epochs=5, optimizer="sgd(0.1)").epochs
-    5
-    """
-
-    epochs: int = option(10, least=0)
-    batch_size: int = option(BATCH_SIZE, least=1)
-    optimizer: Optimizer = option(ADAM, free=True, text=optimizer_text)
-    augment: Callable[[jax.Array, jax.Array], jax.Array] | None = option(None, free=True)
-
-    def check(self) -> None:
-        """Refuse what is no optimizer."""
-        make_optimizer(self.optimizer)
-
-    @property
-    def text(self) -> str:
-        """How records name the optimizer."""
-        return optimizer_text(self.optimizer)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -69,14 +69,11 @@ def configuration(grid: Grid) -> dict[str, Any]:
     functions = own_functions([seeker for _, seeker in grid.seekers])
     functions |= own_functions(grid.training.augment)
     functions |= {
-        f"model {label}": mark
-        for label, model in grid.model
-        for mark in (_mark(model),)
-        if mark
+        f"model {label}": mark for label, model in grid.model for mark in (_mark(model),) if mark
     }
     functions |= {
         f"task {task.name}": mark
-        for task in grid.task
+        for task in grid.axis("task")
         if isinstance(task, Task)
         for mark in (_mark(task),)
         if mark

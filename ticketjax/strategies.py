@@ -11,7 +11,15 @@ import jax.numpy as jnp
 from ticketjax.base import Batch, Found, Tree
 from ticketjax.checks import Options, option
 from ticketjax.contract import check_scores
-from ticketjax.masks import Scope, apply_mask, check_scope, exclude, full_mask, layer_densities, shuffle
+from ticketjax.masks import (
+    Scope,
+    apply_mask,
+    check_scope,
+    exclude,
+    full_mask,
+    layer_densities,
+    shuffle,
+)
 from ticketjax.networks.layers import wires
 from ticketjax.optimizers import ADAM, Optimizer, make_optimizer, optimizer_text
 from ticketjax.paths import first_dead_layer

@@ -7,12 +7,11 @@ import optax
 
 from ticketjax.base import Batch, Tree
 from ticketjax.checks import check_count
+from ticketjax.choices import BATCH_SIZE
 from ticketjax.masks import apply_mask
 from ticketjax.objective import loss
 from ticketjax.optimizers import ADAM, Optimizer, make_optimizer
 from ticketjax.problem import Problem
-
-BATCH_SIZE = 32
 
 
 def shuffles(key: jax.Array, epochs: int, size: int, batch_size: int = BATCH_SIZE) -> jax.Array:

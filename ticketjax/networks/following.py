@@ -157,7 +157,12 @@ class _Follower:
     # -- Layers ------------------------------------------------------------------------------
 
     def layer(
-        self, kernel: _Leaf, read: _Signal, shape: tuple[int, ...], obstacle: str = "", axis: int = -1
+        self,
+        kernel: _Leaf,
+        read: _Signal,
+        shape: tuple[int, ...],
+        obstacle: str = "",
+        axis: int = -1,
     ) -> _Signal:
         """A new layer, or a second use of its kernel; returns what it computes."""
         axis = axis % max(len(shape), 1)
@@ -326,7 +331,9 @@ class _Follower:
         places = equation.params["broadcast_dimensions"]
         if isinstance(value, _Leaf):
             is_bias = sum(n > 1 for n in value.shape) <= 1
-            return dataclasses.replace(value, changed=value.changed or ("" if is_bias else "broadcast"))
+            return dataclasses.replace(
+                value, changed=value.changed or ("" if is_bias else "broadcast")
+            )
         return dataclasses.replace(value, axis=places[value.axis], fresh=-1)
 
     def read_transpose(self, equation, values, shape):
@@ -353,7 +360,9 @@ class _Follower:
         if not isinstance(output, _Signal) or self.space(output.space) != self.space(last.writes):
             last.obstacle = last.obstacle or "the outputs are not what it computes"
         else:
-            last.obstacle = last.obstacle or output.obstacle.replace(THROUGH, "its result has been through ")
+            last.obstacle = last.obstacle or output.obstacle.replace(
+                THROUGH, "its result has been through "
+            )
             is_plain = not output.deviation and not output.rectified
             changed = "" if is_plain else "its result is changed before it is given out"
             last.deviation = last.deviation or changed
@@ -367,8 +376,13 @@ class _Follower:
             path, kernel, bias = _names(draft.kernel, draft.bias)
             layers.append(
                 Layer(
-                    path, reads, writes, kernel=kernel, bias=bias,
-                    obstacle=draft.obstacle, deviation=draft.deviation,
+                    path,
+                    reads,
+                    writes,
+                    kernel=kernel,
+                    bias=bias,
+                    obstacle=draft.obstacle,
+                    deviation=draft.deviation,
                 )  # fmt: skip
             )
         return tuple(layers)
@@ -398,7 +412,9 @@ def _names(kernel: str, bias: str | None) -> tuple[str, str, str | None]:
     return "", kernel, bias
 
 
-def follow(apply: Callable[[Tree, jax.Array], jax.Array], params: Tree, x: Any) -> tuple[Layer, ...]:
+def follow(
+    apply: Callable[[Tree, jax.Array], jax.Array], params: Tree, x: Any
+) -> tuple[Layer, ...]:
     """The layers of a network, in the order in which they compute.
 
     Args:
@@ -423,9 +439,7 @@ def follow(apply: Callable[[Tree, jax.Array], jax.Array], params: Tree, x: Any) 
     """
     closed = jax.make_jaxpr(apply)(params, x)
     shapes = [tuple(leaf.shape) for leaf in jax.tree.leaves(params)]
-    leaves = [
-        _Leaf(path, shape) for path, shape in zip(leaf_paths(params), shapes, strict=True)
-    ]
+    leaves = [_Leaf(path, shape) for path, shape in zip(leaf_paths(params), shapes, strict=True)]
     inputs = _Signal(0, len(x.shape) - 1, x.shape[-1], rectified=True)
     follower = _Follower()
     results = follower.run(closed.jaxpr, closed.consts, [*leaves, inputs])

@@ -161,7 +161,10 @@ def target_view(target: Tree, layers: tuple[Layer, ...]) -> Params:
     """
     paths = set(leaf_paths(target))
     own = all(
-        any(join(layer.path, name) in paths for name in (layer.kernel and (layer.kernel,) or KERNELS))
+        any(
+            join(layer.path, name) in paths
+            for name in (layer.kernel and (layer.kernel,) or KERNELS)
+        )
         for layer in layers
     )
     return view(target, layers if own else chain_layers(target))

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ticketjax.grid import IDENTITY
+from ticketjax.record import IDENTITY
 from ticketjax.report.results import Results
 from ticketjax.summaries import POINT, WHERE, outside_budget, rows_where, series_of, summarise
 from ticketjax.tables import what_fits

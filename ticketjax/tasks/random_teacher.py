@@ -60,7 +60,9 @@ def _hidden_layer(
     kernel = np.where(weights, draw.normal(size=weights.shape) * scale, 0.0)
     before = x @ kernel
     quantiles = draw.uniform(LEAST_ACTIVE, 1 - LEAST_ACTIVE, kernel.shape[1])
-    knots = np.array([np.quantile(column, q) for column, q in zip(before.T, quantiles, strict=True)])
+    knots = np.array(
+        [np.quantile(column, q) for column, q in zip(before.T, quantiles, strict=True)]
+    )
     return kernel, np.where(biases, -knots, 0.0)
 
 
@@ -84,9 +86,7 @@ def _balanced(outputs: np.ndarray, bias: np.ndarray, free: np.ndarray) -> np.nda
     return None
 
 
-def _draw(
-    draw: np.random.Generator, sizes: Sequence[int], count: int, kind: str
-) -> Layers | None:
+def _draw(draw: np.random.Generator, sizes: Sequence[int], count: int, kind: str) -> Layers | None:
     """One attempt at a teacher; None where a neuron is dead or a class too rare."""
     x = draw.uniform(-1, 1, (POINTS, sizes[0]))
     layers: Layers = []

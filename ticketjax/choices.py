@@ -1,0 +1,71 @@
+"""How a ticket is planted and a mask is trained: values that flags are made of, free of JAX."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+from ticketjax.checks import Options, option
+
+MATCHES = ("cosine", "hidden")
+ADAM = "adam(learning_rate=0.001)"
+BATCH_SIZE = 32
+
+
+def _optimizer_text(optimizer: Any) -> str:
+    # Optax brings JAX along, which a command's help is shown without.
+    from ticketjax.optimizers import optimizer_text
+
+    return optimizer_text(optimizer)
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class Planting(Options):
+    """How and what is planted.
+
+    Args:
+        match: "cosine" as published, or "hidden", as in plant().
+        tickets, decoys: how many tickets and near misses, in disjoint hidden neurons.
+        perturbation: relative deviation of the tickets' own parameters, as in plant_several().
+
+    Raises:
+        ValueError: an option of another type or range.
+    """
+
+    match: str = option("cosine", choices=MATCHES)
+    tickets: int = option(1, least=1)
+    decoys: int = option(0, least=0)
+    perturbation: float = option(0.0, least=0)
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class Training(Options):
+    """How a found mask is trained in the end.
+
+    Args:
+        epochs: passes over the training data.
+        batch_size: samples per step.
+        optimizer: text such as "adamw(learning_rate=1e-3)", or an optax.GradientTransformation.
+        augment: (key, x) -> x, what is done to the inputs of training batches; None for nothing.
+
+    Raises:
+        ValueError: an option of another type or range, an unknown optimizer.
+
+    >>> Training(epochs=5, optimizer="sgd(0.1)").epochs
+    5
+    """
+
+    epochs: int = option(10, least=0)
+    batch_size: int = option(BATCH_SIZE, least=1)
+    optimizer: Any = option(ADAM, free=True, text=_optimizer_text)
+    augment: Callable[[Any, Any], Any] | None = option(None, free=True)
+
+    def check(self) -> None:
+        """Refuse what is no optimizer."""
+        from ticketjax.optimizers import make_optimizer
+
+        make_optimizer(self.optimizer)
+
+    @property
+    def text(self) -> str:
+        """How records name the optimizer."""
+        return _optimizer_text(self.optimizer)
