@@ -9,8 +9,8 @@ import jax
 Params = dict[str, dict[str, jax.Array]]
 """{"layer_0": {"kernel": (n_in, n_out), "bias": (n_out,)}, "layer_1": ...}, input to output.
 
-Targets, and the view of a network's layers, have this form. A convolution's kernel is (height, width,
-n_in, n_out): its neurons are the filters. A layer without a bias has no "bias".
+Targets, and the view of a network's layers, have this form. A convolution's kernel is (height,
+width, n_in, n_out): its neurons are the filters. A layer without a bias has no "bias".
 """
 
 Tree = Any

@@ -33,7 +33,7 @@ def check_number(name: str, value: float, least: float = -math.inf) -> None:
 
 
 def check_choice(name: str, value: Any, allowed: Iterable[Any]) -> None:
-    """Raise ValueError, with the nearest allowed one, for anything that is not among the allowed."""
+    """Raise ValueError, with the nearest word, for anything that is not among the allowed."""
     allowed = tuple(allowed)
     if not isinstance(value, str) or value not in allowed:
         raise ValueError(
@@ -92,7 +92,7 @@ def _number(name: str, value: Any, whole: bool, rule: Rule) -> int | float:
 
 
 def _checked(name: str, value: Any, default: Any, rule: Rule) -> Any:
-    """The value in its one form (2 of NumPy's or 2.0 as 2), or a ValueError that names the field."""
+    """The value in its one form, a Python number; or a ValueError that names the field."""
     if value is None and (rule.none or default is None):
         return None
     if rule.word is not None and isinstance(value, str):

@@ -51,7 +51,7 @@ def nonzero_mask(params: Params) -> Params:
 
 
 def prunable_leaves(tree: Params, prune_bias: bool = True) -> list[list[jax.Array]]:
-    """The prunable arrays, layer by layer: the kernel, then the bias if it has one that is pruned."""
+    """The prunable arrays, layer by layer: the kernel, then the bias if there is one to prune."""
     parts = ("kernel", "bias") if prune_bias else ("kernel",)
     return [
         [tree[name][part] for part in parts if part in tree[name]] for name in layer_names(tree)

@@ -12,7 +12,7 @@ import optax
 from ticketjax import expressions
 from ticketjax.choices import ADAM
 
-Optimizer: TypeAlias = "str | optax.GradientTransformation"
+Optimizer: TypeAlias = str | optax.GradientTransformation
 
 
 class FusedAdamState(NamedTuple):

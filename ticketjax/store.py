@@ -278,7 +278,7 @@ class Store:
 
     @staticmethod
     def _check(path: pathlib.Path, new: dict[str, Any]) -> dict[str, Any]:
-        """The growing fields of the manifest there and of this one, if both are of the same grid."""
+        """The growing fields of the manifest there and of this one; both must be of one grid."""
         config = new["configuration"]
         try:
             old = json.loads(path.read_bytes())

@@ -34,8 +34,8 @@ class Instance(NamedTuple):
     """A planted network and its data: everything of a run that no seeker has touched yet.
 
     planted: with the mask of the first ticket, if there are several.
-    tickets, decoys: masks of all of them, views with (n, ...) in every leaf; None for a single ticket, and
-        without decoys.
+    tickets, decoys: masks of all of them, views with (n, ...) in every leaf; None for a single
+        ticket, and without decoys.
     start: what masks are measured and trained on: the planted network's parameters, or values
         drawn anew (Setting.reinitialise).
     order: (epochs, steps, batch_size) int32, in which the final training sees the samples.
@@ -169,7 +169,7 @@ def planted_network(setting: Setting, planted: Planted) -> Tree:
 
 
 def _sought(setting: Setting, instance: Instance, found: Params) -> Params:
-    """The view of the mask that a found one is measured against: of several tickets, the nearest."""
+    """The view of the mask that a found one is measured against; of several tickets the nearest."""
     if instance.tickets is None:
         return view(instance.planted.mask, setting.layers)
     return nearest(instance.tickets, found, setting.prune_bias)

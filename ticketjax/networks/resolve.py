@@ -11,7 +11,7 @@ from ticketjax.networks.layers import chain_layers, is_plain_chain, positions
 
 
 def example_inputs(task: Task, samples: int = 2) -> jax.ShapeDtypeStruct:
-    """Shape and type of a task's inputs, (samples, inputs) or (samples, height, width, channels)."""
+    """Shape and type of a task's inputs: (n, inputs) or (n, height, width, channels)."""
     inputs = task.inputs if isinstance(task.inputs, tuple) else (task.inputs,)
     return jax.ShapeDtypeStruct((samples, *inputs), jnp.float32)
 

@@ -61,7 +61,7 @@ def _hidden_layer(
     before = x @ kernel
     quantiles = draw.uniform(LEAST_ACTIVE, 1 - LEAST_ACTIVE, kernel.shape[1])
     knots = np.array(
-        [np.quantile(column, q) for column, q in zip(before.T, quantiles, strict=True)]
+        [np.quantile(column, q) for column, q in zip(before.T, quantiles.tolist(), strict=True)]
     )
     return kernel, np.where(biases, -knots, 0.0)
 

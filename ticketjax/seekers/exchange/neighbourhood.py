@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -77,28 +77,28 @@ class Draws(NamedTuple):
     warmth: jax.Array
 
 
+def _numbers(*shape: int) -> Any:
+    return jax.ShapeDtypeStruct(shape, jnp.float32)
+
+
 def shapes_of_pieces(count: int, layers: int) -> Pieces:
     """What `count` pieces of path through so many layers take: shapes for draw()."""
-    one = jax.ShapeDtypeStruct((count,), jnp.float32)
-    return Pieces(one, one, one, jax.ShapeDtypeStruct((layers, 3, count), jnp.float32))
+    one = _numbers(count)
+    return Pieces(one, one, one, _numbers(layers, 3, count))
 
 
 def shapes_of_draws(
     sizes: tuple[int, ...], narrow: tuple[int, ...], around: Neighbourhood
 ) -> Draws:
     """What a round takes, of a network and the narrower one that it looks at: shapes for draw()."""
-
-    def numbers(*shape: int) -> jax.ShapeDtypeStruct:
-        return jax.ShapeDtypeStruct(shape, jnp.float32)
-
     parameters = starts_of(narrow)[-1].bias + narrow[-1]
     return Draws(
-        tuple(numbers(n if n > width else 0) for n, width in zip(sizes, narrow, strict=True)),
-        numbers(),
-        numbers(min(around.singles // 2, parameters)),
+        tuple(_numbers(n if n > width else 0) for n, width in zip(sizes, narrow, strict=True)),
+        _numbers(),
+        _numbers(min(around.singles // 2, parameters)),
         shapes_of_pieces(around.segments, len(sizes) - 1),
-        numbers(max(around.candidates, 2)),
-        numbers(),
+        _numbers(max(around.candidates, 2)),
+        _numbers(),
     )
 
 

@@ -104,7 +104,7 @@ def _look(problem: Problem, network: Network, samples: Samples) -> _Look:
 class _Leaving(NamedTuple):
     """The kept parameters that are missed least: where they are, and what it costs."""
 
-    index: jax.Array
+    where: jax.Array
     own: jax.Array
     effects: jax.Array
 
@@ -112,8 +112,8 @@ class _Leaving(NamedTuple):
 def _leaving(look: _Look, count: int) -> _Leaving:
     _, _, mask, prunable, free = look.state.network
     removable = jnp.where(mask & prunable & free, look.own, jnp.inf)
-    own, index = least(removable, min(count, look.own.size))
-    return _Leaving(index, own, look.effects(index))
+    own, where = least(removable, min(count, look.own.size))
+    return _Leaving(where, own, look.effects(where))
 
 
 def _screen(
@@ -124,7 +124,7 @@ def _screen(
     most: how many parameters may leave for one.
     """
     own, effects, new = additions
-    most = min(most, leaving.index.size)
+    most = min(most, leaving.where.size)
     count = jnp.sum(network.mask & network.prunable)
     removed = jnp.maximum(count + new - size, 0)
     estimate, out = own, jnp.zeros((own.size, 0), jnp.int32)
@@ -137,7 +137,7 @@ def _screen(
         removed = jnp.where(last & (losses[:, 0] < 0), 1, removed)
         leaves = jnp.arange(most)[None] < removed[:, None]
         estimate = own + jnp.sum(jnp.where(leaves, losses, 0.0), 1)
-        out = jnp.where(leaves, leaving.index[which], network.mask.size)
+        out = jnp.where(leaves, leaving.where[which], network.mask.size)
     return jnp.where(removed <= most, estimate, jnp.inf), out, jnp.maximum(new - removed, 1)
 
 
