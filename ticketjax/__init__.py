@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from ticketjax.choices import Planting, Training
     from ticketjax.fingerprints import fingerprint
     from ticketjax.grid import Grid, make_grid
-    from ticketjax.instances import evaluate, load_instance
+    from ticketjax.instances import LoadedInstance, evaluate, load_instance
     from ticketjax.masks import LayerBudgets, apply_mask, layer_densities, select
     from ticketjax.models import lenet300, mlp, resnet18, vgg
     from ticketjax.networks.following import follow
@@ -56,7 +56,7 @@ _HOMES = {
     "base": ("Batch", "Found", "Layer", "Model", "Params", "Planted", "Point", "Task"),
     "fingerprints": ("fingerprint",),
     "grid": ("Grid", "make_grid"),
-    "instances": ("evaluate", "load_instance"),
+    "instances": ("LoadedInstance", "evaluate", "load_instance"),
     "masks": ("LayerBudgets", "apply_mask", "layer_densities", "select"),
     "models": ("lenet300", "mlp", "resnet18", "vgg"),
     "networks.following": ("follow",),

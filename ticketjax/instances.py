@@ -1,6 +1,7 @@
 """Planted networks as plain trees of arrays, to share, check and score them anywhere."""
 
 import dataclasses
+import functools
 import hashlib
 import json
 import math
@@ -15,13 +16,17 @@ import numpy as np
 
 from ticketjax.base import CLASSIFICATION, REGRESSION, Batch, Params, Planted, Task
 from ticketjax.choices import Planting, Training
+from ticketjax.contract import check_mask
 from ticketjax.engine import run_key
+from ticketjax.equivalence import functionally_recovered
 from ticketjax.interop import Tree, flatten, from_state_dict, load_tree, save_tree, tree_shapes
 from ticketjax.masks import depth as depth_of
 from ticketjax.models import mlp
+from ticketjax.problem import Problem
 from ticketjax.setting import Setting
 from ticketjax.tasks.network import network_task
 from ticketjax.trial import Instance, complete_instance
+from ticketjax.trial import evaluate as evaluate_mask
 
 INSTANCE_FORMAT = "ticketjax-instance-1"
 ANSWER_FORMAT = "ticketjax-answer-1"
@@ -313,7 +318,7 @@ def _check_file(metadata: Mapping[str, str], expected: Mapping[str, str]) -> Non
             raise ValueError(f"its {name} is {metadata.get(name)!r:.80}, expected {value!r}")
 
 
-def load_instance(path: str | os.PathLike) -> tuple[Description, Tree]:
+def read_instance(path: str | os.PathLike) -> tuple[Description, Tree]:
     """Read an instance from anywhere: what it is, and the tree as instance_tree() makes it.
 
     Raises ValueError, naming the file, for what is no instance or was changed since it was written;
@@ -332,7 +337,7 @@ def load_instance(path: str | os.PathLike) -> tuple[Description, Tree]:
     return description, instance
 
 
-def load_answer(path: str | os.PathLike, description: Description, instance: Tree) -> Tree:
+def read_answer(path: str | os.PathLike, description: Description, instance: Tree) -> Tree:
     """Read the answer to an instance: the tree as answer_tree() makes it.
 
     Raises ValueError, naming the file, for what is none or the answer to another instance;
@@ -397,3 +402,93 @@ def compare(instance: Tree, answer: Tree, known: Fingerprint) -> str:
         for a, b, size in zip(here.sums, known.sums, sizes, strict=True)
     )
     return "rounding" if close and here.mask == known.mask else "different"
+
+
+@dataclasses.dataclass(frozen=True)
+class LoadedInstance:
+    """An instance from a file, ready to be sought in and measured.
+
+    Args:
+        description: what it is.
+        setting, arrays: the setting and the planted network, its data and the order of training, as
+            a sweep has them.
+        has_answer: whether the planted mask is known; without it only what OF_INSTANCE names can be
+            measured.
+    """
+
+    description: Description
+    setting: Setting
+    arrays: Instance
+    has_answer: bool
+
+    @property
+    def params(self) -> Params:
+        """The planted network's parameters."""
+        return self.arrays.planted.params
+
+    @property
+    def problem(self) -> Problem:
+        """What a seeker may see of it."""
+        return self.setting.problem(self.params, self.arrays.train)
+
+
+def load_instance(
+    path: str | os.PathLike, answer: str | os.PathLike | None = None, *, epochs: int = 10
+) -> LoadedInstance:
+    """Read an instance, and its answer if there is one, to measure masks by evaluate().
+
+    Args:
+        path: of the instance's file.
+        answer: of the answer's file; None for the one beside the instance, if it is there.
+        epochs: of the training that masks are given.
+
+    Returns:
+        A LoadedInstance.
+
+    Raises:
+        ValueError: naming the file, for what is no instance or was changed since it was written, or
+            the answer to another one.
+        FileNotFoundError: there is no such file.
+    """
+    description, tree = read_instance(path)
+    there = answer or answer_path(path)
+    known = None
+    if answer is not None or pathlib.Path(there).exists():
+        known = read_answer(there, description, tree)
+    setting, arrays = rebuild(description, tree, known, epochs)
+    return LoadedInstance(description, setting, arrays, known is not None)
+
+
+# Equal settings compile once.
+@functools.lru_cache(maxsize=8)
+def _measuring(setting: Setting) -> Any:
+    return jax.jit(lambda instance, mask: evaluate_mask(setting, instance, mask))
+
+
+def evaluate(instance: LoadedInstance, mask: Params) -> dict[str, Any]:
+    """Measure a mask on an instance, before and after training.
+
+    Args:
+        instance: from load_instance().
+        mask: bool, a tree like instance.params.
+
+    Returns:
+        The entries of a record by name, as plain numbers: "strong_metric", "weak_metric", "kept",
+        "collapsed", ...; with the answer also "recall", "ticket_metric" and the others, and
+        functionally_recovered.
+
+    Raises:
+        ValueError: a mask of other leaves, shapes or types.
+    """
+    check_mask(mask, instance.params)
+    measured = _measuring(instance.setting)(instance.arrays, mask)
+    entries = {name: value.tolist() for name, value in measured.items()}
+    if not instance.has_answer:
+        return {name: entries[name] for name in OF_INSTANCE}
+    entries["functionally_recovered"] = functionally_recovered(
+        instance.description.kind,
+        disagreement=entries["disagreement"],
+        root_mean_square=entries["target_error_root_mean_square"],
+        noise=instance.description.noise,
+    )
+    return entries

@@ -56,7 +56,7 @@ class RoundInfo(NamedTuple):
 def round_density(density: jax.Array | float, k: jax.Array | int, rounds: int) -> jax.Array:
     """Density after round k of `rounds`: density^(k / rounds), exactly `density` in the last."""
     density = jnp.asarray(density, jnp.float32)
-    return jnp.where(k == rounds, density, density ** jnp.float32(k / rounds))
+    return jnp.where(k == rounds, density, density ** (jnp.float32(k) / jnp.float32(rounds)))
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -172,6 +172,7 @@ class Multishot(_Rounds):
         ValueError: an option of another type or range, an unknown optimizer.
     """
 
+    _: dataclasses.KW_ONLY
     rounds: int = option(10, least=1)
     round_epochs: int = option(5, least=0)
     batch_size: int = option(BATCH_SIZE, least=1)

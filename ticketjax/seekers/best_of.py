@@ -10,9 +10,10 @@ from ticketjax.base import Found
 from ticketjax.checks import Options, option
 from ticketjax.masks import apply_mask
 from ticketjax.problem import Problem, Seeker
+from ticketjax.strategies import as_seeker
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class BestOf(Options):
     """A seeker that searches several times and returns the best mask that it found.
 
@@ -22,7 +23,7 @@ class BestOf(Options):
     (restarts,) float32.
 
     Args:
-        seeker: (key, problem, density) -> Found.
+        seeker: (key, problem, density) -> Found, or a score, which makes a singleshot pruner.
         restarts: how many searches. With 1 it is the seeker itself, with its key and its info.
 
     Raises:
@@ -40,9 +41,8 @@ class BestOf(Options):
     name: ClassVar[str] = "best_of"
 
     def check(self) -> None:
-        """Refuse a seeker that cannot be called."""
-        if not callable(self.seeker):
-            raise ValueError(f"seeker must be a function or a seeker's name, got {self.seeker!r}")
+        """Take a score for the singleshot pruner that it makes; refuse what is no seeker."""
+        object.__setattr__(self, "seeker", as_seeker(self.seeker))
 
     def __call__(self, key: jax.Array, problem: Problem, density: jax.Array | float) -> Found:
         """Look for a ticket; see Seeker."""

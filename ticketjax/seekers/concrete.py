@@ -10,7 +10,7 @@ from ticketjax.checks import option
 from ticketjax.seekers.gates import Gates, Method, ScheduledGateSeeker, dual_ascent, priced
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@dataclasses.dataclass(frozen=True, kw_only=True, repr=False)
 class Concrete(ScheduledGateSeeker):
     """A seeker that trains binary-concrete gates under a budget, by dual ascent.
 

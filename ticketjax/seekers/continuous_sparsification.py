@@ -10,7 +10,7 @@ from ticketjax.checks import option
 from ticketjax.seekers.gates import Gates, Method, PricedGateSeeker, dual_ascent, priced
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@dataclasses.dataclass(frozen=True, kw_only=True, repr=False)
 class ContinuousSparsification(PricedGateSeeker):
     """A seeker that anneals sigmoid(beta s) from a soft mask to a binary one.
 

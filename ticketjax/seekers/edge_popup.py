@@ -11,7 +11,7 @@ import optax
 from ticketjax.base import Batch, Found, Params
 from ticketjax.checks import Options, option
 from ticketjax.masks import Scope, check_scope, full_mask, layer_names, prunable_leaves, select
-from ticketjax.optimizers import Optimizer, make_optimizer
+from ticketjax.optimizers import Optimizer, make_optimizer, optimizer_text
 from ticketjax.problem import Problem, resolve_density
 from ticketjax.seekers.best_of import BestOf
 from ticketjax.strategies import round_density
@@ -63,7 +63,7 @@ def layer_normalised(magnitudes: Params, prune_bias: bool = True) -> Params:
     }
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@dataclasses.dataclass(frozen=True, kw_only=True, repr=False)
 class EdgePopup(Options):
     """A seeker that trains a score per weight and bias and keeps the largest magnitudes.
 
@@ -110,7 +110,7 @@ class EdgePopup(Options):
     restarts: int = option(1, least=1)
     levels: int | None = option(None, least=1, none=True)
     start: Callable[[Params], Params] | None = option(None, free=True)
-    optimizer: Optimizer | None = option(None, free=True)
+    optimizer: Optimizer | None = option(None, free=True, text=optimizer_text)
 
     name: ClassVar[str] = "edge_popup"
 

@@ -18,7 +18,7 @@ from jax.flatten_util import ravel_pytree
 from ticketjax.base import Batch, Found, Params, Tree
 from ticketjax.checks import Options, option
 from ticketjax.masks import Scope, check_scope, full_mask, select, share
-from ticketjax.optimizers import Optimizer, make_optimizer
+from ticketjax.optimizers import Optimizer, make_optimizer, optimizer_text
 from ticketjax.problem import Problem, resolve_density
 from ticketjax.seekers.best_of import BestOf
 from ticketjax.training import shuffles
@@ -193,7 +193,7 @@ class _Prunable:
         return Found(restore(mask, full_mask(params)), restore(scores, zeros), {})
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@dataclasses.dataclass(frozen=True, kw_only=True, repr=False)
 class GateSeeker(Options, abc.ABC):
     """A seeker that searches by a method: epochs * (samples // batch_size) steps of Adam.
 
@@ -225,7 +225,7 @@ class GateSeeker(Options, abc.ABC):
     decay: bool = option(True)
     unit_gradients: bool = option(True)
     restarts: int = option(1, least=1)
-    optimizer: Optimizer | None = option(None, free=True)
+    optimizer: Optimizer | None = option(None, free=True, text=optimizer_text)
 
     def check(self) -> None:
         """Refuse a scope or an optimizer that is none."""
@@ -296,7 +296,7 @@ class GateSeeker(Options, abc.ABC):
         return prunable.found(method.score(gates), density)
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@dataclasses.dataclass(frozen=True, kw_only=True, repr=False)
 class ScheduledGateSeeker(GateSeeker):
     """A gate seeker with a budget that falls during the search.
 
@@ -318,7 +318,7 @@ class ScheduledGateSeeker(GateSeeker):
             raise ValueError(f"ramp must be two fractions 0 <= first < last <= 1, got {self.ramp}")
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@dataclasses.dataclass(frozen=True, kw_only=True, repr=False)
 class PricedGateSeeker(ScheduledGateSeeker):
     """A gate seeker whose open gates have a price, lambda, that dual ascent may raise.
 

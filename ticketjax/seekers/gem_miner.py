@@ -13,7 +13,7 @@ from ticketjax.strategies import round_density
 EPOCHS = 170
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@dataclasses.dataclass(frozen=True, kw_only=True, repr=False)
 class GemMiner(GateSeeker):
     """A seeker that rounds a score in [0, 1] per parameter and lets the lowest die, epoch by epoch.
 

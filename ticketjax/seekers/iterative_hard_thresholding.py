@@ -10,7 +10,7 @@ import optax
 from ticketjax.base import Batch, Found
 from ticketjax.checks import Options, option
 from ticketjax.masks import Scope, apply_mask, check_scope
-from ticketjax.optimizers import Optimizer, make_optimizer
+from ticketjax.optimizers import Optimizer, make_optimizer, optimizer_text
 from ticketjax.problem import Problem, resolve_density
 from ticketjax.strategies import round_density
 from ticketjax.training import BATCH_SIZE, shuffles
@@ -19,7 +19,7 @@ EPOCHS = 10
 LEARNING_RATE = 1e-3
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@dataclasses.dataclass(frozen=True, kw_only=True, repr=False)
 class IterativeHardThresholding(Options):
     """A seeker that trains all parameters and sets all but the largest to 0 after every step.
 
@@ -54,7 +54,7 @@ class IterativeHardThresholding(Options):
     epochs: int = option(EPOCHS, least=1)
     batch_size: int = option(BATCH_SIZE, least=1)
     learning_rate: float = option(LEARNING_RATE, least=0)
-    optimizer: Optimizer | None = option(None, free=True)
+    optimizer: Optimizer | None = option(None, free=True, text=optimizer_text)
 
     name: ClassVar[str] = "iterative_hard_thresholding"
 

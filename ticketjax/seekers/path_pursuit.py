@@ -13,7 +13,7 @@ from ticketjax.problem import Problem, resolve_density
 from ticketjax.seekers.exchange import Neighbourhood, search
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@dataclasses.dataclass(frozen=True, kw_only=True, repr=False)
 class PathPursuit(Options):
     """A seeker that starts from nothing and adds what lowers the loss most per new parameter.
 

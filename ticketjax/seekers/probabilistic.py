@@ -51,7 +51,7 @@ def sample(key: jax.Array, probabilities: jax.Array, temperature: jax.Array | fl
     return jax.nn.sigmoid((jnp.log(bounded) - jnp.log1p(-bounded) + noise) / temperature)
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@dataclasses.dataclass(frozen=True, kw_only=True, repr=False)
 class Probabilistic(ScheduledGateSeeker):
     """A seeker that learns the probability s of keeping each parameter, their sum held to a budget.
 

@@ -11,6 +11,7 @@ from ticketjax.checks import Options, check_count, check_number, option
 from ticketjax.masks import apply_mask, count_kept
 from ticketjax.problem import Problem, Seeker
 from ticketjax.seekers.exchange import Neighbourhood, search
+from ticketjax.strategies import as_seeker
 
 ROUNDS = 2000
 SAMPLES = 256
@@ -78,14 +79,14 @@ def refine(
     return jax.tree.map(lambda new, old: jnp.where(after < before, new, old != 0), found, mask)
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Refined(Options):
     """A seeker whose mask is refined.
 
     Found.scores become 1 for what is kept and 0 for the rest; Found.info stays.
 
     Args:
-        seeker: (key, problem, density) -> Found.
+        seeker: (key, problem, density) -> Found, or a score, which makes a singleshot pruner.
         rounds, samples, temperature, candidates, width: as in refine().
 
     Raises:
@@ -108,9 +109,8 @@ class Refined(Options):
     name: ClassVar[str] = "refined"
 
     def check(self) -> None:
-        """Refuse a seeker that cannot be called."""
-        if not callable(self.seeker):
-            raise ValueError(f"seeker must be a function or a seeker's name, got {self.seeker!r}")
+        """Take a score for the singleshot pruner that it makes; refuse what is no seeker."""
+        object.__setattr__(self, "seeker", as_seeker(self.seeker))
 
     def __call__(self, key: jax.Array, problem: Problem, density: jax.Array | float) -> Found:
         """Look for a ticket; see Seeker."""

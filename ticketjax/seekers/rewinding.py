@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from ticketjax.base import Found
 from ticketjax.checks import Options, option
 from ticketjax.masks import Scope, apply_mask, check_scope, exclude, full_mask
-from ticketjax.optimizers import Optimizer, fused_adam, make_optimizer
+from ticketjax.optimizers import Optimizer, fused_adam, make_optimizer, optimizer_text
 from ticketjax.problem import Problem, resolve_density
 from ticketjax.strategies import round_density
 from ticketjax.training import BATCH_SIZE, shuffles, train
@@ -17,7 +17,7 @@ from ticketjax.training import BATCH_SIZE, shuffles, train
 LEARNING_RATE = 1e-3
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@dataclasses.dataclass(frozen=True, kw_only=True, repr=False)
 class Rewinding(Options):
     """A seeker that trains, prunes by magnitude, and starts the optimizer anew, not the weights.
 
@@ -52,7 +52,7 @@ class Rewinding(Options):
     round_epochs: int = option(5, least=0)
     batch_size: int = option(BATCH_SIZE, least=1)
     learning_rate: float = option(LEARNING_RATE, least=0)
-    optimizer: Optimizer | None = option(None, free=True)
+    optimizer: Optimizer | None = option(None, free=True, text=optimizer_text)
 
     name: ClassVar[str] = "rewinding"
 
