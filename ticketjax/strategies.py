@@ -219,8 +219,15 @@ def is_seeker(function: Any) -> bool:
 
 
 def as_seeker(function: Any) -> Seeker:
-    """A seeker as it is, a score as a singleshot pruner.
+    """A seeker as it is, a class of seekers with its defaults, a score as a singleshot pruner.
 
-    Raises ValueError as is_seeker().
+    Raises ValueError as is_seeker(), and for a class that lacks something.
     """
+    if isinstance(function, type) and issubclass(function, Options):
+        try:
+            return function()  # type: ignore[return-value]
+        except TypeError:
+            name = getattr(function, "name", function.__name__)
+            example = "snip" if issubclass(function, _Rounds) else "concrete()"
+            raise ValueError(f"{name} needs what it works on: {name}({example})") from None
     return function if is_seeker(function) else Singleshot(function)

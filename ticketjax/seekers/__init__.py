@@ -1,8 +1,8 @@
 """Seekers: algorithms that look for a ticket. One file each; a name's row stands here."""
 
 import inspect
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 from ticketjax import expressions
 from ticketjax.checks import Options, check_choice, written
@@ -66,50 +66,53 @@ _NAMES = {
 }
 
 
-def _refined(kind: Callable[..., Seeker]) -> Callable[..., Seeker]:
-    def make(
-        refinement: int = Refined.rounds,
-        refinement_samples: int = Refined.samples,
-        refinement_temperature: float = Refined.temperature,
-        **options: Any,
-    ) -> Seeker:
-        return Refined(
-            kind(**options),
-            rounds=refinement,
-            samples=refinement_samples,
-            temperature=refinement_temperature,
-        )
+# What a command's strategy "refined" calls the options of Refined.
+REFINEMENT = {
+    "refinement": "rounds",
+    "refinement_samples": "samples",
+    "refinement_temperature": "temperature",
+}
 
-    return make
+
+class Strategy(NamedTuple):
+    """A way to use a trained seeker that has a name of its own.
+
+    given: options that it sets. refined: whether what is found is refined, by the options of
+    REFINEMENT.
+    """
+
+    kind: Callable[..., Seeker]
+    given: dict[str, Any] = {}
+    refined: bool = False
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """The names of the options that it takes."""
+        own = [name for name in inspect.signature(self.kind).parameters if name not in self.given]
+        return (*own, *(REFINEMENT if self.refined else ()))
+
+    def __call__(self, **options: Any) -> Seeker:
+        if not self.refined:
+            return self.kind(**self.given, **options)
+        refinement = {REFINEMENT[n]: value for n, value in options.items() if n in REFINEMENT}
+        own = {name: value for name, value in options.items() if name not in REFINEMENT}
+        return Refined(self.kind(**own), **refinement)
 
 
 # The strategies by which commands name settings of the trained seekers; the first is the default.
-STRATEGIES: dict[str, dict[str, Callable[..., Seeker]]] = {
-    **{
-        name: {"plain": TRAINED[name], "refined": _refined(TRAINED[name])}
-        for name in (
-            "probabilistic",
-            "concrete",
-            "relaxed_bernoulli",
-            "continuous_sparsification",
-            "gem_miner",
-        )
-    },
-    **{
-        name: {
-            "plain": TRAINED[name],
-            "annealed": lambda kind=TRAINED[name], **o: kind(annealed=True, **o),
-        }
-        for name in ("edge_popup", "iterative_hard_thresholding")
-    },
-    "path_pursuit": {
-        "plain": PathPursuit,
-        "refined": lambda **options: PathPursuit(exchange=True, **options),
-    },
-    "rewinding": {"multishot": Rewinding},
+STRATEGIES: dict[str, dict[str, Strategy]] = {
+    name: {"plain": Strategy(kind), "refined": Strategy(kind, refined=True)}
+    for name, kind in TRAINED.items()
+} | {
+    name: {"plain": Strategy(TRAINED[name]), other: Strategy(TRAINED[name], {field: True})}
+    for name, other, field in (
+        ("edge_popup", "annealed", "annealed"),
+        ("iterative_hard_thresholding", "annealed", "annealed"),
+        ("path_pursuit", "refined", "exchange"),
+    )
 }
+STRATEGIES["rewinding"] = {"multishot": Strategy(Rewinding)}
 LIFTS = {"singleshot": Singleshot, "multishot": Multishot}
-_REFINEMENT = ("refinement", "refinement_samples", "refinement_temperature")
 
 
 def options_of(seeker: str | Callable[..., Any], strategy: str | None = None) -> tuple[str, ...]:
@@ -120,23 +123,20 @@ def options_of(seeker: str | Callable[..., Any], strategy: str | None = None) ->
     lifts = _lifts(seeker)
     strategy = next(iter(lifts)) if strategy is None else strategy
     check_choice("strategy", strategy, lifts)
-    if not (isinstance(seeker, str) and seeker in TRAINED):
-        kind = LIFTS[strategy]
-        return tuple(name for name in inspect.signature(kind).parameters if name != "score")
-    own = tuple(inspect.signature(TRAINED[seeker]).parameters)
-    fixed = {"annealed", "exchange"} if len(lifts) > 1 else set()
-    more = _REFINEMENT if lifts[strategy].__name__ == "make" else ()
-    return (*(name for name in own if name not in fixed), *more)
+    if isinstance(seeker, str) and seeker in TRAINED:
+        return STRATEGIES[seeker][strategy].options
+    return tuple(name for name in inspect.signature(LIFTS[strategy]).parameters if name != "score")
 
 
-def _lifts(seeker: str | Callable[..., Any]) -> dict[str, Callable[..., Seeker]]:
+def _lifts(seeker: str | Callable[..., Any]) -> Mapping[str, Callable[..., Seeker]]:
     """The strategies that a name or score may be used with."""
     if isinstance(seeker, str) and seeker in TRAINED:
         return STRATEGIES[seeker]
     score = SCORES.get(seeker, seeker) if isinstance(seeker, str) else seeker
     if isinstance(score, str):
         raise ValueError(
-            f"seeker must be one of {', '.join(SEEKERS)}, got {seeker!r}{suggestion(score, SEEKERS)}"
+            f"seeker must be one of {', '.join(SEEKERS)}, got {seeker!r}"
+            f"{suggestion(score, SEEKERS)}"
         )
     return {name: lambda kind=kind, **o: kind(score, **o) for name, kind in LIFTS.items()}
 
@@ -168,10 +168,7 @@ def get_seeker(
     50
     """
     if strategy is None and not options:
-        value = read_seeker(seeker) if isinstance(seeker, str) else seeker
-        if isinstance(value, type):
-            value = value()
-        return as_seeker(value)
+        return as_seeker(read_seeker(seeker) if isinstance(seeker, str) else seeker)
     if isinstance(seeker, str) and seeker not in SEEKERS:
         if seeker.isidentifier():
             _lifts(seeker)  # says what is allowed
@@ -193,7 +190,7 @@ def get_seeker(
 
 
 def read_seeker(text: str, names: dict[str, Any] | None = None) -> Any:
-    """What an expression names: a seeker, a score, or a class that takes no argument.
+    """What an expression names: a seeker, a score, or a class of seekers.
 
     Args:
         text: as in get_seeker().
@@ -220,7 +217,7 @@ def seeker_text(seeker: Any) -> str:
 
 
 def seeker_label(seeker: Any) -> str:
-    """How records call a seeker that nobody has labelled: as short as its expression can be.
+    """How records call a seeker that nobody has labelled: its expression, as short as it can be.
 
     >>> seeker_label(get_seeker("snip")), seeker_label(get_seeker("concrete", epochs=3))
     ('snip', 'concrete(epochs=3)')
