@@ -75,10 +75,10 @@ def option(default: Any, **rule: Any) -> Any:
 def _number(name: str, value: Any, whole: bool, rule: Rule) -> int | float:
     least = -math.inf if rule.least is None else rule.least
     if whole:
-        if isinstance(value, float) or not isinstance(value, numbers.Integral):
+        if isinstance(value, bool) or not isinstance(value, numbers.Integral):
             raise ValueError(f"{name} must be a whole number, got {value!r}")
-        check_count(name, value, math.ceil(max(least, -MOST)))
         number: int | float = int(value)
+        check_count(name, int(value), math.ceil(max(least, -MOST)))
     else:
         if isinstance(value, bool):
             raise ValueError(f"{name} must be a number, got {value!r}")

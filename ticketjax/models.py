@@ -6,6 +6,7 @@ import itertools
 import math
 import numbers
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -287,7 +288,7 @@ def dense_apply(precision: str | None = "highest") -> Callable[[Params, jax.Arra
         (params, x) -> outputs.
     """
 
-    def apply(params: Params, x: jax.Array) -> jax.Array:
+    def apply(params: Params, x: jax.Array) -> Any:
         # Widths are those of the parameters, so that a bare ticket runs in the same function.
         widths = tuple(params[f"layer_{i}"]["bias"].size for i in range(len(params)))
         return MLP(widths, precision).apply({"params": params}, x.reshape(x.shape[0], -1))

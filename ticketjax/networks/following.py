@@ -229,7 +229,7 @@ class _Follower:
     def read_add(self, equation, values, shape):
         signals = [value for value in values if isinstance(value, _Signal)]
         if len(signals) == 2:
-            return self.sum(*signals, shape)
+            return self.sum(signals[0], signals[1])
         if len(signals) != 1:
             return None
         (signal,) = signals
@@ -238,8 +238,6 @@ class _Follower:
             return signal
         if not isinstance(other, _Leaf) or signal.fresh < 0 or other.changed:
             return None
-        wanted = [1] * len(shape)
-        wanted[signal.axis] = signal.channels
         if other.path in self.used or np.prod(other.shape) != signal.channels:
             return None
         self.drafts[signal.fresh].bias = other.path
@@ -247,7 +245,7 @@ class _Follower:
 
     read_add_any = read_add
 
-    def sum(self, a: _Signal, b: _Signal, shape: tuple[int, ...]) -> _Signal | None:
+    def sum(self, a: _Signal, b: _Signal) -> _Signal | None:
         """Two branches of one stream: their neurons are the same from here on."""
         if (a.axis, a.channels) != (b.axis, b.channels):
             return None

@@ -81,14 +81,14 @@ def from_nnx(make: Callable[[nnx.Rngs], nnx.Module], task: Task) -> Model:
     >>> jax.eval_shape(model.init, jax.random.key(0))["kernel"].shape
     (1, 1)
     """
-    structure, shapes, rest = nnx.split(make(nnx.Rngs(0)), nnx.Param, ...)
-    shapes = jax.eval_shape(lambda: shapes)
+    structure, first, rest = nnx.split(make(nnx.Rngs(0)), nnx.Param, ...)  # type: ignore[misc]
+    form = jax.tree.structure(first)
 
     def init(key: jax.Array) -> Tree:
         return nnx.to_pure_dict(nnx.state(make(nnx.Rngs(key)), nnx.Param))
 
     def apply(params: Tree, inputs: jax.Array) -> Any:
-        state = jax.tree.unflatten(jax.tree.structure(shapes), jax.tree.leaves(params))
+        state = jax.tree.unflatten(form, jax.tree.leaves(params))
         return nnx.merge(structure, state, rest)(inputs)
 
     return _followed(init, apply, task)

@@ -62,7 +62,7 @@ _CLASSES = {**TRAINED, **COMBINATORS, "layer_budgets": LayerBudgets}
 _NAMES = {
     **SEEKERS,
     **_CLASSES,
-    **{kind.__name__: kind for kind in _CLASSES.values()},
+    **{getattr(kind, "__name__"): kind for kind in _CLASSES.values()},  # noqa: B009
 }
 
 
@@ -92,6 +92,7 @@ class Strategy(NamedTuple):
         return (*own, *(REFINEMENT if self.refined else ()))
 
     def __call__(self, **options: Any) -> Seeker:
+        """The seeker with these options."""
         if not self.refined:
             return self.kind(**self.given, **options)
         refinement = {REFINEMENT[n]: value for n, value in options.items() if n in REFINEMENT}
@@ -128,7 +129,7 @@ def options_of(seeker: str | Callable[..., Any], strategy: str | None = None) ->
     return tuple(name for name in inspect.signature(LIFTS[strategy]).parameters if name != "score")
 
 
-def _lifts(seeker: str | Callable[..., Any]) -> Mapping[str, Callable[..., Seeker]]:
+def _lifts(seeker: str | Callable[..., Any]) -> Mapping[str, Callable[..., Any]]:
     """The strategies that a name or score may be used with."""
     if isinstance(seeker, str) and seeker in TRAINED:
         return STRATEGIES[seeker]
@@ -203,7 +204,8 @@ def read_seeker(text: str, names: dict[str, Any] | None = None) -> Any:
     if text.strip().isidentifier() and text.strip() not in _NAMES | known:
         # The short list: names of combinators mean nothing alone.
         raise ValueError(
-            f"seeker must be one of {', '.join(known)}, got {text!r}{suggestion(text.strip(), known)}"
+            f"seeker must be one of {', '.join(known)}, got {text!r}"
+            f"{suggestion(text.strip(), known)}"
         )
     return expressions.read(text, _NAMES | (names or {}), "seeker")
 

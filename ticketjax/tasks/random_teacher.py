@@ -59,9 +59,12 @@ def _hidden_layer(
     scale = np.sqrt(2 / np.maximum(weights.sum(axis=0), 1))
     kernel = np.where(weights, draw.normal(size=weights.shape) * scale, 0.0)
     before = x @ kernel
-    quantiles = draw.uniform(LEAST_ACTIVE, 1 - LEAST_ACTIVE, kernel.shape[1])
+    quantiles = draw.uniform(LEAST_ACTIVE, 1 - LEAST_ACTIVE, size=kernel.shape[1])
     knots = np.array(
-        [np.quantile(column, q) for column, q in zip(before.T, quantiles.tolist(), strict=True)]
+        [
+            np.quantile(column, q)
+            for column, q in zip(before.T, np.atleast_1d(quantiles), strict=True)
+        ]
     )
     return kernel, np.where(biases, -knots, 0.0)
 
