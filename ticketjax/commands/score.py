@@ -59,14 +59,14 @@ def _read() -> tuple[Description, Tree, Tree | None, Params]:
     answer = None
     with naming("instance"):
         try:
-            description, instance = instances.load_instance(FLAGS.instance)
+            description, instance = instances.read_instance(FLAGS.instance)
         except OSError as error:
             raise ValueError(error) from None
     with naming("answer" if FLAGS.answer else "instance"):
         path = FLAGS.answer or instances.answer_path(FLAGS.instance)
         if FLAGS.answer or pathlib.Path(path).exists():
             try:
-                answer = instances.load_answer(path, description, instance)
+                answer = instances.read_answer(path, description, instance)
             except OSError as error:
                 raise ValueError(error) from None
     with naming("mask"):
