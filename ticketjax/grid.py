@@ -203,7 +203,7 @@ def make_grid(**fields: Any) -> Grid:
         if own["sanity"] == REINITIALISE:
             own["sanity"] = "none"
             fields["reinitialise"] = True
-    if any(value is not None for value in own.values()):
+    if own:
         fields["seekers"] = _lifted(fields.get("seekers", PRUNERS), own)
     try:
         return Grid(**fields)
@@ -223,50 +223,51 @@ _LIFTING = (
 )
 
 
-def _lifted(seekers: Any, own: dict[str, Any]) -> dict[str, Any]:
-    """Seekers by label, those that are given by a name or as scores with the options."""
+def _lifted(seekers: Any, own: dict[str, Any]) -> tuple[tuple[str, Any], ...]:
+    """Seekers as (label, seeker), those that are given by a name or as scores with the options."""
     if isinstance(seekers, Mapping):
-        return dict(seekers)
+        return tuple((label, _lift(seeker, own)[1]) for label, seeker in seekers.items())
+    return tuple(_lift(seeker, own) for seeker in _listed(seekers))
+
+
+def _lift(seeker: Any, own: dict[str, Any]) -> tuple[str, Any]:
+    """A seeker and its label; with the options, if it is given by a name or as a score."""
     options = _options(own.get("options") or ())
     strategy, sanity = own.get("strategy"), own.get("sanity") or "none"
-    made: dict[str, Any] = {}
-    for seeker in _listed(seekers):
-        is_name = isinstance(seeker, str) and seeker.strip().isidentifier()
-        if not is_name and (isinstance(seeker, str) or is_seeker(seeker)):
-            if options or sanity != "none":
-                what = "options" if options else f"sanity={sanity}"
-                raise ValueError(f"{what}: for named seekers and scores, not for {seeker!r}")
-            value = get_seeker(seeker)
-            made[_label(seeker, value)] = value
-            continue
-        name = seeker.strip() if is_name else seeker
-        trained = isinstance(name, str) and name in TRAINED
-        if trained and sanity != "none":
-            raise ValueError(
-                f"sanity={sanity} is for scores, and {name} has none to {sanity}; "
-                f"{REINITIALISE} is for all"
-            )
-        given = {
-            "scope": own.get("scope"),
-            "rounds": own.get("rounds"),
-            "round_epochs": own.get("round_epochs"),
-            "epochs" if trained else "score_samples": own.get(
-                "search_epochs" if trained else "score_samples"
-            ),
-            "sanity": None if trained else own.get("sanity"),
-        }
-        if not trained and "score_samples" in own and own["score_samples"] is None:
-            # None is a value of this one: all samples.
-            given["score_samples"] = _ALL
-        taken = options_of(name, strategy)
-        lifting = {
-            n: None if value is _ALL else value
-            for n, value in given.items()
-            if value is not None and (n in taken or n == "scope")
-        }
-        value = get_seeker(name, strategy, **(lifting | options))
-        made[_label(seeker, value) if not is_name else name] = value
-    return made
+    is_name = isinstance(seeker, str) and seeker.strip().isidentifier()
+    if not is_name and (isinstance(seeker, str) or is_seeker(seeker)):
+        if options or sanity != "none":
+            what = "options" if options else f"sanity={sanity}"
+            raise ValueError(f"{what}: for named seekers and scores, not for {seeker!r}")
+        value = get_seeker(seeker)
+        return _label(seeker, value), value
+    name = seeker.strip() if is_name else seeker
+    trained = isinstance(name, str) and name in TRAINED
+    if trained and sanity != "none":
+        raise ValueError(
+            f"sanity={sanity} is for scores, and {name} has none to {sanity}; "
+            f"{REINITIALISE} is for all"
+        )
+    given = {
+        "scope": own.get("scope"),
+        "rounds": own.get("rounds"),
+        "round_epochs": own.get("round_epochs"),
+        "epochs" if trained else "score_samples": own.get(
+            "search_epochs" if trained else "score_samples"
+        ),
+        "sanity": None if trained else own.get("sanity"),
+    }
+    if not trained and "score_samples" in own and own["score_samples"] is None:
+        # None is a value of this one: all samples.
+        given["score_samples"] = _ALL
+    taken = options_of(name, strategy)
+    lifting = {
+        n: None if value is _ALL else value
+        for n, value in given.items()
+        if value is not None and (n in taken or n == "scope")
+    }
+    value = get_seeker(name, strategy, **(lifting | options))
+    return name if is_name else _label(seeker, value), value
 
 
 _ALL = object()
