@@ -6,13 +6,12 @@ import numbers
 from collections.abc import Callable, Iterable
 from typing import Any
 
-import numpy as np
-
 from ticketjax.names import suggestion
 
 # Arrays are indexed by int32.
 MOST = 2**31 - 1
-LARGEST = float(np.finfo(np.float32).max)
+# Of float32: NumPy, which knows it, would be imported for every --help.
+LARGEST = (2 - 2**-23) * 2.0**127
 
 
 def check_count(name: str, value: int, least: int) -> None:
@@ -102,7 +101,8 @@ def _checked(name: str, value: Any, default: Any, rule: Rule) -> Any:
         check_choice(name, value, rule.choices)
         return value
     if isinstance(default, bool):
-        if not isinstance(value, bool | np.bool_):
+        # NumPy's own is none of Python's.
+        if not isinstance(value, bool) and getattr(value, "dtype", None) != bool:
             raise ValueError(f"{name} must be True or False, got {value!r}")
         return bool(value)
     if isinstance(default, tuple):
