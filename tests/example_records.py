@@ -4,10 +4,12 @@ import numpy as np
 import pyarrow as pa
 
 from ticketjax.diagnosis import Case
-from ticketjax.sweep import SCHEMA
+from ticketjax.record import SCHEMA
 
 DEFAULTS = {
     "task": "circle",
+    "kind": "classification",
+    "model": "mlp",
     "depth": 5,
     "width": 100,
     "seeker": "snip",
@@ -15,7 +17,8 @@ DEFAULTS = {
     "scope": "global",
     "rounds": 1,
     "objective": "raw",
-    "options": "",
+    "config": "singleshot(snip)",
+    "optimizer": "adam(learning_rate=0.001)",
     "prune_bias": True,
     "sanity": "none",
     "density": 0.1,

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import itertools
+import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -64,13 +65,43 @@ def sharded(
     function: Callable[..., Any],
     devices: Sequence[jax.Device],
     in_axes: int | tuple[int | None, ...] = 0,
-) -> Callable[..., Any]:
+) -> jax.stages.Wrapped:
     """Run one function on every device at once, each on its slice of the first axis.
 
     in_axes: None for arguments that are the same on all. The only place that says how devices are
     used.
     """
     return jax.pmap(function, devices=devices, in_axes=in_axes)
+
+
+class Stopwatch:
+    """Seconds of wall time within its `with` blocks, all together."""
+
+    def __init__(self):
+        self.seconds = 0.0
+        self._begin = 0.0
+
+    def __enter__(self):
+        self._begin = time.perf_counter()
+
+    def __exit__(self, *_):
+        self.seconds += time.perf_counter() - self._begin
+
+
+class _Program:
+    """A function that runs on every device, compiled before it is called."""
+
+    def __init__(self, function: Callable[..., Any], devices: Sequence[jax.Device]):
+        self._function = sharded(function, devices)
+        self._compiled: dict[Any, Callable[..., Any]] = {}
+
+    def compiled(self, *arguments: Any) -> Callable[..., Any]:
+        """The program for arguments of these shapes; compiled once for each."""
+        leaves, structure = jax.tree.flatten(arguments)
+        key = structure, tuple((leaf.shape, leaf.dtype) for leaf in leaves)
+        if key not in self._compiled:
+            self._compiled[key] = self._function.lower(*arguments).compile()
+        return self._compiled[key]
 
 
 def run_key(seed: jax.Array) -> jax.Array:
@@ -83,19 +114,19 @@ _kept = functools.lru_cache(maxsize=64)
 
 
 @_kept
-def _instance_program(setting: Setting, devices: tuple[jax.Device, ...]) -> Callable[..., Any]:
+def _instance_program(setting: Setting, devices: tuple[jax.Device, ...]) -> _Program:
     """(seeds, noise) -> instances."""
 
     def instance(seed, noise):
         return make_instance(setting, run_key(seed), noise)
 
-    return sharded(jax.vmap(instance), devices)
+    return _Program(jax.vmap(instance), devices)
 
 
 @_kept
 def _search_program(
     setting: Setting, seeker: Seeker, compactable: bool, devices: tuple[jax.Device, ...]
-) -> Callable[..., Any]:
+) -> _Program:
     """(seeds, instances, densities) -> what was found, each (instances, densities, ...).
 
     That is the masks, their active widths (0 where nothing is compacted), whether everything is
@@ -117,13 +148,13 @@ def _search_program(
         over_densities = jax.vmap(one, (None, None, 0))
         return jax.vmap(over_densities, (0, 0, None))(seeds, instances, densities)
 
-    return sharded(functools.partial(search, seeker), devices)
+    return _Program(functools.partial(search, seeker), devices)
 
 
 @_kept
 def _measure_program(
     setting: Setting, width: int | None, devices: tuple[jax.Device, ...]
-) -> Callable[..., Any]:
+) -> _Program:
     """(instances, masks of every seeker, indices of runs) -> entries of Record."""
 
     def measure(width, instances, found, which_instance, which_seeker, which_density):
@@ -136,7 +167,7 @@ def _measure_program(
 
         return jax.vmap(one)(which_instance, which_seeker, which_density)
 
-    return sharded(functools.partial(measure, width), devices)
+    return _Program(functools.partial(measure, width), devices)
 
 
 class _Job(NamedTuple):
@@ -156,14 +187,14 @@ class _Job(NamedTuple):
 
 
 class _Programs(NamedTuple):
-    """The compiled programs of a job, each for one chunk's slice on one device.
+    """The programs of a job, each for one chunk's slice on one device.
 
     search: one per seeker. measure: one per width.
     """
 
-    instance: Callable[..., Any]
-    search: list[Callable[..., Any]]
-    measure: dict[int, Callable[..., Any]]
+    instance: _Program
+    search: list[_Program]
+    measure: dict[int, _Program]
 
     @classmethod
     def of(cls, job: _Job, plan: "_Plan", devices: tuple[jax.Device, ...]) -> "_Programs":
@@ -245,12 +276,13 @@ def _measure(
     found: Any,
     runs: list[list[tuple[int, _Run]]],
     begin: Callable[[str], None],
+    watch: Stopwatch,
 ) -> list[dict[_Run, dict[str, np.ndarray]]]:
     """Measure runs, given per device with the width each needs; returns the entries per run.
 
     begin: called with what is about to be done, a program's name or COMPUTING.
     """
-    started = []
+    calls = []
     for width, narrower in zip(plan.widths, (-1, *plan.widths), strict=False):
         begin("measuring")
         hands = [[run for needed, run in hand if narrower < needed <= width] for hand in runs]
@@ -258,12 +290,15 @@ def _measure(
             batch = [hand[start : start + plan.at_once] for hand in hands]
             padded = [b + [_Run(0, 0, 0)] * (plan.at_once - len(b)) for b in batch]
             index = np.moveaxis(np.array(padded, np.int32), -1, 0)
-            # Only started here: the devices go on while the next batch is made ready.
-            started.append((batch, programs.measure[width](instances, found, *index)))
+            measure = programs.measure[width].compiled(instances, found, *index)
+            calls.append((batch, measure, index))
     begin(COMPUTING)
+    with watch:
+        # Only started at first: the devices go on while the next one is made ready.
+        started = [(batch, measure(instances, found, *index)) for batch, measure, index in calls]
+        results = [(batch, jax.device_get(result)) for batch, result in started]
     measured: list[dict[_Run, dict[str, np.ndarray]]] = [{} for _ in runs]
-    for batch, result in started:
-        values = jax.device_get(result)
+    for batch, values in results:
         for device, hand in enumerate(batch):
             for n, run in enumerate(hand):
                 measured[device][run] = {name: v[device, n] for name, v in values.items()}
@@ -337,6 +372,7 @@ def _run_chunk(
     plan: _Plan,
     chunk: Sequence[InstanceKey],
     begin: Callable[[str], None],
+    watch: Stopwatch,
 ) -> pa.Table:
     """All records of some instances: every seeker at every density.
 
@@ -350,18 +386,23 @@ def _run_chunk(
     named, asked = job.named, job.densities
     densities = np.broadcast_to(asked.astype(np.float32), (plan.devices, asked.size))
 
+    # While something is compiled, nothing runs: so the watch knows how long the runs take.
     begin("planting")
-    instances = programs.instance(seeds, noise)
-    searched = []
-    for (label, _), search in zip(job.seekers, programs.search, strict=True):
+    draw = programs.instance.compiled(seeds, noise)
+    with watch:
+        instances = jax.block_until_ready(draw(seeds, noise))
+    search = []
+    for (label, _), program in zip(job.seekers, programs.search, strict=True):
         begin(label)
-        searched.append(search(seeds, instances, densities))
+        search.append(program.compiled(seeds, instances, densities))
     begin(COMPUTING)
-    found = tuple(result[0] for result in searched)
-    needed, everything, kept = (
-        np.stack(jax.device_get([result[i] for result in searched]), axis=1) for i in (1, 2, 3)
-    )
-    searches = [jax.device_get(result[4]) for result in searched]
+    with watch:
+        searched = [look(seeds, instances, densities) for look in search]
+        found = tuple(result[0] for result in searched)
+        needed, everything, kept = (
+            np.stack(jax.device_get([result[i] for result in searched]), axis=1) for i in (1, 2, 3)
+        )
+        searches = [jax.device_get(result[4]) for result in searched]
     bounds = np.array(
         [[named.budget_bounds(d, scope_of(seeker)) for d in asked] for _, seeker in job.seekers]
     )[None, :, None]
@@ -387,7 +428,7 @@ def _run_chunk(
         ]
         for device, hand in enumerate(hands)
     ]
-    measured = _measure(programs, plan, instances, found, runs, begin)
+    measured = _measure(programs, plan, instances, found, runs, begin, watch)
 
     columns = [_columns(grid, named, label, seeker) for label, seeker in job.seekers]
     feasible = [
@@ -444,6 +485,7 @@ def run(
     devices: Sequence[jax.Device] | None = None,
     share: tuple[int, int] = (0, 1),
     on_step: Callable[[Step], None] | None = None,
+    watch: Stopwatch | None = None,
 ) -> Iterator[pa.Table]:
     """Run a grid chunk by chunk; yields each chunk's records as soon as it is finished.
 
@@ -454,6 +496,7 @@ def run(
         share: (index, count) of this process; of each setting's instances, every count-th is its
             own, whatever is done already, so that processes need not know of each other.
         on_step: called with each Step as it begins.
+        watch: runs while compiled programs do: planting, seeking, training and measuring.
 
     Yields:
         Arrow tables. A chunk holds whole instances: all missing seekers at all missing densities of
@@ -464,13 +507,15 @@ def run(
             grid lets it pass.
     """
     devices = tuple(jax.local_devices() if devices is None else devices)
+    watch = Stopwatch() if watch is None else watch
     for job in _jobs(grid, done, share):
         plan = _Plan.of(job, grid.chunk_size, devices)
         programs = _Programs.of(job, plan, devices)
         size = plan.slots * plan.devices
         for start in range(0, len(job.instances), size):
             begin = _steps(job.named, programs, start == 0, on_step)
-            yield _run_chunk(grid, job, programs, plan, job.instances[start : start + size], begin)
+            instances = job.instances[start : start + size]
+            yield _run_chunk(grid, job, programs, plan, instances, begin, watch)
 
 
 def _steps(

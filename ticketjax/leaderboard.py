@@ -1,7 +1,7 @@
 """Standings of seekers: one table and one figure over several tasks."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import matplotlib.pyplot as plt
@@ -10,7 +10,6 @@ import numpy as np
 from ticketjax.base import CLASSIFICATION
 from ticketjax.figures.style import COLOURS, FAINT, INK, STYLE, save, tidy
 from ticketjax.summaries import QUALITIES, intervals_of_means, mean_of_finite
-from ticketjax.tasks import get_task
 from ticketjax.titles import format_metric, task_title
 
 
@@ -35,25 +34,25 @@ class Entry(NamedTuple):
         return self.title if self.kept is None else f"{self.title} (kept {self.kept:.3g})"
 
 
-def _errors(entry: Entry, quality: str) -> list[float]:
+def _errors(entry: Entry, quality: str, kinds: Mapping[str, str]) -> list[float]:
     """Mean error per task, the lower the better; a metric that is no number is the worst."""
     means = []
     for (task, of), values in entry.metrics.items():
         if of == quality:
-            sign = -1 if get_task(task).kind == CLASSIFICATION else 1
+            sign = -1 if kinds[task] == CLASSIFICATION else 1
             mean = sign * float(np.mean(values))
             means.append(mean if np.isfinite(mean) else np.inf)
     return means
 
 
-def ranked(entries: Sequence[Entry]) -> list[Entry]:
+def ranked(entries: Sequence[Entry], kinds: Mapping[str, str]) -> list[Entry]:
     """Best first: by the mean over tasks of the rank before training, then of that after it.
 
-    Entries that are equal on a task share its mean rank.
+    Entries that are equal on a task share its mean rank. kinds: of the tasks, by name.
     """
 
     def mean_ranks(quality: str) -> np.ndarray:
-        errors = np.array([_errors(entry, quality) for entry in entries])
+        errors = np.array([_errors(entry, quality, kinds) for entry in entries])
         below = (errors[None] < errors[:, None]).sum(1)
         equal = (errors[None] == errors[:, None]).sum(1)
         return (below + (equal - 1) / 2).mean(1)
@@ -68,31 +67,31 @@ def _figures(value: float) -> str:
     return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
 
 
-def leaderboard_table(entries: Sequence[Entry], tickets: dict[str, float]) -> str:
+def leaderboard_table(
+    entries: Sequence[Entry], tickets: Mapping[str, float], kinds: Mapping[str, str]
+) -> str:
     """A text table, best first: mean [95% interval of the mean] per task and quality.
 
-    tickets: the bare ticket's metric per task, the last row.
+    tickets: the bare ticket's metric per task, the last row. kinds: of the tasks, by name.
     """
     columns = list(entries[0].metrics)
     heads = ["", "passes", "s/run"]
     for task, quality in columns:
-        measure = "accuracy" if get_task(task).kind == CLASSIFICATION else "MSE"
+        measure = "accuracy" if kinds[task] == CLASSIFICATION else "MSE"
         heads.append(f"{task_title(task)} {quality} {measure}")
     lines = [heads]
-    for entry in ranked(entries):
+    for entry in ranked(entries, kinds):
         cells = []
         for task, quality in columns:
             values = entry.metrics[task, quality]
             numbers = [mean_of_finite(values), *intervals_of_means(values[None])[:, 0]]
-            accuracy = get_task(task).kind == CLASSIFICATION
+            accuracy = kinds[task] == CLASSIFICATION
             mean, low, high = (format_metric(number, accuracy) for number in numbers)
             cell = mean if "nan" in (low, high) else f"{mean} [{low}, {high}]"
             diverged = np.sum(~np.isfinite(values))
             cells.append(f"{cell}, {diverged} diverged" if diverged else cell)
         lines.append([entry.label, _figures(entry.passes), _figures(entry.seconds), *cells])
-    bare = [
-        format_metric(tickets[task], get_task(task).kind == CLASSIFICATION) for task, _ in columns
-    ]
+    bare = [format_metric(tickets[task], kinds[task] == CLASSIFICATION) for task, _ in columns]
     lines.append(["bare ticket", "", "", *bare])
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return "\n".join(
@@ -103,7 +102,8 @@ def leaderboard_table(entries: Sequence[Entry], tickets: dict[str, float]) -> st
 
 def leaderboard_figure(
     entries: Sequence[Entry],
-    tickets: dict[str, float],
+    tickets: Mapping[str, float],
+    kinds: Mapping[str, str],
     path: str | os.PathLike,
     *,
     title: str = "",
@@ -111,9 +111,9 @@ def leaderboard_figure(
     """Draw the standings, best on top: a panel per task, better to the right.
 
     Filled before training, open after; means with 95% intervals over every seed as a faint dot.
-    The bare ticket dashed.
+    The bare ticket dashed. Arguments as in leaderboard_table().
     """
-    order = ranked(entries)
+    order = ranked(entries, kinds)
     tasks = list(dict.fromkeys(task for task, _ in entries[0].metrics))
     height = 0.34 * len(order) + 1.7
     with plt.rc_context(STYLE):
@@ -126,7 +126,7 @@ def leaderboard_figure(
             layout="constrained",
         )
         for ax, task in zip(axes[0], tasks, strict=True):
-            _draw_task(ax, order, task, tickets[task])
+            _draw_task(ax, order, task, tickets[task], kinds[task] == CLASSIFICATION)
         axes[0, 0].set_yticks(range(len(order)), [entry.label for entry in order])
         axes[0, 0].set_ylim(len(order) - 0.4, -0.6)
         handles, labels = axes[0, 0].get_legend_handles_labels()
@@ -136,8 +136,9 @@ def leaderboard_figure(
         plt.close(canvas)
 
 
-def _draw_task(axes: plt.Axes, order: Sequence[Entry], task: str, ticket: float) -> None:
-    accuracy = get_task(task).kind == CLASSIFICATION
+def _draw_task(
+    axes: plt.Axes, order: Sequence[Entry], task: str, ticket: float, accuracy: bool
+) -> None:
     for quality, colour, shift in zip(
         QUALITIES, (COLOURS[0], COLOURS[4]), (-0.14, 0.14), strict=True
     ):

@@ -88,6 +88,7 @@ SCHEMA = pa.schema(
         ("noise", pa.float64()),
         ("seed", pa.int64()),
         ("kept", pa.float32()),
+        ("within_budget", pa.bool_()),
         ("strong_metric", pa.float32()),
         ("strong_loss", pa.float32()),
         ("weak_metric", pa.float32()),

@@ -15,14 +15,17 @@ from typing import Any, BinaryIO
 
 import jax
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from ticketjax.base import Task
+from ticketjax.base import CLASSIFICATION, REGRESSION, Task
 from ticketjax.fingerprints import own_functions
-from ticketjax.grid import Grid
+from ticketjax.grid import MLP, Grid
+from ticketjax.images import DATASETS
 from ticketjax.lock import lock
 from ticketjax.record import RUN, SCHEMA
 from ticketjax.seekers import seeker_text
+from ticketjax.tasks import TASKS
 from ticketjax.version import VERSION
 
 MANIFEST = "manifest.json"
@@ -39,6 +42,8 @@ CHECKED_PACKAGES = ("ticketjax", "jax")
 # memory, and records outside their budget are marked.
 GROWING = ("seeds", "densities", "seekers", "functions")
 FREE_FIELDS = (*GROWING, "chunk_size", "check_budget")
+# Records of earlier versions do not say these: tasks were the library's own, or their names alone.
+KINDS = {name: CLASSIFICATION for name in DATASETS} | {n: task.kind for n, task in TASKS.items()}
 GRID_ORDER = ("task", "model", "depth", "width", "noise", "seeker", "density", "seed")
 
 
@@ -149,11 +154,22 @@ def _read_part(path: pathlib.Path) -> pa.Table | None:
         table = pq.ParquetFile(pa.BufferReader(content)).read(use_threads=False)
         # Columns that an earlier version did not have are null.
         table = pa.concat_tables([SCHEMA.empty_table(), table], promote_options="default")
-        return table.select(SCHEMA.names)
+        return _completed(table.select(SCHEMA.names))
     except (pa.ArrowException, OSError) as error:
         reason = str(error).splitlines()[0]
         warnings.warn(f"{path} is damaged and will be computed again: {reason}", stacklevel=4)
         return None
+
+
+def _completed(table: pa.Table) -> pa.Table:
+    """Records of earlier versions with the kind of their task, and the network there was."""
+    tasks = table["task"].to_pylist()
+    known = {"kind": [KINDS.get(task, REGRESSION) for task in tasks], "model": [MLP] * len(tasks)}
+    for name, values in known.items():
+        if table[name].null_count:
+            whole = pc.coalesce(table[name], pa.array(values, pa.string()))
+            table = table.set_column(SCHEMA.get_field_index(name), SCHEMA.field(name), whole)
+    return table
 
 
 def _parts(directory: pathlib.Path) -> Iterator[tuple[pathlib.Path, pa.Table | None]]:

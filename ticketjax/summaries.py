@@ -2,24 +2,29 @@
 
 import functools
 import math
+from collections import Counter
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ticketjax.base import CLASSIFICATION
 from ticketjax.seekers import SEEKERS
 from ticketjax.titles import seeker_title
 
 QUALITIES = ("strong", "weak")
-WHERE = ("task", "depth", "width", "noise")
+# What has panels, blocks and headings of its own.
+WHERE = ("task", "model", "depth", "width", "noise")
 # What tells two series of one seeker apart.
 VARIANT = (
     "strategy",
     "scope",
     "rounds",
     "objective",
-    "options",
+    "config",
+    "optimizer",
     "sanity",
     "match",
     "tickets",
@@ -28,6 +33,8 @@ VARIANT = (
 )
 COUNTED = {"rounds": "round", "tickets": "ticket", "decoys": "decoy"}
 POINT = (*WHERE, "seeker", *VARIANT, "density")
+# What follows from the point, and stands in every row of a summary.
+OF_POINT = ("kind", "ticket_density")
 RESAMPLES = 4000
 ENDS = ("low", "high")
 TAILS = (0.025, 0.975)
@@ -46,6 +53,20 @@ def rows_where(table: pa.Table, **equal: object) -> pa.Table:
         matches = pc.is_null(table[name]) if value is None else pc.equal(table[name], value)
         table = table.filter(matches)
     return table
+
+
+def places_of(records: pa.Table, names: Sequence[str] = WHERE) -> list[dict[str, Any]]:
+    """The values that these columns have together, sorted by them."""
+    groups = records.group_by(names, use_threads=False).aggregate([])
+    return groups.sort_by([(name, "ascending") for name in names]).to_pylist()
+
+
+def shows_accuracy(rows: pa.Table) -> bool:
+    """Whether the metric of these records is an accuracy; else it is a mean squared error.
+
+    rows: of one task, or of a summary of such; at least one.
+    """
+    return rows["kind"][0].as_py() == CLASSIFICATION
 
 
 def outside_budget(records: pa.Table) -> np.ndarray:
@@ -75,7 +96,7 @@ def summarise(records: pa.Table) -> pa.Table:
     aggregates = [(name, how) for name in measures for how in (*whole, "count", "list")]
     outside = pa.array(outside_budget(records).astype(np.int64))
     records = records.append_column("outside_budget", outside)
-    groups = records.sort_by("seed").group_by([*POINT, "ticket_density"], use_threads=False)
+    groups = records.sort_by("seed").group_by([*POINT, *OF_POINT], use_threads=False)
     summary = groups.aggregate([*aggregates, ("seed", "count"), ("outside_budget", "sum")])
     runs = summary["seed_count"].to_numpy()
     intervals = {f"{name}_{end}": np.full(len(runs), np.nan) for name in measures for end in ENDS}
@@ -126,27 +147,46 @@ def mean_of_finite(values: np.ndarray) -> float:
     return float(np.mean(finite)) if finite.size else math.nan
 
 
+def _words(group: dict[str, Any], names: Sequence[str]) -> str:
+    """A seeker's title with the values of these columns, as far as they are known."""
+    words = [seeker_title(group["seeker"])]
+    for name in names:
+        value = group[name]
+        if value is None:
+            continue
+        if name in COUNTED:
+            words.append(f"{value} {COUNTED[name]}{'' if value == 1 else 's'}")
+        else:
+            words.append(f"{value:g} perturbed" if name == "perturbation" else str(value))
+    return " ".join(words)
+
+
+def _labels(groups: Sequence[dict[str, Any]]) -> list[str]:
+    """A different label for every group: its seeker, and what tells it from that one's others."""
+    of_seeker: dict[str, list[dict[str, Any]]] = {}
+    for group in groups:
+        of_seeker.setdefault(group["seeker"], []).append(group)
+    differing = {
+        seeker: [name for name in VARIANT if len({group[name] for group in own}) > 1]
+        for seeker, own in of_seeker.items()
+    }
+    # The whole expression is long, and says again what the other columns do.
+    labels = [
+        _words(group, [name for name in differing[group["seeker"]] if name != "config"])
+        for group in groups
+    ]
+    for more in ("config", "seeker"):
+        times = Counter(labels)
+        labels = [
+            f"{label}: {group[more] or 'an earlier version'}" if times[label] > 1 else label
+            for label, group in zip(labels, groups, strict=True)
+        ]
+    return labels
+
+
 def series_of(records: pa.Table) -> list[Series]:
     """Every seeker with every variant of it, in the registry's order; names as papers write."""
     groups = records.group_by(["seeker", *VARIANT], use_threads=False).aggregate([]).to_pylist()
     known = {name: n for n, name in enumerate(SEEKERS)}
     groups.sort(key=lambda group: known.get(group["seeker"], len(known)))
-    differing = {
-        seeker: [
-            name for name in VARIANT if len({g[name] for g in groups if g["seeker"] == seeker}) > 1
-        ]
-        for seeker in dict.fromkeys(g["seeker"] for g in groups)
-    }
-
-    def label(group: dict[str, Any]) -> str:
-        seeker = group["seeker"]
-        words = [seeker_title(seeker)]
-        for name in differing[seeker]:
-            value = group[name]
-            if name in COUNTED:
-                words.append(f"{value} {COUNTED[name]}{'' if value == 1 else 's'}")
-            else:
-                words.append(f"{value:g} perturbed" if name == "perturbation" else str(value))
-        return " ".join(words)
-
-    return [Series(label(group), group) for group in groups]
+    return [Series(label, group) for label, group in zip(_labels(groups), groups, strict=True)]

@@ -8,7 +8,7 @@ import jax
 import pyarrow as pa
 
 from ticketjax import progress as bars
-from ticketjax.engine import Step, run
+from ticketjax.engine import Step, Stopwatch, run
 from ticketjax.grid import Grid, make_grid
 from ticketjax.record import RUN
 from ticketjax.store import Store, load_records
@@ -21,7 +21,7 @@ def run_into(
     shown: bars.Progress,
     devices: Sequence[jax.Device] | None = None,
     share: tuple[int, int] = (0, 1),
-    on_chunk: Callable[[int], None] | None = None,
+    on_chunk: Callable[[int, float], None] | None = None,
 ) -> None:
     """Run what is missing of a grid, and write every chunk as soon as it is finished.
 
@@ -29,17 +29,18 @@ def run_into(
         wanted, done, devices, share: as in run().
         parts: where records go.
         shown: the bar that tells of it.
-        on_chunk: called after every chunk with its runs.
+        on_chunk: called after every chunk with its runs, and the seconds of compiled programs.
 
     Raises:
         BudgetError, OSError: as run() and Store.write().
     """
-    on_step = _teller(wanted, shown)
-    for records in run(wanted, done, devices, share, on_step):
+    on_step, watch = _teller(wanted, shown), Stopwatch()
+    for records in run(wanted, done, devices, share, on_step, watch):
         parts.write(records)
         shown.add(records.num_rows)
         if on_chunk:
-            on_chunk(records.num_rows)
+            on_chunk(records.num_rows, watch.seconds)
+        watch.seconds = 0.0
 
 
 def _teller(wanted: Grid, shown: bars.Progress) -> Callable[[Step], None]:

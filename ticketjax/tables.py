@@ -10,21 +10,21 @@ from ticketjax.diagnosis import Case
 from ticketjax.summaries import (
     ENDS,
     QUALITIES,
-    WHERE,
     Series,
     intervals_of_means,
     mean_of_finite,
+    places_of,
     rows_where,
     series_of,
+    shows_accuracy,
     summarise,
 )
 from ticketjax.titles import (
     density_label,
     format_metric,
     format_ratio,
-    is_accuracy,
+    place_title,
     seeker_title,
-    task_title,
 )
 
 
@@ -112,11 +112,11 @@ def table(records: pa.Table) -> str:
     and how much of the ticket fits where a budget is too small for all of it.
     """
     summary, series, blocks = summarise(records), series_of(records), []
-    for group in summary.group_by(WHERE, use_threads=False).aggregate([]).to_pylist():
-        part = rows_where(summary, **group)
-        accuracy = is_accuracy(group["task"])
+    for place in places_of(summary):
+        part = rows_where(summary, **place)
+        accuracy = shows_accuracy(part)
         measure = "accuracy" if accuracy else "mean squared error"
-        baseline = mean_of_finite(rows_where(records, **group)["ticket_metric"].to_numpy())
+        baseline = mean_of_finite(rows_where(records, **place)["ticket_metric"].to_numpy())
         runs = sorted(set(part["runs"].to_pylist()))
         seeds = str(runs[0]) if len(runs) == 1 else f"{runs[0]}-{runs[-1]}"
         what = f"mean [95% interval of the mean] (min, max) of {seeds} seeds"
@@ -124,11 +124,7 @@ def table(records: pa.Table) -> str:
         present = [s for s in series if rows_where(part, **s.where).num_rows]
         for quality in QUALITIES:
             trained = "before training" if quality == "strong" else "after training"
-            title = (
-                f"{task_title(group['task'])}, depth "
-                f"{group['depth']}, width {group['width']}, noise {group['noise']:g}: {quality} "
-                f"{measure} ({trained})"
-            )
+            title = f"{place_title(place)}: {quality} {measure} ({trained})"
             legend = f"{what}; bare ticket {format_metric(baseline, accuracy)}"
             lines = _table_lines(part, quality, accuracy, present)
             lines += _what_diverged(part, f"{quality}_metric", present)

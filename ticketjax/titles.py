@@ -1,7 +1,9 @@
 """How papers write what flags and records spell in lower case, and how numbers are written."""
 
-from ticketjax.base import CLASSIFICATION
-from ticketjax.images import DATASETS
+from typing import Any
+
+from ticketjax.grid import MLP
+from ticketjax.seekers import SEEKERS
 from ticketjax.tasks import TASKS
 
 TITLES = {
@@ -20,18 +22,44 @@ TITLES = {
 
 
 def task_title(task: str) -> str:
-    """How papers write the task's name."""
-    return TITLES.get(task, task.capitalize())
+    """How papers write the task's name; one of somebody else's stays as it is."""
+    return TITLES.get(task, task.capitalize() if task in TASKS else task)
 
 
 def seeker_title(seeker: str) -> str:
-    """How papers write the seeker's name."""
-    return TITLES.get(seeker, seeker.replace("_", " "))
+    """How papers write the seeker's name; labels and expressions stay as they are.
+
+    >>> seeker_title("path_pursuit"), seeker_title("multishot(path_pursuit)")
+    ('path pursuit', 'multishot(path_pursuit)')
+    """
+    return TITLES.get(seeker, seeker.replace("_", " ") if seeker in SEEKERS else seeker)
 
 
-def is_accuracy(task: str) -> bool:
-    """Whether the task's metric is an accuracy; else it is a mean squared error."""
-    return task in DATASETS or (task in TASKS and TASKS[task].kind == CLASSIFICATION)
+def place_title(place: dict[str, Any]) -> str:
+    """A task, network, depth, width and noise level in words, as far as they are there.
+
+    The library's own dense network goes without saying.
+    """
+    words = [task_title(str(place["task"]))]
+    if place.get("model", MLP) != MLP:
+        words.append(str(place["model"]))
+    words += [f"{name} {place[name]}" for name in ("depth", "width") if name in place]
+    if "noise" in place:
+        words.append(f"noise {place['noise']:g}")
+    return ", ".join(words)
+
+
+def place_name(place: dict[str, Any]) -> str:
+    """A place as a part of a file's name, in the order of place_title().
+
+    >>> place_name({"task": "relu", "model": "mlp", "depth": 3, "width": 10, "noise": 0.0})
+    'relu-depth3-width10-noise0'
+    """
+    words = [str(place["task"])]
+    if place.get("model", MLP) != MLP:
+        words.append(str(place["model"]))
+    words += [f"{name}{place[name]:g}" for name in ("depth", "width", "noise") if name in place]
+    return "-".join(words)
 
 
 def format_metric(value: float, accuracy: bool) -> str:

@@ -12,8 +12,15 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LogNorm, Normalize
 
 from ticketjax.figures.style import COLOURS, FAINT, INK, STYLE, save
-from ticketjax.summaries import QUALITIES, mean_of_finite, rows_where, series_of, summarise
-from ticketjax.titles import is_accuracy, task_title
+from ticketjax.summaries import (
+    QUALITIES,
+    mean_of_finite,
+    rows_where,
+    series_of,
+    shows_accuracy,
+    summarise,
+)
+from ticketjax.titles import place_title
 
 # Beyond, the numbers in the cells of a map would only be noise.
 LABELLED_CELLS = 120
@@ -109,7 +116,7 @@ def draw_phases(
     scope can hold the whole ticket. The ticket's own density, which is another one at each width,
     has the first column.
 
-    where: task, depth, noise; and what else records must have.
+    where: task, model, depth, noise; and what else records must have.
 
     Raises ValueError if there is no such record.
     """
@@ -123,7 +130,7 @@ def draw_phases(
     columns = {point["column"] for point in points}
     densities = [*({"ticket"} & columns), *sorted(columns - {"ticket"})]
     widths = sorted({point["width"] for point in points})
-    series, accuracy = series_of(rows), is_accuracy(where["task"])
+    series, accuracy = series_of(rows), shows_accuracy(rows)
     heats = _heats(rows, accuracy)
     size = 0.42 * len(densities) + 0.25, 0.3 * len(widths) + 0.25
     size = max(size[0], 1.5), max(size[1], 1.25)
@@ -165,8 +172,7 @@ def draw_phases(
         axes[0, 0].set_yticks(np.arange(len(widths)) + 0.5, map(str, widths))
         seeds = pc.count_distinct(rows["seed"]).as_py()
         canvas.suptitle(
-            f"{task_title(where['task'])}, depth {where['depth']}, noise {where['noise']:g}: "
-            "where is the ticket found?",
+            f"{place_title(where)}: where is the ticket found?",
             x=0.01,
             ha="left",
             fontsize=12,

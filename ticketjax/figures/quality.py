@@ -15,15 +15,15 @@ from ticketjax.figures.style import COLOURS, FAINT, INK, MARKERS, STYLE, save, t
 from ticketjax.summaries import (
     ENDS,
     QUALITIES,
-    WHERE,
     Series,
     mean_of_finite,
     outside_budget,
     rows_where,
     series_of,
+    shows_accuracy,
     summarise,
 )
-from ticketjax.titles import is_accuracy, task_title
+from ticketjax.titles import place_title
 
 # What the bands of a figure show, and how dark they are: the inner one lies on the outer one.
 BANDS = {
@@ -55,7 +55,7 @@ def _draw_panel(axes: plt.Axes, records: pa.Table, panel: Panel, series: list[Se
     rows = rows_where(records, **panel.where)
     summary = summarise(rows)
     task = panel.where["task"]
-    accuracy = is_accuracy(task)
+    accuracy = shows_accuracy(rows)
     column = f"{panel.quality}_metric"
     for i, (label, where) in enumerate(series):
         points = rows_where(summary, **where).sort_by("density")
@@ -113,7 +113,8 @@ def _draw_panel(axes: plt.Axes, records: pa.Table, panel: Panel, series: list[Se
             axes.set_yscale("log")
         axes.set_ylabel("mean squared error")
     trained = "before training (strong)" if panel.quality == "strong" else "after training (weak)"
-    title = panel.title or f"{task_title(task)}, {trained}"
+    network = {name: panel.where[name] for name in ("task", "model") if name in panel.where}
+    title = panel.title or f"{place_title(network)}, {trained}"
     axes.set_title(title, loc="left")
     tidy(axes)
 
@@ -122,13 +123,10 @@ def panels_of(places: Iterable[dict[str, Any]]) -> list[Panel]:
     """Both qualities at every place (values of WHERE); titles tell places of one task apart."""
     panels = [Panel(quality, place) for place in places for quality in QUALITIES]
     if len({panel.where["task"] for panel in panels}) < len(panels) // 2:
-        panels = [panel._replace(title=_place_title(panel)) for panel in panels]
+        panels = [
+            panel._replace(title=f"{place_title(panel.where)}: {panel.quality}") for panel in panels
+        ]
     return panels
-
-
-def _place_title(panel: Panel) -> str:
-    task, depth, width, noise = (panel.where[name] for name in WHERE)
-    return f"{task}, depth {depth}, width {width}, noise {noise:g}: {panel.quality}"
 
 
 def _add_legend(canvas: plt.Figure, handles: list, labels: list[str]) -> int:

@@ -1,6 +1,5 @@
 """What pruning in rounds leaves of the layers."""
 
-import itertools
 import os
 from typing import Any, BinaryIO
 
@@ -12,33 +11,35 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from ticketjax.figures.style import FAINT, STYLE, save, tidy
-from ticketjax.masks import count_ticket_layers
-from ticketjax.summaries import WHERE, Series, rows_where, series_of
-from ticketjax.tasks import get_task
-from ticketjax.titles import task_title
+from ticketjax.summaries import WHERE, Series, mean_of_finite, rows_where, series_of
+from ticketjax.titles import place_title
 
 
-def _ticket_layers(task: str, depth: int, width: int, prune_bias: bool) -> list[float]:
-    """Share of each layer's parameters that the planted ticket has."""
-    known = get_task(task)
-    counts = count_ticket_layers(known.ticket(depth=depth), prune_bias)
-    inputs = int(np.prod(known.inputs))
-    sizes = itertools.pairwise((inputs, *[width] * (depth - 2), known.outputs))
-    return [
-        count / (n_in * n_out + n_out * prune_bias)
-        for count, (n_in, n_out) in zip(counts, sizes, strict=True)
-    ]
+def _ticket_layers(rows: pa.Table) -> np.ndarray:
+    """Share of each layer's parameters that the planted ticket has, (layers,).
+
+    What a mask keeps of a layer, times its precision there, is planted; over its recall, all that
+    is. NaN where no mask has kept anything planted.
+    """
+    names = ("layer_kept", "layer_precision", "layer_recall")
+    for name in names:
+        rows = rows.filter(pc.is_valid(rows[name]))
+    kept, precision, recall = (np.array(rows[name].to_pylist(), float) for name in names)
+    shares = kept * precision / np.where(recall > 0, recall, np.nan)
+    # Every mask says the same, up to rounding.
+    return np.array([mean_of_finite(layer) for layer in shares.T])
 
 
-def _draw_layers(axes: plt.Axes, rows: pa.Table, series: Series, ticket: list[float]) -> None:
+def _draw_layers(axes: plt.Axes, rows: pa.Table, series: Series, ticket: np.ndarray) -> None:
     kept = np.array(rows["round_layer_kept"].to_pylist())  # (seeds, rounds, layers)
     kept = np.concatenate([np.ones_like(kept[:, :1]), kept], axis=1).mean(axis=0)
-    colours = plt.get_cmap("viridis")(np.linspace(0, 0.85, len(ticket)))
+    colours = plt.get_cmap("viridis")(np.linspace(0, 0.85, kept.shape[1]))
     for layer, colour in enumerate(colours):
         # A log scale has no place for an empty layer: its line ends.
         line = np.where(kept[:, layer] > 0, kept[:, layer], np.nan)
         axes.plot(range(len(line)), line, "o-", ms=3, lw=1.5, color=colour, label=f"layer {layer}")
-        axes.axhline(ticket[layer], color=colour, linestyle=(0, (5, 3)), linewidth=1)
+        if layer < len(ticket) and np.isfinite(ticket[layer]):
+            axes.axhline(ticket[layer], color=colour, linestyle=(0, (5, 3)), linewidth=1)
     dead = np.array(rows["round_first_dead_layer"].to_pylist())
     collapsed = (dead >= 0).any(axis=1)
     text = f"{collapsed.sum()} of {len(dead)} collapse"
@@ -67,8 +68,8 @@ def draw_rounds(
     """Draw every layer's density after every round of pruning, one panel per seeker.
 
     where: columns and the values that records must have, WHERE and a density among them. Solid is
-    the mean over seeds, dashed in the same colour the layer's share of the planted ticket. A line
-    ends where the layer is empty in every seed.
+    the mean over seeds, dashed in the same colour what the planted ticket has of the layer, if any
+    of the records kept part of that. A line ends where the layer is empty in every seed.
 
     Raises ValueError if no such record was made in rounds.
     """
@@ -76,8 +77,8 @@ def draw_rounds(
     rows = rows.filter(pc.is_valid(rows["round_layer_kept"]))
     if not rows.num_rows:
         raise ValueError(f"no record of pruning in rounds has {where}")
-    biases = rows["prune_bias"][0].as_py()
-    ticket = _ticket_layers(where["task"], where["depth"], where["width"], biases)
+    place = {name: value for name, value in where.items() if name in WHERE}
+    ticket = _ticket_layers(rows_where(records, **place))
     series = series_of(rows)
     columns = min(3, len(series))
     lines = -(-len(series) // columns)
@@ -93,13 +94,15 @@ def draw_rounds(
         for ax in axes[:, 0]:
             ax.set_ylabel("density of the layer")
         handles, labels = axes.flat[0].get_legend_handles_labels()
-        handles.append(Line2D([], [], color=FAINT, linestyle=(0, (5, 3)), linewidth=1))
-        labels.append("planted ticket")
+        if np.isfinite(ticket).any():
+            handles.append(Line2D([], [], color=FAINT, linestyle=(0, (5, 3)), linewidth=1))
+            labels.append("planted ticket")
         canvas.legend(handles, labels, loc="lower center", ncols=len(labels), frameon=False)
+        network = {name: where[name] for name in ("task", "model") if name in where}
         own = where["density"] == rows["ticket_density"][0].as_py()
         density = f"{'the ticket’s density' if own else 'density'} {where['density']:.2g}"
         canvas.suptitle(
-            f"{task_title(where['task'])}: what each round leaves of the layers, down to {density}",
+            f"{place_title(network)}: what each round leaves of the layers, down to {density}",
             x=0.01,
             ha="left",
             fontsize=12,

@@ -1,14 +1,15 @@
 """Which figures records ask for."""
 
 import functools
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, BinaryIO, NamedTuple
+from collections.abc import Callable, Iterator
+from typing import BinaryIO, NamedTuple
 
 import pyarrow as pa
 
 from ticketjax.figures import Panel, draw_phases, draw_quality, draw_rounds, lowest_in_rounds
-from ticketjax.report.notices import place_title, ranges
-from ticketjax.summaries import QUALITIES, WHERE
+from ticketjax.report.notices import ranges
+from ticketjax.summaries import QUALITIES, places_of
+from ticketjax.titles import place_name, place_title
 
 Draw = Callable[[BinaryIO], None]
 
@@ -26,19 +27,14 @@ class Figure(NamedTuple):
     wide: bool
 
 
-def _places(records: pa.Table, names: Sequence[str]) -> list[dict[str, Any]]:
-    groups = records.group_by(names, use_threads=False).aggregate([])
-    return groups.sort_by([(name, "ascending") for name in names]).to_pylist()
-
-
 def figures_of(records: pa.Table) -> Iterator[Figure]:
     """Quality at every place; maps where widths differ; layers where pruning went in rounds."""
-    for place in _places(records, WHERE):
+    for place in places_of(records):
         heading = place_title(place)
         panels = [Panel(quality, place) for quality in QUALITIES]
         yield Figure(
             heading,
-            "quality-{task}-depth{depth}-width{width}-noise{noise:g}".format(**place),
+            f"quality-{place_name(place)}",
             functools.partial(draw_quality, records, panels),
             [
                 (f"{heading}: {p.quality}", functools.partial(draw_quality, records, [p]))
@@ -46,15 +42,13 @@ def figures_of(records: pa.Table) -> Iterator[Figure]:
             ],
             wide=False,
         )
-    for place in _places(records, ("task", "depth", "noise")):
-        widths = {p["width"] for p in _places(records, WHERE) if place.items() <= p.items()}
+    for place in places_of(records, ("task", "model", "depth", "noise")):
+        widths = {p["width"] for p in places_of(records) if place.items() <= p.items()}
         if len(widths) > 1:
             heading = place_title({**place, "width": ranges(widths)})
             draw = functools.partial(draw_phases, records, place)
-            name = "phase-{task}-depth{depth}-noise{noise:g}".format(**place)
-            yield Figure(heading, name, draw, [(heading, draw)], wide=True)
+            yield Figure(heading, f"phase-{place_name(place)}", draw, [(heading, draw)], wide=True)
     for where in lowest_in_rounds(records):
         heading = f"{place_title(where)}: layers over the rounds"
         draw = functools.partial(draw_rounds, records, where)
-        name = "rounds-{task}-depth{depth}-width{width}-noise{noise:g}".format(**where)
-        yield Figure(heading, name, draw, [(heading, draw)], wide=True)
+        yield Figure(heading, f"rounds-{place_name(where)}", draw, [(heading, draw)], wide=True)

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
@@ -9,11 +10,20 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ticketjax.grid import MLP
 from ticketjax.record import IDENTITY
 from ticketjax.report.results import Results
-from ticketjax.summaries import POINT, WHERE, outside_budget, rows_where, series_of, summarise
+from ticketjax.summaries import (
+    POINT,
+    WHERE,
+    outside_budget,
+    places_of,
+    rows_where,
+    series_of,
+    summarise,
+)
 from ticketjax.tables import what_fits
-from ticketjax.titles import task_title
+from ticketjax.titles import place_title
 
 MEASURED = tuple(
     f"{network}_{measure}"
@@ -23,6 +33,7 @@ MEASURED = tuple(
 # What a configuration's lists hold, whose product is the runs.
 AXES: tuple[tuple[str, type | tuple[type, ...]], ...] = (
     ("task", str),
+    ("model", str),
     ("depth", int),
     ("width", int),
     ("noise", (int, float)),
@@ -30,6 +41,8 @@ AXES: tuple[tuple[str, type | tuple[type, ...]], ...] = (
     ("seekers", str),
     ("densities", (int, float, str)),
 )
+# Of a network of somebody's own, only its records say these.
+SIZES = ("depth", "width")
 
 
 class Notice(NamedTuple):
@@ -57,14 +70,6 @@ def ranges(numbers: Iterable[int]) -> str:
     return ", ".join(texts)
 
 
-def place_title(place: dict[str, Any]) -> str:
-    """A task, depth, width and noise level in words."""
-    return (
-        f"{task_title(str(place['task']))}, depth {place['depth']}, width {place['width']}, "
-        f"noise {place['noise']:g}"
-    )
-
-
 def count_runs(records: pa.Table, flags: np.ndarray) -> dict[tuple, tuple[int, int]]:
     """How many of every point's runs are flagged, and all of them, by the values of POINT."""
     flagged = records.append_column("flagged", pa.array(flags.astype(np.int64)))
@@ -89,31 +94,42 @@ def diverged(records: pa.Table) -> np.ndarray:
 
 def expected_runs(configuration: dict[str, Any]) -> int | None:
     """How many runs the configuration asks for; None if it does not say so."""
-    axes: list[Any] = [configuration.get(name) for name, _ in AXES]
     if not all(
-        isinstance(axis, list) and all(isinstance(value, kind) for value in axis)
-        for axis, (_, kind) in zip(axes, AXES, strict=True)
+        isinstance(axis, list | dict) and all(isinstance(value, kind) for value in axis)
+        for axis, kind in ((_axis(configuration, name), kind) for name, kind in AXES)
     ):
         return None
-    return math.prod(map(len, axes))
+    each = (len(_axis(configuration, name)) for name in ("seeds", "seekers", "densities"))
+    return math.prod(each) * sum(1 for _ in _places(configuration))
+
+
+def _axis(configuration: dict[str, Any], name: str) -> Any:
+    # Before networks had names, there was one.
+    return configuration.get(name, [MLP] if name == "model" else None)
+
+
+def _places(configuration: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """All places of a grid; those of networks with a depth and width of their own have neither."""
+    for model in _axis(configuration, "model"):
+        names = [name for name in WHERE if model == MLP or name not in SIZES]
+        axes = ([model] if name == "model" else configuration[name] for name in names)
+        for place in itertools.product(*axes):
+            yield dict(zip(names, place, strict=True))
 
 
 def _missing(configuration: dict[str, Any], records: pa.Table) -> Iterator[tuple[dict, dict]]:
     """Places, and how many runs of which seeds are not there."""
+    there: Counter[tuple] = Counter()
     counted = records.group_by(IDENTITY, use_threads=False).aggregate([("seeker", "count")])
-    there = dict(
-        zip(
-            zip(*(counted[name].to_pylist() for name in IDENTITY), strict=True),
-            counted["seeker_count"].to_pylist(),
-            strict=True,
-        )
-    )
+    for row in counted.to_pylist():
+        names = [name for name in WHERE if row["model"] == MLP or name not in SIZES]
+        there[*(row[name] for name in names), row["seed"]] += row["seeker_count"]
     each = len(configuration["seekers"]) * len(configuration["densities"])
-    for place in itertools.product(*(configuration[name] for name in WHERE)):
-        short = {seed: each - there.get((*place, seed), 0) for seed in configuration["seeds"]}
+    for place in _places(configuration):
+        short = {seed: each - there[*place.values(), seed] for seed in configuration["seeds"]}
         short = {seed: runs for seed, runs in short.items() if runs > 0}
         if short:
-            yield dict(zip(WHERE, place, strict=True)), short
+            yield place, short
 
 
 def _missing_runs(results: Results) -> Iterator[Notice]:
@@ -173,7 +189,7 @@ def _flagged(records: pa.Table, flags: np.ndarray, text: str, problem: bool) -> 
 def _too_small(records: pa.Table) -> Iterator[Notice]:
     lines = []
     summary = summarise(records)
-    for place in summary.group_by(WHERE, use_threads=False).aggregate([]).to_pylist():
+    for place in places_of(summary):
         own = what_fits(rows_where(summary, **place))
         lines += [f"{place_title(place)}: {line}" for line in own]
     if lines:

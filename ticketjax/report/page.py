@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from ticketjax.report.markup import Html, element, join
-from ticketjax.report.notices import Notice, expected_runs, ranges
+from ticketjax.report.notices import SIZES, Notice, expected_runs, ranges
 from ticketjax.report.points import points_table
 from ticketjax.report.results import Results
+from ticketjax.summaries import places_of
 from ticketjax.titles import task_title
 
 
@@ -118,14 +119,16 @@ def _runs(results: Results) -> str:
 def _header(title: str, section: Section, tag: str) -> Html:
     configuration = section.results.configuration
     tasks = [task_title(str(task)) for task in _listed(configuration.get("task"))]
+    # A network of somebody's own has its depth and width, whatever the grid says.
+    known = places_of(section.results.records)
+    sizes: dict[str, Any] = {
+        name: sorted({place[name] for place in known}) if known else configuration.get(name)
+        for name in SIZES
+    }
     facts = [
         str(configuration.get("strategy", "")),
         ", ".join(tasks),
-        *(
-            f"{name} {_value(configuration[name])}"
-            for name in ("depth", "width")
-            if name in configuration
-        ),
+        *(f"{name} {_value(values)}" for name, values in sizes.items() if values is not None),
         _runs(section.results),
     ]
     lede = element("p", " · ".join(filter(None, facts)), class_="lede")

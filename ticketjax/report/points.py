@@ -6,11 +6,13 @@ from typing import Any
 
 import pyarrow as pa
 
+from ticketjax.base import CLASSIFICATION
+from ticketjax.grid import MLP
 from ticketjax.report.markup import Html, element
 from ticketjax.report.notices import collapsed, count_runs, diverged
 from ticketjax.summaries import ENDS, POINT, WHERE, series_of, summarise
 from ticketjax.tables import budget_mark
-from ticketjax.titles import density_label, format_metric, is_accuracy, task_title
+from ticketjax.titles import density_label, format_metric, task_title
 
 COLUMNS = {"strong": "before training", "weak": "after training"}
 
@@ -35,13 +37,17 @@ def _count(count: int, wrong: bool = False) -> Html:
     return _cell(f"{count}" if count else "-", count, wrong=wrong and count > 0)
 
 
+def _word(value: str | float) -> str:
+    return value if isinstance(value, str) else f"{value:g}"
+
+
 def _varying(rows: Sequence[dict[str, Any]]) -> tuple[list[str], str]:
     """The names of WHERE that rows differ in, and what they have in common, in words."""
     differ = [name for name in WHERE if len({row[name] for row in rows}) > 1]
     common = [
-        task_title(rows[0][name]) if name == "task" else f"{name} {rows[0][name]:g}"
+        task_title(rows[0][name]) if name == "task" else f"{name} {_word(rows[0][name])}"
         for name in WHERE
-        if name not in differ
+        if name not in differ and (name != "model" or rows[0][name] != MLP)
     ]
     return differ, ", ".join(common)
 
@@ -50,12 +56,12 @@ def _line(
     row: dict[str, Any], label: str, differ: Sequence[str], collapsed_runs: int, lost_runs: int
 ) -> list[Html]:
     """The cells of a point: row is one of a summary's, differ what tells its place."""
-    accuracy = is_accuracy(row["task"])
+    accuracy = row["kind"] == CLASSIFICATION
     cells = [element("th", label, scope="row")]
     for name in differ:
-        value = row[name]
-        is_task = name == "task"
-        cells.append(element("td", task_title(value)) if is_task else _cell(f"{value:g}", value))
+        value = task_title(row[name]) if name == "task" else row[name]
+        is_text = isinstance(value, str)
+        cells.append(element("td", value) if is_text else _cell(f"{value:g}", value))
     density = density_label(row["density"], row["ticket_density"])
     cells.append(_cell(density, row["density"], budget_mark(row), row["outside_budget"] > 0))
     for quality in COLUMNS:
@@ -101,7 +107,7 @@ def points_table(records: pa.Table) -> list[Html]:
         lines.append(element("tr", *cells[: len(heads)]))
     head = element("thead", element("tr", *(element("th", name, scope="col") for name in heads)))
     table = element("table", head, element("tbody", *lines), class_="sortable")
-    kinds = {is_accuracy(row["task"]) for row in rows}
+    kinds = {row["kind"] == CLASSIFICATION for row in rows}
     measure = " or ".join(
         "accuracy" if accuracy else "mean squared error" for accuracy in sorted(kinds, reverse=True)
     )
