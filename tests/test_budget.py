@@ -14,11 +14,12 @@ import ticketjax as tj
 from tests import example_records
 from tests.processes import python
 from ticketjax import masks
+from ticketjax.base import CLASSIFICATION
+from ticketjax.engine import BudgetError
 from ticketjax.leaderboard import Entry, leaderboard_table
 from ticketjax.report import read_results, write_report
 from ticketjax.report.notices import notices
 from ticketjax.summaries import QUALITIES
-from ticketjax.sweep import BudgetError
 from ticketjax.tables import table
 
 SMALL = {
@@ -80,7 +81,7 @@ def test_bounds_by_hand():
     assert bounds() == (10, 10)
     assert bounds("local") == (9, 11)
     # All of the ticket is in the second layer, which has no more than its 7.
-    assert bounds("oracle", ticket_layers=(0, 2)) == (6, 10)
+    assert bounds(tj.LayerBudgets((0, 2))) == (6, 10)
 
 
 def bare_mask(key, problem, density):
@@ -138,7 +139,7 @@ WRONG = [
 @pytest.mark.parametrize(("seeker", "message"), WRONG)
 def test_what_is_no_found_is_refused_before_anything_runs(seeker, message):
     with pytest.raises(ValueError, match=f"{seeker.__name__}: {message}"):
-        tj.Grid(**SMALL, seekers=seeker)
+        tj.make_grid(**SMALL, seekers=seeker)
     task = tj.get_task("relu")
     trial = tj.make_trial(task, tj.mlp(task, 3, 6), seeker, samples=100, epochs=0)
     with pytest.raises(ValueError, match=message):
@@ -180,7 +181,8 @@ def test_records_that_do_not_say_so_are_within():
 def test_a_leaderboard_marks_what_is_outside_its_budget():
     columns = [("circle", quality) for quality in QUALITIES]
     entry = Entry("mine", 1, 1, dict.fromkeys(columns, np.ones(2)), kept=0.9)
-    text = leaderboard_table([entry, entry._replace(title="other", kept=None)], {"circle": 1.0})
+    entries = [entry, entry._replace(title="other", kept=None)]
+    text = leaderboard_table(entries, {"circle": 1.0}, {"circle": CLASSIFICATION})
     assert [line.split("  ")[0] for line in text.splitlines()[1:3]] == ["mine (kept 0.9)", "other"]
 
 
@@ -206,7 +208,8 @@ def test_a_command_refuses_or_marks(status, tmp_path):
     (tmp_path / "file.py").write_text(KEEP_ALL)
     done = python(
         "-m",
-        "experiments.singleshot",
+        "ticketjax",
+        "singleshot",
         f"--seekers={own}",
         "--task=relu",
         "--depth=3",

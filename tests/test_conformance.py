@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import re
 
 import chex
 import jax
@@ -11,10 +12,10 @@ import pytest
 
 import ticketjax as tj
 from ticketjax import masks
-from ticketjax.seekers import SCORES, TRAINED
+from ticketjax.seekers import LIFTS, SCORES, STRATEGIES
 
-PAIRS = [(name, strategy) for name in SCORES for strategy in tj.STRATEGIES]
-PAIRS += [(name, strategy) for name, own in TRAINED.items() for strategy in own]
+PAIRS = [(name, strategy) for name in SCORES for strategy in LIFTS]
+PAIRS += [(name, strategy) for name, own in STRATEGIES.items() for strategy in own]
 DENSITIES = np.array([0.07, 0.5, 1.0], np.float32)
 KEYS = jax.random.split(jax.random.key(7), 2)
 
@@ -36,6 +37,8 @@ def seeker_of(name, strategy, scope):
     }[strategy]
     if name == "path_pursuit":
         options = {"rounds": 3, "samples": 20, "width": 4}
+    if scope == "oracle":
+        scope = tj.LayerBudgets(masks.count_ticket_layers(tj.get_task("relu").ticket(depth=3)))
     return tj.get_seeker(name, strategy=strategy, scope=scope, **options)
 
 
@@ -51,6 +54,13 @@ def problem():
     model = tj.mlp(task, depth=3, width=9)
     params = model.init(jax.random.key(1))
     return tj.make_problem(task, model, params, task.sample(jax.random.key(0), 64, noise=0.01))
+
+
+def traced(seeker):
+    """The program that a seeker is traced to: its text, its constants and its effects."""
+    closed = jax.make_jaxpr(seeker)(KEYS[0], problem(), DENSITIES[1])
+    # Functions that have derivatives of their own are written with their address.
+    return re.sub("0x[0-9a-f]+", "", str(closed)), jax.device_get(closed.consts), closed.effects
 
 
 @functools.cache
@@ -79,12 +89,12 @@ def test_every_name_is_tested():
     ("name", "strategy", "scope"),
     # What is refined is so by one function; other scopes differ in the selection alone.
     [(*pair, "global") for pair in PAIRS if pair[1] != "refined" or pair[0] == "probabilistic"]
-    + [(name, strategy, "local") for name in SCORES for strategy in tj.STRATEGIES]
+    + [(name, strategy, "local") for name in SCORES for strategy in LIFTS]
     + [("edge_popup", "plain", "local"), ("probabilistic", "plain", "local")]
     + [("iterative_hard_thresholding", "plain", "local"), ("rewinding", "multishot", "local")]
     + [("snip", "singleshot", "oracle"), ("edge_popup", "annealed", "oracle")],
 )
-def test_found_is_exact_pure_and_of_the_promised_form(name, strategy, scope):
+def test_found_is_exact_and_of_the_promised_form(name, strategy, scope):
     seeker, params = compiled(name, strategy, scope), problem().params
     for density in DENSITIES:
         found = seeker(KEYS[0], problem(), density)
@@ -95,7 +105,17 @@ def test_found_is_exact_pure_and_of_the_promised_form(name, strategy, scope):
         assert {leaf.dtype for leaf in jax.tree.leaves(found.scores)} == {jnp.dtype(jnp.float32)}
         assert not any(jnp.any(jnp.isnan(leaf)) for leaf in jax.tree.leaves(found.scores))
         assert kept(found.mask, scope) == budgets(float(density), scope)
-        chex.assert_trees_all_equal(found, seeker(KEYS[0], problem(), density))
+
+
+@pytest.mark.parametrize(("name", "strategy"), PAIRS)
+def test_seekers_are_pure(name, strategy):
+    """Two of them, made and traced one after the other, are one program without effects."""
+    (text, constants, effects), again = (
+        traced(seeker_of(name, strategy, "global")) for _ in range(2)
+    )
+    assert not effects
+    assert text == again[0]
+    chex.assert_trees_all_equal(constants, again[1])
 
 
 @pytest.mark.parametrize(
@@ -126,7 +146,7 @@ def test_eager_is_compiled(name, strategy, scope):
     assert_same(seeker(KEYS[0], problem(), 0.2), expected)
 
 
-@pytest.mark.parametrize("strategy", tj.STRATEGIES)
+@pytest.mark.parametrize("strategy", LIFTS)
 def test_densities_that_are_none_are_refused(strategy):
     seeker = tj.get_seeker("magnitude", strategy=strategy)
     for density in (0, 0.0, -0.1, 1.01, float("nan"), np.float32(2.0), 0.01, "tickets"):

@@ -1,5 +1,6 @@
 """Diagnoses by hand: where a search starts, what it keeps of the ticket, what the verdict says."""
 
+import dataclasses
 import functools
 
 import jax
@@ -10,7 +11,7 @@ import pytest
 import ticketjax as tj
 from tests.oracles.networks import he_network
 from ticketjax import diagnosis
-from ticketjax.base import Batch, Found, Planted, Problem
+from ticketjax.base import Batch, Found, Planted
 from ticketjax.diagnosis import (
     Evidence,
     diluted_ticket,
@@ -20,7 +21,8 @@ from ticketjax.diagnosis import (
     verdict,
 )
 from ticketjax.masks import count_kept
-from ticketjax.seekers.edge_popup import edge_popup
+from ticketjax.problem import Problem
+from ticketjax.seekers.edge_popup import EdgePopup
 
 KEY = jax.random.key(9)
 TASK = tj.get_task("circle")
@@ -36,9 +38,10 @@ PROBLEM = Problem(NETWORK, BATCH, tj.mlp(TASK, 3, 16).apply, TASK.kind)
 
 @pytest.mark.parametrize("prune_bias", [True, False])
 def test_a_diluted_ticket_is_the_ticket_and_as_many_others_as_asked(prune_bias):
+    problem = dataclasses.replace(PROBLEM, prune_bias=prune_bias)
     size = int(count_kept(MASK, prune_bias))
     dilutions = np.array([0, 0.5, 1, np.inf], np.float32)
-    drawn = jax.jit(jax.vmap(lambda d: diluted_ticket(KEY, MASK, d, prune_bias)))(dilutions)
+    drawn = jax.jit(jax.vmap(lambda d: diluted_ticket(KEY, problem, MASK, d)))(dilutions)
     for i, expected in enumerate((size, round(1.5 * size), 2 * size)):
         mask = jax.tree.map(lambda leaf, i=i: np.asarray(leaf)[i], drawn)
         assert count_kept(mask, prune_bias) == expected
@@ -49,7 +52,7 @@ def test_a_diluted_ticket_is_the_ticket_and_as_many_others_as_asked(prune_bias):
 
 def test_a_negative_dilution_is_refused():
     with pytest.raises(ValueError, match="dilution must be at least 0, got -1"):
-        diluted_ticket(KEY, MASK, -1)
+        diluted_ticket(KEY, PROBLEM, MASK, -1)
 
 
 def knows(key, problem, params, mask):
@@ -107,9 +110,9 @@ def test_edge_popup_starts_at_the_ticket(monkeypatch):
 
     def still(*, scope, epochs, start):
         started.append((scope, epochs))
-        return edge_popup(scope=scope, epochs=epochs, start=start, learning_rate=0.0)
+        return EdgePopup(scope=scope, epochs=epochs, start=start, learning_rate=0.0)
 
-    monkeypatch.setattr(diagnosis, "edge_popup", still)
+    monkeypatch.setattr(diagnosis, "EdgePopup", still)
     kept = jax.jit(functools.partial(diagnosis.popup_from_ticket, epochs=1))(KEY, PROBLEM, PLANTED)
     assert started == [("global", 1)]
     assert kept == 1
@@ -124,7 +127,7 @@ def test_a_search_may_leave_the_ticket_it_starts_at(monkeypatch):
 
         return seek
 
-    monkeypatch.setattr(diagnosis, "edge_popup", elsewhere)
+    monkeypatch.setattr(diagnosis, "EdgePopup", elsewhere)
     first = sum(int(leaf.sum()) for leaf in jax.tree.leaves(MASK["layer_0"]))
     kept = diagnosis.popup_from_ticket(KEY, PROBLEM, PLANTED)
     np.testing.assert_allclose(kept, first / SIZE, rtol=1e-6)

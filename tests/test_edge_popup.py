@@ -1,7 +1,5 @@
 """Edge-popup against its formulas: gradient, whole searches in NumPy, annealing, biases."""
 
-import sys
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,12 +8,11 @@ import pytest
 from tests.oracles import backprop as oracle
 from tests.oracles.problems import APPLY, SAMPLES, layers_of, problem_of
 from tests.oracles.selection import select
-from ticketjax.base import CLASSIFICATION, REGRESSION, Batch, Problem
-from ticketjax.objective import problem_loss
-from ticketjax.seekers.edge_popup import edge_popup, popup_params
+from ticketjax.base import CLASSIFICATION, REGRESSION, Batch
+from ticketjax.problem import Problem
+from ticketjax.seekers import edge_popup as MODULE
+from ticketjax.seekers.edge_popup import EdgePopup, popup_params
 
-# The package gives the function's name to the function.
-MODULE = sys.modules[edge_popup.__module__]
 KEY = jax.random.key(3)
 # 24 samples in batches of 8: three steps per epoch.
 BATCH_SIZE = 8
@@ -38,7 +35,7 @@ def test_gradient_of_a_score_is_sign_times_parameter_times_gradient(kind, object
     @jax.jit
     def slope(s):
         kept = jax.tree.map(jnp.asarray, oracle.tree_of(mask))
-        return jax.grad(lambda s: problem_loss(problem, popup_params(problem.params, s, kept)))(s)
+        return jax.grad(lambda s: problem.loss(popup_params(problem.params, s, kept)))(s)
 
     got = slope(jax.tree.map(jnp.asarray, oracle.tree_of(scores)))
     x, y = (np.asarray(array) for array in problem.batch)
@@ -87,7 +84,7 @@ def test_a_whole_search_is_the_one_in_numpy(annealed, scope, kind, monkeypatch):
     )
     monkeypatch.setattr(MODULE, "shuffles", lambda *_: jnp.asarray(order))
     problem = problem_of(layers, kind)
-    seek = edge_popup(annealed=annealed, scope=scope, epochs=epochs, batch_size=BATCH_SIZE)
+    seek = EdgePopup(annealed=annealed, scope=scope, epochs=epochs, batch_size=BATCH_SIZE)
     found = jax.jit(seek, static_argnums=2)(KEY, problem, density)
     scores, mask = search_in_numpy(problem, layers, start, order, density, annealed, scope)
     assert_close(found.scores, oracle.combine(np.abs, scores), 1e-4)
@@ -101,7 +98,7 @@ def test_annealing_is_plain_in_one_epoch_and_only_there(epochs):
     @jax.jit
     def both(key):
         return [
-            edge_popup(annealed=how, epochs=epochs, batch_size=BATCH_SIZE)(key, problem, 0.3)
+            EdgePopup(annealed=how, epochs=epochs, batch_size=BATCH_SIZE)(key, problem, 0.3)
             for how in (False, True)
         ]
 
@@ -113,7 +110,7 @@ def test_annealing_is_plain_in_one_epoch_and_only_there(epochs):
 def test_scores_of_biases_start_away_from_zero_and_learn():
     problem = problem_of(layers_of(9), REGRESSION)
     start = jax.jit(MODULE._initial_scores)(jax.random.split(KEY)[0], problem.params)
-    found = jax.jit(edge_popup(epochs=2, batch_size=BATCH_SIZE))(KEY, problem, 0.7)
+    found = jax.jit(EdgePopup(epochs=2, batch_size=BATCH_SIZE))(KEY, problem, 0.7)
     # Weight decay alone would shrink every score by the same factor.
     for name, layer in start.items():
         bias = np.abs(np.asarray(layer["bias"]))
@@ -130,8 +127,8 @@ def test_a_mask_learned_on_regression_is_better_than_the_one_it_starts_from():
     problem = Problem(problem.params, batch, APPLY, REGRESSION, "rescaled")
     losses = []
     for rate in (0.0, 0.1):
-        seek = edge_popup(epochs=40, batch_size=BATCH_SIZE, learning_rate=rate, scope="global")
+        seek = EdgePopup(epochs=40, batch_size=BATCH_SIZE, learning_rate=rate, scope="global")
         mask = jax.jit(seek)(KEY, problem, 0.6).mask
         kept = jax.tree.map(lambda p, m: p * m, problem.params, mask)
-        losses.append(float(problem_loss(problem, kept)))
+        losses.append(float(problem.loss(kept)))
     assert losses[1] < losses[0] / 2, losses

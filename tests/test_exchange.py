@@ -19,6 +19,12 @@ KEY = jax.random.key(11)
 useful_of = jax.jit(activity.useful, static_argnums=1)
 
 
+def network_of(widths, theta, mask, prunable):
+    """What a round sees, everything free to be added or removed."""
+    free = jnp.ones(mask.shape, bool)
+    return neighbourhood.Network(widths, theta, mask, jnp.asarray(prunable), free)
+
+
 def test_effects_of_single_flips_are_those_in_numpy():
     layers, mask = layers_of(0), flat_of(mask_of(1))
     problem = problem_of(layers)
@@ -108,9 +114,11 @@ def test_segments_are_pieces_of_path_that_matter():
 
     @jax.jit
     def draw(mask):
-        draws = neighbourhood.Draws(KEY, 40000)
+        draws = neighbourhood.draw(KEY, neighbourhood.shapes_of_pieces(2000, len(widths) - 1))
         received, _ = vectors.forward(theta * mask, x, widths)
-        segments = neighbourhood.segments(draws, 2000, mask, prunable, widths, theta, received)
+        segments = neighbourhood.segments(
+            draws, network_of(widths, theta, mask, prunable), received
+        )
         return segments, jax.vmap(lambda m: activity.useful(m, widths, prunable))(segments)
 
     more, useful = map(np.asarray, draw(mask))
@@ -137,9 +145,9 @@ def test_segments_of_a_deep_network_are_alive(prune_bias):
 
     @jax.jit
     def draw(mask):
-        draws = neighbourhood.Draws(KEY, 20000)
+        draws = neighbourhood.draw(KEY, neighbourhood.shapes_of_pieces(300, len(widths) - 1))
         received, _ = vectors.forward(theta * mask, jnp.asarray(x.T), widths)
-        return neighbourhood.segments(draws, 300, mask, prunable, widths, theta, received)
+        return neighbourhood.segments(draws, network_of(widths, theta, mask, prunable), received)
 
     drawn = np.asarray(draw(nothing))
     masks_drawn = [oracle.layers_of(vectors.unflatten(mask, params)) for mask in drawn]
@@ -168,7 +176,7 @@ def state_of(problem, mask, widths):
         reaches = [jnp.einsum("jno,nop->jnp", layer, root) for layer in influence]
         return received, before, pulls, reaches
 
-    return neurons.state_of(theta, mask, prunable, widths, *look(theta, mask))
+    return neurons.state_of(network_of(widths, theta, mask, prunable), *look(theta, mask))
 
 
 @pytest.mark.parametrize("prune_bias", [True, False])
@@ -267,7 +275,9 @@ def test_useful_parameters_are_those_on_paths_and_a_narrow_network_computes_the_
 
     x = np.random.default_rng(1).normal(size=(20, 2)).astype(np.float32)
     theta = flat_of(oracle.tree_of(layers))
-    pool = jax.jit(lambda mask: activity.pool(neighbourhood.Draws(KEY, 30), mask, widths, narrow))
+    shapes = neighbourhood.shapes_of_draws(widths, narrow, neighbourhood.Neighbourhood()).neurons
+    draws = neighbourhood.draw(KEY, shapes)
+    pool = jax.jit(lambda mask: activity.pool(draws, mask, widths, narrow))
     where, fits = jax.device_get(pool(useful))
     assert fits and np.unique(where).size == where.size
     forward = jax.jit(vectors.forward, static_argnums=2)

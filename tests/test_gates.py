@@ -3,7 +3,6 @@
 import dataclasses
 import functools
 import math
-import sys
 
 import jax
 import jax.numpy as jnp
@@ -14,11 +13,13 @@ from jax.flatten_util import ravel_pytree
 from tests.oracles import backprop as oracle
 from tests.oracles.problems import APPLY, WIDTHS, layers_of
 from tests.oracles.problems import problem_of as problem_of_layers
-from ticketjax.base import CLASSIFICATION, REGRESSION, Found, Problem
-from ticketjax.grid import Grid
+from ticketjax.base import CLASSIFICATION, REGRESSION, Found
+from ticketjax.grid import make_grid
 from ticketjax.masks import count_kept, count_prunable
-from ticketjax.seekers import get_seeker
-from ticketjax.seekers.edge_popup import edge_popup, layer_normalised
+from ticketjax.problem import Problem
+from ticketjax.seekers import edge_popup, get_seeker
+from ticketjax.seekers.best_of import BestOf
+from ticketjax.seekers.edge_popup import EdgePopup, layer_normalised
 from ticketjax.seekers.gates import (
     Moment,
     density_now,
@@ -27,7 +28,6 @@ from ticketjax.seekers.gates import (
     unit_norm,
 )
 from ticketjax.seekers.probabilistic import keep_within, sample
-from ticketjax.seekers.restarts import best_of
 
 STEPS = 4
 KEY = jax.random.key(3)
@@ -383,7 +383,7 @@ def test_the_best_of_several_searches_is_kept():
         mask = jax.tree.map(lambda s: s < density, scores)
         return Found(mask, scores, {"key": jax.random.key_data(key)})
 
-    found = jax.jit(best_of(draw, 8))(KEY, problem, 0.7)
+    found = jax.jit(BestOf(draw, restarts=8))(KEY, problem, 0.7)
     x, y = (np.asarray(array) for array in problem.batch)
     keys = jax.random.split(KEY, 8)
     masks = jax.jit(jax.vmap(lambda key: draw(key, problem, 0.7).mask))(keys)
@@ -414,16 +414,16 @@ def test_every_trained_seeker_restarts(name):
         get_seeker(name, restarts=0)
 
 
-def test_a_grid_says_how_long_its_seekers_search_where_they_agree():
-    def default(*seekers):
-        size = {"depth": 3, "width": 9, "samples": 40, "densities": 0.5}
-        grid = Grid("relu", seekers=seekers, strategy="plain", **size)
-        return grid.search_epochs
+def test_seekers_say_how_long_they_search_and_a_grid_tells_them():
+    epochs = {"edge_popup": 10, "gem_miner": 170, "concrete": 60, "relaxed_bernoulli": 60}
+    size = {"depth": 3, "width": 9, "samples": 40, "densities": 0.5}
 
-    assert default("edge_popup") == 10
-    assert default("gem_miner") == 170
-    assert default("concrete", "relaxed_bernoulli") == 60
-    assert default("probabilistic", "edge_popup") is None
+    def searching(**options):
+        grid = make_grid(task="relu", seekers=list(epochs), strategy="plain", **size, **options)
+        return {label: seeker.epochs for label, seeker in grid.seekers}
+
+    assert searching() == epochs
+    assert searching(search_epochs=3) == dict.fromkeys(epochs, 3)
 
 
 # Edge-popup with one threshold over layers of unlike scores.
@@ -445,9 +445,8 @@ def test_layers_are_normalised_by_the_mean_of_what_is_prunable():
 def test_normalised_edge_popup_ranks_what_it_says():
     problem = problem_of(CLASSIFICATION)
     options = {"scope": "global", "epochs": 1, "batch_size": 8, "learning_rate": 0.0}
-    found = jax.jit(edge_popup(normalise=True, **options))(KEY, problem, 0.3)
-    module = sys.modules[edge_popup.__module__]
-    start = jax.jit(module._initial_scores)(jax.random.split(KEY)[0], problem.params)
+    found = jax.jit(EdgePopup(normalise=True, **options))(KEY, problem, 0.3)
+    start = jax.jit(edge_popup._initial_scores)(jax.random.split(KEY)[0], problem.params)
     ranked = []
     for name in ("layer_0", "layer_1", "layer_2"):
         scores = np.abs(flat(start[name]))

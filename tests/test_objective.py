@@ -14,7 +14,8 @@ from tests.oracles.networks import he_network
 from ticketjax import masks
 from ticketjax.base import CLASSIFICATION, REGRESSION, Batch, Task
 from ticketjax.models import mlp
-from ticketjax.objective import loss, make_problem, metric, output_scale, problem_loss
+from ticketjax.objective import loss, metric, output_scale
+from ticketjax.problem import Problem, make_problem
 from ticketjax.tasks import get_task
 
 POWERS = (-30, -25, -3, 0, 3, 25, 30)
@@ -221,7 +222,7 @@ def loss_in_float64(problem, params):
 @pytest.mark.parametrize("kind", [REGRESSION, CLASSIFICATION])
 def test_loss_and_gradient_against_finite_differences(kind, objective):
     problem = problem_of(kind, objective)
-    value, gradients = jax.jit(jax.value_and_grad(problem_loss, argnums=1))(problem, problem.params)
+    value, gradients = jax.jit(jax.value_and_grad(Problem.loss, argnums=1))(problem, problem.params)
     assert float(value) == pytest.approx(loss_in_float64(problem, problem.params), rel=1e-5)
     # The scale is fitted anew at every step of the differences.
     largest = max(np.abs(leaf).max() for leaf in jax.tree.leaves(gradients))
@@ -242,16 +243,14 @@ def test_loss_and_gradient_against_finite_differences(kind, objective):
 @pytest.mark.parametrize("kind", [REGRESSION, CLASSIFICATION])
 def test_the_rescaled_loss_is_blind_to_the_output_scale(kind):
     problem = problem_of(kind, "rescaled")
-    value = float(problem_loss(problem, problem.params))
-    assert value < float(
-        problem_loss(dataclasses.replace(problem, objective="raw"), problem.params)
-    )
+    value = float(problem.loss(problem.params))
+    assert value < float(dataclasses.replace(problem, objective="raw").loss(problem.params))
     for power in (-20, 20):
         params = {name: dict(layer) for name, layer in problem.params.items()}
         params["layer_2"] = {
             k: leaf * np.float32(10.0**power) for k, leaf in params["layer_2"].items()
         }
-        assert float(problem_loss(problem, params)) == pytest.approx(value, rel=1e-4)
+        assert float(problem.loss(params)) == pytest.approx(value, rel=1e-4)
 
 
 @pytest.mark.parametrize("objective", ["raw", "rescaled"])
@@ -259,7 +258,7 @@ def test_the_rescaled_loss_is_blind_to_the_output_scale(kind):
 def test_a_network_that_outputs_zero_has_a_finite_loss_and_gradient(kind, objective):
     problem = problem_of(kind, objective)
     zeros = jax.tree.map(jnp.zeros_like, problem.params)
-    value, gradients = jax.value_and_grad(problem_loss, argnums=1)(problem, zeros)
+    value, gradients = jax.value_and_grad(problem.loss)(zeros)
     y = problem.batch.y
     expected = np.log(4) if kind == CLASSIFICATION else np.mean(y**2)
     assert float(value) == pytest.approx(float(expected), rel=1e-5)
@@ -271,8 +270,8 @@ def test_a_network_that_outputs_zero_has_a_finite_loss_and_gradient(kind, object
 
 def test_a_problem_passes_through_jit_and_vmap():
     problem = problem_of(REGRESSION, "rescaled")
-    expected = problem_loss(problem, problem.params)
-    compiled = jax.jit(problem_loss)
+    expected = problem.loss(problem.params)
+    compiled = jax.jit(Problem.loss)
     assert float(compiled(problem, problem.params)) == pytest.approx(float(expected), rel=1e-6)
     # Only parameters and data are traced; the rest is part of the structure.
     assert len(jax.tree.leaves(problem)) == 6 + 2
@@ -285,10 +284,10 @@ def test_a_problem_passes_through_jit_and_vmap():
     assert back.apply is problem.apply and back.ticket_density == problem.ticket_density
 
     two = jax.tree.map(lambda a: jnp.stack([a, 2 * a]), problem)
-    losses = jax.vmap(lambda p: problem_loss(p, p.params))(two)
+    losses = jax.vmap(lambda p: p.loss(p.params))(two)
     for i in range(2):
         one = jax.tree.map(lambda leaf, i=i: leaf[i], two)
-        assert float(losses[i]) == pytest.approx(float(problem_loss(one, one.params)), rel=1e-5)
+        assert float(losses[i]) == pytest.approx(float(one.loss(one.params)), rel=1e-5)
 
 
 def test_make_problem_knows_the_ticket_density():

@@ -10,11 +10,11 @@ import pytest
 from tests.oracles import backprop as oracle
 from tests.oracles import problems
 from ticketjax import masks
-from ticketjax.base import REGRESSION, Batch, Problem
+from ticketjax.base import REGRESSION, Batch
 from ticketjax.models import mlp
-from ticketjax.objective import make_problem
 from ticketjax.planting import plant
-from ticketjax.seekers.path_pursuit import path_pursuit
+from ticketjax.problem import Problem, make_problem
+from ticketjax.seekers.path_pursuit import PathPursuit
 from ticketjax.tasks import get_task
 
 KEY = jax.random.key(2)
@@ -50,7 +50,7 @@ def test_the_ticket_of_relu_is_found_on_every_seed():
         params = plant(task.ticket(depth=5), model.init(key)).params
         problem = make_problem(task, model, params, task.sample(key, 300, 0.01))
         problem = Problem(params, problem.batch, model.apply, REGRESSION, "rescaled")
-        return params, path_pursuit(exchange=True, rounds=100, samples=50)(
+        return params, PathPursuit(exchange=True, rounds=100, samples=50)(
             key, problem, 4 / 349
         ).mask
 
@@ -69,7 +69,7 @@ def test_budgets_are_exact_at_every_density_and_biases_kept_when_told():
     problem = problem_of("circle", 3, 22, prune_bias)
     size = masks.count_prunable(problem.params, prune_bias)
     kept = np.array([0, 1, 3, 40, size])
-    seek = path_pursuit(exchange=True, rounds=8, samples=20)
+    seek = PathPursuit(exchange=True, rounds=8, samples=20)
     run = jax.jit(jax.vmap(lambda density: seek(KEY, problem, density).mask))
     found = run(jnp.asarray(kept / size, jnp.float32))
     got = jax.jit(jax.vmap(lambda mask: masks.count_kept(mask, prune_bias)))(found)
@@ -80,7 +80,7 @@ def test_budgets_are_exact_at_every_density_and_biases_kept_when_told():
 def test_the_loss_falls_as_the_budget_is_used():
     problem = problem_of("helix", 4, 36)
     density = 40 / masks.count_prunable(problem.params)
-    seek = path_pursuit(rounds=60, samples=1000)
+    seek = PathPursuit(rounds=60, samples=1000)
     found = jax.jit(seek, static_argnums=2)(KEY, problem, density)
     losses, used = np.asarray(found.info["loss"]), np.asarray(found.info["kept"])
     assert np.all(np.diff(losses) <= 0)
@@ -113,7 +113,7 @@ def test_the_first_path_by_hand():
         REGRESSION,
         "rescaled",
     )
-    seek = path_pursuit(exchange=True, rounds=3, samples=41)
+    seek = PathPursuit(exchange=True, rounds=3, samples=41)
     found = jax.jit(seek, static_argnums=2)(KEY, problem, 2 / 7)
     assert found.mask["layer_0"]["kernel"].tolist() == [[False, True]]
     assert found.mask["layer_1"]["kernel"].tolist() == [[False], [True]]
@@ -124,8 +124,8 @@ def test_the_first_path_by_hand():
 def test_settings_that_make_no_search_are_refused():
     for name in ("rounds", "samples", "width"):
         with pytest.raises(ValueError, match=f"{name} must be at least 1"):
-            path_pursuit(**{name: 0})
+            PathPursuit(**{name: 0})
     with pytest.raises(ValueError, match="temperature"):
-        path_pursuit(temperature=-1.0)
+        PathPursuit(temperature=-1.0)
     with pytest.raises(ValueError, match="density"):
-        path_pursuit()(KEY, problems.problem_of(problems.layers_of(0), REGRESSION), "tickets")
+        PathPursuit()(KEY, problems.problem_of(problems.layers_of(0), REGRESSION), "tickets")

@@ -13,8 +13,8 @@ from ticketjax.base import CLASSIFICATION, Batch
 from ticketjax.masks import apply_mask
 from ticketjax.measure import strong_quality
 from ticketjax.models import mlp
-from ticketjax.objective import make_problem
 from ticketjax.planting import plant
+from ticketjax.problem import make_problem
 from ticketjax.tasks import TASKS
 
 WIDTH, SEEDS, SAMPLES, TRAIN = 100, 3, 10_000, 9_000

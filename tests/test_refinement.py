@@ -11,10 +11,10 @@ from tests.oracles import backprop as oracle
 from tests.oracles.masked import flat_of, loss_in_numpy, mask_of, problem_of
 from tests.oracles.problems import APPLY, layers_of
 from ticketjax import masks
-from ticketjax.base import CLASSIFICATION, REGRESSION, Batch, Found, Problem
-from ticketjax.objective import problem_loss
+from ticketjax.base import CLASSIFICATION, REGRESSION, Batch, Found
+from ticketjax.problem import Problem
 from ticketjax.seekers.exchange import Neighbourhood, search, vectors
-from ticketjax.seekers.refinement import refine, refined
+from ticketjax.seekers.refined import Refined, refine
 
 KEY = jax.random.key(11)
 
@@ -120,7 +120,7 @@ def test_the_best_of_all_masks_is_found_in_a_tiny_network():
     def polish(mask, key):
         tree = vectors.unflatten(mask, problem.params)
         found = refine(problem, tree, key, rounds=30, samples=100, temperature=0.1)
-        return problem_loss(problem, masks.apply_mask(problem.params, found))
+        return problem.loss(masks.apply_mask(problem.params, found))
 
     starts = jnp.asarray(rows[::300])
     got = jax.jit(jax.vmap(polish))(starts, jax.random.split(KEY, starts.shape[0]))
@@ -143,7 +143,7 @@ def test_a_refined_seeker_is_the_seeker_and_then_the_refinement():
         del key, density
         return Found(start, problem.params, {"told": jnp.float32(3)})
 
-    found = jax.jit(refined(given, rounds=20, samples=40))(KEY, problem, 0.3)
+    found = jax.jit(Refined(given, rounds=20, samples=40))(KEY, problem, 0.3)
     for mask, score in zip(*map(jax.tree.leaves, (found.mask, found.scores)), strict=True):
         np.testing.assert_array_equal(score, np.asarray(mask, np.float32))
     assert found.info["told"] == 3

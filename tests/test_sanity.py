@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 import ticketjax as tj
-from ticketjax.grid import Grid
+from ticketjax.grid import make_grid
 from ticketjax.masks import shuffle
-from ticketjax.sweep import sweep
+from ticketjax.sweeping import sweep
 
 KEY = jax.random.key(5)
 GRID = {
@@ -101,8 +101,8 @@ def test_a_shuffled_mask_keeps_as_many_anywhere_else():
 @pytest.mark.parametrize("sanity", ["invert", "shuffle"])
 def test_seekers_without_a_score_refuse_what_is_done_to_scores(sanity):
     with pytest.raises(ValueError, match=f"edge_popup has none to {sanity}"):
-        Grid(**{**GRID, "seekers": "edge_popup", "strategy": "plain", "sanity": sanity})
+        make_grid(**{**GRID, "seekers": "edge_popup", "strategy": "plain", "sanity": sanity})
     with pytest.raises(ValueError, match="sanity must be one of none, invert, shuffle, rein"):
-        Grid(**GRID, sanity="reverse")
+        make_grid(**GRID, sanity="reverse")
     with pytest.raises(ValueError, match="sanity must be one of none, invert, shuffle, got"):
         tj.get_seeker("snip", sanity="reinitialise")

@@ -11,10 +11,11 @@ import pytest
 
 from tests.oracles import backprop as oracle
 from ticketjax import masks, seekers
-from ticketjax.base import CLASSIFICATION, REGRESSION, Batch, Found, Problem
+from ticketjax.base import CLASSIFICATION, REGRESSION, Batch, Found
 from ticketjax.models import mlp
-from ticketjax.seekers import SEEKERS, get_seeker
-from ticketjax.strategies import STRATEGIES, singleshot
+from ticketjax.problem import Problem
+from ticketjax.seekers import LIFTS, SEEKERS, get_seeker
+from ticketjax.strategies import Singleshot
 from ticketjax.tasks import get_task
 
 # Neurons of every layer, the input included.
@@ -303,7 +304,7 @@ def test_a_seeker_of_ones_own_is_returned_as_it_is():
         return Found(mask, problem.params, {})
 
     assert get_seeker(keep_everything) is keep_everything
-    lifted = singleshot(SCORES["snip"])
+    lifted = Singleshot(SCORES["snip"])
     assert get_seeker(lifted) is lifted
     partial = functools.partial(lifted, density=0.5)
     assert get_seeker(functools.partial(keep_everything)).func is keep_everything
@@ -324,9 +325,19 @@ def test_a_score_of_ones_own_may_be_any_callable():
 
 
 def test_the_same_arguments_give_the_same_seeker():
-    assert get_seeker("snip", rounds=2) is get_seeker("snip", rounds=2)
-    assert get_seeker("snip", rounds=2) is not get_seeker("snip", rounds=3)
-    # Equal numbers of another kind are other arguments.
+    one, same, other = (get_seeker("snip", rounds=rounds) for rounds in (2, 2, 3))
+    assert one == same and hash(one) == hash(same) and one is not same
+    assert one != other
+    traced = []
+
+    @functools.partial(jax.jit, static_argnums=0)
+    def run(seeker, problem):
+        traced.append(seeker)
+        return seeker(KEY, problem, 0.5).mask
+
+    for seeker in (one, same, other, get_seeker("singleshot(snip, rounds=2)")):
+        run(seeker, small_problem())
+    assert traced == [one, other]
     with pytest.raises(ValueError, match="rounds must be .*got 2.0"):
         get_seeker("snip", rounds=2.0)
 
@@ -344,11 +355,11 @@ def test_optional_arguments_do_not_make_a_score_a_seeker():
 def test_what_is_no_seeker_is_refused():
     with pytest.raises(ValueError, match=r"synflow.*'synflo'.*did you mean 'synflow'"):
         get_seeker("synflo")
-    with pytest.raises(ValueError, match=r"one of .*, got ''$"):
+    with pytest.raises(ValueError, match=r"must be a name or a call .*, got ''$"):
         get_seeker("")
-    with pytest.raises(ValueError, match="name or a function, got 3"):
+    with pytest.raises(ValueError, match="a name, a seeker or a function, got 3"):
         get_seeker(3)
-    with pytest.raises(ValueError, match=r"name or a function, got \['snip'\]"):
+    with pytest.raises(ValueError, match=r"a name, a seeker or a function, got \['snip'\]"):
         get_seeker(["snip"])
     with pytest.raises(ValueError, match="2 arguments"):
         get_seeker(lambda key, problem: None)
@@ -362,4 +373,4 @@ def test_what_is_no_seeker_is_refused():
 
 def test_registries_hold_what_they_promise():
     assert {"random", "magnitude", "snip", "grasp", "synflow"} <= SEEKERS.keys()
-    assert {"singleshot", "multishot"} <= STRATEGIES.keys()
+    assert {"singleshot", "multishot"} <= LIFTS.keys()

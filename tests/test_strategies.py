@@ -10,7 +10,7 @@ import pytest
 import ticketjax as tj
 from tests.oracles import backprop as oracle
 from ticketjax.seekers import SCORES
-from ticketjax.strategies import multishot, round_density, singleshot
+from ticketjax.strategies import Multishot, Singleshot, round_density
 from ticketjax.training import train
 
 KEY = jax.random.key(3)
@@ -87,7 +87,7 @@ def test_round_densities_worked_by_hand():
 
 @pytest.mark.parametrize(
     ("strategy", "options"),
-    [(singleshot, {}), (multishot, {"round_epochs": 1})],
+    [(Singleshot, {}), (Multishot, {"round_epochs": 1})],
 )
 def test_every_round_keeps_what_the_schedule_says(strategy, options):
     # 100 parameters to 0.2 in 4 rounds: 0.2^(1/4) = 0.66874, 0.44721, 0.29907, 0.2.
@@ -98,7 +98,7 @@ def test_every_round_keeps_what_the_schedule_says(strategy, options):
 
 
 def test_every_round_tells_what_it_left():
-    found, calls = watch(singleshot, 0.2, score=rising, rounds=4)
+    found, calls = watch(Singleshot, 0.2, score=rising, rounds=4)
     after = [call["mask"] for call in calls[1:]] + [found.mask]
     densities = [np.asarray(tj.layer_densities(mask)) for mask in after]
     np.testing.assert_allclose(found.info["round_layer_kept"], densities, rtol=1e-6)
@@ -110,7 +110,7 @@ def test_every_round_tells_what_it_left():
 
 def test_local_rounds_keep_the_schedule_in_every_layer():
     # Layers of 66 and 34 parameters; 0.1 in 2 rounds: 0.31623, then 0.1.
-    found, calls = watch(singleshot, 0.1, rounds=2, scope="local")
+    found, calls = watch(Singleshot, 0.1, rounds=2, scope="local")
     given = [
         [int(flat(call["mask"][name]).sum()) for name in ("layer_0", "layer_1")] for call in calls
     ]
@@ -148,7 +148,7 @@ def reviving(key, problem, params, mask):
     ids=lambda value: getattr(value, "__name__", value),
 )
 def test_a_pruned_parameter_never_returns(score, scope):
-    found, calls = watch(singleshot, 0.15, score, rounds=3, scope=scope)
+    found, calls = watch(Singleshot, 0.15, score, rounds=3, scope=scope)
     history = [flat(call["mask"]) for call in calls] + [flat(found.mask)]
     for before, after in zip(history, history[1:], strict=False):
         assert not np.any(after & ~before)
@@ -158,7 +158,7 @@ def test_a_pruned_parameter_never_returns(score, scope):
 
 
 def test_a_pruned_parameter_never_returns_in_multishot():
-    found, calls = watch(multishot, 0.15, reviving, rounds=3, round_epochs=1)
+    found, calls = watch(Multishot, 0.15, reviving, rounds=3, round_epochs=1)
     history = [flat(call["mask"]) for call in calls] + [flat(found.mask)]
     assert len(history) == 4
     for before, after in zip(history, history[1:], strict=False):
@@ -172,8 +172,8 @@ def test_multishot_of_one_round_without_training_is_singleshot(name):
     @jax.jit
     def both(key, problem, density):
         return (
-            multishot(score, rounds=1, round_epochs=0)(key, problem, density),
-            singleshot(score)(key, problem, density),
+            Multishot(score, rounds=1, round_epochs=0)(key, problem, density),
+            Singleshot(score)(key, problem, density),
         )
 
     a, b = both(KEY, PROBLEM, 0.3)
@@ -182,8 +182,8 @@ def test_multishot_of_one_round_without_training_is_singleshot(name):
 
 
 def test_a_round_without_training_shows_the_initial_values_bit_for_bit():
-    for options in ({"round_epochs": 0}, {"round_epochs": 2, "learning_rate": 0.0}):
-        _, calls = watch(multishot, 0.1, rounds=3, **options)
+    for options in ({"round_epochs": 0}, {"round_epochs": 2, "optimizer": "adam(0.0)"}):
+        _, calls = watch(Multishot, 0.1, rounds=3, **options)
         for call in calls:
             expected = np.where(flat(call["mask"]), flat(PROBLEM.params), 0)
             np.testing.assert_array_equal(flat(call["params"]), expected)
@@ -196,7 +196,7 @@ def test_every_round_trains_from_the_initial_values():
     x, y = (np.asarray(array, np.float64) for array in PROBLEM.batch)
     layers = oracle.layers_of(PROBLEM.params)
     _, calls = watch(
-        multishot, 0.1, rounds=3, round_epochs=epochs, batch_size=SAMPLES, learning_rate=rate
+        Multishot, 0.1, rounds=3, round_epochs=epochs, batch_size=SAMPLES, optimizer=f"adam({rate})"
     )
     for call in calls:
         rows = [np.arange(SAMPLES)] * epochs
@@ -205,7 +205,7 @@ def test_every_round_trains_from_the_initial_values():
         np.testing.assert_allclose(flat(call["params"]), flat(expected), rtol=1e-3, atol=2e-4)
     # A training that went on from the round before would be somewhere else.
     resumed = dataclasses.replace(PROBLEM, params=jax.tree.map(jnp.asarray, calls[0]["params"]))
-    went_on = train(resumed, calls[1]["mask"], order, learning_rate=rate)
+    went_on = train(resumed, calls[1]["mask"], order, optimizer=f"adam({rate})")
     assert np.max(np.abs(flat(went_on) - flat(calls[1]["params"]))) > 0.02
 
 
@@ -217,7 +217,7 @@ def test_problem_is_left_alone_between_rounds_bit_for_bit(monkeypatch):
         return train(problem, mask, order, **options)
 
     monkeypatch.setattr("ticketjax.strategies.train", spying_train)
-    watch(multishot, 0.1, rounds=4, round_epochs=1)
+    watch(Multishot, 0.1, rounds=4, round_epochs=1)
     assert len(starts) == 4
     for start in starts:
         np.testing.assert_array_equal(start, flat(PROBLEM.params))
@@ -225,11 +225,14 @@ def test_problem_is_left_alone_between_rounds_bit_for_bit(monkeypatch):
 
 def test_scores_see_the_first_samples_and_training_sees_all():
     options = {"rounds": 1, "round_epochs": 1, "batch_size": 24}
-    _, [alone] = watch(multishot, 0.3, SCORES["snip"], **options)
-    found, [call] = watch(multishot, 0.3, SCORES["snip"], score_samples=10, **options)
+    _, [alone] = watch(Multishot, 0.3, SCORES["snip"], score_samples=None, **options)
+    _, [by_default] = watch(Multishot, 0.3, SCORES["snip"], **options)
+    found, [call] = watch(Multishot, 0.3, SCORES["snip"], score_samples=10, **options)
     np.testing.assert_array_equal(call["batch"].x, PROBLEM.batch.x[:10])
     np.testing.assert_array_equal(call["batch"].y, PROBLEM.batch.y[:10])
     np.testing.assert_array_equal(alone["batch"].x, PROBLEM.batch.x)
+    np.testing.assert_array_equal(by_default["batch"].x, PROBLEM.batch.x[:40])
+    np.testing.assert_array_equal(by_default["batch"].y, PROBLEM.batch.y[:40])
     np.testing.assert_array_equal(flat(call["params"]), flat(alone["params"]))
     layers, mask = (oracle.layers_of(call[name]) for name in ("params", "mask"))
     x, y = (np.asarray(array[:10], np.float64) for array in PROBLEM.batch)
@@ -238,14 +241,14 @@ def test_scores_see_the_first_samples_and_training_sees_all():
 
 
 def test_every_round_has_a_key_of_its_own():
-    _, calls = watch(singleshot, 0.3, rounds=4)
+    _, calls = watch(Singleshot, 0.3, rounds=4)
     assert len({tuple(call["key"]) for call in calls}) == 4
 
 
 def test_biases_that_are_not_prunable_stay_and_do_not_count():
     problem = dataclasses.replace(PROBLEM, prune_bias=False)
     found, calls = watch(
-        multishot, 0.1, SCORES["random"], problem=problem, rounds=2, round_epochs=1
+        Multishot, 0.1, SCORES["random"], problem=problem, rounds=2, round_epochs=1
     )
     # 66 weights: 0.31623 of them, then 0.1; and 34 biases.
     assert int(flat(calls[1]["mask"]).sum()) == 21 + 34
@@ -257,16 +260,16 @@ def test_biases_that_are_not_prunable_stay_and_do_not_count():
 @pytest.mark.parametrize(
     ("strategy", "options", "message"),
     [
-        (singleshot, {"scope": "layer"}, r"scope must be .*global, local.*got 'layer'"),
-        (singleshot, {"rounds": 0}, "rounds must be at least 1.*, got 0"),
-        (singleshot, {"rounds": 2.5}, "rounds must be at least 1.*, got 2.5"),
-        (singleshot, {"score_samples": 0}, "score_samples must be at least 1.*, got 0"),
-        (singleshot, {"score_samples": -5}, "score_samples must be at least 1.*, got -5"),
-        (multishot, {"scope": None}, "scope must be .*got None"),
-        (multishot, {"rounds": -1}, "rounds must be at least 1.*, got -1"),
-        (multishot, {"round_epochs": -1}, "round_epochs must be at least 0.*, got -1"),
-        (multishot, {"round_epochs": 1.5}, "round_epochs must be at least 0.*, got 1.5"),
-        (multishot, {"batch_size": 0}, "batch_size must be at least 1.*, got 0"),
+        (Singleshot, {"scope": "layer"}, r"scope must be .*global, local.*got 'layer'"),
+        (Singleshot, {"rounds": 0}, "rounds must be at least 1.*, got 0"),
+        (Singleshot, {"rounds": 2.5}, "rounds must be a whole number, got 2.5"),
+        (Singleshot, {"score_samples": 0}, "score_samples must be at least 1.*, got 0"),
+        (Singleshot, {"score_samples": -5}, "score_samples must be at least 1.*, got -5"),
+        (Multishot, {"scope": None}, "scope must be .*got None"),
+        (Multishot, {"rounds": -1}, "rounds must be at least 1.*, got -1"),
+        (Multishot, {"round_epochs": -1}, "round_epochs must be at least 0.*, got -1"),
+        (Multishot, {"round_epochs": 1.5}, "round_epochs must be a whole number, got 1.5"),
+        (Multishot, {"batch_size": 0}, "batch_size must be at least 1.*, got 0"),
     ],
 )
 def test_options_that_make_no_strategy_are_refused_at_once(strategy, options, message):
@@ -275,6 +278,6 @@ def test_options_that_make_no_strategy_are_refused_at_once(strategy, options, me
 
 
 def test_a_batch_larger_than_the_data_is_refused():
-    seeker = multishot(SCORES["magnitude"], batch_size=SAMPLES + 1)
+    seeker = Multishot(SCORES["magnitude"], batch_size=SAMPLES + 1)
     with pytest.raises(ValueError, match="batch_size must be .*48.*got 49"):
         jax.eval_shape(seeker, KEY, PROBLEM, 0.5)

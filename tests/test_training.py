@@ -8,14 +8,15 @@ import numpy as np
 import pytest
 
 from tests.oracles import backprop as oracle
-from ticketjax.base import CLASSIFICATION, REGRESSION, Batch, Problem
+from ticketjax.base import CLASSIFICATION, REGRESSION, Batch
 from ticketjax.models import mlp
+from ticketjax.problem import Problem
 from ticketjax.tasks import get_task
 from ticketjax.training import shuffles, train
 
 WIDTHS = (2, 6, 5, 3)
 APPLY = mlp(get_task("circle"), depth=3, width=1).apply
-TRAIN = jax.jit(train, static_argnames="learning_rate")
+TRAIN = jax.jit(train, static_argnames="optimizer")
 
 
 def network(seed, widths=WIDTHS):
@@ -148,8 +149,8 @@ def test_one_and_two_steps_worked_by_hand():
     x, y = np.array([[2.0]], np.float32), np.array([[0.0]], np.float32)
     everything = tree(oracle.combine(lambda a: np.ones(a.shape, bool), layers))
     problem = problem_of(layers, REGRESSION, x, y)
-    once = TRAIN(problem, everything, jnp.zeros((1, 1, 1), jnp.int32), learning_rate=0.1)
-    twice = TRAIN(problem, everything, jnp.zeros((1, 2, 1), jnp.int32), learning_rate=0.1)
+    once = TRAIN(problem, everything, jnp.zeros((1, 1, 1), jnp.int32), optimizer="adam(0.1)")
+    twice = TRAIN(problem, everything, jnp.zeros((1, 2, 1), jnp.int32), optimizer="adam(0.1)")
     np.testing.assert_allclose(flat(once), [-0.1, 0.9], atol=1e-6)
     np.testing.assert_allclose(flat(twice), [-0.199251, 0.800749], atol=2e-6)
 
@@ -259,7 +260,7 @@ def test_training_learns():
     problem = Problem(params, batch, model.apply, task.kind)
     everything = jax.tree.map(lambda p: jnp.ones(p.shape, bool), params)
     order = shuffles(jax.random.key(2), 20, 320, 32)
-    trained = TRAIN(problem, everything, order, learning_rate=1e-2)
+    trained = TRAIN(problem, everything, order, optimizer="adam(1e-2)")
     x, y = (np.asarray(array, np.float64) for array in batch)
     losses = [
         oracle.loss(REGRESSION, oracle.outputs(oracle.layers_of(p), x), y)

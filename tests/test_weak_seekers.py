@@ -1,7 +1,5 @@
 """Iterative hard thresholding, rewinding and layer densities against NumPy and hand-worked sums."""
 
-import sys
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,15 +10,14 @@ from tests.oracles import problems
 from tests.oracles.problems import SAMPLES, layers_of
 from tests.oracles.selection import select
 from ticketjax.base import CLASSIFICATION, REGRESSION
-from ticketjax.seekers.iterative_hard_thresholding import iterative_hard_thresholding
+from ticketjax.seekers import iterative_hard_thresholding, rewinding
+from ticketjax.seekers.iterative_hard_thresholding import IterativeHardThresholding
 from ticketjax.seekers.layer_densities import balanced, erk
-from ticketjax.seekers.rewinding import rewinding
-from ticketjax.strategies import singleshot
+from ticketjax.seekers.rewinding import Rewinding
+from ticketjax.strategies import Singleshot
 
 KEY = jax.random.key(3)
 BATCH_SIZE = 8
-# The package gives the function's name to the function.
-MODULES = {seek: sys.modules[seek.__module__] for seek in (iterative_hard_thresholding, rewinding)}
 
 
 def problem_of(layers, kind=CLASSIFICATION, prune_bias=True):
@@ -45,11 +42,11 @@ def counts(mask):
     return [sum(int(leaf.sum()) for leaf in jax.tree.leaves(layer)) for layer in mask.values()]
 
 
-def fixed_order(monkeypatch, seeker):
+def fixed_order(monkeypatch, module):
     """The order of samples that a seeker is made to use: 3 epochs of 3 steps."""
     order = np.random.default_rng(6).permuted(np.tile(np.arange(SAMPLES), (3, 1)), axis=1)
     order = order.reshape(3, -1, BATCH_SIZE)
-    monkeypatch.setattr(MODULES[seeker], "shuffles", lambda *_: jnp.asarray(order))
+    monkeypatch.setattr(module, "shuffles", lambda *_: jnp.asarray(order))
     return order
 
 
@@ -61,7 +58,7 @@ def test_hard_thresholding_is_the_loop_in_numpy(annealed, scope, kind, rate, mon
     layers, density = layers_of(4), 0.4
     order = fixed_order(monkeypatch, iterative_hard_thresholding)
     problem = problem_of(layers, kind)
-    seek = iterative_hard_thresholding(
+    seek = IterativeHardThresholding(
         annealed=annealed, scope=scope, epochs=3, batch_size=BATCH_SIZE, learning_rate=rate
     )
     found = jax.jit(seek, static_argnums=2)(KEY, problem, density)
@@ -100,7 +97,7 @@ def test_rewinding_goes_on_from_trained_weights(scope, monkeypatch):
     @jax.jit
     def both(key):
         options = {"scope": scope, "rounds": 2, "round_epochs": 3, "learning_rate": rate}
-        return rewinding(**options, batch_size=BATCH_SIZE)(key, problem, density)
+        return Rewinding(**options, batch_size=BATCH_SIZE)(key, problem, density)
 
     found = both(KEY)
     steps = order.reshape(-1, BATCH_SIZE)
@@ -123,7 +120,7 @@ def test_rewinding_goes_on_from_trained_weights(scope, monkeypatch):
 
 def test_rewinding_without_training_is_magnitude_pruning():
     layers = layers_of(8)
-    seek = rewinding(rounds=3, round_epochs=0, batch_size=BATCH_SIZE)
+    seek = Rewinding(rounds=3, round_epochs=0, batch_size=BATCH_SIZE)
     found = seek(KEY, problem_of(layers), 0.25)
     assert_close(found.mask, kept_of(layers, 0.25, "global"), 0)
 
@@ -144,7 +141,7 @@ def test_layer_densities_by_hand_and_handed_out_one_by_one(name):
     score, shares, by_hand = BY_HAND[name]
     problem = problem_of(layers_of(9, LAYERED))
     densities = jnp.arange(1, 194) / 193
-    masks = jax.jit(jax.vmap(lambda d: singleshot(score)(KEY, problem, d)))(densities).mask
+    masks = jax.jit(jax.vmap(lambda d: Singleshot(score)(KEY, problem, d)))(densities).mask
     flat = [
         np.concatenate([layer["kernel"].reshape(193, -1), layer["bias"]], axis=1)
         for layer in masks.values()
@@ -163,7 +160,7 @@ def test_layer_densities_by_hand_and_handed_out_one_by_one(name):
 
 def test_random_layer_densities_are_random_within_a_layer_and_leave_biases_when_told():
     problem = problem_of(layers_of(9, LAYERED), prune_bias=False)
-    seek = jax.jit(singleshot(balanced))
+    seek = jax.jit(Singleshot(balanced))
     one, other = (seek(key, problem, 0.3).mask for key in jax.random.split(KEY))
     # 51 of 170 weights.
     assert [int(layer["kernel"].sum()) for layer in one.values()] == [17, 17, 17]
@@ -173,12 +170,12 @@ def test_random_layer_densities_are_random_within_a_layer_and_leave_biases_when_
 
 
 def test_settings_that_make_no_search_are_refused():
-    for make in (iterative_hard_thresholding, rewinding):
+    for make in (IterativeHardThresholding, Rewinding):
         with pytest.raises(ValueError, match="scope must be one of"):
             make(scope="layer")
         with pytest.raises(ValueError, match="batch_size must be at least 1"):
             make(batch_size=0)
     with pytest.raises(ValueError, match="epochs must be at least 1"):
-        iterative_hard_thresholding(epochs=0)
+        IterativeHardThresholding(epochs=0)
     with pytest.raises(ValueError, match="rounds must be at least 1"):
-        rewinding(rounds=0)
+        Rewinding(rounds=0)

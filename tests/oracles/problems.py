@@ -5,8 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from tests.oracles import backprop
-from ticketjax.base import REGRESSION, Batch, Problem
+from ticketjax.base import REGRESSION, Batch
 from ticketjax.models import mlp
+from ticketjax.problem import Problem
 from ticketjax.tasks import get_task
 
 WIDTHS = (2, 6, 5, 3)
