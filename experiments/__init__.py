@@ -2,7 +2,7 @@
 
 import sys
 
-from experiments import interruption
+from ticketjax.commands import interruption
 
 # What Python has there while it looks for the module of `python -m experiments.NAME`: before any
 # other import of a command, and in no process that only imports this package.

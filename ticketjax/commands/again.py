@@ -2,25 +2,21 @@
 
 import dataclasses
 import pathlib
+import re
 import shlex
 from typing import Any
 
-from experiments.figure5 import SEARCHES
+from ticketjax.choices import Planting, Training
+from ticketjax.commands.figure5 import SEARCHES
+from ticketjax.commands.flags import flagged
 
 # Flags that every command gets spelled out, whatever its own default is.
-ALWAYS = ("task", "depth", "width", "seekers", "densities", "noise", "scope", "objective")
-# Said by the name of the command, or by flags of other names.
-ELSEWHERE = ("strategy", "seeds", "prune_bias", "check_budget", "options", "score_samples")
-
-
-def _command(configuration: dict[str, Any]) -> tuple[str, list[str]]:
-    """The module, and the flags that say the strategy."""
-    strategy = str(configuration.get("strategy", "singleshot"))
-    if strategy in ("singleshot", "multishot"):
-        return strategy, []
-    if configuration.get("seekers") == ["edge_popup"] and strategy in ("plain", "annealed"):
-        return "edge_popup", ["--anneal"] if strategy == "annealed" else []
-    return "search", [f"--strategy={strategy}"]
+ALWAYS = ("densities", "noise", "objective")
+# Of fields of Grid that have flags of their own name; a command leaves out what is the default.
+OTHERS = ("samples", "precision", "chunk_size")
+FILE = "path/to/file.py"
+# Which command shows seekers of one kind best; the expressions say all that they are.
+MODULES = {"singleshot": "singleshot", "multishot": "multishot", "edge_popup": "edge_popup"}
 
 
 def _listed(value: Any) -> str:
@@ -36,6 +32,8 @@ def _seeds(seeds: Any) -> str:
 def _of_images(configuration: dict[str, Any], directory: str) -> str:
     """Of one seeker at one density, whose results lie below those of the whole figure."""
     given = dict(configuration)
+    for name in ("seekers", "densities", "functions"):
+        given.pop(name, None)
     seeker, density, seeds = given.pop("seeker"), given.pop("density"), given.pop("seeds")
     is_search = seeker in SEARCHES.split(",")
     augment = "--augment" if given.pop("augment") else "--noaugment"
@@ -43,40 +41,100 @@ def _of_images(configuration: dict[str, Any], directory: str) -> str:
     flags += [augment, f"--seekers={'' if is_search else seeker}"]
     flags += [f"--searches={seeker if is_search else ''}", f"--densities={density}"]
     flags += [_seeds(seeds), "--data_dir=DIR", f"--out={pathlib.Path(directory).parent}"]
-    return " \\\n    ".join(["python -m experiments.vgg", *map(shlex.quote, flags)])
+    return _joined("vgg", flags)
 
 
-def command_of(configuration: dict[str, Any], directory: str) -> str:
+def _joined(module: str, flags: list[str]) -> str:
+    return " \\\n    ".join([f"python -m experiments.{module}", *map(shlex.quote, flags)])
+
+
+def _module(seekers: dict[str, str]) -> str:
+    kinds = {MODULES.get(text.partition("(")[0], "search") for text in seekers.values()}
+    return kinds.pop() if len(kinds) == 1 else "search"
+
+
+def _seeker(label: str, text: str, functions: list[str], names_are_scores: bool) -> str:
+    """One seeker of --seekers: its expression, with a label if that is not its own.
+
+    names_are_scores: whether the command uses a bare name as singleshot() does.
+    """
+    from ticketjax.seekers import get_seeker, seeker_label
+
+    short = re.fullmatch(r"singleshot\((\w+)\)", text) if names_are_scores else None
+    own = [name for name in functions if re.search(rf"\b{re.escape(name)}\b", text)]
+    if own:
+        is_it = text == label or (short is not None and short[1] == label)
+        text = label if is_it else text
+        for name in own:
+            text = re.sub(rf"\b{re.escape(name)}\b", f"{FILE}:{name}", text)
+        return text if is_it else f"{label}={text}"
+    try:
+        same = seeker_label(get_seeker(text)) == label
+    except ValueError:  # of another version of the library
+        same = False
+    if same and short:
+        text = short[1]
+    return text if same else f"{label}={text}"
+
+
+def _options(kind: type, given: dict[str, Any]) -> list[str]:
+    """The flags of what differs from a dataclass's defaults."""
+    flags = []
+    for field in flagged(kind):
+        value = given.get(field.name, field.default)
+        if field.name == "optimizer" and str(value).startswith("custom:"):
+            value = f"{FILE}:optimizer"
+        if value != field.default:
+            flags.append(f"--{field.name}={value}")
+    return flags
+
+
+def command_of(configuration: dict[str, Any], directory: str) -> str | None:
     """The command line, to be pasted into a shell; into the same directory it continues.
 
-    A seeker of one's own is named by its function only: the file has to be filled in.
+    What is not the library's own, a seeker, task, network or optimizer, is named by its name only:
+    the file has to be filled in.
+
+    Args:
+        configuration: of a manifest.
+        directory: where the results lie.
+
+    Returns:
+        The command line; None for a manifest of an earlier version.
     """
-    from ticketjax.grid import Grid
-    from ticketjax.seekers import SEEKERS
+    from ticketjax.grid import MLP, Grid
+    from ticketjax.tasks import TASKS
 
     if "dataset" in configuration:
         return _of_images(configuration, directory)
-    module, flags = _command(configuration)
+    seekers = configuration.get("seekers")
+    if not isinstance(seekers, dict):
+        return None
     defaults = {field.name: field.default for field in dataclasses.fields(Grid)}
-    given = dict(configuration)
-    if isinstance(given.get("seekers"), list):
-        given["seekers"] = [
-            name if name in SEEKERS else f"path/to/file.py:{name}" for name in given["seekers"]
-        ]
-    for name, value in given.items():
-        if name in ELSEWHERE or value is None:
-            continue
-        if name in ALWAYS or value != defaults.get(name):
-            flags.append(f"--{name}={_listed(value)}")
-    for name in ("prune_bias", "check_budget"):
-        if given.get(name) is False:
-            flags.append(f"--no{name}")
-    if "score_samples" in given and given["score_samples"] != defaults["score_samples"]:
-        samples = given["score_samples"]
-        flags.append(f"--score_samples={'all' if samples is None else samples}")
-    if given.get("options"):
-        flags.append("--options=" + ",".join(f"{name}={value}" for name, value in given["options"]))
-    if "seeds" in given:
-        flags.append(_seeds(given["seeds"]))
-    flags.append(f"--out={directory}")
-    return " \\\n    ".join([f"python -m experiments.{module}", *map(shlex.quote, flags)])
+    functions = [name for name in configuration.get("functions", {}) if " " not in name]
+    tasks = [name if name in TASKS else f"{FILE}:{name}" for name in configuration["task"]]
+    flags = [f"--task={_listed(tasks)}"]
+    models = [name for name in configuration.get("model", []) if name != MLP]
+    if models:
+        flags.append(f"--model={_listed([f'{FILE}:{name}' for name in models])}")
+    else:
+        flags += [f"--{name}={_listed(configuration[name])}" for name in ("depth", "width")]
+    module = _module(seekers)
+    simple = module == "singleshot"
+    texts = [_seeker(label, text, functions, simple) for label, text in seekers.items()]
+    flags.append(f"--seekers={', '.join(texts)}")
+    flags += [f"--{name}={_listed(configuration[name])}" for name in ALWAYS]
+    flags += [
+        f"--{name}={configuration[name]}"
+        for name in OTHERS
+        if configuration.get(name, defaults[name]) != defaults[name]
+    ]
+    flags += _options(Planting, configuration.get("planting", {}))
+    flags += _options(Training, configuration.get("training", {}))
+    flags += [
+        f"--no{name}" for name in ("prune_bias", "check_budget") if configuration.get(name) is False
+    ]
+    if configuration.get("reinitialise"):
+        flags.append("--sanity=reinitialise")
+    flags += [_seeds(configuration["seeds"]), f"--out={directory}"]
+    return _joined(module, flags)

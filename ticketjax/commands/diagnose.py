@@ -1,6 +1,6 @@
 r"""Why was the ticket not found: the search, the objective, or could it not be kept at all?
 
-    python -m experiments.diagnose --task=circle --depth=5 --width=100 --seeds=5 \
+    ticketjax diagnose --task=circle --depth=5 --width=100 --seeds=5 \
         --seekers=random,magnitude,snip,grasp,synflow,edge_popup --out=results/diagnose
 
 Every seeker looks at the ticket's own density: with one budget and scores on 40, 400 and all
@@ -17,14 +17,13 @@ from typing import TYPE_CHECKING
 
 from absl import flags
 
-from experiments.flags import (
+from ticketjax.commands.flags import (
     FLAGS,
     PRUNERS,
     define_networks,
     define_running,
     networks,
     running,
-    start,
 )
 
 if TYPE_CHECKING:
@@ -34,11 +33,7 @@ if TYPE_CHECKING:
 
     from ticketjax.diagnosis import Case, Evidence
     from ticketjax.grid import NamedSetting
-    from ticketjax.trial import Setting
-
-define_networks(seeds=5, seekers=f"{PRUNERS},edge_popup")
-define_running(out="results/diagnose")
-flags.DEFINE_integer("search_epochs", None, "Epochs of a search that trains.", lower_bound=1)
+    from ticketjax.setting import Setting
 
 SAMPLES = {"40": 40, "400": 400, "all": None}
 # What a verdict is on: one budget, all samples.
@@ -49,27 +44,41 @@ START = 1000
 DILUTIONS = (1, 10)
 
 
+def define() -> None:
+    """Define the flags."""
+    define_networks(seeds=5, seekers=f"{PRUNERS},edge_popup")
+    define_running(out="results/diagnose")
+    flags.DEFINE_integer("search_epochs", None, "Epochs of a search that trains.", lower_bound=1)
+
+
 def _grids(fields: dict) -> dict[str, tuple[str, dict]]:
-    """The grids by directory: a case's name, and fields of Grid."""
-    from ticketjax.seekers import TRAINED, is_seeker
+    """The grids by directory: a case's name, and fields as make_grid() takes them."""
+    from ticketjax.seekers import STRATEGIES
 
     fields = {**fields, "densities": "ticket"}
-    scores = [seeker for seeker in fields["seekers"] if _score(seeker)]
+    seekers: dict[str, str | Callable] = fields["seekers"]
+    scores = {label: seeker for label, seeker in seekers.items() if _score(seeker)}
     grids: dict[str, tuple[str, dict]] = {}
     for samples, number in SAMPLES.items():
         case = BASE if number is None else f"one budget, {samples} samples"
         grids[f"samples-{samples}"] = case, {"score_samples": number, "seekers": scores}
     oracle = "the ticket's layer densities"
     grids["oracle"] = oracle, {"score_samples": None, "seekers": scores, "scope": "oracle"}
-    trained: dict[str, list[str]] = {}
-    for name in fields["seekers"]:
-        if name in TRAINED:
-            trained.setdefault(next(iter(TRAINED[name])), []).append(name)
-    for strategy, names in trained.items():
-        options = {"strategy": strategy, "seekers": names, "search_epochs": FLAGS.search_epochs}
+    trained: dict[str, dict[str, str]] = {}
+    for label, seeker in seekers.items():
+        if isinstance(seeker, str) and seeker in STRATEGIES:
+            trained.setdefault(next(iter(STRATEGIES[seeker])), {})[label] = seeker
+    for strategy, named in trained.items():
+        options = {"strategy": strategy, "seekers": named, "search_epochs": FLAGS.search_epochs}
         grids[strategy] = BASE, {**options, "scope": "global"}
         grids[f"{strategy}-oracle"] = oracle, {**options, "scope": "oracle"}
-    grids["own"] = BASE, {"seekers": [seeker for seeker in fields["seekers"] if is_seeker(seeker)]}
+    whole = {
+        label: seeker
+        for label, seeker in seekers.items()
+        if not isinstance(seeker, str) and not _score(seeker)
+    }
+    # Options are for the others; a seeker that says all itself refuses them if it is alone.
+    grids["own"] = BASE, {"seekers": whole, **({"options": {}} if scores or trained else {})}
     return {
         f"{FLAGS.out}/{name}": (case, {**fields, **options})
         for name, (case, options) in grids.items()
@@ -165,7 +174,7 @@ def _diagnose(
     named: NamedSetting,
     noise: float,
     seeds: list[int],
-    seekers: list[str | Callable],
+    seekers: dict[str, str | Callable],
     cases: dict[str, list[dict]],
 ) -> None:
     """Print and draw one place. cases: by name, its records of all seekers, as rows."""
@@ -174,18 +183,16 @@ def _diagnose(
     from ticketjax.base import CLASSIFICATION
     from ticketjax.diagnosis import Case, verdict
     from ticketjax.figures import draw_diagnosis
-    from ticketjax.grid import seeker_name
     from ticketjax.store import write_whole
     from ticketjax.summaries import mean_of_finite
     from ticketjax.tables import case_table
-    from ticketjax.titles import task_title
+    from ticketjax.titles import place_name, place_title
 
     task = named.setting.task
     accuracy = task.kind == CLASSIFICATION
     collected: list[Case] = []
     verdicts = {}
-    for seeker in seekers:
-        label = seeker_name(seeker)
+    for label, seeker in seekers.items():
         own = {
             name: [row for row in rows if row["seeker"] == label] for name, rows in cases.items()
         }
@@ -196,7 +203,7 @@ def _diagnose(
         farthest = next(reversed(starts.values()), None)
         evidence = _evidence(own[BASE], looked[BASE], farthest)
         verdicts[label] = verdict(evidence)
-    place = f"{task_title(task.name)}, depth {named.depth}, width {named.width}, noise {noise:g}"
+    place = place_title(_place(named, noise))
     rows = cases[BASE]
     metric = mean_of_finite(np.array([row["ticket_metric"] for row in rows]))
     text = "\n".join(
@@ -207,45 +214,42 @@ def _diagnose(
             case_table(collected, verdicts, accuracy),
         ]
     )
-    name = f"{FLAGS.out}/diagnosis-{task.name}-depth{named.depth}-width{named.width}-noise{noise:g}"
+    name = f"{FLAGS.out}/diagnosis-{place_name(_place(named, noise))}"
     write_whole(f"{name}.txt", lambda file: file.write(f"{text}\n".encode()))
     title = f"{place}, objective {FLAGS.objective}: why is the ticket not found?"
     draw_diagnosis(collected, metric, f"{name}.png", accuracy=accuracy, title=title)
     print(f"{text}\n\nfigure: {name}.png\ntable: {name}.txt\n")
 
 
+def _place(named: NamedSetting, noise: float) -> dict:
+    identity = dict(zip(("task", "model", "depth", "width"), named.identity, strict=True))
+    return {**identity, "noise": noise}
+
+
 def main() -> int:
     """Run what is missing of every case; print and draw a diagnosis of every place."""
-    from experiments.running import run_grids
-    from ticketjax.grid import Grid
-    from ticketjax.store import load_records
+    from ticketjax.commands.running import grid_of, run_grids
+    from ticketjax.sweeping import records_of
 
     fields = {**networks(), **running()}
-    fields["seekers"] = list(dict.fromkeys(fields["seekers"]))
-    grids = _grids(fields)
-    if run_grids({directory: options for directory, (_, options) in grids.items()}) is None:
+    cases_of = _grids(fields)
+    grids = {directory: grid_of(**options) for directory, (_, options) in cases_of.items()}
+    if run_grids(grids) is None:
         return 0
-    records = {directory: load_records(directory).to_pylist() for directory in grids}
-    first = Grid(**next(iter(grids.values()))[1])
+    # The directories may hold more than is asked for.
+    records = {
+        directory: records_of(wanted, directory).to_pylist() for directory, wanted in grids.items()
+    }
+    first = next(iter(grids.values()))
     seeds = list(first.axis("seeds"))
     for named, noise in itertools.product(first.settings(), first.axis("noise")):
-        here = {
-            "task": named.setting.task.name,
-            "depth": named.depth,
-            "width": named.width,
-            "noise": noise,
-        }
+        here = _place(named, noise)
         cases: dict[str, list[dict]] = {}
-        for directory, (case, _) in grids.items():
-            # The directory may hold more seeds than are asked for.
+        for directory, (case, _) in cases_of.items():
             cases.setdefault(case, []).extend(
                 row
                 for row in records[directory]
-                if row["seed"] in seeds and all(row[name] == here[name] for name in here)
+                if all(row[name] == value for name, value in here.items())
             )
         _diagnose(named, noise, seeds, fields["seekers"], cases)
     return 0
-
-
-if __name__ == "__main__":
-    start(main)

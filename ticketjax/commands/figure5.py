@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from experiments.flags import FlagError
+from ticketjax.commands.flags import FlagError
 
 PRESETS: dict[str, dict[str, Any]] = {
     "full": {
@@ -47,7 +47,7 @@ SEARCHES = "edge_popup,probabilistic"
 
 def plan_of(settings: dict[str, Any], pruners: list[str], searches: list[str]) -> list:
     """The runs of a figure: pruners first, each at all densities."""
-    from experiments.images import STRONG, ImageRuns
+    from ticketjax.commands.images import STRONG, ImageRuns
     from ticketjax.seekers import SCORES
 
     for flag, names, known in (("seekers", pruners, SCORES), ("searches", searches, STRONG)):
@@ -64,7 +64,7 @@ def plan_of(settings: dict[str, Any], pruners: list[str], searches: list[str]) -
 
 def show(plan: list, data_dir: str, out: str, wait: bool) -> int:
     """Run a plan, print its table, write its figure; a command's exit status."""
-    from experiments.images import run_images
+    from ticketjax.commands.images import run_images
     from ticketjax.figures import Panel, draw_quality
     from ticketjax.store import write_whole
     from ticketjax.tables import table

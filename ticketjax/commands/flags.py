@@ -5,19 +5,27 @@ Nothing here imports JAX before the flags are parsed: help and refusals come at 
 
 import ast
 import contextlib
-import importlib.util
+import dataclasses
+import inspect
 import os
+import re
 import sys
+import types
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 from absl import app, flags, logging
 
-from experiments import interruption
-from experiments.interruption import RESUME
+from ticketjax import expressions
+from ticketjax.choices import Planting, Training
+from ticketjax.commands import interruption
+from ticketjax.commands.interruption import RESUME
 
 FLAGS = flags.FLAGS
 PRUNERS = "random,magnitude,snip,grasp,synflow"
+OWN_TASK = "path/to/file.py:TASK"
+OWN_MODEL = "path/to/file.py:make"
 # What takes memory, the first to try first; of a command's own flags.
 MEMORY_FLAGS = ("chunk_size", "batch_size", "samples", "images", "width", "channels")
 
@@ -41,42 +49,117 @@ def _text(flag: str) -> str:
     return ",".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
+class _Expressions(flags.ArgumentParser):
+    """Parses texts between commas; those within parentheses belong to an expression."""
+
+    syntactic_help = "a comma separated list of expressions"
+
+    def parse(self, argument: Any) -> list[str]:
+        return list(argument) if isinstance(argument, list) else expressions.split(argument)
+
+    def flag_type(self) -> str:
+        return "comma separated list of expressions"
+
+
+def define_expressions(name: str, default: str, text: str) -> None:
+    """Define a flag that lists expressions, such as "snip, multishot(magnitude, rounds=5)"."""
+    flags.DEFINE(_Expressions(), name, default, text, serializer=flags.ListSerializer(","))
+
+
+def help_of(kind: type) -> dict[str, str]:
+    """What the docstring of a dataclass says of each field, in its section "Args"."""
+    _, _, section = inspect.cleandoc(kind.__doc__ or "").partition("\nArgs:\n")
+    section = section.partition("\n\n")[0]
+    helps = {}
+    for names, text in re.findall(
+        r"^    (\w+(?:, \w+)*): (.*(?:\n     .*)*)", section, flags=re.MULTILINE
+    ):
+        text = " ".join(text.split())
+        helps |= {name: text[0].upper() + text[1:] for name in names.split(", ")}
+    return helps
+
+
+def flagged(kind: type) -> list[dataclasses.Field]:
+    """The fields of a dataclass of options that a flag can say: words, numbers, texts."""
+    fields = dataclasses.fields(kind)
+    return [field for field in fields if isinstance(field.default, bool | int | float | str)]
+
+
+def define_options(kind: type) -> None:
+    """Define a flag for every field of a dataclass of options that a flag can say.
+
+    Args:
+        kind: Planting, Training, or another subclass of checks.Options.
+    """
+    helps = help_of(kind)
+    for field in flagged(kind):
+        name, default, text = field.name, field.default, helps[field.name]
+        rule = field.metadata["rule"]
+        bounds = {"lower_bound": rule.least, "upper_bound": rule.most}
+        if rule.choices:
+            flags.DEFINE_enum(name, default, rule.choices, text)
+        elif isinstance(default, bool):
+            flags.DEFINE_bool(name, default, text)
+        elif isinstance(default, int):
+            flags.DEFINE_integer(name, default, text, **bounds)
+        elif isinstance(default, float):
+            flags.DEFINE_float(name, default, text, **bounds)
+        else:
+            flags.DEFINE_string(name, default, text)
+
+
+def planting() -> Planting:
+    """What the flags of Planting say."""
+    return Planting(**{field.name: FLAGS[field.name].value for field in flagged(Planting)})
+
+
+def training() -> Training:
+    """What the flags of Training say."""
+    from ticketjax.commands.values import own_or_text
+
+    fields = {field.name: FLAGS[field.name].value for field in flagged(Training)}
+    with naming("optimizer"):
+        return Training(**fields | {"optimizer": own_or_text(FLAGS.optimizer)})
+
+
 def define_networks(seeds: int = 25, seekers: str = PRUNERS, width: str = "100") -> None:
     """Define the flags that say what is planted, by whom it is sought, and what is measured."""
-    flags.DEFINE_list("task", ["circle"], "Tasks: relu, circle, helix.")
+    define_task_and_model()
     flags.DEFINE_list("depth", ["5"], "Layers of neurons, the input included.")
     flags.DEFINE_list("width", width, "Neurons of every hidden layer.")
-    flags.DEFINE_list(
-        "seekers", seekers, "Algorithms to compare: names, or path/to/file.py:function of your own."
+    define_expressions(
+        "seekers",
+        seekers,
+        "Algorithms to compare: names, which this command's flags are for; expressions such as "
+        "multishot(magnitude, rounds=5) or refined(probabilistic(epochs=50), rounds=200), which "
+        "say all themselves; path/to/file.py:name of your own, alone or within. LABEL=... says "
+        "how records call it.",
     )
     flags.DEFINE_list("options", [], "Further options of the seekers: name=value,...")
     flags.DEFINE_enum("objective", "raw", ["raw", "rescaled"], "What seekers optimise.")
     flags.DEFINE_list("noise", ["0.01"], "Noise levels.")
     flags.DEFINE_integer("seeds", seeds, "Seeds 0 to N-1.", lower_bound=1)
     flags.DEFINE_list("seed_list", None, "These seeds, instead of --seeds.")
-    flags.DEFINE_integer("epochs", 10, "Epochs of the final training.", lower_bound=0)
+    define_options(Training)
     define_planting()
     define_budget()
+
+
+def define_task_and_model(tasks: str = "circle") -> None:
+    """Define the flags that say the tasks, and the networks if they are not the library's own."""
+    flags.DEFINE_list("task", tasks, f"Tasks: relu, circle, helix, or {OWN_TASK} of your own.")
+    flags.DEFINE_list(
+        "model",
+        [],
+        f"Networks of your own instead of a dense one of --depth and --width: {OWN_MODEL}, a Model "
+        "or a function task -> Model.",
+    )
 
 
 def define_planting() -> None:
     """Define the flags that say how a ticket is planted, and on how many samples it is sought."""
     flags.DEFINE_bool("prune_bias", True, "Whether biases may be pruned.")
-    flags.DEFINE_enum(
-        "match",
-        "cosine",
-        ["cosine", "hidden"],
-        "Plant as published, or so that simple statistics do not give the ticket away.",
-    )
-    flags.DEFINE_integer(
-        "tickets", 1, "Tickets in each network, in disjoint hidden neurons.", lower_bound=1
-    )
-    flags.DEFINE_integer(
-        "decoys", 0, "Near misses in each network: tickets off by 30%.", lower_bound=0
-    )
-    flags.DEFINE_float(
-        "perturbation", 0, "Relative deviation of the ticket's own parameters.", lower_bound=0
-    )
+    define_options(Planting)
     flags.DEFINE_integer("samples", 10_000, "Samples per run, a tenth held out.", lower_bound=1)
 
 
@@ -109,8 +192,7 @@ def define_grid(
     flags.DEFINE_string(
         "score_samples",
         "auto",
-        'Training samples that a score sees: a number, "all", or "auto" for the published ten '
-        "per output of the network.",
+        'Training samples that a score sees: a number, "all", or "auto" for 40, as published.',
     )
 
 
@@ -209,29 +291,6 @@ def score_samples() -> int | str | None:
         return int(FLAGS.score_samples)
 
 
-def named_or_own(seeker: str):
-    """A seeker's name, checked, or the function that path/to/file.py:function names.
-
-    Raises ValueError for what is neither.
-    """
-    from ticketjax import get_seeker
-
-    path, colon, name = seeker.rpartition(":")
-    if not colon:
-        get_seeker(seeker)
-        return seeker
-    spec = importlib.util.spec_from_file_location(os.path.basename(path).removesuffix(".py"), path)
-    if spec is None or spec.loader is None or not os.path.isfile(path):
-        raise ValueError(f"{path} is not a Python file; allowed is path/to/file.py:function")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    if not callable(getattr(module, name, None)):
-        raise ValueError(f"{path} has no function {name!r}")
-    function = getattr(module, name)
-    get_seeker(function)
-    return function
-
-
 def options() -> dict:
     """--options as a mapping; numbers, booleans and None as what they are, all else as text."""
     given = {}
@@ -247,49 +306,53 @@ def options() -> dict:
     return given
 
 
+def tasks_and_models() -> dict:
+    """The fields task and model of Grid."""
+    refuse_empty("task")
+    from ticketjax.commands.values import read_models, read_tasks
+
+    with naming("task"):
+        fields: dict[str, Any] = {"task": read_tasks(FLAGS.task)}
+    with naming("model"):
+        fields["model"] = read_models(FLAGS.model)
+    return fields
+
+
 def networks() -> dict:
     """The fields of Grid that the flags of define_networks() describe."""
     refuse_empty("task", "depth", "width", "seekers", "noise")
-    from ticketjax import get_task
-
-    with naming("task"):
-        for task in FLAGS.task:
-            get_task(task)
-    with naming("seekers"):
-        seekers = [named_or_own(seeker) for seeker in FLAGS.seekers]
-    return {
-        "task": FLAGS.task,
+    said = {
         "depth": numbers("depth", int),
         "width": numbers("width", int),
-        "seekers": seekers,
         "options": options(),
         "objective": FLAGS.objective,
         "noise": numbers("noise", float),
         "seeds": seeds(),
         "prune_bias": FLAGS.prune_bias,
-        "match": FLAGS.match,
-        "tickets": FLAGS.tickets,
-        "decoys": FLAGS.decoys,
-        "perturbation": FLAGS.perturbation,
-        "epochs": FLAGS.epochs,
         "samples": FLAGS.samples,
         "check_budget": FLAGS.check_budget,
+        "planting": planting(),
     }
+    from ticketjax.commands.values import read_seekers
+
+    said |= tasks_and_models()
+    with naming("seekers"):
+        said["seekers"] = read_seekers(FLAGS.seekers)
+    return {**said, "training": training()}
 
 
 def grid() -> dict:
     """The fields of Grid that the flags of define_grid() describe."""
     refuse_empty("densities")
-    fields = networks()
     with naming("densities"):
         densities = [density_of(text) for text in FLAGS.densities]
-    return {
-        **fields,
+    said = {
         "densities": densities,
         "scope": FLAGS.scope,
         "sanity": FLAGS.sanity,
         "score_samples": score_samples(),
     }
+    return {**networks(), **said}
 
 
 def running() -> dict:
@@ -328,7 +391,7 @@ def _join_job() -> None:
             f"{job['num_processes']}"
         )
     if FLAGS.distributed:
-        from experiments.job import join
+        from ticketjax.commands.job import join
 
         join(**job)
         # JAX's preemption service has taken SIGTERM.
@@ -388,8 +451,18 @@ def _missing_platform(said: str) -> str | None:
     )
 
 
-def start(main) -> None:
-    """Run a command's main(): refusals as one line and exit status 2; signals end it at once."""
+def start(command: types.ModuleType) -> None:
+    """Run a command: a module with define(), which defines its flags, and main()."""
+    interruption.install()
+    command.define()
+    launch(command.main)
+
+
+def launch(main: Callable[[], int]) -> None:
+    """Parse the flags and run main(): refusals in one line, with exit status 2.
+
+    Signals end it at once.
+    """
     interruption.install()
 
     def run(argv):
@@ -421,7 +494,9 @@ def start(main) -> None:
                 raise
             return status
 
-    # --help of a command shows the flags of its own module: these are as much its own.
-    for flag in FLAGS.flags_by_module_dict().get(__name__, ()):
-        FLAGS.register_key_flag_for_module(sys.argv[0], flag)
+    # --help shows the flags of the main module: those of the commands are as much its own.
+    for module, defined in FLAGS.flags_by_module_dict().items():
+        if module.startswith(f"{__package__}."):
+            for flag in defined:
+                FLAGS.register_key_flag_for_module(sys.argv[0], flag)
     app.run(run, flags_parser=_parse)

@@ -14,19 +14,21 @@ import jax
 import numpy as np
 import pyarrow as pa
 
-from ticketjax.progress import progress
 from ticketjax import images, interop, models, store
 from ticketjax.base import CLASSIFICATION, Batch, Model, Params, Task
+from ticketjax.choices import Training
+from ticketjax.engine import run_key, sharded
 from ticketjax.equivalence import functionally_recovered
 from ticketjax.masks import check_density, count_prunable, count_ticket_layers, ticket_density
 from ticketjax.measure import feasible_recall
-from ticketjax.objective import make_problem
-from ticketjax.seekers import get_seeker
-from ticketjax.sweep import SCHEMA, run_key, sharded
+from ticketjax.problem import make_problem
+from ticketjax.progress import progress
+from ticketjax.record import RUN, SCHEMA
+from ticketjax.seekers import get_seeker, seeker_text
+from ticketjax.setting import Setting
 from ticketjax.teaching import teach
 from ticketjax.trial import (
     Instance,
-    Setting,
     evaluate,
     plant_instance,
     ranking_entries,
@@ -48,7 +50,7 @@ STRONG = {
     "edge_popup": ("annealed", {"scope": "local"}),
     "probabilistic": ("plain", {"scope": "global"}),
 }
-LEARNING_RATE = 1e-3
+OPTIMIZER = "adam(learning_rate=0.001)"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,6 +104,16 @@ class ImageRuns:
         """Of the budget."""
         return STRONG[self.seeker][1]["scope"] if self.is_strong else "global"
 
+    def configuration(self) -> dict[str, Any]:
+        """What the manifest says, with what all manifests have."""
+        return {
+            **dataclasses.asdict(self),
+            "seeds": list(self.seeds),
+            "seekers": {self.seeker: seeker_text(self.make_seeker())},
+            "densities": [self.density],
+            "functions": {},
+        }
+
     def make_seeker(self) -> Any:
         """The seeker, ready to run."""
         if not self.is_strong:
@@ -112,7 +124,7 @@ class ImageRuns:
                 round_epochs=self.round_epochs,
                 score_samples=min(self.score_samples, self.images),
                 batch_size=self.batch_size,
-                learning_rate=LEARNING_RATE,
+                optimizer=OPTIMIZER,
             )
         strategy, options = STRONG[self.seeker]
         levels = {"levels": self.levels} if strategy == "annealed" else {}
@@ -184,11 +196,13 @@ class Experiment:
             self.model,
             samples=self.runs.images + self.runs.test_images,
             held_out=self.runs.test_images / (self.runs.images + self.runs.test_images),
-            epochs=self.runs.epochs,
-            batch_size=self.runs.batch_size,
-            learning_rate=LEARNING_RATE,
+            training=Training(
+                epochs=self.runs.epochs,
+                batch_size=self.runs.batch_size,
+                optimizer=OPTIMIZER,
+                augment=self.augment,
+            ),
             objective=objective,
-            augment=self.augment,
         )
 
     def teachers(self, seeds: tuple[int, ...]) -> dict[int, Params]:
@@ -246,7 +260,7 @@ class Experiment:
             round_epochs=self.runs.round_epochs,
             epochs=self.runs.epochs,
             batch_size=self.runs.batch_size,
-            learning_rate=LEARNING_RATE,
+            optimizer=OPTIMIZER,
         )
 
     def _instance(self, seed: jax.Array, ticket: Params, train: Batch, test: Batch) -> Instance:
@@ -313,6 +327,8 @@ class Experiment:
         )
         row = {
             "task": runs.dataset,
+            "kind": CLASSIFICATION,
+            "model": runs.model,
             "depth": len(shapes) + 1,
             "width": max(layer["bias"].size for layer in shapes.values()),
             "seeker": runs.seeker,
@@ -320,7 +336,8 @@ class Experiment:
             "scope": runs.scope,
             "rounds": 1 if runs.is_strong else runs.rounds,
             "objective": runs.objective,
-            "options": f"model={runs.model}",
+            "config": seeker_text(runs.make_seeker()),
+            "optimizer": OPTIMIZER,
             "prune_bias": True,
             "sanity": "none",
             "match": "cosine",
@@ -368,7 +385,7 @@ def run_images(plan: list[ImageRuns], data_dir: str, out: str, wait: bool = Fals
     }
     missing = []
     for runs, parts in stores.items():
-        done = {seed for *_, seed in parts.done()}
+        done = {run[RUN.index("seed")] for run in parts.done()}
         missing += [(runs, seed) for seed in runs.seeds if seed not in done]
     total = sum(len(runs.seeds) for runs in plan)
     with progress(total, total - len(missing), smoothing=0) as shown:

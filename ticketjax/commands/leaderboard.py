@@ -1,39 +1,47 @@
 r"""The leaderboard: every seeker at equal compute on the three tasks, before and after training.
 
-    python -m experiments.leaderboard --seeds=25 --out=results/leaderboard
-    python -m experiments.leaderboard --seeker=path/to/file.py:function
+    ticketjax leaderboard --seeds=25 --out=results/leaderboard
+    ticketjax leaderboard --seeker=path/to/file.py:function
 
 Every seeker looks for a ticket at the planted one's own density. One that trains, scores or gates,
 may pass --passes times over the training data; scores at initialisation take what they take. Prints
 the standings and draws them; both tell the passes and the seconds. --only names entries to run.
 
-Seconds are wall time within compiled programs, on all devices of the machine, over the runs that it
-was spent on: of drawing, planting, seeking, the final training and measuring, without compiling.
+Seconds are wall time on all devices of the machine, over the runs that it was spent on: of drawing,
+planting, seeking, the final training and measuring, without what JAX spends on compiling.
 """
+
+from __future__ import annotations
 
 import collections
 import dataclasses
 import json
 import os
 import pathlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
-from experiments.flags import (
+from ticketjax.choices import Training
+from ticketjax.commands.flags import (
     FLAGS,
     FlagError,
     define_budget,
+    define_options,
     define_running,
+    define_task_and_model,
     density_of,
-    named_or_own,
     naming,
     running,
-    start,
+    tasks_and_models,
+    training,
 )
 
+if TYPE_CHECKING:
+    from ticketjax.grid import Grid
+
 SINGLESHOT = ("random", "erk", "balanced", "magnitude", "snip", "grasp", "synflow")
-MULTISHOT = ("magnitude", "snip", "grasp", "synflow", "rewinding")
+MULTISHOT = ("magnitude", "snip", "grasp", "synflow")
 GATES = (
     "probabilistic",
     "concrete",
@@ -48,100 +56,86 @@ PURSUIT_ROUNDS = 1000
 UNKNOWN = float("nan")
 TIMES = "seconds.json"
 
-define_running(out="results/leaderboard")
-flags.DEFINE_list("task", ["relu", "circle", "helix"], "Tasks, a panel each.")
-flags.DEFINE_integer("depth", 5, "Layers of neurons, the input included.", lower_bound=2)
-flags.DEFINE_integer("width", 100, "Neurons of every hidden layer.", lower_bound=1)
-flags.DEFINE_string("density", "ticket", 'A number, or "ticket", the planted ticket\'s own.')
-flags.DEFINE_integer("seeds", 25, "Seeds 0 to N-1.", lower_bound=1)
-flags.DEFINE_integer("passes", 100, "Over the training data, of each search.", lower_bound=ROUNDS)
-flags.DEFINE_integer("samples", 10_000, "Samples per run, a tenth held out.", lower_bound=1)
-flags.DEFINE_integer("epochs", 10, "Epochs of the final training.", lower_bound=0)
-flags.DEFINE_multi_string("seeker", [], "path/to/file.py:function of your own, as often as wanted.")
-define_budget()
-flags.DEFINE_list("only", [], "Directories of the entries to run; all if empty.")
+
+def define() -> None:
+    """Define the flags."""
+    define_running(out="results/leaderboard")
+    define_task_and_model(tasks="relu,circle,helix")
+    flags.DEFINE_integer("depth", 5, "Layers of neurons, the input included.", lower_bound=2)
+    flags.DEFINE_integer("width", 100, "Neurons of every hidden layer.", lower_bound=1)
+    flags.DEFINE_string("density", "ticket", 'A number, or "ticket", the planted ticket\'s own.')
+    flags.DEFINE_integer("seeds", 25, "Seeds 0 to N-1.", lower_bound=1)
+    flags.DEFINE_integer(
+        "passes", 100, "Over the training data, of each search.", lower_bound=ROUNDS
+    )
+    flags.DEFINE_integer("samples", 10_000, "Samples per run, a tenth held out.", lower_bound=1)
+    define_options(Training)
+    flags.DEFINE_multi_string(
+        "seeker", [], "path/to/file.py:name of your own, or an expression, as often as wanted."
+    )
+    define_budget()
+    flags.DEFINE_list("only", [], "Directories of the entries to run; all if empty.")
 
 
 @dataclasses.dataclass(frozen=True)
 class Contender:
     """A line of the leaderboard.
 
-    fields: of its Grid. passes: over the training data, with gradients, in one search.
+    Args:
+        title: how it is called.
+        seeker: an expression, or a seeker or score of somebody's own.
+        passes: over the training data, with gradients, in one search.
+        objective: what it optimises.
     """
 
     title: str
-    fields: dict[str, Any]
+    seeker: Any
     passes: float
+    objective: str = "rescaled"
 
 
 def contenders(passes: int) -> dict[str, Contender]:
     """All that the registry has, by directory name, with so many passes for those that train."""
-    in_rounds = {"rounds": ROUNDS, "round_epochs": passes // ROUNDS, "strategy": "multishot"}
-    parts = {"search_epochs": passes // RESTARTS, "options": {"restarts": RESTARTS}}
-    annealed = {"seekers": "edge_popup", "strategy": "annealed", "search_epochs": passes}
-
-    def search(seeker: str, strategy: str = "plain") -> dict[str, Any]:
-        return {"seekers": seeker, "strategy": strategy, "search_epochs": passes}
-
-    listed: list[tuple[str, str, dict[str, Any], float]] = [
-        *((name, name, {"seekers": name}, 0) for name in SINGLESHOT),
-        ("synflow-100", "synflow, 100 rounds", {"seekers": "synflow", "rounds": 100}, 0),
-        *(
-            (f"{name}-multishot", f"{name}, multishot", {"seekers": name, **in_rounds}, passes)
+    in_rounds = f"rounds={ROUNDS}, round_epochs={passes // ROUNDS}"
+    annealed = f"annealed=True, epochs={passes}"
+    restarts = f"concrete(epochs={passes // RESTARTS}, restarts={RESTARTS})"
+    pursuit = f"path_pursuit(exchange=True, rounds={PURSUIT_ROUNDS})"
+    return {
+        **{name: Contender(name, f"singleshot({name})", 0) for name in SINGLESHOT},
+        "synflow-100": Contender("synflow, 100 rounds", "singleshot(synflow, rounds=100)", 0),
+        **{
+            f"{name}-multishot": Contender(
+                f"{name}, multishot", f"multishot({name}, {in_rounds})", passes
+            )
             for name in MULTISHOT
+        },
+        "rewinding-multishot": Contender("rewinding, multishot", f"rewinding({in_rounds})", passes),
+        "iterative_hard_thresholding": Contender(
+            "iterative_hard_thresholding", f"iterative_hard_thresholding({annealed})", passes
         ),
-        (
-            "iterative_hard_thresholding",
-            "iterative_hard_thresholding",
-            search("iterative_hard_thresholding", "annealed"),
-            passes,
+        "edge_popup-published": Contender(
+            "edge_popup, as published", f"edge_popup({annealed})", passes, objective="raw"
         ),
-        (
-            "edge_popup-published",
-            "edge_popup, as published",
-            {**annealed, "scope": "local", "objective": "raw"},
-            passes,
+        "edge_popup-global": Contender(
+            "edge_popup, global", f"edge_popup({annealed}, normalise=True, scope='global')", passes
         ),
-        (
-            "edge_popup-global",
-            "edge_popup, global",
-            {**annealed, "options": {"normalise": True}},
-            passes,
+        **{name: Contender(name, f"{name}(epochs={passes})", passes) for name in GATES},
+        "concrete-restarts": Contender(f"concrete, {RESTARTS} restarts", restarts, passes),
+        "probabilistic-refined": Contender(
+            "probabilistic, refined", f"refined(probabilistic(epochs={passes}))", passes
         ),
-        *((name, name, search(name), passes) for name in GATES),
-        (
-            "concrete-restarts",
-            f"concrete, {RESTARTS} restarts",
-            {**search("concrete"), **parts},
-            passes,
-        ),
-        (
-            "probabilistic-refined",
-            "probabilistic, refined",
-            search("probabilistic", "refined"),
-            passes,
-        ),
-        ("path_pursuit", "path_pursuit", search("path_pursuit"), UNKNOWN),
-        (
-            "path_pursuit-refined",
-            "path_pursuit, refined",
-            {**search("path_pursuit", "refined"), "options": {"rounds": PURSUIT_ROUNDS}},
-            UNKNOWN,
-        ),
-    ]
-    return {name: Contender(title, fields, used) for name, title, fields, used in listed}
+        "path_pursuit": Contender("path_pursuit", "path_pursuit()", UNKNOWN),
+        "path_pursuit-refined": Contender("path_pursuit, refined", pursuit, UNKNOWN),
+    }
 
 
 def _own() -> dict[str, Contender]:
     """The seekers of --seeker; how much they compute is theirs to say."""
-    own = {}
+    from ticketjax.commands.values import read_seekers
+
     with naming("seeker"):
-        for text in FLAGS.seeker:
-            function = named_or_own(text)
-            own[f"own-{function.__name__}"] = Contender(
-                function.__name__, {"seekers": function}, UNKNOWN
-            )
-    return own
+        own = read_seekers(FLAGS.seeker)
+    return {f"own-{label}": Contender(label, seeker, UNKNOWN) for label, seeker in own.items()}
 
 
 def _density() -> str | float:
@@ -150,7 +144,7 @@ def _density() -> str | float:
 
 
 class _Clock:
-    """Seconds that the compiled programs of chunks took, kept beside the records."""
+    """Seconds that chunks took without compiling, kept beside the records."""
 
     def __init__(self, path: str):
         self.path = pathlib.Path(path)
@@ -176,7 +170,7 @@ class _Clock:
 
 def main() -> int:
     """Run what each contender still lacks, print the standings, draw them."""
-    from experiments.running import run_grids
+    from ticketjax.commands.running import grid_of, run_grids
 
     if FLAGS.distributed:
         raise FlagError("--distributed: the leaderboard tells one machine's seconds")
@@ -187,37 +181,44 @@ def main() -> int:
             raise ValueError(f"must be among {', '.join(listed)}")
     chosen = {name: c for name, c in listed.items() if not FLAGS.only or name in FLAGS.only}
     common = {
-        "task": FLAGS.task,
+        **tasks_and_models(),
+        "training": training(),
         "samples": FLAGS.samples,
         "depth": FLAGS.depth,
         "width": FLAGS.width,
         "densities": _density(),
         "seeds": FLAGS.seeds,
-        "epochs": FLAGS.epochs,
-        "objective": "rescaled",
         "check_budget": FLAGS.check_budget,
         **running(),
     }
+    if len(common["model"] or ()) > 1:
+        raise FlagError("--model: the leaderboard is of one network")
     clock = _Clock(f"{FLAGS.out}/{TIMES}")
-    run_grids(
-        {f"{FLAGS.out}/{name}": {**common, **c.fields} for name, c in chosen.items()}, clock.chunk
-    )
-    _show(chosen, clock)
+    grids = {
+        name: grid_of(**common, seekers={name: c.seeker}, objective=c.objective)
+        for name, c in chosen.items()
+    }
+    run_grids({f"{FLAGS.out}/{name}": wanted for name, wanted in grids.items()}, clock.chunk)
+    _show(chosen, grids, clock)
     return 0
 
 
-def _show(chosen: dict[str, Contender], clock: _Clock) -> None:
+def _show(chosen: dict[str, Contender], grids: dict[str, Grid], clock: _Clock) -> None:
     import pyarrow.compute as pc
 
-    from ticketjax import leaderboard, store
+    from ticketjax import leaderboard
+    from ticketjax.store import write_whole
     from ticketjax.summaries import QUALITIES, mean_of_finite, outside_budget
+    from ticketjax.sweeping import records_of
     from ticketjax.titles import seeker_title
 
+    settings = next(iter(grids.values())).settings()
+    kinds = {named.setting.task.name: named.setting.task.kind for named in settings}
     entries, tickets = [], {}
     for name, contender in chosen.items():
-        records = store.load_records(f"{FLAGS.out}/{name}")
+        records = records_of(grids[name], f"{FLAGS.out}/{name}")
         metrics = {}
-        for task in FLAGS.task:
+        for task in kinds:
             own = records.filter(pc.equal(records["task"], task))
             for quality in QUALITIES:
                 metrics[task, quality] = own[f"{quality}_metric"].to_numpy().astype(float)
@@ -229,14 +230,13 @@ def _show(chosen: dict[str, Contender], clock: _Clock) -> None:
         kept = float(records["kept"].to_numpy()[outside].mean()) if outside.any() else None
         entries.append(leaderboard.Entry(title, contender.passes, seconds, metrics, kept))
     density = "the planted ticket's density" if FLAGS.density == "ticket" else FLAGS.density
-    title = f"{FLAGS.seeds} seeds, depth {FLAGS.depth}, width {FLAGS.width}, at {density}"
-    text = leaderboard.leaderboard_table(entries, tickets)
+    network = f"depth {settings[0].depth}, width {settings[0].width}"
+    if FLAGS.model:
+        network = f"{settings[0].model}, {network}"
+    title = f"{FLAGS.seeds} seeds, {network}, at {density}"
+    text = leaderboard.leaderboard_table(entries, tickets, kinds)
     path = f"{FLAGS.out}/leaderboard"
     content = f"{title}\n\n{text}\n".encode()
-    store.write_whole(f"{path}.txt", lambda file: file.write(content))
-    leaderboard.leaderboard_figure(entries, tickets, f"{path}.png", title=title)
+    write_whole(f"{path}.txt", lambda file: file.write(content))
+    leaderboard.leaderboard_figure(entries, tickets, kinds, f"{path}.png", title=title)
     print(f"{title}\n\n{text}\n\nfigure: {path}.png\ntable: {path}.txt")
-
-
-if __name__ == "__main__":
-    start(main)

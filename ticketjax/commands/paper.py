@@ -1,8 +1,8 @@
 """The figures of Fischer and Burkholz 2022, from planting to plot.
 
-    python -m experiments.paper --figure=3 --out=results/paper
-    python -m experiments.paper --figure=5 --data_dir=DIR --preset=cpu
-    python -m experiments.paper --figure=all
+    ticketjax paper --figure=3 --out=results/paper
+    ticketjax paper --figure=5 --data_dir=DIR --preset=cpu
+    ticketjax paper --figure=all
 
 Repetitions are the paper's; --seeds shortens them. Grids that figures share are run once, and what
 was stopped continues. Figures 1 and 2 draw tasks and tickets and need no runs. Figure 3 is 1,875
@@ -14,14 +14,25 @@ import os
 
 from absl import flags
 
-from experiments.figure5 import OF_FIGURE_5, PRESETS, SEARCHES, plan_of, show
-from experiments.flags import FLAGS, FlagError, define_running, naming, refuse_empty, running, start
+from ticketjax.commands.figure5 import OF_FIGURE_5, PRESETS, SEARCHES, plan_of, show
+from ticketjax.commands.flags import FLAGS, FlagError, define_running, naming, refuse_empty, running
 
 PRUNERS = ("random", "magnitude", "snip", "grasp", "synflow")
 DENSITIES = ("ticket", 0.01, 0.1, 0.5, 1.0)
 SEARCHED_DENSITIES = DENSITIES[:-1]
 TASKS = ("circle", "relu", "helix")
 NOISES = (0.0, 0.001, 0.01, 0.1)
+
+
+def define() -> None:
+    """Define the flags."""
+    define_running(out="results/paper")
+    flags.DEFINE_list("figure", ["3"], f'Which figures: {", ".join(map(str, NUMBERS))}, or "all".')
+    flags.DEFINE_integer("seeds", None, "Repetitions instead of the paper's.", lower_bound=1)
+    flags.DEFINE_string("data_dir", None, "For figure 5: directory of CIFAR-10's official files.")
+    flags.DEFINE_enum(
+        "preset", "full", list(PRESETS), "For figure 5: the paper's setting, or one for two cores."
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -129,18 +140,10 @@ FIGURES = {
 OF_IMAGES = 5
 NUMBERS = sorted((*DRAWINGS, *FIGURES, OF_IMAGES))
 
-define_running(out="results/paper")
-flags.DEFINE_list("figure", ["3"], f'Which figures: {", ".join(map(str, NUMBERS))}, or "all".')
-flags.DEFINE_integer("seeds", None, "Repetitions instead of the paper's.", lower_bound=1)
-flags.DEFINE_string("data_dir", None, "For figure 5: directory of CIFAR-10's official files.")
-flags.DEFINE_enum(
-    "preset", "full", list(PRESETS), "For figure 5: the paper's setting, or one for two cores."
-)
-
 
 def _draw(number: int) -> None:
-    from experiments.running import is_first
     from ticketjax import draw
+    from ticketjax.commands.running import is_first
 
     if not is_first():
         return
@@ -159,7 +162,7 @@ def _make_of_images() -> None:
 
 
 def _make(number: int) -> None:
-    from experiments.running import run_grids
+    from ticketjax.commands.running import grid_of, run_grids
     from ticketjax.figures import Panel, draw_quality
     from ticketjax.store import write_whole
     from ticketjax.tables import table
@@ -167,7 +170,7 @@ def _make(number: int) -> None:
     figure = FIGURES[number]
     seeds = FLAGS.seeds or figure.seeds
     grids = {
-        f"{FLAGS.out}/{name}": {**fields, "seeds": seeds, **running()}
+        f"{FLAGS.out}/{name}": grid_of(**fields, seeds=seeds, **running())
         for name, fields in figure.grids.items()
     }
     records = run_grids(grids)
@@ -202,7 +205,3 @@ def main() -> int:
         else:
             (_draw if number in DRAWINGS else _make)(number)
     return 0
-
-
-if __name__ == "__main__":
-    start(main)

@@ -1,6 +1,6 @@
 r"""Phase diagrams: at which density and width is the ticket found, and by whom?
 
-    python -m experiments.phase --task=circle --seekers=magnitude,snip,synflow --seeds=5 \
+    ticketjax phase --task=circle --seekers=magnitude,snip,synflow --seeds=5 \
         --width=25,50,100,200 --densities=ticket,0.01,0.02,0.05,0.1,0.2,0.5 --out=results/phase
 
 One map per seeker of the recall of the ticket, and of the quality before and after training.
@@ -9,45 +9,42 @@ One map per seeker of the recall of the ticket, and of the quality before and af
 good networks after training from a tenth on, and strong tickets nowhere.
 """
 
-import itertools
-
 from absl import flags
 
-from experiments.flags import FLAGS, define_grid, define_running, grid, running, start
+from ticketjax.commands.flags import FLAGS, define_grid, define_running, grid, running
 
-define_grid(
-    seeds=5,
-    seekers="magnitude,snip,synflow",
-    densities="ticket,0.01,0.02,0.05,0.1,0.2,0.5",
-    width="25,50,100,200",
-)
-define_running(out="results/phase")
-flags.DEFINE_string("strategy", "singleshot", "singleshot, multishot; plain, annealed, ...")
-flags.DEFINE_integer("rounds", None, "Rounds of pruning.", lower_bound=1)
-flags.DEFINE_integer("round_epochs", None, "Epochs of training per round.", lower_bound=0)
-flags.DEFINE_integer("search_epochs", None, "Epochs of a search that trains.", lower_bound=1)
+
+def define() -> None:
+    """Define the flags."""
+    define_grid(
+        seeds=5,
+        seekers="magnitude,snip,synflow",
+        densities="ticket,0.01,0.02,0.05,0.1,0.2,0.5",
+        width="25,50,100,200",
+    )
+    define_running(out="results/phase")
+    flags.DEFINE_string("strategy", "singleshot", "singleshot, multishot; plain, annealed, ...")
+    flags.DEFINE_integer("rounds", None, "Rounds of pruning.", lower_bound=1)
+    flags.DEFINE_integer("round_epochs", None, "Epochs of training per round.", lower_bound=0)
+    flags.DEFINE_integer("search_epochs", None, "Epochs of a search that trains.", lower_bound=1)
 
 
 def main() -> int:
     """Run the grid, print its table, draw a map for every task, depth and noise level."""
-    from experiments.running import run_grids
+    from ticketjax.commands.running import grid_of, places, run_grids
     from ticketjax.figures import draw_phases
     from ticketjax.tables import table
+    from ticketjax.titles import place_name
 
-    fields = {**grid(), **running(), "strategy": FLAGS.strategy}
-    for name in ("rounds", "round_epochs", "search_epochs"):
-        fields[name] = FLAGS[name].value
-    records = run_grids({FLAGS.out: fields})
+    names = ("strategy", "rounds", "round_epochs", "search_epochs")
+    wanted = grid_of(**grid(), **running(), **{name: FLAGS[name].value for name in names})
+    records = run_grids({FLAGS.out: wanted})
     if records is None:
         return 0
     print(table(records) + "\n")
-    for task, depth, noise in itertools.product(*(fields[n] for n in ("task", "depth", "noise"))):
-        path = f"{FLAGS.out}/phase-{task}-depth{depth}-noise{noise:g}.png"
-        draw_phases(records, {"task": task, "depth": depth, "noise": noise}, path)
+    for place in places(wanted, ("task", "model", "depth", "noise")):
+        path = f"{FLAGS.out}/phase-{place_name(place)}.png"
+        draw_phases(records, place, path)
         print(f"figure: {path}")
     print(f"records: {FLAGS.out}/parts")
     return 0
-
-
-if __name__ == "__main__":
-    start(main)

@@ -1,17 +1,17 @@
 r"""Plant a ticket and write it down, for seekers in any framework.
 
-    python -m experiments.plant --task=circle --depth=5 --width=100 --seed=0 \
+    ticketjax plant --task=circle --depth=5 --width=100 --seed=0 \
         --out=instance.safetensors
 
 Writes the planted network with its data, and what a seeker may not see, the planted mask, the
 target and the output scale, to instance.answer.safetensors. It is the network that a sweep on this
-machine's CPU has for that seed. `python -m experiments.score` scores masks. Takes seconds.
+machine's CPU has for that seed. `ticketjax score` scores masks. Takes seconds.
 
-    python -m experiments.plant --target=network.safetensors --out=instance.safetensors
+    ticketjax plant --target=network.safetensors --out=instance.safetensors
 
 plants a sparse network of your own, ours or PyTorch's, and
 
-    python -m experiments.plant --suite=v1 --out=suite
+    ticketjax plant --suite=v1 --out=suite
 
 writes the 120 instances of ticketjax-suite-v1, and says whether they are the published ones.
 """
@@ -19,6 +19,7 @@ writes the 120 instances of ticketjax-suite-v1, and says whether they are the pu
 from __future__ import annotations
 
 import collections
+import dataclasses
 import importlib.resources
 import json
 import os
@@ -27,7 +28,16 @@ from typing import TYPE_CHECKING
 
 from absl import flags
 
-from experiments.flags import FLAGS, FlagError, define_planting, naming, start
+from ticketjax.choices import Planting
+from ticketjax.commands.flags import (
+    FLAGS,
+    OWN_TASK,
+    FlagError,
+    define_planting,
+    flagged,
+    naming,
+    planting,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,7 +51,7 @@ SUITES = ("v1",)
 # What a network of --target decides itself, and what it alone needs.
 OF_TASKS = ("task", "depth")
 OF_TARGETS = ("layers", "kind")
-OF_PLANTING = ("width", "noise", "prune_bias", "match", "tickets", "decoys", "perturbation")
+OF_PLANTING = ("width", "noise", "prune_bias", *(field.name for field in flagged(Planting)))
 OF_DATA = ("seed", "samples")
 VERDICTS = {
     "identical": "are the published ones, bit for bit",
@@ -49,17 +59,22 @@ VERDICTS = {
     "different": "are others, drawn or rounded otherwise: scores compare on average only",
 }
 
-flags.DEFINE_string("task", "circle", "Task: relu, circle or helix.")
-flags.DEFINE_integer("depth", 5, "Layers of neurons, the input included.", lower_bound=2)
-flags.DEFINE_integer("width", 100, "Neurons of every hidden layer.", lower_bound=1)
-flags.DEFINE_integer("seed", 0, "The seed of a sweep.", lower_bound=0, upper_bound=2**31 - 1)
-flags.DEFINE_float("noise", 0.01, "Noise level.", lower_bound=0)
-define_planting()
-flags.DEFINE_string("target", None, "Plant this network instead of a task's ticket.")
-flags.DEFINE_list("layers", None, "The target's layers in order, if their names do not say it.")
-flags.DEFINE_enum("kind", "regression", ["regression", "classification"], "Of the target.")
-flags.DEFINE_enum("suite", None, SUITES, "Write all instances of this suite.")
-flags.DEFINE_string("out", "instance.safetensors", "File of the instance; directory of a suite.")
+
+def define() -> None:
+    """Define the flags."""
+    flags.DEFINE_string("task", "circle", f"Task: relu, circle, helix, or {OWN_TASK} of your own.")
+    flags.DEFINE_integer("depth", 5, "Layers of neurons, the input included.", lower_bound=2)
+    flags.DEFINE_integer("width", 100, "Neurons of every hidden layer.", lower_bound=1)
+    flags.DEFINE_integer("seed", 0, "The seed of a sweep.", lower_bound=0, upper_bound=2**31 - 1)
+    flags.DEFINE_float("noise", 0.01, "Noise level.", lower_bound=0)
+    define_planting()
+    flags.DEFINE_string("target", None, "Plant this network instead of a task's ticket.")
+    flags.DEFINE_list("layers", None, "The target's layers in order, if their names do not say it.")
+    flags.DEFINE_enum("kind", "regression", ["regression", "classification"], "Of the target.")
+    flags.DEFINE_enum("suite", None, SUITES, "Write all instances of this suite.")
+    flags.DEFINE_string(
+        "out", "instance.safetensors", "File of the instance; directory of a suite."
+    )
 
 
 def _refuse_present(names: tuple[str, ...], reason: str) -> None:
@@ -83,25 +98,22 @@ def _target() -> tuple[Task, int]:
 
 def _grid(**fields) -> Grid:
     """A grid of instances, with nobody who looks for the tickets."""
-    from ticketjax.grid import Grid
+    from ticketjax.commands.running import grid_of
 
-    try:
-        return Grid(**fields, seekers="random", densities="ticket", epochs=0)
-    except ValueError as error:
-        raise FlagError(str(error)) from None
+    return grid_of(**fields, seekers="random", densities="ticket", epochs=0)
 
 
 def _grid_of_flags() -> Grid:
     import jax
 
-    from ticketjax import get_task
+    from ticketjax.commands.values import read_task
 
     if FLAGS.target:
         task, depth = _target()
     else:
         _refuse_present(OF_TARGETS, "is for a network of --target")
         with naming("task"):
-            task, depth = get_task(FLAGS.task), FLAGS.depth
+            task, depth = read_task(FLAGS.task), FLAGS.depth
     with naming("noise"):
         jax.eval_shape(lambda key: task.sample(key, 1, FLAGS.noise), jax.random.key(0))
     return _grid(
@@ -111,10 +123,7 @@ def _grid_of_flags() -> Grid:
         noise=FLAGS.noise,
         seeds=[FLAGS.seed],
         prune_bias=FLAGS.prune_bias,
-        match=FLAGS.match,
-        tickets=FLAGS.tickets,
-        decoys=FLAGS.decoys,
-        perturbation=FLAGS.perturbation,
+        planting=planting(),
         samples=FLAGS.samples,
     )
 
@@ -125,7 +134,7 @@ def _drawn(grid: Grid) -> Iterator[tuple[Description, Tree, Tree]]:
     import numpy as np
 
     from ticketjax import instances
-    from ticketjax.sweep import run_key
+    from ticketjax.engine import run_key
     from ticketjax.trial import make_instance
 
     for named in grid.settings():
@@ -147,11 +156,8 @@ def _drawn(grid: Grid) -> Iterator[tuple[Description, Tree, Tree]]:
                 width=named.width,
                 seed=seed,
                 noise=noise,
-                match=grid.match,
-                tickets=grid.tickets,
-                decoys=grid.decoys,
-                perturbation=grid.perturbation,
                 prune_bias=grid.prune_bias,
+                **dataclasses.asdict(grid.planting),
             )
             yield description, instance, answer
 
@@ -238,7 +244,3 @@ def main() -> int:
     # Accelerators round otherwise, and the last bits decide where a ticket goes.
     os.environ["JAX_PLATFORMS"] = "cpu"
     return _plant_suite() if FLAGS.suite else _plant_one()
-
-
-if __name__ == "__main__":
-    start(main)

@@ -1,7 +1,7 @@
 r"""Tables, figures and one HTML page of a results directory, whichever command has written it.
 
-    python -m experiments.report --results=results/singleshot
-    python -m experiments.report --results=results/paper --out=report
+    ticketjax report --results=results/singleshot
+    ticketjax report --results=results/paper --out=report
 
 Writes report.html, report.txt and report-*.png, into the results directory unless --out says
 otherwise. The page needs no network and no other file: figures, a table to sort, what is missing,
@@ -14,10 +14,13 @@ import pathlib
 
 from absl import flags
 
-from experiments.flags import FLAGS, FlagError, naming, start
+from ticketjax.commands.flags import FLAGS, FlagError, naming
 
-flags.DEFINE_string("results", None, "Results directory, or a directory of them.")
-flags.DEFINE_string("out", None, "Where to write; the results directory by default.")
+
+def define() -> None:
+    """Define the flags."""
+    flags.DEFINE_string("results", None, "Results directory, or a directory of them.")
+    flags.DEFINE_string("out", None, "Where to write; the results directory by default.")
 
 
 def _check_directory(directory: pathlib.Path) -> None:
@@ -40,7 +43,7 @@ def main() -> int:
         _check_directory(directory)
     if out.exists() and not out.is_dir():
         raise FlagError(f"--out={out}: is not a directory")
-    from experiments.again import command_of
+    from ticketjax.commands.again import command_of
     from ticketjax.report import find_results, read_results, write_report
 
     with naming("results"):
@@ -63,7 +66,3 @@ def main() -> int:
     for path in report.figures:
         print(f"figure: {path}")
     return 0
-
-
-if __name__ == "__main__":
-    start(main)

@@ -3,21 +3,25 @@
 import itertools
 import sys
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection
+from typing import Any
 
 import jax
 import pyarrow as pa
 
-from experiments import job
-from experiments.flags import FLAGS, FlagError, grid, running
-from ticketjax.progress import Progress, progress
 from ticketjax import store
+from ticketjax.commands import job
+from ticketjax.commands.flags import FLAGS, FlagError, grid, running
+from ticketjax.compiling import Compiling
+from ticketjax.engine import BudgetError
 from ticketjax.figures import draw_quality, draw_rounds, lowest_in_rounds, panels_of
-from ticketjax.grid import Grid
+from ticketjax.grid import Grid, make_grid
 from ticketjax.lock import InUse
+from ticketjax.progress import progress
 from ticketjax.summaries import WHERE
-from ticketjax.sweep import BudgetError, Step, Stopwatch, run
+from ticketjax.sweeping import records_of, run_into
 from ticketjax.tables import table
+from ticketjax.titles import place_name
 
 # Between two looks at what the other processes have finished.
 SECONDS_BETWEEN_LOOKS = 2
@@ -28,81 +32,98 @@ def is_first() -> bool:
     return jax.process_index() == 0
 
 
+def grid_of(**fields: Any) -> Grid:
+    """The grid of these fields, as make_grid() takes them.
+
+    Raises:
+        FlagError: it cannot be run.
+    """
+    try:
+        return make_grid(**fields)
+    except ValueError as error:
+        raise FlagError(str(error)) from None
+
+
+class _Watch:
+    """Seconds of wall time since it was last read, without those of compiling."""
+
+    def __init__(self, compiling: Compiling):
+        self._compiling = compiling
+        self._last = self._now()
+
+    def _now(self) -> float:
+        return time.perf_counter() - self._compiling.total()
+
+    def read(self) -> float:
+        before, self._last = self._last, self._now()
+        # What JAX says of compiling may exceed the wall time, where it compiles at once.
+        return max(0.0, self._last - before)
+
+
 def run_grids(
-    grids: dict[str, dict], on_chunk: Callable[[str, int, float], None] | None = None
+    grids: dict[str, Grid], on_chunk: Callable[[str, int, float], None] | None = None
 ) -> pa.Table | None:
-    """Run what is missing of each grid (fields of Grid) in its directory; returns all records.
+    """Run what is missing of each grid in its directory; returns the grids' records.
 
     Of several processes each runs its share, waits for the others', and only the first one
     returns the records, the rest None.
 
-    on_chunk: called after every chunk with its directory, its runs and the seconds that
-        its compiled programs took.
+    Args:
+        grids: by directory.
+        on_chunk: called after every chunk with its directory, its runs and the seconds that they
+            took, without compiling.
 
-    Every grid is checked before the first one starts. Raises FlagError for what cannot be run, and
-    for a seeker that does not keep to its budget; ConnectionError where another process has ended
-    before all runs were done.
+    Raises:
+        FlagError: a directory that cannot be opened, and a seeker that does not keep to its budget.
+        ConnectionError: another process has ended before all runs were done.
     """
-    try:
-        checked = {directory: Grid(**fields) for directory, fields in grids.items()}
-    except ValueError as error:
-        raise FlagError(str(error)) from None
     # The others find what the first one has opened, or the first one gone.
     if not is_first():
         job.wait_until_opened()
     # In one order, so that of two commands that share directories neither waits for the other.
-    opened = {directory: _open(directory, checked[directory]) for directory in sorted(checked)}
+    opened = {directory: _open(directory, grids[directory]) for directory in sorted(grids)}
     if is_first():
         job.tell_opened()
-    results = {directory: (wanted, opened[directory]) for directory, wanted in checked.items()}
-    done = {directory: parts.done() for directory, (_, parts) in results.items()}
+    results = [(wanted, opened[directory]) for directory, wanted in grids.items()]
+    done = {directory: opened[directory].done() for directory in grids}
     share = jax.process_index(), jax.process_count()
-    total = finished = 0
-    for directory, (wanted, _) in results.items():
-        own = wanted.instance_names(share)
-        total += len(own) * wanted.runs_per_instance
-        finished += len(own & done[directory]) * wanted.runs_per_instance
+    own = {directory: wanted.run_names(share) for directory, wanted in grids.items()}
+    total = sum(map(len, own.values()))
+    finished = sum(len(runs & done[directory]) for directory, runs in own.items())
     # One bar for all processes: theirs are as far.
-    with progress(total, finished, quiet=not is_first()) as shown:
-        for directory, (wanted, parts) in results.items():
-            shown.name(wanted.strategy)
-            watch = Stopwatch()
-            chunks = run(
-                wanted, done[directory], share=share, on_step=_teller(wanted, shown), watch=watch
-            )
-            for records in _within_budget(chunks):
-                parts.write(records)
-                shown.add(records.num_rows)
+    with progress(total, finished, quiet=not is_first()) as shown, Compiling() as compiling:
+        for directory, wanted in grids.items():
+            shown.name(_name(wanted))
+            watch = _Watch(compiling)
+
+            def finish_chunk(runs: int, directory: str = directory, watch: _Watch = watch) -> None:
                 if on_chunk:
-                    on_chunk(directory, records.num_rows, watch.seconds)
-                _stop_if_one_is_gone(results.values())
-                watch.seconds = 0.0
-    while jax.process_count() > 1 and not _all_done(results.values()):
-        _stop_if_one_is_gone(results.values())
+                    on_chunk(directory, runs, watch.read())
+                _stop_if_one_is_gone(results)
+
+            try:
+                run_into(
+                    wanted,
+                    opened[directory],
+                    done[directory],
+                    shown,
+                    share=share,
+                    on_chunk=finish_chunk,
+                )
+            except BudgetError as error:
+                raise FlagError(f"{error}; as a flag, --nocheck_budget") from None
+    while jax.process_count() > 1 and not _all_done(results):
+        _stop_if_one_is_gone(results)
         time.sleep(SECONDS_BETWEEN_LOOKS)
     if not is_first():
         return None
-    return pa.concat_tables([store.load_records(directory) for directory in grids])
+    return pa.concat_tables([records_of(wanted, directory) for directory, wanted in grids.items()])
 
 
-def _teller(wanted: Grid, shown: Progress) -> Callable[[Step], None]:
-    """Shows each step of a grid: where, if there are several such places, what, and how far."""
-    axes = [axis for axis in ("depth", "width") if len(wanted.axis(axis)) > 1]
-
-    def tell(step: Step) -> None:
-        where = " ".join([step.task, *(f"{axis} {getattr(step, axis)}" for axis in axes)])
-        doing = "compiling " * step.compiles + step.program
-        shown.tell(f"{where}: {doing}, {step.number} of {step.of}")
-
-    return tell
-
-
-def _within_budget(chunks: Iterator[pa.Table]) -> Iterator[pa.Table]:
-    """The same chunks; a mask outside its budget is a refusal."""
-    try:
-        yield from chunks
-    except BudgetError as error:
-        raise FlagError(f"{error}; as a flag, --nocheck_budget") from None
+def _name(wanted: Grid) -> str:
+    """What the bar calls a grid: what its seekers are, if they are of one kind."""
+    kinds = {getattr(type(seeker), "name", "own") for _, seeker in wanted.seekers}
+    return kinds.pop() if len(kinds) == 1 else "seekers"
 
 
 def _open(directory: str, wanted: Grid) -> store.Store:
@@ -120,7 +141,7 @@ def _open(directory: str, wanted: Grid) -> store.Store:
 
 
 def _all_done(results: Collection[tuple[Grid, store.Store]]) -> bool:
-    return all(wanted.instance_names() <= parts.done() for wanted, parts in results)
+    return all(wanted.run_names() <= parts.done() for wanted, parts in results)
 
 
 def _stop_if_one_is_gone(results: Collection[tuple[Grid, store.Store]]) -> None:
@@ -130,15 +151,29 @@ def _stop_if_one_is_gone(results: Collection[tuple[Grid, store.Store]]) -> None:
         raise job.has_ended(gone)
 
 
-def run_and_show(strategy: str, **options) -> int:
+def places(wanted: Grid, names: Collection[str] = WHERE) -> list[dict[str, Any]]:
+    """The places of a grid, in its order: each the values of these columns of its records."""
+    found = {}
+    for named, noise in itertools.product(wanted.settings(), wanted.axis("noise")):
+        place = {
+            "task": named.setting.task.name,
+            "model": named.model,
+            "depth": named.depth,
+            "width": named.width,
+            "noise": noise,
+        }
+        chosen = {name: place[name] for name in names}
+        found[tuple(chosen.values())] = chosen
+    return list(found.values())
+
+
+def run_and_show(strategy: str, **options: Any) -> int:
     """Run the grid of the flags, print its table, write its figure; a command's exit status."""
-    fields = {**grid(), **running(), "strategy": strategy, **options}
-    records = run_grids({FLAGS.out: fields})
+    wanted = grid_of(**grid(), **running(), strategy=strategy, **options)
+    records = run_grids({FLAGS.out: wanted})
     if records is None:
         return 0
-    places = itertools.product(fields["task"], fields["depth"], fields["width"], fields["noise"])
-    panels = panels_of(dict(zip(WHERE, place, strict=True)) for place in places)
-    draw_quality(records, panels, f"{FLAGS.out}/figure.png")
+    draw_quality(records, panels_of(places(wanted)), f"{FLAGS.out}/figure.png")
     print(table(records))
     print(f"\nfigure: {FLAGS.out}/figure.png\nrecords: {FLAGS.out}/parts")
     for path in _draw_rounds(records):
@@ -150,7 +185,6 @@ def _draw_rounds(records: pa.Table) -> list[str]:
     """Draw what pruning in rounds left of the layers, at the lowest density of every place."""
     paths = []
     for where in lowest_in_rounds(records):
-        name = "rounds-{task}-depth{depth}-width{width}-noise{noise:g}".format(**where)
-        paths.append(f"{FLAGS.out}/{name}.png")
+        paths.append(f"{FLAGS.out}/rounds-{place_name(where)}.png")
         draw_rounds(records, where, paths[-1])
     return paths

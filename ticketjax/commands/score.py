@@ -1,6 +1,6 @@
 r"""Score a mask that anyone made, in any framework, on a planted network.
 
-    python -m experiments.score --instance=instance.safetensors --mask=mask.safetensors
+    ticketjax score --instance=instance.safetensors --mask=mask.safetensors
 
 Prints what a record of a sweep says of a mask: quality before and after training, how much of the
 planted ticket it holds, and how far it is from the target as a function. The names in the mask's
@@ -17,19 +17,13 @@ from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
-from experiments.flags import FLAGS, FlagError, naming, start
+from ticketjax.commands.flags import FLAGS, FlagError, naming
 
 if TYPE_CHECKING:
     from ticketjax.base import Params
     from ticketjax.instances import Description
     from ticketjax.interop import Tree
 
-flags.DEFINE_string("instance", None, "The planted network, as experiments.plant writes it.")
-flags.DEFINE_string("mask", None, "The mask: a safetensors file of 0 and 1, or bool.")
-flags.DEFINE_string("answer", None, "The answer, if it is not next to the instance.")
-flags.DEFINE_list("layers", None, "The mask's layers in order, if their names do not say it.")
-flags.DEFINE_integer("epochs", 10, "Epochs of the training.", lower_bound=0)
-flags.DEFINE_bool("json", False, "Print JSON instead of the table.")
 
 # Rows of the table: what, the mask's entry, and the bare ticket's; {metric} is the task's.
 ROWS = (
@@ -47,6 +41,16 @@ ROWS = (
     ("recovered as a function", "functionally_recovered", None),
     ("effective density", "effective_density", None),
 )
+
+
+def define() -> None:
+    """Define the flags."""
+    flags.DEFINE_string("instance", None, "The planted network, as experiments.plant writes it.")
+    flags.DEFINE_string("mask", None, "The mask: a safetensors file of 0 and 1, or bool.")
+    flags.DEFINE_string("answer", None, "The answer, if it is not next to the instance.")
+    flags.DEFINE_list("layers", None, "The mask's layers in order, if their names do not say it.")
+    flags.DEFINE_integer("epochs", 10, "Epochs of the training.", lower_bound=0)
+    flags.DEFINE_bool("json", False, "Print JSON instead of the table.")
 
 
 def _read() -> tuple[Description, Tree, Tree | None, Params]:
@@ -149,7 +153,3 @@ def main() -> int:
     if answer is None:
         print(f"\nno answer next to {FLAGS.instance}: recovery is not scored")
     return 0
-
-
-if __name__ == "__main__":
-    start(main)

@@ -1,8 +1,8 @@
 r"""Search by seekers that learn which frozen parameters to keep, or by a seeker of your own.
 
-    python -m experiments.search --task=relu,circle,helix --seekers=probabilistic,path_pursuit \
+    ticketjax search --task=relu,circle,helix --seekers=probabilistic,path_pursuit \
         --densities=ticket,0.01 --seeds=10 --objective=rescaled --out=results/search
-    python -m experiments.search --seekers=path/to/file.py:function --densities=ticket
+    ticketjax search --seekers=path/to/file.py:function --densities=ticket
 
 The mask is measured on the initial parameters (a strong ticket) and after training them (a weak
 one). --objective=rescaled, the default here, takes the output's scale out of the loss: a planted
@@ -12,21 +12,22 @@ ticket is exact only up to a factor. --options sets what a seeker's docstring li
 
 from absl import flags
 
-from experiments.flags import FLAGS, define_grid, define_running, start
+from ticketjax.commands.flags import FLAGS, define_grid, define_running
 
-define_grid(seeds=10, seekers="probabilistic")
-define_running(out="results/search")
-FLAGS.set_default("objective", "rescaled")
-flags.DEFINE_string("strategy", "plain", "How the seekers search; their names are in the README.")
-flags.DEFINE_integer("search_epochs", None, "Epochs of the search.", lower_bound=1)
+
+def define() -> None:
+    """Define the flags."""
+    define_grid(seeds=10, seekers="probabilistic")
+    define_running(out="results/search")
+    FLAGS.set_default("objective", "rescaled")
+    flags.DEFINE_string(
+        "strategy", "plain", "How the seekers search; their names are in the README."
+    )
+    flags.DEFINE_integer("search_epochs", None, "Epochs of the search.", lower_bound=1)
 
 
 def main() -> int:
     """Run the grid, print its table, write its figure."""
-    from experiments.running import run_and_show
+    from ticketjax.commands.running import run_and_show
 
     return run_and_show(FLAGS.strategy, search_epochs=FLAGS.search_epochs)
-
-
-if __name__ == "__main__":
-    start(main)

@@ -1,6 +1,6 @@
 r"""How wide a random network must be to hold each task's ticket by chance: Lemma 1 and Theorem 2.
 
-    python -m experiments.theory --task=circle,relu,helix --depth=5 --width=100,1e6 --eps=0.1 \
+    ticketjax theory --task=circle,relu,helix --depth=5 --width=100,1e6 --eps=0.1 \
         --delta=0.1 --initialisation=uniform --norm=spectral --out=results/theory
 
 Prints what every layer asks for and the widths needed, draws the chance against width. Takes
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from absl import flags
 
-from experiments.flags import FLAGS, FlagError, naming, refuse_empty, start
+from ticketjax.commands.flags import FLAGS, FlagError, naming, refuse_empty
 
 if TYPE_CHECKING:
     from ticketjax.base import Params
@@ -32,14 +32,17 @@ chance that some neuron has no match; error reached: the largest output error fo
 within tolerance."""
 MOST = Decimal("1e1000")
 
-flags.DEFINE_list("task", ["circle", "relu", "helix"], "Tasks: relu, circle, helix.")
-flags.DEFINE_integer("depth", 5, "Layers of neurons, the input included.", lower_bound=2)
-flags.DEFINE_list("width", ["100", "1e6"], "Widths to judge, such as 100 or 1e20.")
-flags.DEFINE_float("eps", 0.1, "Error of the output, in the units of the task's ticket.")
-flags.DEFINE_float("delta", 0.1, "Chance of failure allowed to a width that is enough.")
-flags.DEFINE_enum("initialisation", "uniform", INITIALISATIONS, "What the tables assume.")
-flags.DEFINE_enum("norm", "spectral", NORMS, "Matrix norm of Lemma 1; it fails with entry.")
-flags.DEFINE_string("out", "results/theory", "Directory of the figure and the table.")
+
+def define() -> None:
+    """Define the flags."""
+    flags.DEFINE_list("task", ["circle", "relu", "helix"], "Tasks: relu, circle, helix.")
+    flags.DEFINE_integer("depth", 5, "Layers of neurons, the input included.", lower_bound=2)
+    flags.DEFINE_list("width", ["100", "1e6"], "Widths to judge, such as 100 or 1e20.")
+    flags.DEFINE_float("eps", 0.1, "Error of the output, in the units of the task's ticket.")
+    flags.DEFINE_float("delta", 0.1, "Chance of failure allowed to a width that is enough.")
+    flags.DEFINE_enum("initialisation", "uniform", INITIALISATIONS, "What the tables assume.")
+    flags.DEFINE_enum("norm", "spectral", NORMS, "Matrix norm of Lemma 1; it fails with entry.")
+    flags.DEFINE_string("out", "results/theory", "Directory of the figure and the table.")
 
 
 def _width(text: str) -> int:
@@ -190,7 +193,3 @@ def main() -> int:
     )
     print(f"\nfigure: {FLAGS.out}/theory.png\ntable: {FLAGS.out}/theory.txt")
     return 0
-
-
-if __name__ == "__main__":
-    start(main)

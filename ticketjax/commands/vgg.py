@@ -1,8 +1,8 @@
 r"""Figure 5: networks of real images with a trained ticket of known sparsity planted in them.
 
-    python -m experiments.vgg --data_dir=DIR --out=results/vgg
-    python -m experiments.vgg --data_dir=DIR --preset=cpu --out=results/vgg-cpu
-    python -m experiments.vgg --data_dir=DIR --dataset=mnist --model=lenet300 --preset=cpu
+    ticketjax vgg --data_dir=DIR --out=results/vgg
+    ticketjax vgg --data_dir=DIR --preset=cpu --out=results/vgg-cpu
+    ticketjax vgg --data_dir=DIR --dataset=mnist --model=lenet300 --preset=cpu
 
 A network is pruned by SynFlow in rounds and trained: the ticket. It is planted in another random
 network, in which pruners look for it (left: after training) and searches that leave all parameters
@@ -18,33 +18,36 @@ from typing import Any
 
 from absl import flags
 
-from experiments.figure5 import NETWORKS, PRESETS, SEARCHES, plan_of, show
-from experiments.flags import FLAGS, PRUNERS, FlagError, naming, numbers, seeds, start
+from ticketjax.commands.figure5 import NETWORKS, PRESETS, SEARCHES, plan_of, show
+from ticketjax.commands.flags import FLAGS, PRUNERS, FlagError, naming, numbers, seeds
 
-flags.DEFINE_string("data_dir", None, "Directory of the dataset's official files.")
-flags.DEFINE_enum("preset", "full", list(PRESETS), "Defaults of the flags that say (preset).")
-flags.DEFINE_enum("dataset", "cifar10", ["cifar10", "mnist", "fashion_mnist"], "Images.")
-flags.DEFINE_enum("model", "vgg16", NETWORKS, "Network.")
-flags.DEFINE_string("out", "results/vgg", "Results directory; an unfinished one is continued.")
-flags.DEFINE_bool("wait", False, "Wait for another process that has the directory in use.")
-flags.DEFINE_string("compilation_cache", None, "Directory that keeps compiled programs.")
-flags.DEFINE_list("seekers", PRUNERS, "Pruners, used in rounds; may be empty.")
-flags.DEFINE_list("searches", SEARCHES, "Searches among frozen parameters; may be empty.")
-flags.DEFINE_list("densities", None, "Fractions of the parameters to keep (preset).")
-flags.DEFINE_float("ticket_density", 0.01, "Of the ticket that is planted.")
-flags.DEFINE_integer("seeds", None, "Seeds 0 to N-1 (preset).", lower_bound=1)
-flags.DEFINE_list("seed_list", None, "These seeds, instead of --seeds.")
-flags.DEFINE_integer("images", None, "Training images that are used (preset).", lower_bound=1)
-flags.DEFINE_integer("test_images", None, "Test images that are used (preset).", lower_bound=1)
-flags.DEFINE_float("channels", None, "Multiplies the width of every layer (preset).")
-flags.DEFINE_integer("rounds", None, "Of pruning (preset).", lower_bound=1)
-flags.DEFINE_integer("round_epochs", None, "Of training in a round (preset).", lower_bound=0)
-flags.DEFINE_integer("epochs", None, "Of the final training (preset).", lower_bound=0)
-flags.DEFINE_integer("search_epochs", None, "Of a search (preset).", lower_bound=1)
-flags.DEFINE_integer("levels", 5, "Steps in which edge-popup anneals.", lower_bound=1)
-flags.DEFINE_integer("batch_size", None, "Images in a step (preset).", lower_bound=1)
-flags.DEFINE_integer("score_samples", 1_000, "Images that a score sees.", lower_bound=1)
-flags.DEFINE_bool("augment", None, "Crop and mirror at random in training (preset).")
+
+def define() -> None:
+    """Define the flags."""
+    flags.DEFINE_string("data_dir", None, "Directory of the dataset's official files.")
+    flags.DEFINE_enum("preset", "full", list(PRESETS), "Defaults of the flags that say (preset).")
+    flags.DEFINE_enum("dataset", "cifar10", ["cifar10", "mnist", "fashion_mnist"], "Images.")
+    flags.DEFINE_enum("model", "vgg16", NETWORKS, "Network.")
+    flags.DEFINE_string("out", "results/vgg", "Results directory; an unfinished one is continued.")
+    flags.DEFINE_bool("wait", False, "Wait for another process that has the directory in use.")
+    flags.DEFINE_string("compilation_cache", None, "Directory that keeps compiled programs.")
+    flags.DEFINE_list("seekers", PRUNERS, "Pruners, used in rounds; may be empty.")
+    flags.DEFINE_list("searches", SEARCHES, "Searches among frozen parameters; may be empty.")
+    flags.DEFINE_list("densities", None, "Fractions of the parameters to keep (preset).")
+    flags.DEFINE_float("ticket_density", 0.01, "Of the ticket that is planted.")
+    flags.DEFINE_integer("seeds", None, "Seeds 0 to N-1 (preset).", lower_bound=1)
+    flags.DEFINE_list("seed_list", None, "These seeds, instead of --seeds.")
+    flags.DEFINE_integer("images", None, "Training images that are used (preset).", lower_bound=1)
+    flags.DEFINE_integer("test_images", None, "Test images that are used (preset).", lower_bound=1)
+    flags.DEFINE_float("channels", None, "Multiplies the width of every layer (preset).")
+    flags.DEFINE_integer("rounds", None, "Of pruning (preset).", lower_bound=1)
+    flags.DEFINE_integer("round_epochs", None, "Of training in a round (preset).", lower_bound=0)
+    flags.DEFINE_integer("epochs", None, "Of the final training (preset).", lower_bound=0)
+    flags.DEFINE_integer("search_epochs", None, "Of a search (preset).", lower_bound=1)
+    flags.DEFINE_integer("levels", 5, "Steps in which edge-popup anneals.", lower_bound=1)
+    flags.DEFINE_integer("batch_size", None, "Images in a step (preset).", lower_bound=1)
+    flags.DEFINE_integer("score_samples", 1_000, "Images that a score sees.", lower_bound=1)
+    flags.DEFINE_bool("augment", None, "Crop and mirror at random in training (preset).")
 
 
 def settings() -> dict[str, Any]:
@@ -72,7 +75,7 @@ def settings() -> dict[str, Any]:
         raise FlagError("--data_dir must name the directory of the dataset's files")
     if not [*FLAGS.seekers, *FLAGS.searches]:
         raise FlagError("--seekers and --searches are both empty: there is nothing to run")
-    from experiments.images import ImageRuns
+    from ticketjax.commands.images import ImageRuns
 
     # What tells runs apart is said by lists of flags, all else by one flag of the field's name.
     names = {field.name for field in dataclasses.fields(ImageRuns)}
@@ -85,7 +88,3 @@ def main() -> int:
     fields = settings()
     plan = plan_of(fields, FLAGS.seekers, FLAGS.searches)
     return show(plan, FLAGS.data_dir, FLAGS.out, FLAGS.wait)
-
-
-if __name__ == "__main__":
-    start(main)

@@ -1,0 +1,14 @@
+"""Draw what a seeker finds beside the planted ticket: both as graphs, and as functions.
+
+    python -m experiments.compare --task=circle --seeker=probabilistic --strategy=refined
+    python -m experiments.compare --task=relu --seeker=path_pursuit --strategy=refined --seed=3
+
+Expect the same function of other parameters on ReLU, and another function on Circle. Takes a
+minute.
+"""
+
+from ticketjax.commands import compare
+from ticketjax.commands.flags import start
+
+if __name__ == "__main__":
+    start(compare)

@@ -1,0 +1,15 @@
+r"""Why was the ticket not found: the search, the objective, or could it not be kept at all?
+
+    python -m experiments.diagnose --task=circle --depth=5 --width=100 --seeds=5 \
+        --seekers=random,magnitude,snip,grasp,synflow,edge_popup --out=results/diagnose
+
+Expect raw outputs to be the wrong objective for all that look at them: the planted ticket is exact
+only up to a factor. --objective=rescaled takes that out, and shows searches that fail. Takes
+minutes on two cores.
+"""
+
+from ticketjax.commands import diagnose
+from ticketjax.commands.flags import start
+
+if __name__ == "__main__":
+    start(diagnose)

@@ -1,0 +1,15 @@
+"""The figures of Fischer and Burkholz 2022, from planting to plot.
+
+    python -m experiments.paper --figure=3 --out=results/paper
+    python -m experiments.paper --figure=5 --data_dir=DIR --preset=cpu
+    python -m experiments.paper --figure=all
+
+Expect what the paper shows; docs/reproduction.md compares. Figure 3 is 1,875 runs: some ten minutes
+on two cores, which --seeds shortens.
+"""
+
+from ticketjax.commands import paper
+from ticketjax.commands.flags import start
+
+if __name__ == "__main__":
+    start(paper)

@@ -1,0 +1,23 @@
+"""Commands: what `ticketjax NAME` and `python -m experiments.NAME` run, one module each.
+
+A command's module has define(), which defines its flags, and main(), which does the work and
+returns the exit status; flags.start() runs them. Nothing is imported here: a command shows its help
+and refuses flags without JAX, and Ctrl-C is caught before anything else is imported.
+"""
+
+NAMES = (
+    "singleshot",
+    "multishot",
+    "edge_popup",
+    "search",
+    "phase",
+    "diagnose",
+    "leaderboard",
+    "paper",
+    "vgg",
+    "report",
+    "compare",
+    "theory",
+    "plant",
+    "score",
+)

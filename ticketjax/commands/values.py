@@ -1,0 +1,165 @@
+"""Values that flags name: expressions, and path/to/file.py:name of one's own."""
+
+import importlib.util
+import os
+import re
+import sys
+import types
+from collections.abc import Callable
+from typing import Any
+
+from ticketjax.base import Model, Task
+from ticketjax.seekers import SEEKERS, get_seeker, read_seeker, seeker_label
+from ticketjax.tasks import get_task
+
+ALLOWED = "path/to/file.py:name"
+_WHOLE = re.compile(r"([^()=,]+):([A-Za-z_]\w*)")
+_WITHIN = re.compile(r"[^\s,()\[\]='\":]+\.py:[A-Za-z_]\w*")
+_LABELLED = re.compile(r"\s*([^=(),:]*[^=(),:\s])\s*=(.*)", re.DOTALL)
+
+_files: dict[str, types.ModuleType] = {}
+
+
+def _module(path: str) -> types.ModuleType:
+    """A file, run once, however many of its names are asked for."""
+    path = os.path.abspath(path)
+    if path not in _files:
+        name = os.path.basename(path).removesuffix(".py")
+        # Known by its name, as dataclasses and pickles want it, unless that is another's.
+        name = f"{name}_file" if name in sys.modules else name
+        spec = importlib.util.spec_from_file_location(name, path)
+        assert spec is not None and spec.loader is not None
+        sys.modules[name] = module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        _files[path] = module
+    return _files[path]
+
+
+def own(text: str) -> Any:
+    """What path/to/file.py:name names.
+
+    Raises:
+        ValueError: there is no such file, or it has no such name.
+    """
+    path, _, name = text.strip().rpartition(":")
+    if not (path.endswith(".py") and os.path.isfile(path)):
+        raise ValueError(f"{path} is not a Python file; allowed is {ALLOWED}")
+    module = _module(path)
+    if not hasattr(module, name):
+        raise ValueError(f"{path} has no {name!r}")
+    return getattr(module, name)
+
+
+def is_own(text: str) -> bool:
+    """Whether a text is path/to/file.py:name, or meant to be."""
+    return _WHOLE.fullmatch(text.strip()) is not None
+
+
+def own_or_text(text: str) -> Any:
+    """What path/to/file.py:name names; any other text as it is."""
+    return own(text) if is_own(text) else text
+
+
+def _expression(text: str) -> Any:
+    """The value of an expression, in which path/to/file.py:name may stand for any name."""
+    names: dict[str, Any] = {}
+
+    def placeholder(found: re.Match) -> str:
+        name = found[0].rpartition(":")[2]
+        while name in SEEKERS or name in names:
+            name += "_"
+        names[name] = own(found[0])
+        return name
+
+    return read_seeker(_WITHIN.sub(placeholder, text), names)
+
+
+def read_seeker_flag(text: str) -> tuple[str, Any]:
+    """A seeker as a flag says it, and how records are to call it.
+
+    Args:
+        text: a name of the registry, an expression, or path/to/file.py:name, which may stand within
+            an expression too; LABEL=... before any of these.
+
+    Returns:
+        The label, and a name, which is to take a command's options; or a score, a function of
+        one's own or a seeker.
+
+    Raises:
+        ValueError: what is none of these.
+    """
+    label = None
+    if labelled := _LABELLED.fullmatch(text):
+        label, text = labelled.groups()
+    text = text.strip()
+    if is_own(text):
+        value = own(text)
+        seeker = get_seeker(value)
+        if isinstance(value, type):
+            value = seeker
+        return label or getattr(value, "__name__", None) or seeker_label(seeker), value
+    if text in SEEKERS:
+        return label or text, text
+    value = get_seeker(_expression(text))
+    return label or seeker_label(value), value
+
+
+def read_seekers(texts: list[str]) -> dict[str, Any]:
+    """The seekers of a flag by label, as make_grid() takes them.
+
+    Raises:
+        ValueError: as read_seeker_flag(), and for two different ones with one label.
+    """
+    made: dict[str, Any] = {}
+    for label, value in map(read_seeker_flag, texts):
+        if label in made and made[label] != value:
+            raise ValueError(f"two are called {label!r}; LABEL=... gives one another name")
+        made[label] = value
+    return made
+
+
+def read_task(text: str) -> Task:
+    """A task by its name, or as path/to/file.py:TASK names it.
+
+    Raises:
+        ValueError: there is none.
+    """
+    if not is_own(text):
+        return get_task(text)
+    task = own(text)
+    if not isinstance(task, Task):
+        raise ValueError(f"{text} is no Task, but {task!r}")
+    return task
+
+
+def read_tasks(texts: list[str]) -> list[Task]:
+    """As read_task(), several of them.
+
+    Raises:
+        ValueError: as read_task(), and for two of one name.
+    """
+    tasks = {text: read_task(text) for text in texts}
+    names = [task.name for task in tasks.values()]
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f"two tasks are called {name!r}, and records would be as well")
+    return list(tasks.values())
+
+
+def read_models(texts: list[str]) -> dict[str, Model | Callable[[Task], Model]] | None:
+    """Networks that path/to/file.py:make names, by that name; None for none.
+
+    Raises:
+        ValueError: no Model and no function, and two of one name.
+    """
+    models: dict[str, Any] = {}
+    for text in texts:
+        if not is_own(text):
+            raise ValueError(f"allowed is {ALLOWED}, a Model or a function task -> Model")
+        name, model = text.strip().rpartition(":")[2], own(text)
+        if not isinstance(model, Model) and not callable(model):
+            raise ValueError(f"{text} is no Model and no function task -> Model, but {model!r}")
+        if name in models and models[name] is not model:
+            raise ValueError(f"two are called {name!r}")
+        models[name] = model
+    return models or None
