@@ -59,10 +59,10 @@ def run(module, flags, directory, out, err):
 
 
 def serve():
-    import experiments.running  # noqa: F401
+    import ticketjax.commands.running  # noqa: F401
 
     # Imported for what it imports; the command is to find it as it is at the start.
-    for name in [name for name in sys.modules if name.split(".")[0] == "experiments"]:
+    for name in [name for name in sys.modules if name.startswith("ticketjax.commands")]:
         del sys.modules[name]
     for line in sys.stdin:
         child = os.fork()

@@ -25,7 +25,9 @@ def check_count(name: str, value: int, least: int) -> None:
 
 def check_number(name: str, value: float, least: float = -math.inf) -> None:
     """Raise ValueError for anything but a number of at least `least` that float32 can hold."""
-    if not isinstance(value, numbers.Real) or not abs(value) <= LARGEST:
+    # As Python's, because half precision has no number as large as the bound.
+    plain = getattr(value, "item", lambda: value)()
+    if not isinstance(value, numbers.Real) or not abs(plain) <= LARGEST:
         raise ValueError(f"{name} must be a finite number of float32, got {value!r}")
     if value < least:
         raise ValueError(f"{name} must be at least {least:g}, got {value!r}")
@@ -74,10 +76,11 @@ def option(default: Any, **rule: Any) -> Any:
 def _number(name: str, value: Any, whole: bool, rule: Rule) -> int | float:
     least = -math.inf if rule.least is None else rule.least
     if whole:
-        if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+        if rule.least is not None:
+            check_count(name, value, math.ceil(rule.least))
+        elif isinstance(value, bool) or not isinstance(value, numbers.Integral):
             raise ValueError(f"{name} must be a whole number, got {value!r}")
         number: int | float = int(value)
-        check_count(name, int(value), math.ceil(max(least, -MOST)))
     else:
         if isinstance(value, bool):
             raise ValueError(f"{name} must be a number, got {value!r}")

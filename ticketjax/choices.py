@@ -60,10 +60,12 @@ class Training(Options):
     augment: Callable[[Any, Any], Any] | None = option(None, free=True)
 
     def check(self) -> None:
-        """Refuse what is no optimizer."""
+        """Refuse what is no optimizer, and no function of the inputs."""
         from ticketjax.optimizers import make_optimizer
 
         make_optimizer(self.optimizer)
+        if self.augment is not None and not callable(self.augment):
+            raise ValueError(f"augment must be a function (key, x) -> x, got {self.augment!r}")
 
     @property
     def text(self) -> str:

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ticketjax.base import Params
-from ticketjax.checks import Options, check_choice
+from ticketjax.checks import Options, check_choice, check_count
 
 SCOPES = ("global", "local", "oracle")
 
@@ -208,11 +208,24 @@ class LayerBudgets(Options):
         counts: parameters per layer, as count_ticket_layers() has them of a target. At the density
             of their sum each layer keeps exactly its count; at others each is rounded, and a layer
             that is full keeps all, so that the total may be short.
+
+    Raises:
+        ValueError: for counts that are no whole numbers, negative, or all 0.
     """
 
     counts: tuple[int, ...]
 
     name: ClassVar[str] = "layer_budgets"
+
+    def check(self) -> None:
+        """Refuse counts that share nothing out; they take one form."""
+        if not isinstance(self.counts, tuple | list):
+            raise ValueError(f"counts must be numbers, one per layer, got {self.counts!r}")
+        for count in self.counts:
+            check_count("counts", count, 0)
+        if not any(self.counts):
+            raise ValueError(f"counts must have one above 0, got {self.counts!r}")
+        object.__setattr__(self, "counts", tuple(map(int, self.counts)))
 
     def of(self, density: jax.Array | float, sizes: Sequence[int]) -> list[jax.Array]:
         """How many parameters each of these layers keeps.
