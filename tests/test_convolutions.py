@@ -108,7 +108,7 @@ def test_outputs_are_those_of_loops(network):
 
 def test_a_sparse_network_is_planted_exactly(network):
     model, oracle, x, params, sparse = network
-    planted = jax.jit(lambda t, p: tj.plant(t, p, wiring=model.wiring))(sparse, params)
+    planted = jax.jit(lambda t, p: tj.plant(t, p, model=model))(sparse, params)
     outputs = oracle(apply_mask(planted.params, planted.mask), x) * float(planted.output_scale)
     wanted = oracle(sparse, x)
     assert np.abs(outputs - wanted).max() < 1e-4 * np.abs(wanted).max()
@@ -140,6 +140,9 @@ STREAM = (
     Wire("layer_3", 1, 1),
     Wire("layer_4", 1, 3),
 )
+
+
+STREAM_MODEL = tj.Model(None, None, tuple(tj.Layer(*wire[:3]) for wire in STREAM))
 
 
 def stream(params, x):
@@ -177,7 +180,7 @@ def test_residual_branches_share_the_places_and_factors_of_their_stream(seed):
         {"kernel": draw(shape, generator, 1), "bias": draw(shape[1:], generator, 1)}
         for shape in ((6, 5), (5, 6))
     )
-    planted = tj.plant(target, params, wiring=STREAM)
+    planted = tj.plant(target, params, model=STREAM_MODEL)
     x = generator.uniform(-1, 1, (50, 2))
     outputs = stream(apply_mask(planted.params, planted.mask), x) * float(planted.output_scale)
     wanted = stream(target, x)
@@ -186,7 +189,7 @@ def test_residual_branches_share_the_places_and_factors_of_their_stream(seed):
 
 def test_what_cannot_be_planted_is_refused():
     params = resnet18(images(16), 1 / 16).init(jax.random.key(0))
-    with pytest.raises(ValueError, match=r"wiring must be given .*layer_6_shortcut"):
+    with pytest.raises(ValueError, match=r"the layers must be said .* got layer_0/bias"):
         tj.plant(params, params)
     small, large = (vgg(images(size), 11, 1 / 64).init(jax.random.key(0)) for size in (32, 64))
     with pytest.raises(ValueError, match="layer_8: the ticket's kernel .* not of one kind"):

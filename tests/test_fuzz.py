@@ -1,7 +1,6 @@
 """Nonsense for every flag and argument: refused in one line, or fit to be run; never half-way."""
 
 import copy
-import inspect
 import math
 import os
 import pathlib
@@ -148,16 +147,22 @@ SMALL = {
 }
 TASK = tj.get_task("relu")
 MODEL = tj.mlp(TASK, 3, 6)
-OPTIONS = {
-    name: [
-        option
-        for option, parameter in inspect.signature(next(iter(ways.values()))).parameters.items()
-        if parameter.kind is parameter.KEYWORD_ONLY and option not in ("annealed", "exchange")
-    ]
-    for name, ways in TRAINED.items()
-}
+OPTIONS = {name: [f.name for f in fields(kind)] for name, kind in TRAINED.items()}
 CALLS = [
-    *(("Grid", f.name, lambda v, n=f.name: tj.Grid(**{**SMALL, n: v})) for f in fields(tj.Grid)),
+    *(
+        ("Grid", f.name, lambda v, n=f.name: tj.make_grid(**{**SMALL, n: v}))
+        for f in fields(tj.Grid)
+    ),
+    *(
+        (kind.__name__, f.name, lambda v, k=kind, n=f.name: k(**{n: v}))
+        for kind in (tj.Planting, tj.Training)
+        for f in fields(kind)
+    ),
+    *(
+        (kind.__name__, f.name, lambda v, k=kind, n=f.name: k(tj.snip, **{n: v}))
+        for kind in (tj.Singleshot, tj.Multishot, tj.Refined, tj.BestOf)
+        for f in fields(kind)[1:]
+    ),
     *(
         ("Setting", f.name, lambda v, n=f.name: tj.Setting(TASK, MODEL, **{n: v}))
         for f in fields(tj.Setting)[2:]

@@ -182,7 +182,7 @@ def tied_scores(generator, widths):
 def test_select_against_the_oracle(scope, prune_bias):
     compiled = jax.jit(
         lambda scores, density, alive: masks.select(
-            scores, density, scope, prune_bias=prune_bias, alive=alive
+            masks.exclude(scores, alive), density, scope, prune_bias=prune_bias
         )
     )
     generator = np.random.default_rng(4)
@@ -196,7 +196,9 @@ def test_select_against_the_oracle(scope, prune_bias):
                 mask = compiled(scores, jnp.float32(density), survivors)
                 assert_same_masks(mask, expected)
         if trial == 0:
-            eager = masks.select(scores, density, scope, prune_bias=prune_bias, alive=alive)
+            eager = masks.select(
+                masks.exclude(scores, alive), density, scope, prune_bias=prune_bias
+            )
             assert_same_masks(eager, selection.select(scores, density, scope, prune_bias, alive))
 
 
@@ -220,7 +222,7 @@ def test_select_keeps_exactly_what_is_asked(scores, alive, density, scope):
         }
         for parts in leaves
     )
-    mask = masks.select(scores, jnp.float32(density), scope, alive=alive)
+    mask = masks.select(masks.exclude(scores, alive), jnp.float32(density), scope)
     sizes = {"global": [26], "local": [20, 6]}[scope]
     assert int(masks.count_kept(mask)) == sum(round(density * size) for size in sizes)
     # What is pruned comes back only where all that is alive is kept.
@@ -314,9 +316,7 @@ def test_the_oracle_scope_gives_every_layer_its_share_of_the_ticket(prune_bias):
         exact = [Fraction(density) * sum(sizes) * count / sum(ticket) for count in ticket]
         expected = [min(round(share), size) for share, size in zip(exact, sizes, strict=True)]
         for asked in (density, jnp.float32(density)):
-            mask = masks.select(
-                scores, asked, "oracle", prune_bias=prune_bias, ticket_layers=ticket
-            )
+            mask = masks.select(scores, asked, masks.LayerBudgets(ticket), prune_bias=prune_bias)
             kept = masks.layer_densities(mask, prune_bias) * np.array(sizes)
             assert np.round(kept).astype(int).tolist() == expected
             parts = ("kernel", "bias") if prune_bias else ("kernel",)
@@ -328,6 +328,8 @@ def test_the_oracle_scope_gives_every_layer_its_share_of_the_ticket(prune_bias):
                 np.testing.assert_array_equal(flags, selection.top_k(flat, count))
     with pytest.raises(ValueError, match="oracle"):
         masks.select(scores, 0.5, "oracle")
+    with pytest.raises(ValueError, match="budgets for 2 layers, not 3"):
+        masks.select(scores, 0.5, masks.LayerBudgets((1, 2)))
 
 
 @pytest.mark.parametrize("worst", [np.nan, -INFINITY, np.finfo(np.float32).min])
@@ -335,9 +337,6 @@ def test_what_is_pruned_ranks_below_the_worst_that_is_alive(worst):
     scores = tree((2, 2), lambda shape: np.full(shape, worst, np.float32))
     alive = tree((2, 2), lambda shape: np.zeros(shape, bool))
     alive["layer_0"]["bias"][1] = True
-    mask = masks.select(scores, 1 / 6, alive=alive)
-    assert_same_masks(mask, alive)
-    # The same in two steps, as seekers do it.
     assert_same_masks(masks.select(masks.exclude(scores, alive), 1 / 6), alive)
 
 

@@ -26,7 +26,7 @@ from ticketjax.measure import (
     weak_quality,
 )
 from ticketjax.models import mlp
-from ticketjax.objective import make_problem
+from ticketjax.problem import make_problem
 from ticketjax.paths import (
     collapsed,
     effective_density,

@@ -7,14 +7,17 @@ import re
 import threading
 import warnings
 
+import jax
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from ticketjax import store
-from ticketjax.grid import IDENTITY, Grid
+from ticketjax.engine import run
+from ticketjax.grid import make_grid
 from ticketjax.lock import InUse
+from ticketjax.record import RUN
 from ticketjax.store import (
     LOCK,
     MANIFEST,
@@ -24,7 +27,6 @@ from ticketjax.store import (
     load_records,
     write_whole,
 )
-from ticketjax.sweep import run
 
 FIELDS = {
     "task": "relu",
@@ -40,7 +42,7 @@ FIELDS = {
 
 @pytest.fixture
 def filled(tmp_path):
-    grid = Grid(**FIELDS, seeds=3)
+    grid = make_grid(**FIELDS, seeds=3)
     store = Store(tmp_path / "out", grid)
     for records in run(grid):
         store.write(records)
@@ -49,7 +51,7 @@ def filled(tmp_path):
 
 def finish(directory, **changes):
     """What the commands do: run what is missing, return how many runs that was."""
-    grid = Grid(**{**FIELDS, "seeds": 3, **changes})
+    grid = make_grid(**{**FIELDS, "seeds": 3, **changes})
     store = Store(directory, grid)
     new = 0
     for records in run(grid, store.done()):
@@ -60,7 +62,7 @@ def finish(directory, **changes):
 
 def test_records_come_back_as_they_were_written(filled):
     records = load_records(filled)
-    again = [row for table in run(Grid(**FIELDS, seeds=3)) for row in table.to_pylist()]
+    again = [row for table in run(make_grid(**FIELDS, seeds=3)) for row in table.to_pylist()]
     order = sorted(again, key=lambda row: (row["density"], row["seed"]))
     assert records.to_pylist() == order
 
@@ -70,8 +72,8 @@ def test_numpys_numbers_are_written_as_others_are():
     sizes |= {"tickets": 1, "decoys": 0, "rounds": 2, "round_epochs": 1, "score_samples": 5}
     fields = {**FIELDS, "seekers": "snip", "strategy": "multishot", "seeds": 3, **sizes}
     numpys = {name: np.int64(value) for name, value in sizes.items()}
-    written = json.dumps(configuration(Grid(**{**fields, **numpys})))
-    assert written == json.dumps(configuration(Grid(**fields)))
+    written = json.dumps(configuration(make_grid(**{**fields, **numpys})))
+    assert written == json.dumps(configuration(make_grid(**fields)))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,6 +105,49 @@ def test_more_seeds_and_other_chunks_continue_a_directory(filled):
     assert load_records(filled).num_rows == 10
     assert json.loads((filled / MANIFEST).read_text())["configuration"]["seeds"] == list(range(5))
     assert finish(filled, seeds=2) == 0
+
+
+def test_a_directory_grows_by_seekers_and_densities(filled):
+    whole = load_records(filled)
+    grown = {
+        "seekers": {
+            "magnitude": "magnitude",
+            "IMP": "multishot(magnitude, rounds=2, round_epochs=0)",
+        }
+    }
+    grown["densities"] = ("ticket", 0.5)
+    # The new seeker at both densities, and the old one at the new density.
+    assert finish(filled, **grown) == 3 * 3
+    config = json.loads((filled / MANIFEST).read_text())["configuration"]
+    assert config["densities"] == ["ticket", 1.0, 0.5]
+    assert list(config["seekers"]) == ["magnitude", "IMP"]
+    records = load_records(filled)
+    assert records.num_rows == 6 + 9
+    known = {tuple(row[name] for name in RUN): row for row in records.to_pylist()}
+    for row in whole.to_pylist():
+        assert known[tuple(row[name] for name in RUN)] == row
+    assert finish(filled, **grown) == finish(filled) == 0
+
+
+def test_a_label_stays_one_seeker_s(filled):
+    with pytest.raises(
+        ValueError, match=r"'magnitude' was singleshot\(magnitude\), is .*random"
+    ):
+        finish(filled, seekers={"magnitude": "random"})
+
+
+def test_a_function_that_was_edited_is_refused(tmp_path):
+    def make(power):
+        def own(key, problem, params, mask):
+            return jax.tree.map(lambda p: abs(p) ** power, params)
+
+        return own
+
+    fields = {**FIELDS, "seeds": 1}
+    Store(tmp_path / "out", make_grid(**{**fields, "seekers": [make(1)]}))
+    Store(tmp_path / "out", make_grid(**{**fields, "seekers": [make(1)]}))
+    with pytest.raises(ValueError, match="own was edited since"):
+        Store(tmp_path / "out", make_grid(**{**fields, "seekers": [make(2)]}))
 
 
 def test_lost_part_and_leftover_of_a_killed_writer(filled):
@@ -190,9 +235,9 @@ def test_leftovers_of_killed_writers_are_removed(filled):
     for folder in (filled, filled / PARTS):
         (folder / "something.elsewhere.4711.tmp").write_text("half")
     # In a job, another process may be writing them at this moment.
-    Store(filled, Grid(**FIELDS, seeds=3), share=(0, 2))
+    Store(filled, make_grid(**FIELDS, seeds=3), share=(0, 2))
     assert len(list(filled.rglob("*.tmp"))) == 2
-    Store(filled, Grid(**FIELDS, seeds=3))
+    Store(filled, make_grid(**FIELDS, seeds=3))
     assert not list(filled.rglob("*.tmp"))
 
 
@@ -209,19 +254,19 @@ def others_lock(filled):
 def test_a_directory_in_use_is_refused_and_its_user_named(filled, others_lock):
     before = {path: path.stat().st_mtime_ns for path in filled.rglob("*")}
     with pytest.raises(InUse, match="out is in use by process 4711 on elsewhere, since yesterday"):
-        Store(filled, Grid(**FIELDS, seeds=3))
+        Store(filled, make_grid(**FIELDS, seeds=3))
     assert {path: path.stat().st_mtime_ns for path in filled.rglob("*")} == before
     # The second process of a job has its first one's word.
-    Store(filled, Grid(**FIELDS, seeds=3), share=(1, 2))
+    Store(filled, make_grid(**FIELDS, seeds=3), share=(1, 2))
     others_lock.close()
-    Store(filled, Grid(**FIELDS, seeds=3))
+    Store(filled, make_grid(**FIELDS, seeds=3))
 
 
 def test_who_waits_goes_on_when_the_other_has_ended(filled, others_lock):
     opened = []
 
     def wait():
-        opened.append(Store(filled, Grid(**FIELDS, seeds=3), wait=True))
+        opened.append(Store(filled, make_grid(**FIELDS, seeds=3), wait=True))
 
     waiting = threading.Thread(target=wait)
     waiting.start()
@@ -241,7 +286,7 @@ def test_a_read_only_directory_is_refused_and_left_alone(filled):
         path.chmod(0o555)
     try:
         with pytest.raises(PermissionError):
-            Store(filled, Grid(**FIELDS, seeds=3))
+            Store(filled, make_grid(**FIELDS, seeds=3))
         assert sorted(filled.rglob("*")) == there
         assert load_records(filled).num_rows > 0
     finally:
@@ -250,7 +295,7 @@ def test_a_read_only_directory_is_refused_and_left_alone(filled):
 
 
 def test_a_lock_is_one_process_own_and_goes_with_the_store(filled):
-    first, second = (Store(filled, Grid(**FIELDS, seeds=3)) for _ in range(2))
+    first, second = (Store(filled, make_grid(**FIELDS, seeds=3)) for _ in range(2))
     with open(filled / LOCK) as file:
         assert file.read().startswith(f"process {os.getpid()} on ")
         del first
@@ -266,7 +311,7 @@ def test_without_locks_a_warning_says_so(filled, monkeypatch):
 
     monkeypatch.setattr(fcntl, "flock", refuse)
     with pytest.warns(UserWarning, match="out is on a file system without locks"):
-        Store(filled, Grid(**FIELDS, seeds=3))
+        Store(filled, make_grid(**FIELDS, seeds=3))
 
 
 @pytest.mark.parametrize("call", ["open", "fsync", "replace"])
@@ -303,23 +348,23 @@ def test_a_run_goes_on_where_the_disk_was_full(filled, monkeypatch):
     ("change", "message"),
     [
         ({"epochs": 1}, "epochs was 0, is 1"),
-        ({"densities": (0.5,)}, r"densities was \['ticket', 1.0\], is \[0.5\]"),
+        ({"match": "hidden"}, "match was 'cosine', is 'hidden'"),
         ({"task": "helix", "width": 40}, "task was"),
     ],
 )
 def test_another_grid_is_refused_and_the_difference_shown(filled, change, message):
     before = (filled / MANIFEST).read_text()
     with pytest.raises(ValueError, match=message):
-        Store(filled, Grid(**{**FIELDS, "seeds": 3, **change}))
+        Store(filled, make_grid(**{**FIELDS, "seeds": 3, **change}))
     assert (filled / MANIFEST).read_text() == before
 
 
 def test_a_directory_older_than_an_option_is_refused_and_the_option_named(filled):
     manifest = json.loads((filled / MANIFEST).read_text())
-    del manifest["configuration"]["match"]
+    del manifest["configuration"]["planting"]["match"]
     (filled / MANIFEST).write_text(json.dumps(manifest))
     with pytest.raises(ValueError, match=r"match was not an option, is 'cosine'; choose"):
-        Store(filled, Grid(**FIELDS, seeds=3))
+        Store(filled, make_grid(**FIELDS, seeds=3))
 
 
 def test_another_version_is_refused(filled):
@@ -327,24 +372,24 @@ def test_another_version_is_refused(filled):
     manifest["versions"]["jax"] = "0.1"
     (filled / MANIFEST).write_text(json.dumps(manifest))
     with pytest.raises(ValueError, match=r"jax was '0.1'"):
-        Store(filled, Grid(**FIELDS, seeds=3))
+        Store(filled, make_grid(**FIELDS, seeds=3))
 
 
 def test_the_other_processes_of_a_job_want_what_the_first_one_has_written(tmp_path, monkeypatch):
     monkeypatch.setattr(store, "SECONDS_TO_APPEAR", 0.2)
     with pytest.raises(ValueError, match="all processes must share the directory"):
-        Store(tmp_path / "out", Grid(**FIELDS), share=(1, 2))
+        Store(tmp_path / "out", make_grid(**FIELDS), share=(1, 2))
     assert os.listdir(tmp_path) == []
-    Store(tmp_path / "out", Grid(**FIELDS), share=(0, 2))
-    Store(tmp_path / "out", Grid(**FIELDS), share=(1, 2))
+    Store(tmp_path / "out", make_grid(**FIELDS), share=(0, 2))
+    Store(tmp_path / "out", make_grid(**FIELDS), share=(1, 2))
     with pytest.raises(ValueError, match="epochs was 0, is 3"):
-        Store(tmp_path / "out", Grid(**{**FIELDS, "epochs": 3}), share=(1, 2))
+        Store(tmp_path / "out", make_grid(**{**FIELDS, "epochs": 3}), share=(1, 2))
 
 
 def test_a_directory_of_something_else_is_refused(tmp_path):
     (tmp_path / "thesis.tex").write_text("precious")
     with pytest.raises(ValueError, match="not empty"):
-        Store(tmp_path, Grid(**FIELDS))
+        Store(tmp_path, make_grid(**FIELDS))
     assert os.listdir(tmp_path) == ["thesis.tex"]
 
 
@@ -354,14 +399,18 @@ def test_a_directory_of_something_else_is_refused(tmp_path):
 def test_what_is_no_manifest_is_refused(tmp_path, content):
     (tmp_path / MANIFEST).write_bytes(content)
     with pytest.raises(ValueError, match="not a manifest"):
-        Store(tmp_path, Grid(**FIELDS))
+        Store(tmp_path, make_grid(**FIELDS))
     assert os.listdir(tmp_path) == [MANIFEST]
 
 
-def test_done_names_whole_instances(filled):
-    done = Store(filled, Grid(**FIELDS, seeds=3)).done()
-    assert done == {("relu", 3, 6, 0.01, seed) for seed in range(3)}
-    assert len(IDENTITY) == 5
+def test_done_names_the_runs(filled):
+    done = Store(filled, make_grid(**FIELDS, seeds=3)).done()
+    density = make_grid(**FIELDS).settings()[0].setting.ticket_density
+    assert done == {
+        ("relu", "mlp", 3, 6, 0.01, seed, "magnitude", d)
+        for seed in range(3)
+        for d in (density, 1.0)
+    }
 
 
 def test_no_records(tmp_path):

@@ -7,13 +7,16 @@ import numpy as np
 import pytest
 
 from ticketjax import Point, masks
+from ticketjax.choices import Training
 from ticketjax.compaction import active_neurons, active_width, compact
-from ticketjax.grid import IDENTITY, Grid
+from ticketjax.engine import Step, Stopwatch, run
+from ticketjax.grid import make_grid
 from ticketjax.models import mlp
+from ticketjax.record import RUN, SCHEMA
 from ticketjax.seekers import get_seeker
-from ticketjax.sweep import SCHEMA, Step, Stopwatch, run
+from ticketjax.setting import Setting
 from ticketjax.tasks import get_task
-from ticketjax.trial import Setting, evaluate, make_instance, make_trial
+from ticketjax.trial import evaluate, make_instance, make_trial
 
 SMALL = {"task": "relu", "depth": 4, "width": 12, "samples": 200, "epochs": 1}
 GRID = {
@@ -23,7 +26,6 @@ GRID = {
     "noise": (0.01, 0.1),
     "seeds": 5,
 }
-POINT = (*IDENTITY, "seeker", "density")
 FLOATS = [f.name for f in SCHEMA if str(f.type) == "float"]
 
 
@@ -32,7 +34,7 @@ def rows(tables):
     found = {}
     for table in tables:
         for row in table.to_pylist():
-            key = tuple(row[name] for name in POINT)
+            key = tuple(row[name] for name in RUN)
             assert key not in found
             found[key] = row
     return found
@@ -48,13 +50,13 @@ def assert_same(found, expected):
 
 @pytest.fixture(scope="module")
 def reference():
-    return rows(run(Grid(**GRID), devices=jax.local_devices()[:1]))
+    return rows(run(make_grid(**GRID), devices=jax.local_devices()[:1]))
 
 
 def test_grid_has_every_run_once(reference):
-    density = Grid(**GRID).settings()[0].setting.ticket_density
+    density = make_grid(**GRID).settings()[0].setting.ticket_density
     expected = itertools.product(
-        ["relu"], [4], [12], GRID["noise"], range(5), GRID["seekers"], [density, 0.3, 1.0]
+        ["relu"], ["mlp"], [4], [12], GRID["noise"], range(5), GRID["seekers"], [density, 0.3, 1.0]
     )
     assert set(reference) == set(expected)
 
@@ -62,47 +64,47 @@ def test_grid_has_every_run_once(reference):
 @pytest.mark.parametrize("devices", [3, 8])
 def test_records_do_not_depend_on_the_devices(reference, devices):
     # Ten instances on 3 and 8 devices: hands of unequal length and devices without work.
-    assert_same(rows(run(Grid(**GRID), devices=jax.local_devices()[:devices])), reference)
+    assert_same(rows(run(make_grid(**GRID), devices=jax.local_devices()[:devices])), reference)
 
 
 def test_the_same_devices_give_the_same_bits(reference):
-    assert rows(run(Grid(**GRID), devices=jax.local_devices()[:1])) == reference
+    assert rows(run(make_grid(**GRID), devices=jax.local_devices()[:1])) == reference
 
 
 def test_runs_that_diverge_are_recorded_and_change_no_other(reference):
     # Labels of 1e30 have errors and gradients beyond float32.
-    grid = Grid(**{**GRID, "noise": (0.01, 1e30)})
+    grid = make_grid(**{**GRID, "noise": (0.01, 1e30)})
     found = rows(run(grid, devices=jax.local_devices()[:1]))
-    well = {key: row for key, row in found.items() if key[3] == 0.01}
-    assert well == {key: row for key, row in reference.items() if key[3] == 0.01}
+    well = {key: row for key, row in found.items() if key[4] == 0.01}
+    assert well == {key: row for key, row in reference.items() if key[4] == 0.01}
     assert len(found) == 2 * len(well)
     for key, row in found.items():
-        if key[3] == 1e30:
+        if key[4] == 1e30:
             assert not np.isfinite(row["strong_loss"]) and not np.isfinite(row["weak_metric"])
             assert not row["functionally_recovered"] or row["target_error_root_mean_square"] < 1e30
-            assert row["kept"] == reference[*key[:3], 0.01, *key[4:]]["kept"]
+            assert row["kept"] == reference[*key[:4], 0.01, *key[5:]]["kept"]
 
 
 def test_records_do_not_depend_on_the_chunks(reference):
     # NumPy's numbers are sizes like any other.
-    grid = Grid(**GRID, chunk_size=np.int64(1))
+    grid = make_grid(**GRID, chunk_size=np.int64(1))
     tables = list(run(grid, devices=jax.local_devices()[:2]))
     assert len(tables) > 1
     assert_same(rows(tables), reference)
 
 
 def test_records_do_not_depend_on_the_rest_of_the_grid(reference):
-    grid = Grid(**{**GRID, "seekers": "snip", "densities": 0.3, "noise": 0.1, "seeds": [4, 2]})
+    grid = make_grid(**{**GRID, "seekers": "snip", "densities": 0.3, "noise": 0.1, "seeds": [4, 2]})
     found = rows(run(grid, devices=jax.local_devices()[:1]))
     assert_same(found, {key: reference[key] for key in found})
 
 
 def test_a_record_is_the_trial_of_its_seed(reference):
     task = get_task("relu")
-    snip = get_seeker("snip", score_samples=10)
+    snip = get_seeker("snip")
     trial = jax.jit(make_trial(task, mlp(task, 4, 12), snip, samples=200, epochs=1))
     record = trial(jax.random.fold_in(jax.random.key(0), 3), Point(0.3, 0.1))
-    row = reference["relu", 4, 12, 0.1, 3, "snip", 0.3]
+    row = reference["relu", "mlp", 4, 12, 0.1, 3, "snip", 0.3]
     for name in FLOATS:
         if name != "feasible_recall":  # of the grid's scope, which no trial knows
             np.testing.assert_allclose(getattr(record, name), row[name], rtol=2e-4, atol=1e-6)
@@ -110,9 +112,21 @@ def test_a_record_is_the_trial_of_its_seed(reference):
 
 
 def test_done_instances_are_left_out(reference):
-    done = {("relu", 4, 12, 0.01, seed) for seed in (0, 3)}
-    found = rows(run(Grid(**GRID), done, devices=jax.local_devices()[:1]))
-    assert_same(found, {key: row for key, row in reference.items() if key[:5] not in done})
+    done = {key for key in reference if key[4:6] in ((0.01, 0), (0.01, 3))}
+    found = rows(run(make_grid(**GRID), done, devices=jax.local_devices()[:1]))
+    assert_same(found, {key: row for key, row in reference.items() if key not in done})
+
+
+def test_single_runs_that_are_missing_are_run_alone(reference):
+    # One seeker lacks one density of two seeds, the other one everything of a third.
+    def is_missing(key):
+        noise, seed, seeker, density = key[4:]
+        lacks_one = seeker == "snip" and density == 0.3 and seed in (1, 2) and noise == 0.1
+        return lacks_one or (seeker == "random" and seed == 4)
+
+    done = {key for key in reference if not is_missing(key)}
+    found = rows(run(make_grid(**GRID), done, devices=jax.local_devices()[:1]))
+    assert_same(found, {key: row for key, row in reference.items() if is_missing(key)})
 
 
 def test_one_trace_per_static_combination():
@@ -124,7 +138,7 @@ def test_one_trace_per_static_combination():
 
     chunked = {**GRID, "seekers": counting, "chunk_size": 1}
     # A grid looks at what is returned, which it traces for.
-    grid, other_seeds = (Grid(**{**chunked, "seeds": s}) for s in (8, range(8, 16)))
+    grid, other_seeds = (make_grid(**{**chunked, "seeds": s}) for s in (8, range(8, 16)))
     traces.clear()
     tables = list(run(grid, devices=jax.local_devices()[:1]))
     assert len(tables) > 1
@@ -138,9 +152,10 @@ def test_user_defined_seekers_are_named_by_their_function():
         return jax.tree.map(jnp.abs, params)
 
     # As many instances and seekers as in the reference: nothing else is compiled than the searches.
-    grid = Grid(**{**GRID, "seekers": [mine, "magnitude"]})
+    grid = make_grid(**{**GRID, "seekers": [mine, "magnitude"]})
     by_seeker = {name: [] for name in ("mine", "magnitude")}
     for row in rows(run(grid, devices=jax.local_devices()[:1])).values():
+        assert row.pop("config") == f"singleshot({row['seeker']})"
         by_seeker[row.pop("seeker")].append(row)
     assert by_seeker["mine"] == by_seeker["magnitude"]
 
@@ -179,12 +194,12 @@ def test_full_density_keeps_everything_for_every_seeker(reference):
 )
 def test_a_grid_that_cannot_be_run_is_refused(field, value, message):
     with pytest.raises(ValueError, match=message):
-        Grid(**{**GRID, field: value})
+        make_grid(**{**GRID, field: value})
 
 
 def test_a_ticket_that_does_not_fit_is_refused():
     with pytest.raises(ValueError, match="circle, depth 5, width 19: layer_2 is too narrow"):
-        Grid(task="circle", width=19)
+        make_grid(task="circle", width=19)
 
 
 width_of = jax.jit(active_width)
@@ -230,7 +245,7 @@ def test_compact_network_computes_the_same():
 @pytest.mark.parametrize("seeker", ["random", "snip"])
 def test_compaction_changes_no_record(seeker):
     task = get_task("circle")
-    setting = Setting(task, mlp(task, 4, 40), samples=400, epochs=2)
+    setting = Setting(task, mlp(task, 4, 40), samples=400, training=Training(epochs=2))
     key = jax.random.key(1)
     instance = jax.jit(make_instance, static_argnums=0)(setting, key, 0.01)
     problem = setting.problem(instance.planted.params, instance.train)
@@ -244,7 +259,7 @@ def test_compaction_changes_no_record(seeker):
 
 
 def test_every_step_is_told_as_it_begins():
-    grid = Grid(**{**GRID, "noise": 0.01, "seeds": 2, "epochs": 0}, chunk_size=1)
+    grid = make_grid(**{**GRID, "noise": 0.01, "seeds": 2, "epochs": 0}, chunk_size=1)
     steps = []
     chunks = len(list(run(grid, devices=jax.devices()[:1], on_step=steps.append)))
     assert chunks == 1
@@ -261,7 +276,7 @@ def test_every_step_is_told_as_it_begins():
 
 def test_a_watch_runs_while_compiled_programs_do_and_not_while_they_are_compiled():
     # A network of its own, which nothing else has compiled.
-    grid = Grid(**{**SMALL, "width": 7}, seekers="snip", densities=0.5, seeds=2)
+    grid = make_grid(**{**SMALL, "width": 7}, seekers="snip", densities=0.5, seeds=2)
     watches, walls = [], []
     for _ in range(2):
         watch = Stopwatch()

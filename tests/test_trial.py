@@ -13,7 +13,8 @@ from tests.oracles import backprop as oracle
 from ticketjax.equivalence import input_grid, target_error
 from ticketjax.measure import recovery
 from ticketjax.paths import first_dead_layer, log10_paths
-from ticketjax.trial import Setting, evaluate, make_instance, make_trial, seek
+from ticketjax.setting import Setting, setting_fields
+from ticketjax.trial import evaluate, make_instance, make_trial, seek
 
 SIZES = {"samples": 240, "held_out": 0.2, "epochs": 2}
 KEY = jax.random.key(11)
@@ -25,7 +26,8 @@ DENSITIES = np.array([0.1, 0.4, 1.0], np.float32)
 
 def setting_of(name, depth, width, **options):
     task = tj.get_task(name)
-    return Setting(task, tj.mlp(task, depth, width), **{**SIZES, **options})
+    fields = setting_fields({**SIZES, **options})
+    return Setting(task, tj.mlp(task, depth, width), **fields)
 
 
 @functools.cache

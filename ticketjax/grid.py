@@ -264,7 +264,7 @@ def _lift(seeker: Any, own: dict[str, Any]) -> tuple[str, Any]:
     lifting = {
         n: None if value is _ALL else value
         for n, value in given.items()
-        if value is not None and (n in taken or n == "scope")
+        if value is not None and (n in taken or n == "scope" or not trained)
     }
     value = get_seeker(name, strategy, **(lifting | options))
     return name if is_name else _label(seeker, value), value
@@ -319,11 +319,13 @@ def labelled(seekers: Any) -> tuple[tuple[str, Seeker], ...]:
     return tuple(unique.items())
 
 
-def _is_labelled(seekers: Any) -> bool:
-    return isinstance(seekers, tuple) and all(
-        isinstance(pair, tuple) and len(pair) == 2 and isinstance(pair[0], str) and callable(pair[1])
-        for pair in seekers
-    ) and bool(seekers)  # fmt: skip
+def _is_labelled(pairs: Any) -> bool:
+    """Whether this is what labelled() or _models() has made already, as by dataclasses.replace."""
+    return (
+        isinstance(pairs, tuple)
+        and bool(pairs)
+        and all(isinstance(p, tuple) and len(p) == 2 and isinstance(p[0], str) for p in pairs)
+    )
 
 
 def _hashable(seeker: Seeker) -> Seeker:
@@ -382,7 +384,7 @@ def _models(given: Any) -> tuple[tuple[str, Any], ...]:
     """Networks as (label, Model, function or None)."""
     if given is None:
         return ((MLP, None),)
-    if _is_labelled_model(given):
+    if _is_labelled(given):
         return given
     if not isinstance(given, Mapping):
         listed = [given] if isinstance(given, Model) or callable(given) else list(given)
@@ -399,12 +401,6 @@ def _models(given: Any) -> tuple[tuple[str, Any], ...]:
     if not given:
         raise ValueError("model must not be empty")
     return tuple(given.items())
-
-
-def _is_labelled_model(given: Any) -> bool:
-    return isinstance(given, tuple) and all(
-        isinstance(pair, tuple) and len(pair) == 2 and isinstance(pair[0], str) for pair in given
-    ) and bool(given)  # fmt: skip
 
 
 def _made(model: Model | Callable[[Task], Model], task: Task) -> Model:

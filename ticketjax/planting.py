@@ -14,7 +14,6 @@ from ticketjax.contract import check_parameters
 from ticketjax.masks import layer_names
 from ticketjax.networks.layers import (
     chain_layers,
-    is_plain_chain,
     layer_title,
     restore,
     target_view,
@@ -99,7 +98,9 @@ def planting_views(target: Tree, params: Tree, layers: tuple[Layer, ...]) -> tup
     """
     wanted, seen = target_view(target, layers), view(params, layers)
     if len(wanted) == len(seen):
-        reason = why_no_planting(layers, as_chain=is_plain_chain(target))
+        # A tree like the network's own is a network of its structure; any other one is a chain.
+        same = jax.tree.structure(target) == jax.tree.structure(params)
+        reason = why_no_planting(layers, as_chain=not same)
         if reason:
             raise ValueError(f"nothing can be planted: {reason}")
         _check_biases(wanted, seen, layers)

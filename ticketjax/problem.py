@@ -103,7 +103,7 @@ class Problem:
         return chain_layers(self.params) if self.layers is None else self.layers
 
     def view(self, tree: Tree) -> Params:
-        """The layers of a tree like params, {"layer_0": {"kernel", "bias"}, ...}, as they compute."""
+        """The layers of a tree like params, {"layer_0": {"kernel", "bias"}, ...}."""
         return view(tree, self.known_layers)
 
     def restore(self, seen: Params, tree: Tree | None = None) -> Tree:

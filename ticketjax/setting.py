@@ -11,7 +11,7 @@ from ticketjax.base import Batch, Layer, Model, Params, Task, Tree
 from ticketjax.checks import check_choice, check_count, check_number
 from ticketjax.choices import Planting, Training
 from ticketjax.models import dense_apply
-from ticketjax.networks.layers import is_plain_chain, target_view, view
+from ticketjax.networks.layers import is_plain_chain, target_view, view, why_no_planting
 from ticketjax.networks.resolve import layers_of
 from ticketjax.objective import OBJECTIVES
 from ticketjax.problem import Problem, make_problem
@@ -52,13 +52,12 @@ class Setting:
             raise ValueError(f"held_out must be in (0, 1), got {self.held_out!r}")
         if self.training_samples == self.samples:
             raise ValueError(
-                f"held_out must leave a sample to measure on, got {self.held_out} of "
-                f"{self.samples} samples"
+                f"samples={self.samples} leaves none to measure on with held_out={self.held_out}"
             )
         if self.training.batch_size > self.training_samples:
             raise ValueError(
-                f"batch_size must be in 1..{self.training_samples} (the training samples), "
-                f"got {self.training.batch_size}"
+                f"samples={self.samples} leaves {self.training_samples} to train on, fewer than "
+                f"batch_size={self.training.batch_size}"
             )
         layers = layers_of(self.model, self.parameter_shapes, self.task)
         object.__setattr__(self, "model", dataclasses.replace(self.model, layers=layers))
@@ -115,17 +114,30 @@ class Setting:
             augment=self.training.augment,
         )
 
+    def check_target(self, target: Tree) -> None:
+        """Raise ValueError, naming the layer, if a chain of dense layers is none in this network.
+
+        Residual sums, pooling and the like compute something else with the same parameters.
+        """
+        if self.model.resizable or not _is_dense(target):
+            return
+        reason = why_no_planting(self.layers, as_chain=True)
+        if reason:
+            raise ValueError(f"nothing can be planted: {reason}")
+
     def target_apply(self, target: Tree) -> Callable[[Tree, jax.Array], jax.Array]:
         """The function that runs a target without padding: (target, x) -> outputs.
 
         The network's own where it takes other widths or the target is not a chain of dense layers.
         """
-        is_dense = is_plain_chain(target) and all(
-            layer["kernel"].ndim == 2 for layer in target.values()
-        )
-        if self.model.resizable or not is_dense:
+        if self.model.resizable or not _is_dense(target):
             return self.model.apply
         return dense_apply()
+
+
+def _is_dense(target: Tree) -> bool:
+    """Whether a target is a chain of dense layers."""
+    return is_plain_chain(target) and all(layer["kernel"].ndim == 2 for layer in target.values())
 
 
 def setting_fields(options: dict[str, Any]) -> dict[str, Any]:

@@ -61,13 +61,15 @@ def _fields(value: Any) -> tuple[dataclasses.Field, ...]:
     return dataclasses.fields(value)
 
 
-def configuration(grid: Grid) -> dict[str, Any]:
-    """The grid as plain JSON values.
+def configuration(grid: Any) -> dict[str, Any]:
+    """A grid, or another dataclass of plain values with seeds among them, as plain JSON values.
 
     Seekers are {label: expression}, tasks and networks their names; "functions" are the
     fingerprints of all functions that are not the library's own.
     """
     config = {field.name: _plain(getattr(grid, field.name)) for field in _fields(grid)}
+    if not isinstance(grid, Grid):
+        return config
     config["seekers"] = {label: seeker_text(seeker) for label, seeker in grid.seekers}
     config["model"] = [label for label, _ in grid.model]
     config["training"]["optimizer"] = grid.training.text
@@ -103,9 +105,10 @@ def versions() -> dict[str, str]:
     return {package: _version(package) for package in PACKAGES} | {"ticketjax": VERSION}
 
 
-def manifest(grid: Grid) -> dict[str, Any]:
+def manifest(grid: Any) -> dict[str, Any]:
     """All that is needed to make the records again: configuration, versions, machine, a hash."""
-    config = configuration(grid)
+    # Runs that are no grid say it themselves.
+    config = grid.configuration() if hasattr(grid, "configuration") else configuration(grid)
     fixed = {name: value for name, value in config.items() if name not in FREE_FIELDS}
     return {
         "configuration": config,
@@ -163,12 +166,12 @@ def _read_part(path: pathlib.Path) -> pa.Table | None:
 
 def _completed(table: pa.Table) -> pa.Table:
     """Records of earlier versions with the kind of their task, and the network there was."""
-    tasks = table["task"].to_pylist()
-    known = {"kind": [KINDS.get(task, REGRESSION) for task in tasks], "model": [MLP] * len(tasks)}
-    for name, values in known.items():
-        if table[name].null_count:
-            whole = pc.coalesce(table[name], pa.array(values, pa.string()))
-            table = table.set_column(SCHEMA.get_field_index(name), SCHEMA.field(name), whole)
+    if not table["kind"].null_count and not table["model"].null_count:
+        return table
+    kinds = [KINDS.get(task, REGRESSION) for task in table["task"].to_pylist()]
+    for name, value in (("kind", pa.array(kinds, pa.string())), ("model", pa.scalar(MLP))):
+        whole = pc.coalesce(table[name], value)
+        table = table.set_column(SCHEMA.get_field_index(name), SCHEMA.field(name), whole)
     return table
 
 
@@ -185,11 +188,20 @@ def _runs(records: pa.Table) -> set[tuple]:
     return set(zip(*columns.values(), strict=True))
 
 
+def _flat(config: dict[str, Any]) -> dict[str, Any]:
+    """A configuration whose planting and training are fields like the others."""
+    flat: dict[str, Any] = {}
+    for name, value in config.items():
+        flat |= value if name in ("planting", "training") else {name: value}
+    return flat
+
+
 def _differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     # An option that is newer than the directory has no value there, which equals none.
     def said(values: dict[str, Any], name: str) -> str:
         return repr(values[name]) if name in values else "not an option"
 
+    old, new = _flat(old), _flat(new)
     names = sorted((set(old) | set(new)) - set(FREE_FIELDS))
     return [
         f"{name} was {said(old, name)}, is {said(new, name)}"
@@ -202,12 +214,12 @@ def _changed(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     """What has kept its name and is something else now: seekers, and functions by their source."""
     seekers = [
         f"seeker {label!r} was {old['seekers'][label]}, is {text}"
-        for label, text in new["seekers"].items()
+        for label, text in new.get("seekers", {}).items()
         if old["seekers"].get(label, text) != text
     ]
     functions = [
         f"{name} was edited since"
-        for name, mark in new["functions"].items()
+        for name, mark in new.get("functions", {}).items()
         if old["functions"].get(name, mark) != mark
     ]
     return seekers + functions
@@ -215,13 +227,13 @@ def _changed(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
 
 def _grown(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
     """The growing fields of both."""
-    densities = dict.fromkeys([*old["densities"], *new["densities"]])
-    return {
-        "seeds": sorted({*map(int, old["seeds"]), *new["seeds"]}),
-        "densities": list(densities),
-        "seekers": {**old["seekers"], **new["seekers"]},
-        "functions": {**old["functions"], **new["functions"]},
-    }
+    grown: dict[str, Any] = {"seeds": sorted({*map(int, old["seeds"]), *new["seeds"]})}
+    for name in ("seekers", "functions"):
+        if name in new:
+            grown[name] = {**old[name], **new[name]}
+    if "densities" in new:
+        grown["densities"] = list(dict.fromkeys([*old["densities"], *new["densities"]]))
+    return grown
 
 
 def _is_foreign(path: pathlib.Path) -> bool:
@@ -238,7 +250,7 @@ class Store:
 
     Args:
         directory: which is made if it is not there.
-        grid: what its records follow from.
+        grid: what its records follow from, a Grid or another dataclass of plain values with seeds.
         wait: for another process that has the directory open, instead of refusing.
         share: (index, count) of this process, as in run(): the first one locks the directory for
             all, writes the manifest, and is to open it before the others.
@@ -253,7 +265,7 @@ class Store:
     def __init__(
         self,
         directory: str | os.PathLike,
-        grid: Grid,
+        grid: Any,
         *,
         wait: bool = False,
         share: tuple[int, int] = (0, 1),
@@ -283,7 +295,7 @@ class Store:
                 )
             time.sleep(0.1)
 
-    def _manifest(self, grid: Grid) -> dict[str, Any]:
+    def _manifest(self, grid: Any) -> dict[str, Any]:
         """The grid's manifest, with the seeds, densities and seekers that are there already."""
         new, path = manifest(grid), self.directory / MANIFEST
         if path.exists():

@@ -105,6 +105,7 @@ def plant_instance(
         ValueError: as plant() does.
     """
     keys = _keys(key)
+    setting.check_target(target)
     planted, tickets, decoys = plant_several(
         keys["difficulty"],
         target,

@@ -155,16 +155,10 @@ def keep_the_rest(tree: Tree, seen: Params, layers: tuple[Layer, ...]) -> Tree:
 
 
 def target_view(target: Tree, layers: tuple[Layer, ...]) -> Params:
-    """The layers of a target: those of a chain by their order, of the network's own tree by place.
+    """The layers of a target: those of a chain in their order, of a tree like the network's by place.
 
-    A target is a tree {"layer_0": ...}, layers one after the other, or one like the network's own.
+    Args:
+        target: a tree {"layer_0": ...} of layers one after the other, or one like the network's.
+        layers: the network's.
     """
-    paths = set(leaf_paths(target))
-    own = all(
-        any(
-            join(layer.path, name) in paths
-            for name in (layer.kernel and (layer.kernel,) or KERNELS)
-        )
-        for layer in layers
-    )
-    return view(target, layers if own else chain_layers(target))
+    return view(target, chain_layers(target) if is_plain_chain(target) else layers)
