@@ -129,7 +129,9 @@ def test_fields_cannot_be_changed():
 def test_only_what_differs_from_the_defaults_is_written():
     assert repr(Example(1)) == "Example(1)"
     assert repr(Example("a", count=4, share=1)) == "Example('a', count=4, share=1.0)"
-    assert repr(Example(None, some=None, pair=[1, 2])) == "Example(None, some=None, pair=(1.0, 2.0))"
+    assert (
+        repr(Example(None, some=None, pair=[1, 2])) == "Example(None, some=None, pair=(1.0, 2.0))"
+    )
     assert repr(Example(Example(2, on=True))) == "Example(Example(2, on=True))"
     assert written(Example(Example(2)), lambda kind: kind.__name__.lower()) == "example(example(2))"
     assert written((1,)) == "(1,)" and written(("a", None, 0.5)) == "('a', None, 0.5)"

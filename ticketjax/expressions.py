@@ -2,12 +2,15 @@
 
 import ast
 import inspect
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from ticketjax.names import suggestion
 
 MOST_NESTED = 50
+# A string as a whole, or one character. An apostrophe within a word, as of a path, opens none.
+_TOKENS = re.compile(r"""(?<![^\s(\[,=])(?:'[^']*'|"[^"]*")|.""", re.DOTALL)
 
 
 def _shown(node: ast.AST) -> str:
@@ -18,8 +21,11 @@ def _shown(node: ast.AST) -> str:
 def call(function: Callable[..., Any], name: str, arguments: list, options: dict) -> Any:
     """Call by name, with a message that names what is allowed for an argument that is not.
 
-    Raises ValueError for arguments that the function does not take, or lacks.
+    Raises ValueError for arguments that the function does not take, or lacks, and for what cannot
+    be called.
     """
+    if not callable(function):
+        raise ValueError(f"{name} cannot be called")
     allowed = list(inspect.signature(function).parameters)
     for option in options:
         if option not in allowed:
@@ -97,16 +103,16 @@ def read(text: str, names: Mapping[str, Any], what: str) -> Any:
 
 
 def split(text: str) -> list[str]:
-    """The parts of a text between commas that stand outside of all parentheses.
+    """The parts of a text between commas that stand outside of all parentheses and quotes.
 
     >>> split("snip, multishot(magnitude, rounds=5)")
     ['snip', 'multishot(magnitude, rounds=5)']
     """
     parts, depth = [""], 0
-    for character in text:
-        if character == "," and depth == 0:
+    for token in _TOKENS.findall(text):
+        if token == "," and depth == 0:
             parts.append("")
             continue
-        depth += {"(": 1, "[": 1, ")": -1, "]": -1}.get(character, 0)
-        parts[-1] += character
+        depth += {"(": 1, "[": 1, ")": -1, "]": -1}.get(token, 0)
+        parts[-1] += token
     return [part.strip() for part in parts if part.strip()]

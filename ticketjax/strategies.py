@@ -200,10 +200,11 @@ def is_seeker(function: Any) -> bool:
 
     Raises ValueError for a function that takes neither a seeker's nor a score's arguments.
     """
-    if isinstance(function, Options):
-        return True
+    # Plantings, trainings and budgets are options too, and cannot be called.
     if not callable(function) or isinstance(function, type):
         raise ValueError(f"seeker must be a name, a seeker or a function, got {function!r}")
+    if isinstance(function, Options):
+        return True
     kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     required = [
         p
@@ -225,7 +226,7 @@ def as_seeker(function: Any) -> Seeker:
     """
     if isinstance(function, type) and issubclass(function, Options):
         try:
-            return function()  # type: ignore[return-value]
+            function = function()
         except TypeError:
             name = getattr(function, "name", function.__name__)
             example = "snip" if issubclass(function, _Rounds) else "concrete()"
