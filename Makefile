@@ -58,7 +58,7 @@ dist: $(VENV)/installed  ## wheel and sdist into dist, tried in an empty environ
 	$(PYTHON) -m venv --clear $(VENV)-dist
 	$(VENV)-dist/bin/python -m pip --disable-pip-version-check --quiet install \
 	    -c requirements.txt dist/*.whl
-	cd / && $(abspath $(VENV))-dist/bin/python -m experiments.singleshot --task=relu --depth=3 \
+	cd / && $(abspath $(VENV))-dist/bin/ticketjax singleshot --task=relu --depth=3 \
 	    --width=6 --densities=ticket,0.5 --samples=100 --epochs=1 --seeds=2 \
 	    --out=$(abspath $(VENV))-dist/results
 

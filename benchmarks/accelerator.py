@@ -11,7 +11,7 @@ has. Needs nothing but ticketjax. About 3 minutes for each chunk size on a GPU, 
 
 from absl import flags
 
-from experiments.flags import FLAGS, naming, start
+from ticketjax.commands.flags import FLAGS, launch, naming
 
 flags.DEFINE_list("chunk_sizes", ["auto"], 'Runs at once on each device, or "auto".')
 flags.DEFINE_integer("seeds", 25, "Seeds of the grid.", lower_bound=1)
@@ -48,15 +48,15 @@ def measure(task: list[str], epochs: int, seeds: int, chunk_size: int | str, rep
     from benchmarks.fresh import peak_device_memory, peak_memory
     from benchmarks.machine import describe
     from benchmarks.timing import seconds
-    from ticketjax.sweep import _auto_chunk_size, run
+    from ticketjax.engine import _auto_chunk_size, run
 
-    grid = tj.Grid(task=task, epochs=epochs, seeds=seeds, chunk_size=chunk_size)
+    grid = tj.make_grid(task=task, epochs=epochs, seeds=seeds, chunk_size=chunk_size)
     first, second = (
         seconds(lambda: sum(records.num_rows for records in run(grid))) for _ in range(2)
     )
     # Before anything else can take more.
     on_device, in_process = peak_device_memory(), peak_memory()
-    circle = tj.Grid(task="circle", epochs=epochs, seeds=1).settings()[0]
+    circle = tj.make_grid(task="circle", epochs=epochs, seeds=1).settings()[0]
     at_once = chunk_size
     if chunk_size == "auto":
         at_once = _auto_chunk_size(circle, tuple(jax.local_devices()))
@@ -135,4 +135,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    start(main)
+    launch(main)

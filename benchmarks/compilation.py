@@ -9,14 +9,14 @@ other seeds builds: nothing. The runs themselves are few and short. About a minu
 """
 
 import collections
-import importlib
+import dataclasses
 import tempfile
 import types
 
 from absl import flags
 
+from ticketjax.commands.flags import FLAGS, launch
 from ticketjax.compiling import Compiling
-from experiments.flags import FLAGS, start
 
 flags.DEFINE_list("task", ["circle"], "Tasks of the grid.")
 flags.DEFINE_integer(
@@ -71,7 +71,7 @@ class _Watch(Compiling):
 
 
 def _named(watch: _Watch, sharded, seekers: dict):
-    """ticketjax.sweep's own way to its devices, with each program's name put on it."""
+    """The engine's own way to its devices, with each program's name put on it."""
 
     def make(function, devices):
         # A search is a function of its seeker, a measurement one of its width.
@@ -95,27 +95,21 @@ def measure(task: list[str], seeds: int, epochs: int, cache: str) -> dict:
     import ticketjax as tj
     from benchmarks.machine import describe
     from benchmarks.timing import seconds
+    from ticketjax import engine
 
-    # By its name: ticketjax.sweep is also the function that the package offers.
-    sweep = importlib.import_module("ticketjax.sweep")
     jax.config.update("jax_compilation_cache_dir", cache)
     # The commands' own threshold.
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
     watch = _Watch()
-    grids = [
-        tj.Grid(task=task, epochs=epochs, seeds=range(start, start + seeds)) for start in (0, seeds)
-    ]
-    seekers = {
-        seeker: name
-        for each in task
-        for name, seeker in grids[0].seekers_for(tj.get_task(each)).items()
-    }
-    sweep.sharded = _named(watch, sweep.sharded, seekers)
+    first = tj.make_grid(task=task, epochs=epochs, seeds=seeds)
+    grids = [first, dataclasses.replace(first, seeds=tuple(range(seeds, 2 * seeds)))]
+    names = {seeker: label for label, seeker in first.seekers}
+    engine.sharded = _named(watch, engine.sharded, names)
     answer = {"machine": describe(), "runs": grids[0].runs}
     watch.take()
     for name, grid in zip(("first", "other seeds"), grids, strict=True):
         answer[name] = {
-            "seconds": seconds(lambda g=grid: list(sweep.run(g))),
+            "seconds": seconds(lambda g=grid: list(engine.run(g))),
             "programs": watch.take(),
         }
     return answer
@@ -165,4 +159,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    start(main)
+    launch(main)

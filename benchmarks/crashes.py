@@ -30,7 +30,7 @@ from typing import NamedTuple
 
 from absl import flags
 
-from experiments.flags import FLAGS, start
+from ticketjax.commands.flags import FLAGS, launch
 
 flags.DEFINE_integer("kills", 52, "SIGKILLs in all; 0 leaves them out.", lower_bound=0)
 flags.DEFINE_integer("kills_per_directory", 13, "Before a start is left to finish.", lower_bound=1)
@@ -245,7 +245,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         root = pathlib.Path(folder)
         os.environ.update(ENVIRONMENT, **{CACHE: str(root / "compiled")})
-        FORKED.set_forkserver_preload(["experiments.running"])
+        FORKED.set_forkserver_preload(["ticketjax.commands.running"])
         finish(root / "first")  # compiles
         started = time.perf_counter()
         finish(root / "undisturbed")
@@ -263,4 +263,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    start(main)
+    launch(main)

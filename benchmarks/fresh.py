@@ -45,7 +45,7 @@ def peak_device_memory() -> int | None:
 
 
 def _answer(module: str, function: str, arguments: str) -> None:
-    from experiments.flags import use_all_cores
+    from ticketjax.commands.flags import use_all_cores
 
     use_all_cores()
     try:

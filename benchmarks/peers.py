@@ -14,7 +14,7 @@ import sys
 
 from absl import flags
 
-from experiments.flags import FLAGS, start
+from ticketjax.commands.flags import FLAGS, launch
 
 flags.DEFINE_integer("repeats", 3, "Turns of every candidate.", lower_bound=1)
 flags.DEFINE_integer("seeds", 10, "Seeds of the sweeps in a turn.", lower_bound=1)
@@ -30,7 +30,7 @@ RUNS_ONE_BY_ONE = 2
 def _sweep(grid):
     """Seconds per run of a sweep; the first time with compilation."""
     from benchmarks.timing import seconds
-    from ticketjax.sweep import run
+    from ticketjax.engine import run
 
     return seconds(lambda: [records.num_rows for records in run(grid)]) / grid.runs
 
@@ -80,7 +80,7 @@ def _torch_candidates(setting) -> dict:
     from benchmarks.torch_expert import train_many
     from benchmarks.torch_idiomatic import train_one
 
-    runs, kind, epochs = FLAGS.expert_runs, setting.task.kind, setting.epochs
+    runs, kind, epochs = FLAGS.expert_runs, setting.task.kind, setting.training.epochs
     x, y, params, masks = _torch_inputs(setting, runs)
     first = [(k[0], b[0]) for k, b in params], [(k[0], b[0]) for k, b in masks]
     threads = torch.get_num_threads()
@@ -113,15 +113,17 @@ def main() -> int:
     model = tj.mlp(task, depth=5, width=100)
     fields = {"task": "circle", "epochs": FLAGS.epochs}
     grids = {
-        "sweep, Figure 3's grid": tj.Grid(**fields, seeds=FLAGS.seeds),
-        "sweep, full width": tj.Grid(
+        "sweep, Figure 3's grid": tj.make_grid(**fields, seeds=FLAGS.seeds),
+        "sweep, full width": tj.make_grid(
             **fields, seekers="magnitude", densities=0.5, seeds=5 * FLAGS.seeds
         ),
     }
     trial = jax.jit(tj.make_trial(task, model, "synflow", epochs=FLAGS.epochs))
     candidates = {name: (lambda g=grid: _sweep(g)) for name, grid in grids.items()}
     candidates[ONE_BY_ONE] = lambda: _one_at_a_time(trial)
-    candidates |= _torch_candidates(tj.Setting(task, model, epochs=FLAGS.epochs))
+    candidates |= _torch_candidates(
+        tj.Setting(task, model, training=tj.Training(epochs=FLAGS.epochs))
+    )
     first, seconds = in_turns(candidates, FLAGS.repeats)
 
     reference = IDIOMATIC if IDIOMATIC in candidates else ONE_BY_ONE
@@ -138,4 +140,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    start(main)
+    launch(main)

@@ -14,11 +14,13 @@ from benchmarks import work
 from ticketjax import masks
 from ticketjax.base import Batch, Found, Params
 from ticketjax.compaction import active_width, compact
-from ticketjax.grid import SCORE_SAMPLES_PER_OUTPUT, Grid
+from ticketjax.engine import COMPACT_SHARES, run_key, sharded
+from ticketjax.grid import Grid
 from ticketjax.seekers import SCORES
-from ticketjax.sweep import COMPACT_SHARES, run_key, sharded
+from ticketjax.setting import Setting
+from ticketjax.strategies import SCORE_SAMPLES
 from ticketjax.training import train
-from ticketjax.trial import Instance, Setting, evaluate, make_instance, seek
+from ticketjax.trial import Instance, evaluate, make_instance, seek
 
 
 class Phase(NamedTuple):
@@ -63,16 +65,14 @@ def make_training(setting: Setting, width: int):
     def one(instance: Instance, mask: Params) -> Params:
         params, kept = compact(instance.planted.params, mask, width)
         problem = setting.problem(params, instance.train)
-        return train(problem, kept, instance.order, learning_rate=setting.learning_rate)
+        return train(problem, kept, instance.order, optimizer=setting.training.optimizer)
 
     return _vectorised(one)
 
 
 def _make_scoring(setting: Setting):
-    samples = SCORE_SAMPLES_PER_OUTPUT * setting.task.outputs
-
     def one(seed, instance):
-        batch = Batch(*(array[:samples] for array in instance.train))
+        batch = Batch(*(array[:SCORE_SAMPLES] for array in instance.train))
         problem = setting.problem(instance.planted.params, batch)
         full = masks.full_mask(problem.params)
         found = [score(run_key(seed), problem, problem.params, full) for score in SCORES.values()]
@@ -145,7 +145,6 @@ def of_grid(grid: Grid, runs: int) -> list[Phase]:
 
     at_once = seeds.size
     epochs, steps, batch_size = instances.order.shape[-3:]
-    score_samples = SCORE_SAMPLES_PER_OUTPUT * setting.task.outputs
     held_out = setting.samples - setting.training_samples
     phases = [
         Phase(
@@ -161,8 +160,8 @@ def of_grid(grid: Grid, runs: int) -> list[Phase]:
             lambda: score(seeds, instances),
             at_once,
             1,
-            work.scores(sizes, score_samples),
-            f"small products of {score_samples} samples, elementwise arithmetic",
+            work.scores(sizes, SCORE_SAMPLES),
+            f"small products of {SCORE_SAMPLES} samples, elementwise arithmetic",
         ),
         Phase(
             "ranking of scores",

@@ -12,7 +12,7 @@ import statistics
 
 from absl import flags
 
-from experiments.flags import FLAGS, start
+from ticketjax.commands.flags import FLAGS, launch
 
 flags.DEFINE_integer("repeats", 5, "Turns of every phase.", lower_bound=1)
 flags.DEFINE_integer("runs_at_once", 8, "On each device; a GPU wants hundreds.", lower_bound=1)
@@ -48,11 +48,11 @@ def main() -> int:
     from benchmarks import phases
     from benchmarks.machine import describe
     from benchmarks.timing import in_turns, seconds, spread
-    from ticketjax import Grid
-    from ticketjax.sweep import run
+    from ticketjax import make_grid
+    from ticketjax.engine import run
 
     densities = [d if d == "ticket" else float(d) for d in FLAGS.densities]
-    grid = Grid(
+    grid = make_grid(
         width=FLAGS.width, densities=densities, epochs=FLAGS.epochs, seeds=max(FLAGS.seeds, 1)
     )
     print(describe())
@@ -98,4 +98,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    start(main)
+    launch(main)

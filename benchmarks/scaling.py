@@ -14,7 +14,7 @@ import statistics
 
 from absl import flags
 
-from experiments.flags import FLAGS, naming, numbers, start
+from ticketjax.commands.flags import FLAGS, launch, naming, numbers
 
 flags.DEFINE_list("runs", ["25", "250", "2500", "10000"], "Numbers of runs, each at width 100.")
 flags.DEFINE_list("width", ["50", "100", "200", "500", "1000"], "Widths, each at depth 5.")
@@ -43,10 +43,10 @@ def measure(depth: int, width: int, runs: int, repeats: int) -> dict:
     from benchmarks.fresh import peak_device_memory, peak_memory
     from benchmarks.machine import describe
     from benchmarks.timing import seconds
-    from ticketjax.sweep import run
+    from ticketjax.engine import run
 
     machine, start_memory = describe(), peak_memory()
-    grid = tj.Grid(**LIGHT, depth=depth, width=width, seeds=runs // len(LIGHT["densities"]))
+    grid = tj.make_grid(**LIGHT, depth=depth, width=width, seeds=runs // len(LIGHT["densities"]))
     begin = time.perf_counter()
     next(run(grid))
     first = time.perf_counter() - begin
@@ -178,4 +178,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    start(main)
+    launch(main)

@@ -3,8 +3,8 @@
     python -m experiments.leaderboard --seeds=25 --out=results/leaderboard
     python -m experiments.leaderboard --seeker=path/to/file.py:function
 
-Expect searches among frozen parameters first before training, and pruners in rounds after it. All
-of it takes hours on two cores; --only names entries to run.
+Prints the standings and draws them. Searches take a hundred passes over the data for every run, so
+that all of it takes long on two cores; --only names entries to run, --passes and --seeds fewer.
 """
 
 from ticketjax.commands import leaderboard

@@ -6,7 +6,7 @@ r"""Plant a ticket and write it down, for seekers in any framework.
     python -m experiments.plant --suite=v1 --out=suite
 
 Expect two files, instance.safetensors and, with what a seeker may not see,
-instance.answer.safetensors. Takes seconds, a suite a minute.
+instance.answer.safetensors. Takes seconds; a suite is 120 of them.
 """
 
 from ticketjax.commands import plant

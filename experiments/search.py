@@ -4,8 +4,8 @@ r"""Search by seekers that learn which frozen parameters to keep, or by a seeker
         --densities=ticket,0.01 --seeds=10 --objective=rescaled --out=results/search
     python -m experiments.search --seekers="path/to/file.py:function, refined(concrete())"
 
-Expect strong tickets on ReLU, and none on the others at the ticket's own density. A run takes
-seconds on a core.
+The mask is measured on the initial parameters (a strong ticket) and after training them (a weak
+one). A run takes seconds to minutes of a core, by the seeker and its epochs.
 """
 
 from ticketjax.commands import search

@@ -5,7 +5,7 @@ r"""Singleshot pruning: score a planted network at initialisation, prune, train,
         --seeds=25 --out=results/singleshot
 
 Expect accuracies near 0.97 at densities of 0.1 and more, and collapse at the ticket's own. These
-625 runs take about three minutes on two cores.
+625 runs take a minute or two on two cores.
 """
 
 from ticketjax.commands import singleshot

@@ -8,6 +8,7 @@ that is, of how many that were kept.
 """
 
 import os
+import re
 from typing import Any
 
 from absl import flags
@@ -116,7 +117,8 @@ def main() -> int:
 
     os.makedirs(FLAGS.out, exist_ok=True)
     name = seeker_title(label)
-    path = f"{FLAGS.out}/{task.name}-{name}-seed{FLAGS.seed}.png".replace(" ", "_")
+    file_name = re.sub(r"[^\w.-]+", "_", f"{task.name}-{name}").strip("_")
+    path = f"{FLAGS.out}/{file_name}-seed{FLAGS.seed}.png"
     planted = side("planted", instance.planted.mask)
     comparison(path, task, planted, side(f"found by {name}", found.mask))
     both = jax.tree.map(jnp.logical_and, found.mask, instance.planted.mask)

@@ -7,8 +7,8 @@ Every seeker looks for a ticket at the planted one's own density. One that train
 may pass --passes times over the training data; scores at initialisation take what they take. Prints
 the standings and draws them; both tell the passes and the seconds. --only names entries to run.
 
-Seconds are wall time on all devices of the machine, over the runs that it was spent on: of drawing,
-planting, seeking, the final training and measuring, without what JAX spends on compiling.
+Seconds are wall time within compiled programs, on all devices of the machine, over the runs that it
+was spent on: of drawing, planting, seeking, the final training and measuring, without compiling.
 """
 
 from __future__ import annotations
@@ -144,7 +144,7 @@ def _density() -> str | float:
 
 
 class _Clock:
-    """Seconds that chunks took without compiling, kept beside the records."""
+    """Seconds that the compiled programs of chunks took, kept beside the records."""
 
     def __init__(self, path: str):
         self.path = pathlib.Path(path)

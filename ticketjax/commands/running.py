@@ -12,7 +12,6 @@ import pyarrow as pa
 from ticketjax import store
 from ticketjax.commands import job
 from ticketjax.commands.flags import FLAGS, FlagError, grid, running
-from ticketjax.compiling import Compiling
 from ticketjax.engine import BudgetError
 from ticketjax.figures import draw_quality, draw_rounds, lowest_in_rounds, panels_of
 from ticketjax.grid import Grid, make_grid
@@ -44,22 +43,6 @@ def grid_of(**fields: Any) -> Grid:
         raise FlagError(str(error)) from None
 
 
-class _Watch:
-    """Seconds of wall time since it was last read, without those of compiling."""
-
-    def __init__(self, compiling: Compiling):
-        self._compiling = compiling
-        self._last = self._now()
-
-    def _now(self) -> float:
-        return time.perf_counter() - self._compiling.total()
-
-    def read(self) -> float:
-        before, self._last = self._last, self._now()
-        # What JAX says of compiling may exceed the wall time, where it compiles at once.
-        return max(0.0, self._last - before)
-
-
 def run_grids(
     grids: dict[str, Grid], on_chunk: Callable[[str, int, float], None] | None = None
 ) -> pa.Table | None:
@@ -70,8 +53,8 @@ def run_grids(
 
     Args:
         grids: by directory.
-        on_chunk: called after every chunk with its directory, its runs and the seconds that they
-            took, without compiling.
+        on_chunk: called after every chunk with its directory, its runs and the seconds that its
+            compiled programs took.
 
     Raises:
         FlagError: a directory that cannot be opened, and a seeker that does not keep to its budget.
@@ -91,14 +74,13 @@ def run_grids(
     total = sum(map(len, own.values()))
     finished = sum(len(runs & done[directory]) for directory, runs in own.items())
     # One bar for all processes: theirs are as far.
-    with progress(total, finished, quiet=not is_first()) as shown, Compiling() as compiling:
+    with progress(total, finished, quiet=not is_first()) as shown:
         for directory, wanted in grids.items():
             shown.name(_name(wanted))
-            watch = _Watch(compiling)
 
-            def finish_chunk(runs: int, directory: str = directory, watch: _Watch = watch) -> None:
+            def finish_chunk(runs: int, seconds: float, directory: str = directory) -> None:
                 if on_chunk:
-                    on_chunk(directory, runs, watch.read())
+                    on_chunk(directory, runs, seconds)
                 _stop_if_one_is_gone(results)
 
             try:

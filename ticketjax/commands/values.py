@@ -1,6 +1,7 @@
 """Values that flags name: expressions, and path/to/file.py:name of one's own."""
 
 import importlib.util
+import inspect
 import os
 import re
 import sys
@@ -146,6 +147,15 @@ def read_tasks(texts: list[str]) -> list[Task]:
     return list(tasks.values())
 
 
+def _takes_one(function: Any) -> bool:
+    """Whether it can be called with one argument."""
+    try:
+        inspect.signature(function).bind(None)
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
 def read_models(texts: list[str]) -> dict[str, Model | Callable[[Task], Model]] | None:
     """Networks that path/to/file.py:make names, by that name; None for none.
 
@@ -157,7 +167,7 @@ def read_models(texts: list[str]) -> dict[str, Model | Callable[[Task], Model]] 
         if not is_own(text):
             raise ValueError(f"allowed is {ALLOWED}, a Model or a function task -> Model")
         name, model = text.strip().rpartition(":")[2], own(text)
-        if not isinstance(model, Model) and not callable(model):
+        if not isinstance(model, Model) and not _takes_one(model):
             raise ValueError(f"{text} is no Model and no function task -> Model, but {model!r}")
         if name in models and models[name] is not model:
             raise ValueError(f"two are called {name!r}")
