@@ -11,6 +11,7 @@ import ticketjax as tj
 from tests.oracles.forward import forward, masked
 from tests.oracles.networks import he_network, sparse_network
 from ticketjax import difficulty
+from ticketjax.choices import Planting, Training
 from ticketjax.difficulty import (
     check_decoys,
     nearest,
@@ -19,7 +20,8 @@ from ticketjax.difficulty import (
     side_by_side,
 )
 from ticketjax.grid import Grid
-from ticketjax.trial import Instance, Setting, evaluate, make_instance
+from ticketjax.setting import Setting
+from ticketjax.trial import Instance, evaluate, make_instance
 
 GENERATOR = np.random.default_rng(0)
 TARGET = sparse_network(GENERATOR, (2, 4, 3, 2), 0.8)
@@ -91,7 +93,7 @@ def test_without_dials_it_is_planting(monkeypatch):
     assert several == ("planted", None, None)
     (((target, mother), options),) = planted
     assert target is TARGET and mother is MOTHER
-    assert options == {"match": "hidden", "zero_path_biases": False, "wiring": None}
+    assert options == {"match": "hidden", "zero_path_biases": False, "model": None}
 
 
 def test_perturbations_are_relative_and_leave_zeros_alone():
@@ -133,7 +135,7 @@ def test_a_network_without_room_is_refused_by_name():
     ):
         plant_several(KEY, TARGET, MOTHER, tickets=4, decoys=2)
     with pytest.raises(ValueError, match="circle, depth 5, width 50: .* 3 tickets need 3 times 20"):
-        Grid(width=50, tickets=3)
+        Grid(width=50, planting=Planting(tickets=3))
     lone = {"layer_0": {"kernel": np.ones((2, 2)), "bias": np.ones(2)}}
     with pytest.raises(ValueError, match="without hidden layers has room for one"):
         plant_several(KEY, lone, lone, tickets=2)
@@ -143,7 +145,7 @@ def test_a_network_without_room_is_refused_by_name():
 
 def test_a_single_path_has_no_decoys():
     with pytest.raises(ValueError, match="relu, depth 5, width 100: decoys: .* single path"):
-        Grid(task="relu", decoys=1)
+        Grid(task="relu", planting=Planting(decoys=1))
     for name in ("circle", "helix"):
         check_decoys(tj.get_task(name).ticket(3))
 
@@ -160,7 +162,7 @@ def test_a_single_path_has_no_decoys():
 )
 def test_dials_that_cannot_be_set_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
-        Grid(task="relu", **options)
+        Planting(**options)
 
 
 # Records
@@ -168,7 +170,8 @@ def test_dials_that_cannot_be_set_are_refused(options, message):
 
 def circle(**options):
     task = tj.get_task("circle")
-    return Setting(task, tj.mlp(task, 3, 64), samples=300, epochs=0, **options)
+    choices = {"planting": Planting(**options), "training": Training(epochs=0)}
+    return Setting(task, tj.mlp(task, 3, 64), samples=300, **choices)
 
 
 def test_records_are_of_the_ticket_that_was_found_most_of():

@@ -14,8 +14,8 @@ from ticketjax.audit import audit
 from ticketjax.base import Batch
 from ticketjax.measure import strong_quality
 from ticketjax.models import mlp
-from ticketjax.objective import make_problem
 from ticketjax.planting import BIAS_IMPORTANCE, LEAST_IMPORTANCE, plant
+from ticketjax.problem import make_problem
 from ticketjax.tasks import TASKS, get_task
 
 SEEDS = 3

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from tests.example_records import records
-from ticketjax.summaries import series_of, summarise
+from ticketjax.summaries import places_of, series_of, summarise
 
 
 def interval(values, measure="weak_metric"):
@@ -99,3 +99,61 @@ def test_series_are_told_apart_by_what_is_planted():
     parts = [records([0.5], **options) for options in several]
     labels = [label for label, _ in series_of(pa.concat_tables(parts))]
     assert labels == ["SNIP 1 ticket 0.1 perturbed", "SNIP 2 tickets 0.2 perturbed"]
+
+
+def labels(*options):
+    return [
+        label for label, _ in series_of(pa.concat_tables([records([0.5], **o) for o in options]))
+    ]
+
+
+def test_labels_of_ones_own_stay_as_they_are_and_names_are_written_as_in_papers():
+    own = ["IMP", "my_seeker", "multishot(path_pursuit, rounds=3)"]
+    assert labels(*({"seeker": name, "config": name} for name in own)) == sorted(own)
+    assert labels({"seeker": "gem_miner"}, {"seeker": "path_pursuit"}) == [
+        "Gem-Miner",
+        "path pursuit",
+    ]
+
+
+def test_series_are_told_apart_by_their_expressions_where_nothing_else_differs():
+    five, seven = ({"seeker": "mine", "config": f"concrete(epochs={n})"} for n in (5, 7))
+    assert labels(five, seven) == ["mine: concrete(epochs=5)", "mine: concrete(epochs=7)"]
+    # The rounds say it, and the expression would say it again.
+    assert labels({**five, "rounds": 2}, {**seven, "rounds": 3}) == [
+        "mine 2 rounds",
+        "mine 3 rounds",
+    ]
+    # Of three, two have the same scope.
+    wide = {"seeker": "mine", "config": "other()", "scope": "local"}
+    assert labels(five, seven, wide) == [
+        "mine global: concrete(epochs=5)",
+        "mine global: concrete(epochs=7)",
+        "mine local",
+    ]
+    assert labels(five, {**five, "config": None}) == [
+        "mine: concrete(epochs=5)",
+        "mine: an earlier version",
+    ]
+
+
+def test_two_seekers_with_one_title_are_told_apart():
+    assert labels({"seeker": "snip"}, {"seeker": "SNIP", "config": "mine"}) == [
+        "SNIP: singleshot(snip)",
+        "SNIP: mine",
+    ]
+
+
+def test_networks_are_places_of_their_own_and_the_kind_stays_with_them():
+    both = [records([0.5], model=model, kind=kind) for model, kind in (("b", "x"), ("a", "y"))]
+    table = pa.concat_tables(both)
+    assert [place["model"] for place in places_of(table)] == ["a", "b"]
+    assert [(row["model"], row["kind"]) for row in summarise(table).to_pylist()] == [
+        ("a", "y"),
+        ("b", "x"),
+    ]
+
+
+def test_other_optimizers_are_not_averaged():
+    sgd = {"optimizer": "sgd(learning_rate=0.1)"}
+    assert labels({}, sgd) == ["SNIP adam(learning_rate=0.001)", "SNIP sgd(learning_rate=0.1)"]

@@ -5,10 +5,12 @@ import re
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from tests.example_records import cases, records
 from ticketjax.diagnosis import Case
+from ticketjax.store import load_records
 from ticketjax.tables import case_table, table
 
 
@@ -25,6 +27,52 @@ def test_table_says_what_its_brackets_are():
         "SynFlow  1.000 [1.000, 1.000]  -",
         "               (1.000, 1.000)",
     ]
+
+
+def test_the_kind_of_the_records_decides_what_stands_there():
+    own = {"task": "my_task", "ticket_metric": 0.99}
+    strong, _ = table(records([0.25], "strong_metric", **own)).split("\n\n")
+    assert strong.splitlines() == [
+        "my_task, depth 5, width 100, noise 0.01: strong accuracy (before training)",
+        "1 seed; bare ticket 0.990",
+        "seeker  0.1",
+        "SNIP    0.250",
+    ]
+    errors = table(records([0.25], "strong_metric", kind="regression", **own))
+    assert "strong mean squared error" in errors and "2.5e-1" in errors and "9.9e-1" in errors
+
+
+def test_networks_have_blocks_of_their_own_and_names_unless_they_are_the_librarys():
+    both = pa.concat_tables([records([0.25], model="mlp"), records([0.75], model="my_net")])
+    titles = [block.splitlines()[0] for block in table(both).split("\n\n")]
+    assert titles == [
+        f"Circle, {network}depth 5, width 100, noise 0.01: {quality}"
+        for network in ("", "my_net, ")
+        for quality in (
+            "strong accuracy (before training)",
+            "weak accuracy (after training)",
+        )
+    ]
+
+
+@pytest.mark.parametrize(
+    ("task", "kind"),
+    [
+        ("circle", "classification"),
+        ("helix", "regression"),
+        ("mnist", "classification"),
+        ("somebodys", "regression"),
+    ],
+)
+def test_records_of_an_earlier_version_are_completed(task, kind, tmp_path):
+    (tmp_path / "parts").mkdir()
+    new = ["kind", "model", "config", "optimizer"]
+    old = records([0.25, 0.5], task=task).drop_columns(new)
+    pq.write_table(old, tmp_path / "parts" / "a.parquet")
+    read = load_records(tmp_path)
+    assert read.select(new[:3]).to_pylist() == [{"kind": kind, "model": "mlp", "config": None}] * 2
+    measure = "accuracy" if kind == "classification" else "mean squared error"
+    assert f"strong {measure}" in table(read)
 
 
 def test_table_says_what_of_the_ticket_does_not_fit():

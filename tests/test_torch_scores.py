@@ -5,8 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ticketjax.base import CLASSIFICATION, REGRESSION, Batch, Problem
+from ticketjax.base import CLASSIFICATION, REGRESSION, Batch
 from ticketjax.models import mlp
+from ticketjax.problem import Problem
 from ticketjax.seekers import SCORES
 from ticketjax.tasks import get_task
 from ticketjax.training import shuffles, train

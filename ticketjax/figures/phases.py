@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LogNorm, Normalize
 
-from ticketjax.figures.style import COLOURS, FAINT, INK, STYLE, save
+from ticketjax.figures.style import COLOURS, FAINT, INK, STYLE, save, wrapped
 from ticketjax.summaries import (
     QUALITIES,
     mean_of_finite,
@@ -134,7 +134,9 @@ def draw_phases(
     heats = _heats(rows, accuracy)
     size = 0.42 * len(densities) + 0.25, 0.3 * len(widths) + 0.25
     size = max(size[0], 1.5), max(size[1], 1.25)
+    titles = [wrapped(one.label, size[0]) for one in series]
     width, height = size[0] * len(series) + 2.1, size[1] * len(heats) + 1.9
+    height += 0.15 * max(title.count("\n") for title in titles)
     with plt.rc_context(STYLE):
         canvas, axes = plt.subplots(
             len(heats),
@@ -163,8 +165,8 @@ def draw_phases(
                 }
                 bar.ax.plot(-0.35, baseline, ">", color=COLOURS[4], markersize=5, **beside)
             line[0].set_ylabel("width")
-        for ax, one in zip(axes[0], series, strict=True):
-            ax.set_title(one.label, weight="bold")
+        for ax, title in zip(axes[0], titles, strict=True):
+            ax.set_title(title, weight="bold")
         for ax in axes[-1]:
             ax.set_xlabel("density")
             names = [d if d == "ticket" else f"{d:g}" for d in densities]

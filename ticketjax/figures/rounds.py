@@ -10,9 +10,11 @@ import pyarrow.compute as pc
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from ticketjax.figures.style import FAINT, STYLE, save, tidy
+from ticketjax.figures.style import FAINT, STYLE, save, tidy, wrapped
 from ticketjax.summaries import WHERE, Series, mean_of_finite, rows_where, series_of
 from ticketjax.titles import place_title
+
+PANEL_WIDTH = 4
 
 
 def _ticket_layers(rows: pa.Table) -> np.ndarray:
@@ -45,7 +47,7 @@ def _draw_layers(axes: plt.Axes, rows: pa.Table, series: Series, ticket: np.ndar
     text = f"{collapsed.sum()} of {len(dead)} collapse"
     if collapsed.any():
         text += f", the first in round {(dead >= 0).any(axis=0).argmax() + 1}"
-    axes.set_title(f"{series.label}: {text}", loc="left")
+    axes.set_title(f"{wrapped(series.label, PANEL_WIDTH)}\n{text}", loc="left")
     axes.set_yscale("log")
     axes.set_xlabel("round")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -82,10 +84,10 @@ def draw_rounds(
     series = series_of(rows)
     columns = min(3, len(series))
     lines = -(-len(series) // columns)
-    height = 2.9 * lines + 0.8
+    height = 3.1 * lines + 0.9
     with plt.rc_context(STYLE):
         canvas, axes = plt.subplots(
-            lines, columns, figsize=(4 * columns, height), squeeze=False, sharey=True
+            lines, columns, figsize=(PANEL_WIDTH * columns, height), squeeze=False, sharey=True
         )
         for ax in axes.flat[len(series) :]:
             ax.set_visible(False)
@@ -102,7 +104,10 @@ def draw_rounds(
         own = where["density"] == rows["ticket_density"][0].as_py()
         density = f"{'the ticket’s density' if own else 'density'} {where['density']:.2g}"
         canvas.suptitle(
-            f"{place_title(network)}: what each round leaves of the layers, down to {density}",
+            wrapped(
+                f"{place_title(network)}: layers over the rounds, down to {density}",
+                0.8 * PANEL_WIDTH * columns,
+            ),
             x=0.01,
             ha="left",
             fontsize=12,

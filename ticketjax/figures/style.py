@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import textwrap
 from typing import Any, BinaryIO
 
 import matplotlib.pyplot as plt
@@ -11,6 +12,8 @@ from ticketjax.store import write_whole
 # Okabe and Ito's palette: told apart with any colour vision, and by markers in grey.
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#5D3A9B", "#000000")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+# Of titles, bold ones too.
+CHARACTERS_PER_INCH = 12
 INK, FAINT, RULE = "#222222", "#8a8a8a", "#e8e8e8"
 STYLE: dict[Any, Any] = {
     "font.size": 9,
@@ -21,6 +24,15 @@ STYLE: dict[Any, Any] = {
     "xtick.color": INK,
     "ytick.color": INK,
 }
+
+
+def wrapped(text: str, inches: float) -> str:
+    r"""A title in lines that fit so many inches, broken between words.
+
+    >>> wrapped("multishot(snip, rounds=3)", 1.5)
+    'multishot(snip,\nrounds=3)'
+    """
+    return textwrap.fill(text, max(8, int(inches * CHARACTERS_PER_INCH)), break_long_words=False)
 
 
 def tidy(axes: plt.Axes) -> None:

@@ -3,16 +3,21 @@
 import base64
 import hashlib
 import importlib.resources
+import re
 import string
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from ticketjax.grid import MLP
 from ticketjax.report.markup import Html, element, join
 from ticketjax.report.notices import SIZES, Notice, expected_runs, ranges
 from ticketjax.report.points import points_table
 from ticketjax.report.results import Results
 from ticketjax.summaries import places_of
 from ticketjax.titles import task_title
+
+# Narrower figures, in points, are no larger than those of one panel, half the page.
+ONE_PANEL = 360
 
 
 class Drawing(NamedTuple):
@@ -119,6 +124,7 @@ def _runs(results: Results) -> str:
 def _header(title: str, section: Section, tag: str) -> Html:
     configuration = section.results.configuration
     tasks = [task_title(str(task)) for task in _listed(configuration.get("task"))]
+    models = _listed(configuration.get("model", MLP))
     # A network of somebody's own has its depth and width, whatever the grid says.
     known = places_of(section.results.records)
     sizes: dict[str, Any] = {
@@ -128,6 +134,7 @@ def _header(title: str, section: Section, tag: str) -> Html:
     facts = [
         str(configuration.get("strategy", "")),
         ", ".join(tasks),
+        ", ".join(str(model) for model in models if model != MLP),
         *(f"{name} {_value(values)}" for name, values in sizes.items() if values is not None),
         _runs(section.results),
     ]
@@ -155,6 +162,9 @@ def _content(section: Section) -> list[Html]:
                 class_="aside",
             ),
         ]
+    # Networks of somebody's own have theirs, whatever the grid says.
+    unused = () if MLP in _listed(results.configuration.get("model", MLP)) else SIZES
+    configuration = {n: entry for n, entry in results.configuration.items() if n not in unused}
     environment = {
         name: value
         for name, value in results.manifest.items()
@@ -162,7 +172,7 @@ def _content(section: Section) -> list[Html]:
     }
     versions = results.manifest.get("versions")
     for heading, entries in (
-        ("Configuration", results.configuration),
+        ("Configuration", configuration),
         ("Environment", {**environment, **(versions if isinstance(versions, dict) else {})}),
     ):
         if entries:
@@ -185,8 +195,12 @@ def _notices(notices: Sequence[Notice], results: Results) -> Html:
 
 
 def _figure(drawing: Drawing) -> Html:
-    scrolls = {"class_": "wide print", "tabindex": 0} if drawing.wide else {}
-    return element("figure", Html(drawing.svg), **scrolls)
+    if not drawing.wide:
+        return element("figure", Html(drawing.svg))
+    box = re.match(r'<svg viewBox="\S+ \S+ (\S+)', drawing.svg)
+    if box and float(box[1]) < ONE_PANEL:
+        return element("figure", Html(drawing.svg), class_="print")
+    return element("figure", Html(drawing.svg), class_="wide print", tabindex=0)
 
 
 def _listed(value: object) -> list:
@@ -196,7 +210,9 @@ def _listed(value: object) -> list:
 def _value(value: object) -> str:
     """A manifest's value as one line."""
     if isinstance(value, dict):
-        return ", ".join(f"{name}={_value(entry)}" for name, entry in value.items()) or "-"
+        texts = {name: _value(entry) for name, entry in value.items()}
+        # Expressions have commas and signs of equality of their own.
+        return "; ".join(n if n == text else f"{n}: {text}" for n, text in texts.items()) or "-"
     values = _listed(value)
     if values and all(type(entry) is int for entry in values):
         return ranges(values)
