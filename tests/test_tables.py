@@ -30,7 +30,7 @@ def test_table_says_what_its_brackets_are():
 
 
 def test_the_kind_of_the_records_decides_what_stands_there():
-    own = {"task": "my_task", "ticket_metric": 0.99}
+    own = {"task": "my_task", "ticket_metric": 0.99, "feasible_recall": 1.0}
     strong, _ = table(records([0.25], "strong_metric", **own)).split("\n\n")
     assert strong.splitlines() == [
         "my_task, depth 5, width 100, noise 0.01: strong accuracy (before training)",
@@ -43,8 +43,8 @@ def test_the_kind_of_the_records_decides_what_stands_there():
 
 
 def test_networks_have_blocks_of_their_own_and_names_unless_they_are_the_librarys():
-    both = pa.concat_tables([records([0.25], model="mlp"), records([0.75], model="my_net")])
-    titles = [block.splitlines()[0] for block in table(both).split("\n\n")]
+    both = [records([0.5], model=model, feasible_recall=1.0) for model in ("mlp", "my_net")]
+    titles = [block.splitlines()[0] for block in table(pa.concat_tables(both)).split("\n\n")]
     assert titles == [
         f"Circle, {network}depth 5, width 100, noise 0.01: {quality}"
         for network in ("", "my_net, ")
