@@ -8,7 +8,7 @@ import pytest
 from benchmarks import fresh, phases, timing, work
 from ticketjax.masks import full_mask
 from ticketjax.models import mlp
-from ticketjax.objective import make_problem
+from ticketjax.problem import make_problem
 from ticketjax.seekers import SCORES
 from ticketjax.tasks import get_task
 

@@ -9,7 +9,10 @@ import shlex
 
 import pytest
 
+import ticketjax as tj
 from tests.processes import python
+from ticketjax.commands import NAMES
+from ticketjax.commands.again import command_of
 from ticketjax.store import load_records
 
 TINY = ["--task=relu", "--depth=3", "--width=6", "--samples=100", "--epochs=1", "--seeds=2"]
@@ -34,7 +37,7 @@ def command(module, *flags, directory):
 COMMANDS = sorted(
     path.stem
     for path in (pathlib.Path(__file__).parents[1] / "experiments").glob("*.py")
-    if "\n    start(main)" in path.read_text(encoding="utf-8")
+    if "\n    start(" in path.read_text(encoding="utf-8")
 )
 
 
@@ -72,7 +75,11 @@ def test_help_is_no_failure(module, flag, tmp_path, forks):
         ("singleshot", "--noise=abc", "error: --noise=abc: must be numbers, got 'abc'"),
         ("singleshot", "--seekers=SNIP", "did you mean 'snip'?"),
         ("singleshot", "--seekers=mag", "did you mean 'magnitude'?"),
-        ("singleshot", "--samples=10", "error: samples=10 leaves 9 to train on, fewer than"),
+        (
+            "singleshot",
+            "--samples=10",
+            "error: circle: samples=10 leaves 9 to train on, ",
+        ),
         ("plant", "--task=nosuch", "relu, circle, helix or a Task, got 'nosuch'\n"),
         ("singleshot", "--seekers=snop", "--seekers=snop: seeker must be one of"),
         ("singleshot", "--task=cirle", "did you mean 'circle'"),
@@ -92,6 +99,15 @@ def test_help_is_no_failure(module, flag, tmp_path, forks):
         ("leaderboard", "--only=snop", "--only=snop: must be among random, "),
         ("leaderboard", "--density=half", "--density=half: "),
         ("report", "--results=nowhere", "--results=nowhere: there is no such directory"),
+        ("singleshot", "--seekers=multishot(snop)", "--seekers=multishot(snop): seeker must be"),
+        ("singleshot", "--seekers=snip(", "--seekers=snip(: seeker must be a name or a call"),
+        ("singleshot", "--seekers=refined(no/such.py:x)", "no/such.py is not a Python file"),
+        ("singleshot", "--seekers=a=snip,a=grasp", "two are called 'a'; LABEL=... gives one"),
+        ("singleshot", "--seekers=multishot(snip, round=1)", "did you mean 'rounds'?"),
+        ("phase", "--optimizer=adem(1e-3)", "--optimizer=adem(1e-3): optimizer must be one of"),
+        ("singleshot", "--batch_size=0", "batch_size"),
+        ("diagnose", "--task=no/such.py:TASK", "--task=no/such.py:TASK: no/such.py is not a"),
+        ("singleshot", "--model=lenet", "--model=lenet: allowed is path/to/file.py:name"),
     ],
 )
 def test_bad_flags_are_refused_in_one_line(module, flag, message, tmp_path, forks):
@@ -100,6 +116,38 @@ def test_bad_flags_are_refused_in_one_line(module, flag, message, tmp_path, fork
     assert message in result.stderr
     assert len(result.stderr.strip().splitlines()) == 1
     assert os.listdir(tmp_path) == []
+
+
+def test_one_command_lists_the_names_and_starts_each(tmp_path):
+    def started(*arguments):
+        script = (
+            "import sys, ticketjax.commands.main\n"
+            f"sys.argv = ['ticketjax', *{arguments}]\n"
+            "try: status = ticketjax.commands.main.main()\n"
+            "except SystemExit as ended: status = ended.code\n"
+            "assert not {'jax', 'numpy', 'pyarrow', 'matplotlib'} & set(sys.modules)\n"
+            "sys.exit(status)"
+        )
+        return python("-c", script, directory=tmp_path)
+
+    listed = started("--help")
+    assert (listed.returncode, listed.stderr) == (0, "")
+    assert [line.split()[0] for line in listed.stdout.splitlines()[2:]] == list(NAMES)
+    assert sorted(NAMES) == COMMANDS
+    shown = started("phase", "--help")
+    assert (shown.returncode, shown.stderr) == (0, "")
+    assert shown.stdout.splitlines()[2].startswith("    ticketjax phase --task=circle")
+    assert "--round_epochs" in shown.stdout
+    for arguments, message in [
+        (("singelshot",), "there is no command 'singelshot'; did you mean 'singleshot'?"),
+        ((), "which command?"),
+        (("phase", "--no_such_flag"), "no_such_flag"),
+    ]:
+        refused = started(*arguments)
+        assert (refused.returncode, refused.stdout) == (2, "")
+        assert message in refused.stderr and len(refused.stderr.splitlines()) == 1
+    module = python("-m", "ticketjax", "--version", directory=tmp_path)
+    assert module.stdout == f"ticketjax {tj.__version__}\n"
 
 
 @pytest.mark.parametrize("platform", ["cuda", "tpu", "cpu,nonsense"])
@@ -134,8 +182,9 @@ def test_want_of_memory_is_told_in_one_line(memory, tmp_path):
     flags = [*TINY, f"--seekers=greedy.py:{memory}", "--densities=0.5", "--out=out"]
     result = command("singleshot", *flags, directory=tmp_path)
     assert result.returncode == 1
-    bar, line = result.stderr.splitlines()[-2:]
-    assert bar.startswith("singleshot:   0%|") and line.startswith("error: out of memory")
+    *bar, line = result.stderr.splitlines()
+    # What takes the host's memory already does so while it is looked at.
+    assert bool(bar) == (memory == "device") and line.startswith("error: out of memory")
     assert "; try a smaller --chunk_size (now auto), then --samples (now 100); what is" in line
 
 
@@ -170,7 +219,57 @@ def test_multishot_runs(tmp_path):
     assert set(load_records(tmp_path / "out")["strategy"].to_pylist()) == {"multishot"}
 
 
-OWN = "def mine(key, problem, params, mask):\n    return problem.params\n"
+OWN = """import jax, optax, ticketjax as tj
+def mine(key, problem, params, mask):
+    return problem.params
+def whole(key, problem, density):
+    return tj.Singleshot(mine)(key, problem, density)
+VALUE = tj.Multishot(tj.snip, rounds=2, round_epochs=0)
+TASK = tj.random_teacher(
+    key=7, inputs=1, outputs=2, hidden=(4,), parameters=10, kind="classification"
+)
+SGD = optax.sgd(0.1)
+def make(task):
+    return tj.mlp(task, 3, 20)
+"""
+
+
+def test_seekers_are_expressions_and_everything_may_be_ones_own(tmp_path):
+    (tmp_path / "own.py").write_text(OWN)
+    seekers = [
+        *("snip", "IMP=multishot(magnitude, rounds=2, round_epochs=0)", "own.py:mine"),
+        *("own.py:VALUE", "twice=best_of(own.py:whole, restarts=2)", "S = singleshot(own.py:mine)"),
+    ]
+    flags = [f"--seekers={', '.join(seekers)}", "--densities=0.5", "--samples=100", "--seeds=1"]
+    flags += ["--task=relu,own.py:TASK", "--model=own.py:make", "--optimizer=own.py:SGD"]
+    result = command("singleshot", *flags, "--epochs=1", "--out=out", directory=tmp_path)
+    assert result.returncode == 0, result.stderr
+    rows = load_records(tmp_path / "out").to_pylist()
+    assert {row["seeker"]: row["config"] for row in rows} == {
+        "snip": "singleshot(snip)",
+        "IMP": "multishot(magnitude, rounds=2, round_epochs=0)",
+        "mine": "singleshot(mine)",
+        "multishot(snip, rounds=2, round_epochs=0)": "multishot(snip, rounds=2, round_epochs=0)",
+        "twice": "best_of(whole, restarts=2)",
+        "S": "singleshot(mine)",
+    }
+    assert {row["task"]: row["kind"] for row in rows} == {
+        "relu": "regression",
+        "random_teacher_7": "classification",
+    }
+    assert {(row["model"], row["width"]) for row in rows} == {("make", 20)}
+    assert all(row["optimizer"].startswith("custom:") for row in rows)
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    again = command_of(manifest["configuration"], "out")
+    assert shlex.split(again.replace("\\\n", ""))[2:] == [
+        *("experiments.search", "--task=relu,path/to/file.py:random_teacher_7"),
+        "--model=path/to/file.py:make",
+        "--seekers=singleshot(snip), IMP=multishot(magnitude, rounds=2, round_epochs=0), "
+        "mine=singleshot(path/to/file.py:mine), multishot(snip, rounds=2, round_epochs=0), "
+        "twice=best_of(path/to/file.py:whole, restarts=2), S=singleshot(path/to/file.py:mine)",
+        *("--densities=0.5", "--noise=0.01", "--objective=raw", "--samples=100", "--epochs=1"),
+        *("--optimizer=path/to/file.py:optimizer", "--seeds=1", "--out=out"),
+    ]
 
 
 def test_search_takes_options_and_a_seeker_of_ones_own(tmp_path):
@@ -179,7 +278,8 @@ def test_search_takes_options_and_a_seeker_of_ones_own(tmp_path):
     result = command("search", *flags, "--out=out", directory=tmp_path)
     assert result.returncode == 0, result.stderr
     (row, _) = load_records(str(tmp_path / "out")).to_pylist()
-    assert row["options"] == "batch_size=50, restarts=2" and row["objective"] == "rescaled"
+    assert row["config"] == "probabilistic(epochs=1, batch_size=50, restarts=2)"
+    assert row["objective"] == "rescaled"
 
 
 def test_leaderboard_ranks_named_seekers_and_ones_own(tmp_path):
@@ -204,7 +304,7 @@ def test_edge_popup_runs(tmp_path):
     result = command("edge_popup", *flags, "--out=out", directory=tmp_path)
     assert result.returncode == 0, result.stderr
     records = load_records(tmp_path / "out")
-    assert set(records["strategy"].to_pylist()) == {"annealed"}
+    assert set(records["config"].to_pylist()) == {"edge_popup(annealed=True, epochs=2)"}
     assert set(records["scope"].to_pylist()) == {"local"}
     assert records.num_rows == 4
 

@@ -6,8 +6,8 @@ import signal
 import pytest
 
 from benchmarks import crashes
-from experiments.interruption import RESUME
 from tests.processes import python
+from ticketjax.commands.interruption import RESUME
 from ticketjax.lock import InUse, lock
 from ticketjax.store import LOCK, load_records
 
@@ -16,7 +16,7 @@ def test_a_killed_grid_is_finished_with_the_records_of_an_undisturbed_one(tmp_pa
     cache = {"JAX_COMPILATION_CACHE_DIR": str(tmp_path / "compiled")}
     for name, value in {**crashes.ENVIRONMENT, **cache}.items():
         monkeypatch.setenv(name, value)
-    crashes.FORKED.set_forkserver_preload(["experiments.running"])
+    crashes.FORKED.set_forkserver_preload(["ticketjax.commands.running"])
     crashes.finish(tmp_path / "undisturbed")
     directory = tmp_path / "killed"
 
@@ -62,14 +62,15 @@ def test_signals_end_a_command_at_once_from_its_first_import_on(tmp_path, monkey
 
 ON_ITS_OWN = """
 import os, signal, sys, time
-from experiments import interruption
+import ticketjax.progress
+from ticketjax.commands import interruption
 assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
 signal.signal(signal.SIGINT, signal.SIG_IGN)
 interruption.install()
 os.kill(os.getpid(), signal.SIGINT)
 time.sleep(0.2)
 print("printed")
-interruption.begin_line(True)
+ticketjax.progress.line_is_begun = True
 sys.stderr.write("a bar")
 sys.stderr.flush()
 os.kill(os.getpid(), signal.SIGTERM)

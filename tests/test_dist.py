@@ -8,7 +8,6 @@ import sys
 import tarfile
 
 ROOT = pathlib.Path(__file__).parent.parent
-PACKAGES = ("ticketjax", "experiments")
 BUILD = """
 import sys
 from setuptools import build_meta
@@ -46,15 +45,20 @@ def test_wheel_and_sdist_are_whole_and_work_elsewhere(tmp_path):
     assert held >= parts | {"LICENSE", "README.md", "requirements.txt", "Makefile"}
 
     shutil.unpack_archive(wheel, away, "zip")
-    for name in PACKAGES:
-        ours = {p.relative_to(ROOT).as_posix() for p in (ROOT / name).rglob("*.py")}
-        assert {p.relative_to(away).as_posix() for p in (away / name).rglob("*.py")} == ours
+    # No other top-level package: what is installed beside it may be called experiments too.
+    (information,) = away.glob("*.dist-info")
+    assert {path.name for path in away.iterdir()} == {"ticketjax", information.name}
+    ours = {p.relative_to(ROOT).as_posix() for p in (ROOT / "ticketjax").rglob("*.py")}
+    assert {p.relative_to(away).as_posix() for p in away.rglob("*.py")} == ours
     assert (away / "ticketjax/py.typed").exists()
     assert list(away.glob("*.dist-info/licenses/LICENSE"))
     where = {"cwd": tmp_path, "PYTHONPATH": str(away)}
-    script = "import ticketjax, experiments; print(ticketjax.__file__, experiments.__file__)"
-    assert python("-c", script, **where).split() == [
-        str(away / name / "__init__.py") for name in PACKAGES
-    ]
-    refused = python("-m", "experiments.singleshot", "--task=cirle", status=2, **where)
+    script = "import ticketjax; print(ticketjax.__file__)"
+    assert python("-c", script, **where).strip() == str(away / "ticketjax" / "__init__.py")
+    # The command, as its entry point starts it.
+    entry = "console_scripts", "ticketjax = ticketjax.commands.main:main"
+    assert all(line in (information / "entry_points.txt").read_text() for line in entry)
+    start = "import sys; from ticketjax.commands.main import main; sys.exit(main())"
+    assert "  singleshot " in python("-c", start, "--help", **where)
+    refused = python("-c", start, "singleshot", "--task=cirle", status=2, **where)
     assert "did you mean 'circle'" in refused

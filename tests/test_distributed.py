@@ -146,7 +146,7 @@ def test_processes_with_different_flags_all_end_and_write_nothing(own, message, 
 def test_a_process_waits_for_the_others_as_long_as_it_says(tmp_path):
     port = free_port()
     job = [f"--coordinator_address=localhost:{port}", "--num_processes=2", "--process_id=0"]
-    before = "import experiments.job; experiments.job.WAIT = 2"
+    before = "from ticketjax.commands import job; job.WAIT = 2"
     process = start(*GRID, "--distributed", *job, directory=tmp_path, before=before)
     out, err = process.communicate(timeout=100)
     who = f"process 0 of 2 (localhost:{port})"

@@ -25,7 +25,7 @@ ROOT = pathlib.Path(__file__).parents[1]
 COMMANDS = sorted(
     path.stem
     for path in (ROOT / "experiments").glob("*.py")
-    if "\n    start(main)" in path.read_text()
+    if "\n    start(" in path.read_text()
 )
 TINY = ["--task=relu", "--depth=3", "--width=6", "--samples=100", "--epochs=0", "--seeds=1"]
 NONSENSE = [
@@ -53,12 +53,12 @@ def _definitions():
 @pytest.fixture
 def as_command(monkeypatch, tmp_path, capfd):
     """Starts a command here: (name, flags) -> status and stderr, None if it would run."""
-    import experiments.running
+    import ticketjax.commands.running
 
     def stop(*arguments, **options):
         raise Accepted
 
-    monkeypatch.setattr(experiments.running, "run", stop)
+    monkeypatch.setattr(ticketjax.commands.running, "run_into", stop)
     monkeypatch.setattr("ticketjax.theory.layer_bounds", stop)
     monkeypatch.setattr("ticketjax.trial.make_instance", stop)
     for name in ("samples", "construction"):

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 import ticketjax as tj
-from experiments.again import command_of
-from experiments.images import ImageRuns, run_images
 from tests.test_images import N, draw, write_idx
 from tests.test_images import small as small
+from ticketjax.commands.again import command_of
+from ticketjax.commands.images import ImageRuns, run_images
 from ticketjax.masks import full_mask
 from ticketjax.tasks.teacher import teacher
 from ticketjax.training import shuffles, train

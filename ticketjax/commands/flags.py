@@ -27,7 +27,7 @@ PRUNERS = "random,magnitude,snip,grasp,synflow"
 OWN_TASK = "path/to/file.py:TASK"
 OWN_MODEL = "path/to/file.py:make"
 # What takes memory, the first to try first; of a command's own flags.
-MEMORY_FLAGS = ("chunk_size", "batch_size", "samples", "images", "width", "channels")
+MEMORY_FLAGS = ("chunk_size", "samples", "batch_size", "images", "width", "channels")
 
 
 class FlagError(Exception):
@@ -70,7 +70,7 @@ def help_of(kind: type) -> dict[str, str]:
     """What the docstring of a dataclass says of each field, in its section "Args"."""
     _, _, section = inspect.cleandoc(kind.__doc__ or "").partition("\nArgs:\n")
     section = section.partition("\n\n")[0]
-    helps = {}
+    helps: dict[str, str] = {}
     for names, text in re.findall(
         r"^    (\w+(?:, \w+)*): (.*(?:\n     .*)*)", section, flags=re.MULTILINE
     ):
@@ -93,7 +93,8 @@ def define_options(kind: type) -> None:
     """
     helps = help_of(kind)
     for field in flagged(kind):
-        name, default, text = field.name, field.default, helps[field.name]
+        name, text = field.name, helps[field.name]
+        default: Any = field.default
         rule = field.metadata["rule"]
         bounds = {"lower_bound": rule.least, "upper_bound": rule.most}
         if rule.choices:
@@ -110,16 +111,17 @@ def define_options(kind: type) -> None:
 
 def planting() -> Planting:
     """What the flags of Planting say."""
-    return Planting(**{field.name: FLAGS[field.name].value for field in flagged(Planting)})
+    said: dict[str, Any] = {field.name: FLAGS[field.name].value for field in flagged(Planting)}
+    return Planting(**said)
 
 
 def training() -> Training:
     """What the flags of Training say."""
     from ticketjax.commands.values import own_or_text
 
-    fields = {field.name: FLAGS[field.name].value for field in flagged(Training)}
+    said: dict[str, Any] = {field.name: FLAGS[field.name].value for field in flagged(Training)}
     with naming("optimizer"):
-        return Training(**fields | {"optimizer": own_or_text(FLAGS.optimizer)})
+        return Training(**said | {"optimizer": own_or_text(FLAGS.optimizer)})
 
 
 def define_networks(seeds: int = 25, seekers: str = PRUNERS, width: str = "100") -> None:
