@@ -1,20 +1,23 @@
 """Drawings: the folds' geometry, and the artists of a ticket against its parameters."""
 
 import dataclasses
+import importlib
 
 import jax
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from matplotlib.collections import LineCollection, PathCollection
-from matplotlib.colors import to_hex
+from matplotlib.colors import to_hex, to_rgb
 
 from tests.processes import python
 from ticketjax import draw
-from ticketjax.draw import folding, networks, task_samples, univariate
+from ticketjax.draw import constructions, folding, networks, style, task_samples, univariate
 from ticketjax.draw.forward import activations
 from ticketjax.tasks import TASKS
 
+# The function of that name hides it in its package.
+comparison = importlib.import_module("ticketjax.draw.comparison")
 SIGNS = {1: networks.POSITIVE, -1: networks.NEGATIVE, 0: networks.ZERO}
 
 
@@ -136,10 +139,42 @@ def test_boundaries_are_measured():
     assert task_samples.boundaries() == pytest.approx((0.2, 0.5, 0.7), abs=2e-3)
 
 
-def test_the_construction_is_written(tmp_path):
-    draw.construction(tmp_path / "figure.png")
-    assert (tmp_path / "figure.png").read_bytes()[:4] == b"\x89PNG"
+def test_the_construction_has_all_of_its_parts(monkeypatch):
+    canvases = []
+    monkeypatch.setattr(constructions, "save", lambda canvas, path: canvases.append(canvas))
+    draw.construction("figure.png")
     assert not plt.get_fignums()
+    (canvas,) = canvases
+    headings = [text.get_text() for text in canvas.texts if text.get_weight() == "bold"]
+    assert [heading[:3] for heading in headings] == ["(a)", "(b)", "(c)", "(d)"]
+    # The last two axes hold the tickets: as many edges as they have weights.
+    edges = [
+        [len(a.get_segments()) for a in axes.collections if isinstance(a, LineCollection)]
+        for axes in canvas.axes[-2:]
+    ]
+    assert edges == [
+        [np.count_nonzero(layer["kernel"]) for layer in TASKS[task].ticket(5).values()]
+        for task in ("circle", "helix")
+    ]
+    # Two folds bring together 16 points, each further one half of them.
+    titles = [axes.get_title() for axes in canvas.axes]
+    assert [int(t.split()[-1]) for t in titles if "they meet in" in t] == [4, 2, 1]
+
+
+def test_samples_are_those_of_the_tasks(monkeypatch):
+    canvases = []
+    monkeypatch.setattr(task_samples, "save", lambda canvas, path: canvases.append(canvas))
+    draw.samples("figure.png")
+    circle, helix = canvases[0].axes[:2]
+    x, y = task_samples.sample_of(TASKS["circle"], 0.01, 3000)
+    assert len(circle.collections) == 4
+    for c, points in enumerate(circle.collections):
+        np.testing.assert_allclose(points.get_offsets(), x[y == c])
+    radii = [patch.radius**2 for patch in circle.patches]
+    assert radii == pytest.approx([0.2, 0.5, 0.7], abs=2e-3)
+    _, curve = TASKS["helix"].sample(jax.random.key(1), 10_000, 0.0)
+    drawn = np.stack(helix.lines[0].get_data_3d(), axis=1)
+    np.testing.assert_allclose(np.sort(drawn, axis=0), np.sort(curve, axis=0), atol=1e-6)
 
 
 def test_the_command_draws_samples_into_a_new_directory(tmp_path):
@@ -147,18 +182,43 @@ def test_the_command_draws_samples_into_a_new_directory(tmp_path):
     result = python("-W", "error", "-m", "experiments.paper", *flags, directory=tmp_path)
     assert result.returncode == 0, result.stderr
     assert result.stdout == "figure: new/paper/figure1.png\n"
-    assert (tmp_path / "new/paper/figure1.png").read_bytes()[:4] == b"\x89PNG"
+    pixels = plt.imread(tmp_path / "new/paper/figure1.png")[..., :3]
+    # The classes' colours.
+    for colour in style.CLASSES:
+        near = np.abs(pixels - to_rgb(colour)).max(axis=-1) < 0.15
+        assert near.sum() > 1000, colour
 
 
-def test_a_found_ticket_is_drawn_beside_the_planted_one(tmp_path):
-    for task in TASKS.values():
-        ticket_of_task = task.ticket(3)
-        points = draw.plane(task)
-        outputs = np.random.default_rng(0).normal(size=(len(points), task.outputs))
-        sides = [draw.Side(name, ticket_of_task, outputs) for name in ("planted", "found")]
-        path = tmp_path / f"{task.name}.png"
-        draw.comparison(path, task, *sides)
-        assert path.read_bytes().startswith(b"\x89PNG")
+@pytest.mark.parametrize("name", TASKS)
+def test_a_found_ticket_is_drawn_beside_the_planted_one(name, monkeypatch):
+    canvases = []
+    monkeypatch.setattr(comparison, "save", lambda canvas, path: canvases.append(canvas))
+    task = TASKS[name]
+    generator, points = np.random.default_rng(0), draw.plane(task)
+    outputs = [generator.normal(size=(len(points), task.outputs)) for _ in range(2)]
+    sides = [draw.Side(f"the {i}", task.ticket(3), values) for i, values in enumerate(outputs)]
+    draw.comparison("figure.png", task, *sides)
+    (canvas,) = canvases
+    assert [text.get_text() for text in canvas.texts] == ["the 0", "the 1"]
+    functions = canvas.axes[1::2]
+    if task.inputs == 1:
+        for axes, values in zip(functions, outputs, strict=True):
+            # Each output lies on that of the planted ticket.
+            curves = np.stack([line.get_ydata() for line in axes.lines])
+            np.testing.assert_array_equal(curves[::2], outputs[0].T)
+            np.testing.assert_array_equal(curves[1::2], values.T)
+        return
+    classes = [values.argmax(axis=1) for values in outputs]
+    for axes, own in zip(functions, classes, strict=True):
+        image = axes.images[0].get_array()
+        np.testing.assert_array_equal(image, own.reshape(image.shape))
+    # Dark where the found one gives another class, and nowhere on the planted one.
+    assert len(functions[0].images) == 1
+    dark = functions[1].images[1].get_array()[..., 3] > 0
+    np.testing.assert_array_equal(dark.ravel(), classes[0] != classes[1])
+
+
+def test_a_task_of_images_has_no_plane():
     of_images = dataclasses.replace(TASKS["relu"], name="digits", inputs=(28, 28, 1))
     with pytest.raises(ValueError, match="digits has"):
         draw.plane(of_images)

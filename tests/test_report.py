@@ -7,15 +7,18 @@ import html.parser
 import json
 import math
 import re
+import shlex
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from experiments.again import command_of
 from tests import example_records
+from ticketjax import store
+from ticketjax.commands.again import command_of
 from ticketjax.figures import draw_quality, inline_svg
 from ticketjax.figures.quality import Panel
+from ticketjax.grid import make_grid
 from ticketjax.report import find_results, read_results, write_report
 from ticketjax.report.drawings import figures_of
 from ticketjax.report.notices import notices
@@ -125,9 +128,10 @@ def test_page_holds_all_and_loads_nothing(tmp_path):
 
 
 def test_nothing_from_files_becomes_markup(tmp_path):
+    names = ("seeker", "config", "model", "strategy")
     hostile = directory(
         tmp_path / "<b>grids" / "<i>one",
-        records([0.5, 0.6], seeker=HOSTILE, options=HOSTILE, task="../../<u>", strategy=HOSTILE),
+        records([0.5, 0.6], task="../../<u>", **dict.fromkeys(names, HOSTILE)),
         {**CONFIGURATION, "task": ["../../<u>"], "strategy": HOSTILE, HOSTILE: HOSTILE},
         machine=HOSTILE,
         versions={HOSTILE: HOSTILE},
@@ -278,37 +282,128 @@ def test_colours_of_a_themed_figure_are_the_pages_to_change():
     )
 
 
+def test_runs_of_networks_of_somebodys_own_are_counted(tmp_path):
+    # They have a depth and width of their own, whatever the grid says.
+    new = {"model": ["mlp", "my_net"], "seekers": {"snip": "singleshot(snip)"}}
+    configuration = {**CONFIGURATION, **new, "width": [50, 100]}
+    mine = {"model": "my_net", "depth": 9, "width": 7}
+    table = pa.concat_tables([records([0.5] * 3, width=50), records([0.5] * 2, **mine)])
+    found = directory(tmp_path / "grid", table, configuration)
+    assert said(found) == [
+        (
+            "4 of 9 runs are missing; the command below continues with them.",
+            [
+                "Circle, depth 5, width 100, noise 0.01: seeds 0-2",
+                "Circle, my_net, noise 0.01: seeds 2",
+            ],
+        )
+    ]
+    report, read = written(found)
+    assert (
+        "singleshot · Circle · my_net · depth 5, 9 · width 7, 50 · 5 of 9 runs" in read.texts["p"]
+    )
+    assert [path.name for path in report.figures] == [
+        "report-quality-circle-depth5-width50-noise0.01.png",
+        "report-quality-circle-my_net-depth9-width7-noise0.01.png",
+    ]
+    # The network is a column of its own where there are several.
+    assert read.texts["td"].count("my_net") == 1 and read.texts["td"].count("mlp") == 1
+
+
+def test_a_page_of_one_network_says_its_size_and_not_the_grids(tmp_path):
+    own = {"model": "my_net", "depth": 9, "width": 7, "task": "my_task"}
+    configuration = {**CONFIGURATION, "model": ["my_net"], "task": ["my_task"]}
+    found = directory(tmp_path / "grid", records([0.25, 0.5, 1.0], **own), configuration)
+    _, read = written(found)
+    assert "my_task · my_net · depth 9 · width 7 · 3 of 3 runs" in " ".join(read.texts["p"])
+    assert not {"depth", "width"} & set(read.texts["dt"])
+    assert read.texts["p"][1].startswith(
+        "my_task, model my_net, depth 9, width 7, noise 0.01. Before and after training: accuracy"
+    )
+    # An accuracy of a task that the library does not know.
+    assert "0.583" in read.texts["td"] and "5.8e-1" not in read.texts["td"]
+    svgs = [svg["aria-label"] for svg in read.all("svg")]
+    place = "my_task, my_net, depth 9, width 7, noise 0.01"
+    assert svgs == [f"{place}: strong", f"{place}: weak"]
+
+
+def test_expressions_of_seekers_stand_beside_their_labels(tmp_path):
+    seekers = {
+        "IMP": "multishot(magnitude, rounds=3)",
+        "best_of(concrete())": "best_of(concrete())",
+    }
+    found = directory(tmp_path / "grid", None, {**CONFIGURATION, "seekers": seekers})
+    _, read = written(found)
+    assert "IMP: multishot(magnitude, rounds=3); best_of(concrete())" in read.texts["dd"]
+    assert any("6 of 6 runs are missing" in text for text in read.texts["summary"])
+
+
+def test_a_wide_figure_of_one_panel_does_not_fill_the_page(tmp_path):
+    kept = {"rounds": 2, "round_layer_kept": [[0.5], [0.25]], "round_first_dead_layer": [-1, -1]}
+    kept |= {"layer_kept": [0.25], "layer_precision": [0.2], "layer_recall": [0.5]}
+    for name, seekers in (("one", ["snip"]), ("two", ["snip", "grasp"])):
+        table = pa.concat_tables([records([0.5], seeker=seeker, **kept) for seeker in seekers])
+        _, read = written(directory(tmp_path / name, table))
+        *_, layers = read.all("figure")
+        assert layers == (
+            {"class": "print"} if name == "one" else {"class": "wide print", "tabindex": "0"}
+        )
+
+
+GRID = {
+    "task": "circle",
+    "width": 50,
+    "seekers": "snip",
+    "densities": 0.1,
+    "noise": 0.01,
+    "seeds": 3,
+}
+
+
+def mine(key, problem, params, mask):
+    return params
+
+
 @pytest.mark.parametrize(
     ("change", "module", "flags"),
     [
-        ({"seeds": [0, 1, 2]}, "singleshot", ["--seeds=3"]),
+        ({}, "singleshot", ["--seeds=3", "--seekers=snip", "--width=50", "--noise=0.01"]),
         ({"seeds": [4, 7]}, "singleshot", ["--seed_list=4,7"]),
+        ({"decoys": 1, "epochs": 3}, "singleshot", ["--decoys=1", "--epochs=3"]),
         (
-            {"strategy": "annealed", "seekers": ["edge_popup"], "search_epochs": 20},
-            "edge_popup",
-            ["--anneal", "--search_epochs=20"],
-        ),
-        (
-            {
-                "strategy": "refined",
-                "seekers": ["concrete"],
-                "options": [["rounds", 5], ["a", "b"]],
-            },
-            "search",
-            ["--strategy=refined", "--options=rounds=5,a=b"],
-        ),
-        (
-            {"strategy": "multishot", "rounds": 3, "score_samples": None, "prune_bias": False},
+            {"seekers": {"IMP": "multishot(magnitude, rounds=3)"}},
             "multishot",
-            ["--rounds=3", "--score_samples=all", "--noprune_bias"],
+            ["'--seekers=IMP=multishot(magnitude, rounds=3)'"],
         ),
-        ({"seekers": ["mine"]}, "singleshot", ["--seekers=path/to/file.py:mine"]),
-        ({"task": ["$(reboot)"]}, "singleshot", ["'--task=$(reboot)'"]),
+        ({"seekers": "edge_popup(epochs=20)"}, "edge_popup", ["'--seekers=edge_popup(epochs=20)'"]),
+        (
+            {"seekers": "refined(concrete(), rounds=5)"},
+            "search",
+            ["'--seekers=refined(concrete(), rounds=5)'"],
+        ),
+        ({"seekers": mine}, "singleshot", ["--seekers=path/to/file.py:mine"]),
+        (
+            {"prune_bias": False, "check_budget": False, "reinitialise": True},
+            "singleshot",
+            ["--noprune_bias", "--nocheck_budget", "--sanity=reinitialise"],
+        ),
     ],
 )
 def test_command_makes_it_again(change, module, flags):
-    text = command_of({**CONFIGURATION, "round_epochs": None, **change}, "out")
+    text = command_of(store.configuration(make_grid(**{**GRID, **change})), "out")
     first, *rest = text.split(" \\\n    ")
     assert first == f"python -m experiments.{module}"
     assert set(flags) <= set(rest) and rest[-1] == "--out=out"
-    assert not any("round_epochs" in flag for flag in rest)
+    # What is as it is by default goes without saying.
+    assert not any("precision" in flag or "batch_size" in flag for flag in rest)
+
+
+def test_nothing_of_a_manifest_is_a_command_of_the_shell():
+    configuration = store.configuration(make_grid(**GRID))
+    text = command_of({**configuration, "task": ["$(reboot)"]}, "a b")
+    words = shlex.split(text.replace(" \\\n", " "))
+    assert "--task=path/to/file.py:$(reboot)" in words and "--out=a b" in words
+
+
+def test_a_manifest_of_an_earlier_version_has_no_command():
+    assert command_of(CONFIGURATION, "out") is None
