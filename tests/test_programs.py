@@ -1,0 +1,44 @@
+"""The programs of docs/programs.md, each run as it stands."""
+
+import pathlib
+import re
+
+import jax
+import numpy as np
+import pytest
+
+import ticketjax as tj
+from ticketjax import instances
+from ticketjax.engine import run_key
+from ticketjax.setting import Setting
+
+PAGE = pathlib.Path(__file__).parents[1] / "docs" / "programs.md"
+BLOCKS = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+
+
+def save_instance(path):
+    """What the command `plant` writes, of a small network."""
+    task = tj.get_task("relu")
+    setting = Setting(task, tj.mlp(task, 3, 8), samples=200)
+    instance = jax.device_get(tj.make_instance(setting, run_key(np.uint32(0)), 0.01))
+    description = instances.Description("relu", task.kind, 3, 8, 0, 0.01)
+    answer = instances.answer_tree(instance, setting.target)
+    instances.save_instance(path, description, instances.instance_tree(instance), answer, {})
+
+
+@pytest.mark.parametrize("number", range(len(BLOCKS)))
+def test_a_program_runs_as_it_stands(number, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    program = BLOCKS[number]
+    if "load_instance" in program:
+        save_instance("instance.safetensors")
+    names = {"__name__": "__main__"}
+    # As users have it; the other tests forbid it.
+    with jax.numpy_rank_promotion("allow"):
+        exec(compile(program, f"{PAGE.name}, program {number}", "exec"), names)
+    if "records" in names:
+        records = names["records"].to_pylist()
+        assert records and all(row["within_budget"] for row in records)
+        # The ticket is in every network, as good as it is alone.
+        for row in records:
+            assert row["planted_metric"] == pytest.approx(row["ticket_metric"], abs=2e-3, rel=1e-2)
