@@ -113,7 +113,7 @@ def _draw_panel(axes: plt.Axes, records: pa.Table, panel: Panel, series: list[Se
             axes.set_yscale("log")
         axes.set_ylabel("mean squared error")
     trained = "before training (strong)" if panel.quality == "strong" else "after training (weak)"
-    network = {name: panel.where[name] for name in ("task", "model") if name in panel.where}
+    network = {name: v for name, v in panel.where.items() if name in ("task", "model")}
     title = panel.title or f"{place_title(network)}, {trained}"
     axes.set_title(title, loc="left")
     tidy(axes)

@@ -100,7 +100,7 @@ def draw_rounds(
             handles.append(Line2D([], [], color=FAINT, linestyle=(0, (5, 3)), linewidth=1))
             labels.append("planted ticket")
         canvas.legend(handles, labels, loc="lower center", ncols=len(labels), frameon=False)
-        network = {name: where[name] for name in ("task", "model") if name in where}
+        network = {name: value for name, value in where.items() if name in ("task", "model")}
         own = where["density"] == rows["ticket_density"][0].as_py()
         density = f"{'the ticket’s density' if own else 'density'} {where['density']:.2g}"
         canvas.suptitle(

@@ -60,8 +60,7 @@ def _line(
     cells = [element("th", label, scope="row")]
     for name in differ:
         value = task_title(row[name]) if name == "task" else row[name]
-        is_text = isinstance(value, str)
-        cells.append(element("td", value) if is_text else _cell(f"{value:g}", value))
+        cells.append(element("td", value) if isinstance(value, str) else _cell(f"{value:g}", value))
     density = density_label(row["density"], row["ticket_density"])
     cells.append(_cell(density, row["density"], budget_mark(row), row["outside_budget"] > 0))
     for quality in COLUMNS:
