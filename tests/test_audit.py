@@ -7,7 +7,7 @@ import pytest
 import scipy.stats
 
 from tests.oracles.networks import he_network
-from ticketjax.audit import audit
+from ticketjax.auditing import audit
 from ticketjax.base import Planted
 from ticketjax.measure import score_auc
 

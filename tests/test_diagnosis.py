@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import pkgutil
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +12,7 @@ import pytest
 import ticketjax as tj
 from tests.oracles.networks import he_network
 from ticketjax import diagnosis
+from ticketjax.auditing import Audit
 from ticketjax.base import Batch, Found, Planted
 from ticketjax.diagnosis import (
     Evidence,
@@ -161,9 +163,8 @@ def test_verdicts(changes, text):
     assert verdict(FAILED._replace(**changes)).startswith(text)
 
 
-def test_the_audit_is_a_function_of_the_package():
-    import ticketjax.audit  # noqa: F401  the module, which must not take the function's place
-    from ticketjax.audit import Audit, audit
-
-    assert tj.audit is audit
+def test_no_module_takes_the_place_of_a_name_of_the_package():
+    """Whoever imports ticketjax.x sets ticketjax.x, which must then be nothing else."""
+    modules = {module.name for module in pkgutil.iter_modules(tj.__path__)}
+    assert not modules & set(tj.__all__)
     assert isinstance(jax.eval_shape(tj.audit, PLANTED), Audit)

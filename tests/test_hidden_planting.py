@@ -10,7 +10,7 @@ import pytest
 
 from tests.oracles.forward import forward, layers, masked
 from tests.oracles.networks import he_network, sparse_network
-from ticketjax.audit import audit
+from ticketjax.auditing import audit
 from ticketjax.base import Batch
 from ticketjax.measure import strong_quality
 from ticketjax.models import mlp

@@ -262,13 +262,13 @@ def test_biases_that_are_not_prunable_stay_and_do_not_count():
     [
         (Singleshot, {"scope": "layer"}, r"scope must be .*global, local.*got 'layer'"),
         (Singleshot, {"rounds": 0}, "rounds must be at least 1.*, got 0"),
-        (Singleshot, {"rounds": 2.5}, "rounds must be a whole number, got 2.5"),
+        (Singleshot, {"rounds": 2.5}, "rounds must be at least 1.*, got 2.5"),
         (Singleshot, {"score_samples": 0}, "score_samples must be at least 1.*, got 0"),
         (Singleshot, {"score_samples": -5}, "score_samples must be at least 1.*, got -5"),
         (Multishot, {"scope": None}, "scope must be .*got None"),
         (Multishot, {"rounds": -1}, "rounds must be at least 1.*, got -1"),
         (Multishot, {"round_epochs": -1}, "round_epochs must be at least 0.*, got -1"),
-        (Multishot, {"round_epochs": 1.5}, "round_epochs must be a whole number, got 1.5"),
+        (Multishot, {"round_epochs": 1.5}, "round_epochs must be at least 0.*, got 1.5"),
         (Multishot, {"batch_size": 0}, "batch_size must be at least 1.*, got 0"),
     ],
 )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from ticketjax.version import VERSION as __version__
 
 if TYPE_CHECKING:
-    from ticketjax.audit import audit
+    from ticketjax.auditing import audit
     from ticketjax.base import Batch, Found, Layer, Model, Params, Planted, Point, Task
     from ticketjax.choices import Planting, Training
     from ticketjax.fingerprints import fingerprint
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 # Where the public names are: imported when they are first used, so that a command can show its help
 # or refuse a flag before JAX is there. The same list as above, which type checkers read.
 _HOMES = {
-    "audit": ("audit",),
+    "auditing": ("audit",),
     "choices": ("Planting", "Training"),
     "base": ("Batch", "Found", "Layer", "Model", "Params", "Planted", "Point", "Task"),
     "fingerprints": ("fingerprint",),
