@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 
 from ticketjax import instances, interop
-from ticketjax.grid import Grid
-from ticketjax.sweep import run_key
+from ticketjax.engine import run_key
+from ticketjax.grid import make_grid
 from ticketjax.trial import make_instance
 
 SUITE = json.loads(pathlib.Path(instances.__file__).with_name("suite_v1.json").read_text())
@@ -84,10 +84,10 @@ def same(a, b):
 
 def test_files_give_back_what_was_written(made, written):
     description, instance, answer = made
-    read, tree = instances.load_instance(written)
+    read, tree = instances.read_instance(written)
     assert read == description
     same(tree, instance)
-    same(instances.load_answer(instances.answer_path(written), read, tree), answer)
+    same(instances.read_answer(instances.answer_path(written), read, tree), answer)
     for name in ("a.pt", "a.answer.safetensors"):
         with pytest.raises(ValueError, match="must end with .safetensors"):
             instances.answer_path(name)
@@ -95,7 +95,7 @@ def test_files_give_back_what_was_written(made, written):
 
 def test_trees_give_back_the_instance_of_a_sweep():
     fields = {"task": "relu", "depth": 3, "width": 8, "samples": 100, "epochs": 2, "tickets": 2}
-    (named,) = Grid(**fields, seeds=[3], seekers="random", densities="ticket").settings()
+    (named,) = make_grid(**fields, seeds=[3], seekers="random", densities="ticket").settings()
     draw = jax.jit(lambda seed: make_instance(named.setting, run_key(seed), np.float32(0.01)))
     instance = jax.device_get(draw(np.uint32(3)))
     trees = instances.instance_tree(instance), instances.answer_tree(instance, named.setting.target)
@@ -176,7 +176,7 @@ def replaced(name, value):
 def test_what_is_no_instance_is_refused(change, message, written):
     rewritten(written, **change)
     with pytest.raises(ValueError, match=message) as error:
-        instances.load_instance(written)
+        instances.read_instance(written)
     assert str(written) in str(error.value)
 
 
@@ -201,15 +201,15 @@ def test_the_answer_to_another_instance_is_refused(made, written):
     path = instances.answer_path(written)
     other = replaced("params.layer_0.bias", np.zeros(5, np.float32))(instance)
     with pytest.raises(ValueError, match="its instance_sha256 is"):
-        instances.load_answer(path, description, other)
+        instances.read_answer(path, description, other)
     rewritten(path, replaced("mask.layer_0.bias", np.zeros(5, np.float32)))
     with pytest.raises(ValueError, match=r"mask.layer_0.bias is float32 \(5,\), expected bool"):
-        instances.load_answer(path, description, instance)
+        instances.read_answer(path, description, instance)
     rewritten(path, lambda tree: tree | {"target": np.zeros(1)})
     with pytest.raises(ValueError, match="the target is missing"):
-        instances.load_answer(path, description, instance)
+        instances.read_answer(path, description, instance)
     with pytest.raises(ValueError, match="its format is"):
-        instances.load_answer(written, description, instance)
+        instances.read_answer(written, description, instance)
 
 
 def test_a_network_of_ones_own_is_a_task():
@@ -279,8 +279,8 @@ def test_plant_and_score(tmp_path):
     result = command("plant", *flags, directory=tmp_path)
     assert result.returncode == 0, result.stderr
     path = tmp_path / "new" / "instance.safetensors"
-    description, instance = instances.load_instance(path)
-    answer = instances.load_answer(instances.answer_path(path), description, instance)
+    description, instance = instances.read_instance(path)
+    answer = instances.read_answer(instances.answer_path(path), description, instance)
     known = instances.Fingerprint(**SUITE["instances"]["relu-depth3-seed0"])
     here = instances.fingerprint(instance, answer)
     if PUBLISHED_HERE:
@@ -313,11 +313,11 @@ def test_plant_and_score(tmp_path):
 # The draws are made up: what is tested is what becomes of them.
 SUITE_OF_THREE = """
 import dataclasses, json, pathlib, sys
-from experiments import plant
+from ticketjax.commands import plant
 from ticketjax import instances
 
-description, instance = instances.load_instance(sys.argv[1])
-answer = instances.load_answer(instances.answer_path(sys.argv[1]), description, instance)
+description, instance = instances.read_instance(sys.argv[1])
+answer = instances.read_answer(instances.answer_path(sys.argv[1]), description, instance)
 
 def drawn(grid):
     for seed in range(3):
@@ -356,9 +356,9 @@ def test_a_suite_is_compared_with_the_published_one(made, written, tmp_path):
     ]
     for seed in range(3):
         path = tmp_path / "suite" / f"circle-depth3-seed{seed}.safetensors"
-        description, instance = instances.load_instance(path)
+        description, instance = instances.read_instance(path)
         assert description == dataclasses.replace(made[0], seed=seed)
-        same(instances.load_answer(instances.answer_path(path), description, instance), made[2])
+        same(instances.read_answer(instances.answer_path(path), description, instance), made[2])
     here = json.loads((tmp_path / "suite" / "suite.json").read_text())
     assert here["grid"] == published["grid"]
     assert list(here["instances"].values()) == [json.loads(json.dumps(known))] * 3
