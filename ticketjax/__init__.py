@@ -95,7 +95,7 @@ _HOMES = {
 _PLACES = {name: (home, name) for home, names in _HOMES.items() for name in names}
 _PLACES["random_score"] = ("seekers.random", "random")
 
-__all__ = sorted([*_PLACES, "__version__"])  # noqa: PLE0605
+__all__ = sorted(_PLACES)  # noqa: PLE0605
 
 
 def __getattr__(name: str) -> Any:

@@ -393,6 +393,8 @@ def _models(given: Any) -> tuple[tuple[str, Any], ...]:
             raise ValueError('model: several networks need labels, {"label": model}')
         given = dict(zip(names, listed, strict=True))
     for label, model in given.items():
+        if label == MLP:
+            raise ValueError(f"model: {MLP!r} is the library's own network; choose another label")
         if not isinstance(label, str) or not (isinstance(model, Model) or callable(model)):
             raise ValueError(
                 f"model must be a Model or a function task -> Model, or labels with these, got "

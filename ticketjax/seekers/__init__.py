@@ -132,7 +132,7 @@ def options_of(seeker: str | Callable[..., Any], strategy: str | None = None) ->
 def _lifts(seeker: str | Callable[..., Any]) -> Mapping[str, Callable[..., Any]]:
     """The strategies that a name or score may be used with."""
     if isinstance(seeker, str) and seeker in TRAINED:
-        return STRATEGIES[seeker]
+        return dict(STRATEGIES[seeker])
     score = SCORES.get(seeker, seeker) if isinstance(seeker, str) else seeker
     if isinstance(score, str):
         raise ValueError(
