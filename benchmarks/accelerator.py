@@ -48,7 +48,7 @@ def measure(task: list[str], epochs: int, seeds: int, chunk_size: int | str, rep
     from benchmarks.fresh import peak_device_memory, peak_memory
     from benchmarks.machine import describe
     from benchmarks.timing import seconds
-    from ticketjax.engine import _auto_chunk_size, run
+    from ticketjax.runs.engine import _auto_chunk_size, run
 
     grid = tj.make_grid(task=task, epochs=epochs, seeds=seeds, chunk_size=chunk_size)
     first, second = (

@@ -95,7 +95,7 @@ def measure(task: list[str], seeds: int, epochs: int, cache: str) -> dict:
     import ticketjax as tj
     from benchmarks.machine import describe
     from benchmarks.timing import seconds
-    from ticketjax import engine
+    from ticketjax.runs import engine
 
     jax.config.update("jax_compilation_cache_dir", cache)
     # The commands' own threshold.

@@ -156,7 +156,7 @@ def interrupt(directory: pathlib.Path, how: int, moment: float) -> Interrupt:
 
 def _is_same(directory: pathlib.Path, expected) -> bool:
     """Finish a directory; whether its records are the expected ones, and nothing else is there."""
-    from ticketjax.store import load_records
+    from ticketjax.records.store import load_records
 
     finish(directory)
     return load_records(directory).equals(expected) and not list(directory.rglob(TEMPORARY))
@@ -238,7 +238,7 @@ def _interrupt(root: pathlib.Path, expected, chance: random.Random) -> bool:
 def main() -> int:
     """Kill, finish and compare; exit status 1 if any record differs, is missing or there twice."""
     from benchmarks.machine import describe
-    from ticketjax.store import load_records
+    from ticketjax.records.store import load_records
 
     print(describe(), flush=True)
     chance = random.Random(FLAGS.seed)

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from benchmarks.timing import seconds
-from ticketjax.engine import sharded
+from ticketjax.runs.engine import sharded
 
 PRODUCT_SIZES = (512, 1024, 2048, 4096)
 # An accelerator is not filled by less.

@@ -30,7 +30,7 @@ RUNS_ONE_BY_ONE = 2
 def _sweep(grid):
     """Seconds per run of a sweep; the first time with compilation."""
     from benchmarks.timing import seconds
-    from ticketjax.engine import run
+    from ticketjax.runs.engine import run
 
     return seconds(lambda: [records.num_rows for records in run(grid)]) / grid.runs
 

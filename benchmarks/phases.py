@@ -13,14 +13,14 @@ import numpy as np
 from benchmarks import work
 from ticketjax import masks
 from ticketjax.base import Batch, Found, Params
-from ticketjax.compaction import active_width, compact
-from ticketjax.engine import COMPACT_SHARES, run_key, sharded
-from ticketjax.grid import Grid
-from ticketjax.seekers import SCORES
-from ticketjax.setting import Setting
-from ticketjax.strategies import SCORE_SAMPLES
+from ticketjax.networks.compaction import active_width, compact
+from ticketjax.runs.engine import COMPACT_SHARES, run_key, sharded
+from ticketjax.runs.grid import Grid
+from ticketjax.runs.setting import Setting
+from ticketjax.runs.trial import Instance, evaluate, make_instance, seek
+from ticketjax.seekers.registry import SCORES
+from ticketjax.seekers.strategies import SCORE_SAMPLES
 from ticketjax.training import train
-from ticketjax.trial import Instance, evaluate, make_instance, seek
 
 
 class Phase(NamedTuple):

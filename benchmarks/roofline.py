@@ -49,7 +49,7 @@ def main() -> int:
     from benchmarks.machine import describe
     from benchmarks.timing import in_turns, seconds, spread
     from ticketjax import make_grid
-    from ticketjax.engine import run
+    from ticketjax.runs.engine import run
 
     densities = [d if d == "ticket" else float(d) for d in FLAGS.densities]
     grid = make_grid(

@@ -43,7 +43,7 @@ def measure(depth: int, width: int, runs: int, repeats: int) -> dict:
     from benchmarks.fresh import peak_device_memory, peak_memory
     from benchmarks.machine import describe
     from benchmarks.timing import seconds
-    from ticketjax.engine import run
+    from ticketjax.runs.engine import run
 
     machine, start_memory = describe(), peak_memory()
     grid = tj.make_grid(**LIGHT, depth=depth, width=width, seeds=runs // len(LIGHT["densities"]))

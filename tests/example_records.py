@@ -3,8 +3,8 @@
 import numpy as np
 import pyarrow as pa
 
-from ticketjax.diagnosis import Case
-from ticketjax.record import SCHEMA
+from ticketjax.measure.diagnosis import Case
+from ticketjax.runs.record import SCHEMA
 
 DEFAULTS = {
     "task": "circle",

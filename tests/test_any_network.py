@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 import ticketjax as tj
 from ticketjax.masks import LayerBudgets
 from ticketjax.networks.layers import leaf_paths
-from ticketjax.seekers import SCORES
-from ticketjax.seekers.refined import refine
+from ticketjax.seekers.exchange.refined import refine
+from ticketjax.seekers.registry import SCORES
 
 KEY = jax.random.key(5)
 CIRCLE = tj.get_task("circle")

@@ -7,9 +7,9 @@ import pytest
 import scipy.stats
 
 from tests.oracles.networks import he_network
-from ticketjax.auditing import audit
 from ticketjax.base import Planted
-from ticketjax.measure import score_auc
+from ticketjax.measure.audit import audit
+from ticketjax.measure.quality import score_auc
 
 SEEDS = 200
 GENERATOR = np.random.default_rng(0)

@@ -15,12 +15,12 @@ from tests import example_records
 from tests.processes import python
 from ticketjax import masks
 from ticketjax.base import CLASSIFICATION
-from ticketjax.engine import BudgetError
-from ticketjax.leaderboard import Entry, leaderboard_table
+from ticketjax.figures.leaderboard import Entry, leaderboard_table
+from ticketjax.records.summaries import QUALITIES
+from ticketjax.records.tables import table
 from ticketjax.report import read_results, write_report
 from ticketjax.report.notices import notices
-from ticketjax.summaries import QUALITIES
-from ticketjax.tables import table
+from ticketjax.runs.engine import BudgetError
 
 SMALL = {
     "task": "relu",

@@ -13,7 +13,7 @@ import ticketjax as tj
 from tests.processes import python
 from ticketjax.commands import NAMES
 from ticketjax.commands.again import command_of
-from ticketjax.store import load_records
+from ticketjax.records.store import load_records
 
 TINY = ["--task=relu", "--depth=3", "--width=6", "--samples=100", "--epochs=1", "--seeds=2"]
 

@@ -12,7 +12,7 @@ import pytest
 
 import ticketjax as tj
 from ticketjax import masks
-from ticketjax.seekers import LIFTS, SCORES, STRATEGIES
+from ticketjax.seekers.registry import LIFTS, SCORES, STRATEGIES
 
 PAIRS = [(name, strategy) for name in SCORES for strategy in LIFTS]
 PAIRS += [(name, strategy) for name, own in STRATEGIES.items() for strategy in own]

@@ -6,7 +6,7 @@ import pytest
 
 import ticketjax as tj
 from tests.oracles import backprop as oracle
-from ticketjax.store import Store
+from ticketjax.records.store import Store
 
 KEY = jax.random.key(5)
 

@@ -10,9 +10,9 @@ import pytest
 import ticketjax as tj
 from ticketjax.base import Task, Wire
 from ticketjax.masks import apply_mask
-from ticketjax.models import lenet300, resnet18, vgg
-from ticketjax.paths import collapsed, effective_density, first_dead_layer, log10_paths
-from ticketjax.wiring import chain, wiring_of
+from ticketjax.networks.models import lenet300, resnet18, vgg
+from ticketjax.networks.paths import collapsed, effective_density, first_dead_layer, log10_paths
+from ticketjax.networks.wiring import chain, wiring_of
 
 
 def no_ticket(depth):

@@ -8,8 +8,8 @@ import pytest
 from benchmarks import crashes
 from tests.processes import python
 from ticketjax.commands.interruption import RESUME
-from ticketjax.lock import InUse, lock
-from ticketjax.store import LOCK, load_records
+from ticketjax.records.lock import InUse, lock
+from ticketjax.records.store import LOCK, load_records
 
 
 def test_a_killed_grid_is_finished_with_the_records_of_an_undisturbed_one(tmp_path, monkeypatch):

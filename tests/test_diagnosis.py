@@ -11,10 +11,10 @@ import pytest
 
 import ticketjax as tj
 from tests.oracles.networks import he_network
-from ticketjax import diagnosis
-from ticketjax.auditing import Audit
 from ticketjax.base import Batch, Found, Planted
-from ticketjax.diagnosis import (
+from ticketjax.masks import count_kept
+from ticketjax.measure.audit import Audit
+from ticketjax.measure.diagnosis import (
     Evidence,
     diluted_ticket,
     kept_from_ticket,
@@ -22,7 +22,7 @@ from ticketjax.diagnosis import (
     loss_ratio,
     verdict,
 )
-from ticketjax.masks import count_kept
+from ticketjax.measure import diagnosis
 from ticketjax.problem import Problem
 from ticketjax.seekers.edge_popup import EdgePopup
 

@@ -10,18 +10,18 @@ import pytest
 import ticketjax as tj
 from tests.oracles.forward import forward, masked
 from tests.oracles.networks import he_network, sparse_network
-from ticketjax import difficulty
 from ticketjax.choices import Planting, Training
-from ticketjax.difficulty import (
+from ticketjax.planting import several as difficulty
+from ticketjax.planting.several import (
     check_decoys,
     nearest,
     perturb,
     plant_several,
     side_by_side,
 )
-from ticketjax.grid import Grid
-from ticketjax.setting import Setting
-from ticketjax.trial import Instance, evaluate, make_instance
+from ticketjax.runs.grid import Grid
+from ticketjax.runs.setting import Setting
+from ticketjax.runs.trial import Instance, evaluate, make_instance
 
 GENERATOR = np.random.default_rng(0)
 TARGET = sparse_network(GENERATOR, (2, 4, 3, 2), 0.8)

@@ -12,7 +12,7 @@ import time
 import numpy as np
 import pytest
 
-from ticketjax.store import load_records
+from ticketjax.records.store import load_records
 
 ROOT = pathlib.Path(__file__).parents[1]
 GRID = [

@@ -11,13 +11,20 @@ from matplotlib.collections import LineCollection, PathCollection
 from matplotlib.colors import to_hex, to_rgb
 
 from tests.processes import python
-from ticketjax import draw
-from ticketjax.draw import constructions, folding, networks, style, task_samples, univariate
-from ticketjax.draw.forward import activations
+from ticketjax.figures import drawings as draw
+from ticketjax.figures.drawings import (
+    constructions,
+    folding,
+    networks,
+    style,
+    task_samples,
+    univariate,
+)
+from ticketjax.figures.drawings.forward import activations
 from ticketjax.tasks import TASKS
 
 # The function of that name hides it in its package.
-comparison = importlib.import_module("ticketjax.draw.comparison")
+comparison = importlib.import_module("ticketjax.figures.drawings.comparison")
 SIGNS = {1: networks.POSITIVE, -1: networks.NEGATIVE, 0: networks.ZERO}
 
 

@@ -5,14 +5,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ticketjax.equivalence import (
+from ticketjax.masks import apply_mask
+from ticketjax.measure.equivalence import (
     functionally_recovered,
     input_grid,
     target_error,
 )
-from ticketjax.masks import apply_mask
-from ticketjax.models import mlp
-from ticketjax.planting import plant
+from ticketjax.networks.models import mlp
+from ticketjax.planting.plant import plant
 from ticketjax.tasks import get_task
 
 error_of = jax.jit(target_error, static_argnums=0)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 import ticketjax as tj
 from ticketjax import expressions
 from ticketjax.masks import LayerBudgets
-from ticketjax.seekers import (
+from ticketjax.seekers.registry import (
     COMBINATORS,
     SCORES,
     SEEKERS,

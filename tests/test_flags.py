@@ -9,7 +9,7 @@ from tests.processes import python
 from ticketjax.checks import Options, option
 from ticketjax.choices import Planting, Training
 from ticketjax.commands import flags, values
-from ticketjax.grid import Grid
+from ticketjax.runs.grid import Grid
 
 # Fields of Grid that are said by flags of the fields' own, or by one of another name.
 ELSEWHERE = {"planting", "training"}

@@ -18,14 +18,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import ticketjax as tj
-from ticketjax.seekers import TRAINED
+from ticketjax.seekers.registry import TRAINED
 
 ROOT = pathlib.Path(__file__).parents[1]
 # The commands: what starts as they do.
 COMMANDS = sorted(
-    path.stem
-    for path in (ROOT / "experiments").glob("*.py")
-    if "\n    start(" in path.read_text()
+    path.stem for path in (ROOT / "experiments").glob("*.py") if "\n    start(" in path.read_text()
 )
 TINY = ["--task=relu", "--depth=3", "--width=6", "--samples=100", "--epochs=0", "--seeds=1"]
 NONSENSE = [
@@ -60,9 +58,9 @@ def as_command(monkeypatch, tmp_path, capfd):
 
     monkeypatch.setattr(ticketjax.commands.running, "run_into", stop)
     monkeypatch.setattr("ticketjax.theory.layer_bounds", stop)
-    monkeypatch.setattr("ticketjax.trial.make_instance", stop)
+    monkeypatch.setattr("ticketjax.runs.trial.make_instance", stop)
     for name in ("samples", "construction"):
-        monkeypatch.setattr(f"ticketjax.draw.{name}", stop)
+        monkeypatch.setattr(f"ticketjax.figures.drawings.{name}", stop)
     monkeypatch.setattr("warnings.formatwarning", warnings.formatwarning)
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(ROOT))

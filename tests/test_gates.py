@@ -14,20 +14,20 @@ from tests.oracles import backprop as oracle
 from tests.oracles.problems import APPLY, WIDTHS, layers_of
 from tests.oracles.problems import problem_of as problem_of_layers
 from ticketjax.base import CLASSIFICATION, REGRESSION, Found
-from ticketjax.grid import make_grid
 from ticketjax.masks import count_kept, count_prunable
 from ticketjax.problem import Problem
-from ticketjax.seekers import edge_popup, get_seeker
+from ticketjax.runs.grid import make_grid
 from ticketjax.seekers.best_of import BestOf
 from ticketjax.seekers.edge_popup import EdgePopup, layer_normalised
-from ticketjax.seekers.gates import (
+from ticketjax.seekers.gates.probabilistic import keep_within, sample
+from ticketjax.seekers.gates.search import (
     Moment,
     density_now,
     raised_multiplier,
     round_straight_through,
     unit_norm,
 )
-from ticketjax.seekers.probabilistic import keep_within, sample
+from ticketjax.seekers.registry import edge_popup, get_seeker
 
 STEPS = 4
 KEY = jax.random.key(3)

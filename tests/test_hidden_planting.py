@@ -10,11 +10,11 @@ import pytest
 
 from tests.oracles.forward import forward, layers, masked
 from tests.oracles.networks import he_network, sparse_network
-from ticketjax.auditing import audit
 from ticketjax.base import Batch
-from ticketjax.measure import strong_quality
-from ticketjax.models import mlp
-from ticketjax.planting import BIAS_IMPORTANCE, LEAST_IMPORTANCE, plant
+from ticketjax.measure.audit import audit
+from ticketjax.measure.quality import strong_quality
+from ticketjax.networks.models import mlp
+from ticketjax.planting.plant import BIAS_IMPORTANCE, LEAST_IMPORTANCE, plant
 from ticketjax.problem import make_problem
 from ticketjax.tasks import TASKS, get_task
 

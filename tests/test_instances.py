@@ -14,10 +14,10 @@ import jax
 import numpy as np
 import pytest
 
-from ticketjax import instances, interop
-from ticketjax.engine import run_key
-from ticketjax.grid import make_grid
-from ticketjax.trial import make_instance
+from ticketjax.runs.engine import run_key
+from ticketjax.runs.grid import make_grid
+from ticketjax.runs.trial import make_instance
+from ticketjax.sharing import instances, interop
 
 SUITE = json.loads(pathlib.Path(instances.__file__).with_name("suite_v1.json").read_text())
 CPU = pathlib.Path("/proc/cpuinfo")
@@ -314,7 +314,7 @@ def test_plant_and_score(tmp_path):
 SUITE_OF_THREE = """
 import dataclasses, json, pathlib, sys
 from ticketjax.commands import plant
-from ticketjax import instances
+from ticketjax.sharing import instances
 
 description, instance = instances.read_instance(sys.argv[1])
 answer = instances.read_answer(instances.answer_path(sys.argv[1]), description, instance)

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ticketjax import interop
+from ticketjax.sharing import interop
 
 
 def raw_file(path, header, data=b""):

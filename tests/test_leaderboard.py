@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from ticketjax import leaderboard
-from ticketjax.leaderboard import Entry, leaderboard_figure, leaderboard_table, ranked
+from ticketjax.figures import leaderboard
+from ticketjax.figures.leaderboard import Entry, leaderboard_figure, leaderboard_table, ranked
 
 TICKETS = {"relu": 1e-4, "circle": 0.99}
 KINDS = {"relu": "regression", "circle": "classification"}

@@ -17,7 +17,7 @@ from tests.oracles.forward import forward
 from tests.oracles.networks import he_network
 from ticketjax.base import Batch
 from ticketjax.masks import select
-from ticketjax.measure import (
+from ticketjax.measure.quality import (
     feasible_recall,
     ranking,
     recovery,
@@ -25,15 +25,15 @@ from ticketjax.measure import (
     strong_quality,
     weak_quality,
 )
-from ticketjax.models import mlp
-from ticketjax.problem import make_problem
-from ticketjax.paths import (
+from ticketjax.networks.models import mlp
+from ticketjax.networks.paths import (
     collapsed,
     effective_density,
     first_dead_layer,
     live_neurons,
     log10_paths,
 )
+from ticketjax.problem import make_problem
 from ticketjax.tasks import get_task
 
 

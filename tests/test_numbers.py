@@ -4,9 +4,9 @@ import jax
 import jax.numpy as jnp
 
 from ticketjax.masks import full_mask
-from ticketjax.models import mlp
+from ticketjax.networks.models import mlp
 from ticketjax.problem import make_problem
-from ticketjax.seekers import SCORES
+from ticketjax.seekers.registry import SCORES
 from ticketjax.tasks import get_task
 
 DEPTH, WIDTH, SAMPLES = 10, 1000, 8

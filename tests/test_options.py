@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 import ticketjax as tj
 from ticketjax.checks import LARGEST, MOST, Options, option, written
 from ticketjax.masks import LayerBudgets
-from ticketjax.seekers import COMBINATORS, TRAINED
+from ticketjax.seekers.registry import COMBINATORS, TRAINED
 
 
 @dataclasses.dataclass(frozen=True, repr=False)

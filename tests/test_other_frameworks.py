@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from tests import processes
-from ticketjax import instances, interop, mlp
+from ticketjax import mlp
+from ticketjax.sharing import instances, interop
 
 torch = pytest.importorskip("torch")
 

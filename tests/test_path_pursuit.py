@@ -11,10 +11,10 @@ from tests.oracles import backprop as oracle
 from tests.oracles import problems
 from ticketjax import masks
 from ticketjax.base import REGRESSION, Batch
-from ticketjax.models import mlp
-from ticketjax.planting import plant
+from ticketjax.networks.models import mlp
+from ticketjax.planting.plant import plant
 from ticketjax.problem import Problem, make_problem
-from ticketjax.seekers.path_pursuit import PathPursuit
+from ticketjax.seekers.exchange.path_pursuit import PathPursuit
 from ticketjax.tasks import get_task
 
 KEY = jax.random.key(2)

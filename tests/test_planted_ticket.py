@@ -11,9 +11,9 @@ from tests.oracles.forward import forward, masked
 from tests.oracles.networks import he_network
 from ticketjax.base import CLASSIFICATION, Batch
 from ticketjax.masks import apply_mask
-from ticketjax.measure import strong_quality
-from ticketjax.models import mlp
-from ticketjax.planting import plant
+from ticketjax.measure.quality import strong_quality
+from ticketjax.networks.models import mlp
+from ticketjax.planting.plant import plant
 from ticketjax.problem import make_problem
 from ticketjax.tasks import TASKS
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 import ticketjax as tj
-from ticketjax import instances
-from ticketjax.engine import run_key
-from ticketjax.setting import Setting
+from ticketjax.runs.engine import run_key
+from ticketjax.runs.setting import Setting
+from ticketjax.sharing import instances
 
 PAGE = pathlib.Path(__file__).parents[1] / "docs" / "programs.md"
 BLOCKS = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)

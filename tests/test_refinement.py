@@ -14,7 +14,7 @@ from ticketjax import masks
 from ticketjax.base import CLASSIFICATION, REGRESSION, Batch, Found
 from ticketjax.problem import Problem
 from ticketjax.seekers.exchange import Neighbourhood, search, vectors
-from ticketjax.seekers.refined import Refined, refine
+from ticketjax.seekers.exchange.refined import Refined, refine
 
 KEY = jax.random.key(11)
 

@@ -14,15 +14,15 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests import example_records
-from ticketjax import store
 from ticketjax.commands.again import command_of
 from ticketjax.figures import draw_quality, inline_svg
 from ticketjax.figures.quality import Panel
-from ticketjax.grid import make_grid
+from ticketjax.records import store
 from ticketjax.report import find_results, read_results, write_report
 from ticketjax.report.drawings import figures_of
 from ticketjax.report.notices import notices
 from ticketjax.report.page import Section, page
+from ticketjax.runs.grid import make_grid
 
 HOSTILE = '"><script src="https://example.org/x.js"></script>'
 CONFIGURATION = {

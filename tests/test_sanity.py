@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 import ticketjax as tj
-from ticketjax.grid import make_grid
 from ticketjax.masks import shuffle
+from ticketjax.runs.grid import make_grid
 from ticketjax.sweeping import sweep
 
 KEY = jax.random.key(5)

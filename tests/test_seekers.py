@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 
 from tests.oracles import backprop as oracle
-from ticketjax import masks, seekers
+from ticketjax import masks
 from ticketjax.base import CLASSIFICATION, REGRESSION, Batch, Found
-from ticketjax.models import mlp
+from ticketjax.networks.models import mlp
 from ticketjax.problem import Problem
-from ticketjax.seekers import LIFTS, SEEKERS, get_seeker
-from ticketjax.strategies import Singleshot
+from ticketjax.seekers import registry as seekers
+from ticketjax.seekers.registry import LIFTS, SEEKERS, get_seeker
+from ticketjax.seekers.strategies import Singleshot
 from ticketjax.tasks import get_task
 
 # Neurons of every layer, the input included.

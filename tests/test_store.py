@@ -13,12 +13,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from ticketjax import store
-from ticketjax.engine import run
-from ticketjax.grid import make_grid
-from ticketjax.lock import InUse
-from ticketjax.record import RUN
-from ticketjax.store import (
+from ticketjax.records import store
+from ticketjax.records.lock import InUse
+from ticketjax.records.store import (
     LOCK,
     MANIFEST,
     PARTS,
@@ -27,6 +24,9 @@ from ticketjax.store import (
     load_records,
     write_whole,
 )
+from ticketjax.runs.engine import run
+from ticketjax.runs.grid import make_grid
+from ticketjax.runs.record import RUN
 
 FIELDS = {
     "task": "relu",
@@ -130,9 +130,7 @@ def test_a_directory_grows_by_seekers_and_densities(filled):
 
 
 def test_a_label_stays_one_seeker_s(filled):
-    with pytest.raises(
-        ValueError, match=r"'magnitude' was singleshot\(magnitude\), is .*random"
-    ):
+    with pytest.raises(ValueError, match=r"'magnitude' was singleshot\(magnitude\), is .*random"):
         finish(filled, seekers={"magnitude": "random"})
 
 

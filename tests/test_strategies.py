@@ -9,8 +9,8 @@ import pytest
 
 import ticketjax as tj
 from tests.oracles import backprop as oracle
-from ticketjax.seekers import SCORES
-from ticketjax.strategies import Multishot, Singleshot, round_density
+from ticketjax.seekers.registry import SCORES
+from ticketjax.seekers.strategies import Multishot, Singleshot, round_density
 from ticketjax.training import train
 
 KEY = jax.random.key(3)
@@ -216,7 +216,7 @@ def test_problem_is_left_alone_between_rounds_bit_for_bit(monkeypatch):
         jax.debug.callback(lambda p: starts.append(flat(p)), problem.params, ordered=True)
         return train(problem, mask, order, **options)
 
-    monkeypatch.setattr("ticketjax.strategies.train", spying_train)
+    monkeypatch.setattr("ticketjax.seekers.strategies.train", spying_train)
     watch(Multishot, 0.1, rounds=4, round_epochs=1)
     assert len(starts) == 4
     for start in starts:

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from tests.example_records import records
-from ticketjax.summaries import places_of, series_of, summarise
+from ticketjax.records.summaries import places_of, series_of, summarise
 
 
 def interval(values, measure="weak_metric"):

@@ -8,15 +8,15 @@ import pytest
 
 from ticketjax import Point, masks
 from ticketjax.choices import Training
-from ticketjax.compaction import active_neurons, active_width, compact
-from ticketjax.engine import Step, Stopwatch, run
-from ticketjax.grid import make_grid
-from ticketjax.models import mlp
-from ticketjax.record import RUN, SCHEMA
-from ticketjax.seekers import get_seeker
-from ticketjax.setting import Setting
+from ticketjax.networks.compaction import active_neurons, active_width, compact
+from ticketjax.networks.models import mlp
+from ticketjax.runs.engine import Step, Stopwatch, run
+from ticketjax.runs.grid import make_grid
+from ticketjax.runs.record import RUN, SCHEMA
+from ticketjax.runs.setting import Setting
+from ticketjax.runs.trial import evaluate, make_instance, make_trial
+from ticketjax.seekers.registry import get_seeker
 from ticketjax.tasks import get_task
-from ticketjax.trial import evaluate, make_instance, make_trial
 
 SMALL = {"task": "relu", "depth": 4, "width": 12, "samples": 200, "epochs": 1}
 GRID = {

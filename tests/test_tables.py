@@ -9,9 +9,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.example_records import cases, records
-from ticketjax.diagnosis import Case
-from ticketjax.store import load_records
-from ticketjax.tables import case_table, table
+from ticketjax.measure.diagnosis import Case
+from ticketjax.records.store import load_records
+from ticketjax.records.tables import case_table, table
 
 
 def test_table_says_what_its_brackets_are():

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from ticketjax.base import CLASSIFICATION, REGRESSION, Batch
-from ticketjax.models import mlp
+from ticketjax.networks.models import mlp
 from ticketjax.problem import Problem
-from ticketjax.seekers import SCORES
+from ticketjax.seekers.registry import SCORES
 from ticketjax.tasks import get_task
 from ticketjax.training import shuffles, train
 

@@ -10,11 +10,11 @@ import pytest
 
 import ticketjax as tj
 from tests.oracles import backprop as oracle
-from ticketjax.equivalence import input_grid, target_error
-from ticketjax.measure import recovery
-from ticketjax.paths import first_dead_layer, log10_paths
-from ticketjax.setting import Setting, setting_fields
-from ticketjax.trial import evaluate, make_instance, make_trial, seek
+from ticketjax.measure.equivalence import input_grid, target_error
+from ticketjax.measure.quality import recovery
+from ticketjax.networks.paths import first_dead_layer, log10_paths
+from ticketjax.runs.setting import Setting, setting_fields
+from ticketjax.runs.trial import evaluate, make_instance, make_trial, seek
 
 SIZES = {"samples": 240, "held_out": 0.2, "epochs": 2}
 KEY = jax.random.key(11)

@@ -11,7 +11,7 @@ import pytest
 import ticketjax as tj
 from tests.processes import python
 from tests.wide_records import records
-from ticketjax.images import augment
+from ticketjax.tasks.image_files import augment
 
 
 def assert_same(found, expected):

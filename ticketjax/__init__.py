@@ -6,94 +6,94 @@ from typing import TYPE_CHECKING, Any
 from ticketjax.version import VERSION as __version__
 
 if TYPE_CHECKING:
-    from ticketjax.auditing import audit
     from ticketjax.base import Batch, Found, Layer, Model, Params, Planted, Point, Task
     from ticketjax.choices import Planting, Training
     from ticketjax.fingerprints import fingerprint
-    from ticketjax.grid import Grid, make_grid
-    from ticketjax.instances import LoadedInstance, evaluate, load_instance
     from ticketjax.masks import LayerBudgets, apply_mask, layer_densities, select
-    from ticketjax.models import lenet300, mlp, resnet18, vgg
+    from ticketjax.measure.audit import audit
     from ticketjax.networks.following import follow
     from ticketjax.networks.from_flax import from_linen, from_nnx
+    from ticketjax.networks.models import lenet300, mlp, resnet18, vgg
     from ticketjax.optimizers import fused_adam, make_optimizer
-    from ticketjax.planting import plant
+    from ticketjax.planting.plant import plant
     from ticketjax.problem import Problem, Score, Seeker, make_problem
-    from ticketjax.record import Record
-    from ticketjax.seekers import SEEKERS, get_seeker, seeker_text
+    from ticketjax.records.store import Store, load_records
+    from ticketjax.runs.grid import Grid, make_grid
+    from ticketjax.runs.record import Record
+    from ticketjax.runs.setting import Setting
+    from ticketjax.runs.trial import Instance, make_instance, make_trial
     from ticketjax.seekers.best_of import BestOf
-    from ticketjax.seekers.concrete import Concrete
-    from ticketjax.seekers.continuous_sparsification import ContinuousSparsification
     from ticketjax.seekers.edge_popup import EdgePopup
-    from ticketjax.seekers.gem_miner import GemMiner
-    from ticketjax.seekers.grasp import grasp
+    from ticketjax.seekers.exchange.path_pursuit import PathPursuit
+    from ticketjax.seekers.exchange.refined import Refined
+    from ticketjax.seekers.gates.concrete import Concrete
+    from ticketjax.seekers.gates.continuous_sparsification import ContinuousSparsification
+    from ticketjax.seekers.gates.gem_miner import GemMiner
+    from ticketjax.seekers.gates.probabilistic import Probabilistic
+    from ticketjax.seekers.gates.relaxed_bernoulli import RelaxedBernoulli
     from ticketjax.seekers.iterative_hard_thresholding import IterativeHardThresholding
-    from ticketjax.seekers.layer_densities import balanced, erk
-    from ticketjax.seekers.magnitude import magnitude
-    from ticketjax.seekers.path_pursuit import PathPursuit
-    from ticketjax.seekers.probabilistic import Probabilistic
-    from ticketjax.seekers.random import random as random_score
-    from ticketjax.seekers.refined import Refined
-    from ticketjax.seekers.relaxed_bernoulli import RelaxedBernoulli
+    from ticketjax.seekers.registry import SEEKERS, get_seeker, seeker_text
     from ticketjax.seekers.rewinding import Rewinding
-    from ticketjax.seekers.snip import snip
-    from ticketjax.seekers.synflow import synflow
-    from ticketjax.setting import Setting
-    from ticketjax.store import Store, load_records
-    from ticketjax.strategies import Multishot, Singleshot
+    from ticketjax.seekers.scores.grasp import grasp
+    from ticketjax.seekers.scores.layer_densities import balanced, erk
+    from ticketjax.seekers.scores.magnitude import magnitude
+    from ticketjax.seekers.scores.random import random as random_score
+    from ticketjax.seekers.scores.snip import snip
+    from ticketjax.seekers.scores.synflow import synflow
+    from ticketjax.seekers.strategies import Multishot, Singleshot
+    from ticketjax.sharing.instances import LoadedInstance, evaluate, load_instance
     from ticketjax.sweeping import sweep
     from ticketjax.tasks import TASKS, get_task
     from ticketjax.tasks.network import network_task
     from ticketjax.tasks.random_teacher import random_teacher
     from ticketjax.tasks.teacher import teacher
-    from ticketjax.trial import Instance, make_instance, make_trial
 
 # Where the public names are: imported when they are first used, so that a command can show its help
 # or refuse a flag before JAX is there. The same list as above, which type checkers read.
 _HOMES = {
-    "auditing": ("audit",),
-    "choices": ("Planting", "Training"),
     "base": ("Batch", "Found", "Layer", "Model", "Params", "Planted", "Point", "Task"),
+    "choices": ("Planting", "Training"),
     "fingerprints": ("fingerprint",),
-    "grid": ("Grid", "make_grid"),
-    "instances": ("LoadedInstance", "evaluate", "load_instance"),
     "masks": ("LayerBudgets", "apply_mask", "layer_densities", "select"),
-    "models": ("lenet300", "mlp", "resnet18", "vgg"),
+    "measure.audit": ("audit",),
     "networks.following": ("follow",),
     "networks.from_flax": ("from_linen", "from_nnx"),
+    "networks.models": ("lenet300", "mlp", "resnet18", "vgg"),
     "optimizers": ("fused_adam", "make_optimizer"),
-    "planting": ("plant",),
+    "planting.plant": ("plant",),
     "problem": ("Problem", "Score", "Seeker", "make_problem"),
-    "record": ("Record",),
-    "seekers": ("SEEKERS", "get_seeker", "seeker_text"),
+    "records.store": ("Store", "load_records"),
+    "runs.grid": ("Grid", "make_grid"),
+    "runs.record": ("Record",),
+    "runs.setting": ("Setting",),
+    "runs.trial": ("Instance", "make_instance", "make_trial"),
     "seekers.best_of": ("BestOf",),
-    "seekers.concrete": ("Concrete",),
-    "seekers.continuous_sparsification": ("ContinuousSparsification",),
     "seekers.edge_popup": ("EdgePopup",),
-    "seekers.gem_miner": ("GemMiner",),
-    "seekers.grasp": ("grasp",),
+    "seekers.exchange.path_pursuit": ("PathPursuit",),
+    "seekers.exchange.refined": ("Refined",),
+    "seekers.gates.concrete": ("Concrete",),
+    "seekers.gates.continuous_sparsification": ("ContinuousSparsification",),
+    "seekers.gates.gem_miner": ("GemMiner",),
+    "seekers.gates.probabilistic": ("Probabilistic",),
+    "seekers.gates.relaxed_bernoulli": ("RelaxedBernoulli",),
     "seekers.iterative_hard_thresholding": ("IterativeHardThresholding",),
-    "seekers.layer_densities": ("balanced", "erk"),
-    "seekers.magnitude": ("magnitude",),
-    "seekers.path_pursuit": ("PathPursuit",),
-    "seekers.probabilistic": ("Probabilistic",),
-    "seekers.refined": ("Refined",),
-    "seekers.relaxed_bernoulli": ("RelaxedBernoulli",),
+    "seekers.registry": ("SEEKERS", "get_seeker", "seeker_text"),
     "seekers.rewinding": ("Rewinding",),
-    "seekers.snip": ("snip",),
-    "seekers.synflow": ("synflow",),
-    "setting": ("Setting",),
-    "store": ("Store", "load_records"),
-    "strategies": ("Multishot", "Singleshot"),
+    "seekers.scores.grasp": ("grasp",),
+    "seekers.scores.layer_densities": ("balanced", "erk"),
+    "seekers.scores.magnitude": ("magnitude",),
+    "seekers.scores.snip": ("snip",),
+    "seekers.scores.synflow": ("synflow",),
+    "seekers.strategies": ("Multishot", "Singleshot"),
+    "sharing.instances": ("LoadedInstance", "evaluate", "load_instance"),
     "sweeping": ("sweep",),
     "tasks": ("TASKS", "get_task"),
     "tasks.network": ("network_task",),
     "tasks.random_teacher": ("random_teacher",),
     "tasks.teacher": ("teacher",),
-    "trial": ("Instance", "make_instance", "make_trial"),
 }
 _PLACES = {name: (home, name) for home, names in _HOMES.items() for name in names}
-_PLACES["random_score"] = ("seekers.random", "random")
+_PLACES["random_score"] = ("seekers.scores.random", "random")
 
 __all__ = sorted(_PLACES)  # noqa: PLE0605
 

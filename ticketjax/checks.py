@@ -105,7 +105,7 @@ def _checked(name: str, value: Any, default: Any, rule: Rule) -> Any:
         return value
     if isinstance(default, bool):
         # NumPy's own is none of Python's.
-        if not isinstance(value, bool) and getattr(value, "dtype", None) != bool:
+        if not isinstance(value, bool) and str(getattr(value, "dtype", "")) != "bool":
             raise ValueError(f"{name} must be True or False, got {value!r}")
         return bool(value)
     if isinstance(default, tuple):

@@ -8,10 +8,10 @@ import jax
 import pyarrow as pa
 
 from ticketjax import progress as bars
-from ticketjax.engine import Step, Stopwatch, run
-from ticketjax.grid import Grid, make_grid
-from ticketjax.record import RUN
-from ticketjax.store import Store, load_records
+from ticketjax.records.store import Store, load_records
+from ticketjax.runs.engine import Step, Stopwatch, run
+from ticketjax.runs.grid import Grid, make_grid
+from ticketjax.runs.record import RUN
 
 
 def run_into(

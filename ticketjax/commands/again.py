@@ -58,7 +58,7 @@ def _seeker(label: str, text: str, functions: list[str], names_are_scores: bool)
 
     names_are_scores: whether the command uses a bare name as singleshot() does.
     """
-    from ticketjax.seekers import get_seeker, seeker_label
+    from ticketjax.seekers.registry import get_seeker, seeker_label
 
     short = re.fullmatch(r"singleshot\((\w+)\)", text) if names_are_scores else None
     own = [name for name in functions if re.search(rf"\b{re.escape(name)}\b", text)]
@@ -102,7 +102,7 @@ def command_of(configuration: dict[str, Any], directory: str) -> str | None:
     Returns:
         The command line; None for a manifest of an earlier version.
     """
-    from ticketjax.grid import MLP, Grid
+    from ticketjax.runs.grid import MLP, Grid
     from ticketjax.tasks import TASKS
 
     if "dataset" in configuration:

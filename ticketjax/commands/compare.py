@@ -59,14 +59,14 @@ def main() -> int:
     from ticketjax.choices import Training
     from ticketjax.commands.running import grid_of
     from ticketjax.commands.values import read_models, read_seeker_flag, read_task
-    from ticketjax.draw import Side, comparison, plane
-    from ticketjax.engine import run_key
+    from ticketjax.figures.drawings import Side, comparison, plane
     from ticketjax.masks import apply_mask, count_kept
-    from ticketjax.measure import quality_and_objective
+    from ticketjax.measure.quality import quality_and_objective
+    from ticketjax.networks.paths import live_parameters
     from ticketjax.objective import output_scale, rescale
-    from ticketjax.paths import live_parameters
-    from ticketjax.titles import format_metric, seeker_title
-    from ticketjax.trial import make_instance, seek
+    from ticketjax.records.titles import format_metric, seeker_title
+    from ticketjax.runs.engine import run_key
+    from ticketjax.runs.trial import make_instance, seek
 
     with naming("task"):
         task = read_task(FLAGS.task)

@@ -31,9 +31,9 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-    from ticketjax.diagnosis import Case, Evidence
-    from ticketjax.grid import NamedSetting
-    from ticketjax.setting import Setting
+    from ticketjax.measure.diagnosis import Case, Evidence
+    from ticketjax.runs.grid import NamedSetting
+    from ticketjax.runs.setting import Setting
 
 SAMPLES = {"40": 40, "400": 400, "all": None}
 # What a verdict is on: one budget, all samples.
@@ -53,7 +53,7 @@ def define() -> None:
 
 def _grids(fields: dict) -> dict[str, tuple[str, dict]]:
     """The grids by directory: a case's name, and fields as make_grid() takes them."""
-    from ticketjax.seekers import STRATEGIES
+    from ticketjax.seekers.registry import STRATEGIES
 
     fields = {**fields, "densities": "ticket"}
     seekers: dict[str, str | Callable] = fields["seekers"]
@@ -88,7 +88,7 @@ def _grids(fields: dict) -> dict[str, tuple[str, dict]]:
 
 def _score(seeker: str | Callable) -> Callable | None:
     """The score of a name, or of one's own; None for whole seekers."""
-    from ticketjax.seekers import SCORES, is_seeker
+    from ticketjax.seekers.registry import SCORES, is_seeker
 
     if isinstance(seeker, str):
         return SCORES.get(seeker)
@@ -102,8 +102,8 @@ def _starts(
     import jax
     import numpy as np
 
-    from ticketjax import diagnosis
-    from ticketjax.trial import make_instance
+    from ticketjax.measure import diagnosis
+    from ticketjax.runs.trial import make_instance
 
     def recalls(keep):
         def one(seed):
@@ -143,7 +143,7 @@ def _starts(
 def _case(seeker: str, name: str, rows: list[dict]) -> Case:
     import numpy as np
 
-    from ticketjax.diagnosis import Case, loss_ratio
+    from ticketjax.measure.diagnosis import Case, loss_ratio
 
     columns = ("recall", "strong_metric", "weak_metric", "found_objective", "planted_objective")
     recall, strong, weak, *losses = (np.array([row[name] for row in rows]) for name in columns)
@@ -154,8 +154,8 @@ def _case(seeker: str, name: str, rows: list[dict]) -> Case:
 def _evidence(rows: list[dict], case: Case, kept: np.ndarray | None) -> Evidence:
     import numpy as np
 
-    from ticketjax.diagnosis import Evidence
-    from ticketjax.summaries import intervals_of_means
+    from ticketjax.measure.diagnosis import Evidence
+    from ticketjax.records.summaries import intervals_of_means
 
     ratios = case.measures["ratio"]
     bounds = intervals_of_means(ratios[None])[:, 0]
@@ -181,12 +181,12 @@ def _diagnose(
     import numpy as np
 
     from ticketjax.base import CLASSIFICATION
-    from ticketjax.diagnosis import Case, verdict
     from ticketjax.figures import draw_diagnosis
-    from ticketjax.store import write_whole
-    from ticketjax.summaries import mean_of_finite
-    from ticketjax.tables import case_table
-    from ticketjax.titles import place_name, place_title
+    from ticketjax.measure.diagnosis import Case, verdict
+    from ticketjax.records.store import write_whole
+    from ticketjax.records.summaries import mean_of_finite
+    from ticketjax.records.tables import case_table
+    from ticketjax.records.titles import place_name, place_title
 
     task = named.setting.task
     accuracy = task.kind == CLASSIFICATION

@@ -48,7 +48,7 @@ SEARCHES = "edge_popup,probabilistic"
 def plan_of(settings: dict[str, Any], pruners: list[str], searches: list[str]) -> list:
     """The runs of a figure: pruners first, each at all densities."""
     from ticketjax.commands.images import STRONG, ImageRuns
-    from ticketjax.seekers import SCORES
+    from ticketjax.seekers.registry import SCORES
 
     for flag, names, known in (("seekers", pruners, SCORES), ("searches", searches, STRONG)):
         for name in names:
@@ -66,9 +66,9 @@ def show(plan: list, data_dir: str, out: str, wait: bool) -> int:
     """Run a plan, print its table, write its figure; a command's exit status."""
     from ticketjax.commands.images import run_images
     from ticketjax.figures import Panel, draw_quality
-    from ticketjax.store import write_whole
-    from ticketjax.tables import table
-    from ticketjax.titles import task_title
+    from ticketjax.records.store import write_whole
+    from ticketjax.records.tables import table
+    from ticketjax.records.titles import task_title
 
     try:
         records = run_images(plan, data_dir, out, wait=wait)

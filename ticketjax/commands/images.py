@@ -14,26 +14,29 @@ import jax
 import numpy as np
 import pyarrow as pa
 
-from ticketjax import images, interop, models, store
 from ticketjax.base import CLASSIFICATION, Batch, Model, Params, Task
 from ticketjax.choices import Training
-from ticketjax.engine import run_key, sharded
-from ticketjax.equivalence import functionally_recovered
 from ticketjax.masks import check_density, count_prunable, count_ticket_layers, ticket_density
-from ticketjax.measure import feasible_recall
+from ticketjax.measure.equivalence import functionally_recovered
+from ticketjax.measure.quality import feasible_recall
+from ticketjax.networks import models
 from ticketjax.problem import make_problem
 from ticketjax.progress import progress
-from ticketjax.record import RUN, SCHEMA
-from ticketjax.seekers import get_seeker, seeker_text
-from ticketjax.setting import Setting
-from ticketjax.teaching import teach
-from ticketjax.trial import (
+from ticketjax.records import store
+from ticketjax.runs.engine import run_key, sharded
+from ticketjax.runs.record import RUN, SCHEMA
+from ticketjax.runs.setting import Setting
+from ticketjax.runs.teaching import teach
+from ticketjax.runs.trial import (
     Instance,
     evaluate,
     plant_instance,
     ranking_entries,
     seek,
 )
+from ticketjax.seekers.registry import get_seeker, seeker_text
+from ticketjax.sharing import interop
+from ticketjax.tasks import image_files as images
 
 
 def _vgg(layers: int, task: Task, width: float) -> Model:

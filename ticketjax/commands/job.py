@@ -18,8 +18,8 @@ from typing import Any
 import jax
 from jax._src import distributed
 
-from ticketjax import store
 from ticketjax.commands.flags import FLAGS, JOB, FlagError
+from ticketjax.records import store
 
 # Seconds that a process waits for the others to start, and to answer.
 WAIT = 300

@@ -38,7 +38,7 @@ from ticketjax.commands.flags import (
 )
 
 if TYPE_CHECKING:
-    from ticketjax.grid import Grid
+    from ticketjax.runs.grid import Grid
 
 SINGLESHOT = ("random", "erk", "balanced", "magnitude", "snip", "grasp", "synflow")
 MULTISHOT = ("magnitude", "snip", "grasp", "synflow")
@@ -156,7 +156,7 @@ class _Clock:
 
     def chunk(self, directory: str, runs: int, seconds: float) -> None:
         """Note a chunk's runs and seconds."""
-        from ticketjax.store import write_whole
+        from ticketjax.records.store import write_whole
 
         self.times[os.path.basename(directory)].append((runs, seconds))
         write_whole(self.path, lambda file: file.write(json.dumps(self.times).encode()))
@@ -206,11 +206,11 @@ def main() -> int:
 def _show(chosen: dict[str, Contender], grids: dict[str, Grid], clock: _Clock) -> None:
     import pyarrow.compute as pc
 
-    from ticketjax import leaderboard
-    from ticketjax.store import write_whole
-    from ticketjax.summaries import QUALITIES, mean_of_finite, outside_budget
+    from ticketjax.figures import leaderboard
+    from ticketjax.records.store import write_whole
+    from ticketjax.records.summaries import QUALITIES, mean_of_finite, outside_budget
+    from ticketjax.records.titles import seeker_title
     from ticketjax.sweeping import records_of
-    from ticketjax.titles import seeker_title
 
     settings = next(iter(grids.values())).settings()
     kinds = {named.setting.task.name: named.setting.task.kind for named in settings}

@@ -71,7 +71,7 @@ def _multishot_and_edge_popup() -> dict[str, dict]:
     }
 
 
-# Figures without runs: the functions of ticketjax.draw.
+# Figures without runs: the functions of ticketjax.figures.drawings.
 DRAWINGS = {1: "samples", 2: "construction"}
 CIRCLE = {"task": "circle", "seekers": PRUNERS, "densities": DENSITIES}
 FIGURES = {
@@ -142,8 +142,8 @@ NUMBERS = sorted((*DRAWINGS, *FIGURES, OF_IMAGES))
 
 
 def _draw(number: int) -> None:
-    from ticketjax import draw
     from ticketjax.commands.running import is_first
+    from ticketjax.figures import drawings as draw
 
     if not is_first():
         return
@@ -164,8 +164,8 @@ def _make_of_images() -> None:
 def _make(number: int) -> None:
     from ticketjax.commands.running import grid_of, run_grids
     from ticketjax.figures import Panel, draw_quality
-    from ticketjax.store import write_whole
-    from ticketjax.tables import table
+    from ticketjax.records.store import write_whole
+    from ticketjax.records.tables import table
 
     figure = FIGURES[number]
     seeds = FLAGS.seeds or figure.seeds

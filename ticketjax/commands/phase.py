@@ -33,8 +33,8 @@ def main() -> int:
     """Run the grid, print its table, draw a map for every task, depth and noise level."""
     from ticketjax.commands.running import grid_of, places, run_grids
     from ticketjax.figures import draw_phases
-    from ticketjax.tables import table
-    from ticketjax.titles import place_name
+    from ticketjax.records.tables import table
+    from ticketjax.records.titles import place_name
 
     names = ("strategy", "rounds", "round_epochs", "search_epochs")
     wanted = grid_of(**grid(), **running(), **{name: FLAGS[name].value for name in names})

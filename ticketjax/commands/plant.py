@@ -43,9 +43,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ticketjax.base import Task
-    from ticketjax.grid import Grid
-    from ticketjax.instances import Description
-    from ticketjax.interop import Tree
+    from ticketjax.runs.grid import Grid
+    from ticketjax.sharing.instances import Description
+    from ticketjax.sharing.interop import Tree
 
 SUITES = ("v1",)
 # What a network of --target decides itself, and what it alone needs.
@@ -85,7 +85,8 @@ def _refuse_present(names: tuple[str, ...], reason: str) -> None:
 
 def _target() -> tuple[Task, int]:
     """The task that the network of --target solves, and the network's depth."""
-    from ticketjax import instances, interop, masks
+    from ticketjax import masks
+    from ticketjax.sharing import instances, interop
 
     _refuse_present(OF_TASKS, "a network of --target has its own")
     with naming("target"):
@@ -133,9 +134,9 @@ def _drawn(grid: Grid) -> Iterator[tuple[Description, Tree, Tree]]:
     import jax
     import numpy as np
 
-    from ticketjax import instances
-    from ticketjax.engine import run_key
-    from ticketjax.trial import make_instance
+    from ticketjax.runs.engine import run_key
+    from ticketjax.runs.trial import make_instance
+    from ticketjax.sharing import instances
 
     for named in grid.settings():
         setting = named.setting
@@ -163,7 +164,7 @@ def _drawn(grid: Grid) -> Iterator[tuple[Description, Tree, Tree]]:
 
 
 def _write(path: pathlib.Path, *contents) -> None:
-    from ticketjax import instances
+    from ticketjax.sharing import instances
 
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -173,9 +174,9 @@ def _write(path: pathlib.Path, *contents) -> None:
 
 
 def _plant_one() -> int:
-    from ticketjax import instances
     from ticketjax.masks import count_prunable
-    from ticketjax.store import manifest
+    from ticketjax.records.store import manifest
+    from ticketjax.sharing import instances
 
     path = pathlib.Path(FLAGS.out)
     with naming("out"):
@@ -214,8 +215,8 @@ def write_suite(published: dict, directory: pathlib.Path) -> int:
     """
     from tqdm import tqdm
 
-    from ticketjax import instances
-    from ticketjax.store import manifest, write_whole
+    from ticketjax.records.store import manifest, write_whole
+    from ticketjax.sharing import instances
 
     grid = _grid(**published["grid"])
     versions = manifest(grid)["versions"]

@@ -9,18 +9,18 @@ from typing import Any
 import jax
 import pyarrow as pa
 
-from ticketjax import store
 from ticketjax.commands import job
 from ticketjax.commands.flags import FLAGS, FlagError, grid, running
-from ticketjax.engine import BudgetError
 from ticketjax.figures import draw_quality, draw_rounds, lowest_in_rounds, panels_of
-from ticketjax.grid import Grid, make_grid
-from ticketjax.lock import InUse
 from ticketjax.progress import progress
-from ticketjax.summaries import WHERE
+from ticketjax.records import store
+from ticketjax.records.lock import InUse
+from ticketjax.records.summaries import WHERE
+from ticketjax.records.tables import table
+from ticketjax.records.titles import place_name
+from ticketjax.runs.engine import BudgetError
+from ticketjax.runs.grid import Grid, make_grid
 from ticketjax.sweeping import records_of, run_into
-from ticketjax.tables import table
-from ticketjax.titles import place_name
 
 # Between two looks at what the other processes have finished.
 SECONDS_BETWEEN_LOOKS = 2

@@ -21,8 +21,8 @@ from ticketjax.commands.flags import FLAGS, FlagError, naming
 
 if TYPE_CHECKING:
     from ticketjax.base import Params
-    from ticketjax.instances import Description
-    from ticketjax.interop import Tree
+    from ticketjax.sharing.instances import Description
+    from ticketjax.sharing.interop import Tree
 
 
 # Rows of the table: what, the mask's entry, and the bare ticket's; {metric} is the task's.
@@ -58,7 +58,7 @@ def _read() -> tuple[Description, Tree, Tree | None, Params]:
     for name in ("instance", "mask"):
         if FLAGS[name].value is None:
             raise FlagError(f"--{name}: a file must be given")
-    from ticketjax import instances, interop
+    from ticketjax.sharing import instances, interop
 
     answer = None
     with naming("instance"):
@@ -89,9 +89,9 @@ def _score(
     """The entries of a record, as plain values."""
     import jax
 
-    from ticketjax import instances
-    from ticketjax.equivalence import functionally_recovered
-    from ticketjax.trial import evaluate
+    from ticketjax.measure.equivalence import functionally_recovered
+    from ticketjax.runs.trial import evaluate
+    from ticketjax.sharing import instances
 
     with naming("instance"):
         setting, planted = instances.rebuild(description, instance, answer, FLAGS.epochs)

@@ -108,7 +108,7 @@ def _norms(target: Params, factor: float) -> list[list[str]]:
 
 def _report(task: str, target: Params, factor: float, widths: dict[str, int]) -> str:
     from ticketjax import theory
-    from ticketjax.titles import task_title
+    from ticketjax.records.titles import task_title
 
     eps = FLAGS.eps / factor
     settings = (eps, FLAGS.initialisation, FLAGS.norm)
@@ -168,7 +168,7 @@ def main() -> int:
         widths = {text: _width(text) for text in FLAGS.width}
     from ticketjax import get_task, theory
     from ticketjax.figures import draw_bounds
-    from ticketjax.store import write_whole
+    from ticketjax.records.store import write_whole
 
     with naming("task"):
         tasks = {name: get_task(name) for name in FLAGS.task}

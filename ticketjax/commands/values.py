@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ticketjax.base import Model, Task
-from ticketjax.seekers import SEEKERS, get_seeker, read_seeker, seeker_label
+from ticketjax.seekers.registry import SEEKERS, get_seeker, read_seeker, seeker_label
 from ticketjax.tasks import get_task
 
 ALLOWED = "path/to/file.py:name"

@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from ticketjax.figures.style import COLOURS, FAINT, INK, STYLE, save, tidy
-from ticketjax.titles import task_title
+from ticketjax.records.titles import task_title
 
 
 class Bound(NamedTuple):

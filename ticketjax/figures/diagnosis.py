@@ -8,10 +8,10 @@ import numpy as np
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullLocator
 
-from ticketjax.diagnosis import Case
 from ticketjax.figures.style import COLOURS, FAINT, INK, MARKERS, STYLE, save, tidy
-from ticketjax.summaries import intervals_of_means, mean_of_finite
-from ticketjax.titles import format_ratio, seeker_title
+from ticketjax.measure.diagnosis import Case
+from ticketjax.records.summaries import intervals_of_means, mean_of_finite
+from ticketjax.records.titles import format_ratio, seeker_title
 
 
 def draw_diagnosis(

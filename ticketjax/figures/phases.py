@@ -12,7 +12,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LogNorm, Normalize
 
 from ticketjax.figures.style import COLOURS, FAINT, INK, STYLE, save, wrapped
-from ticketjax.summaries import (
+from ticketjax.records.summaries import (
     QUALITIES,
     mean_of_finite,
     rows_where,
@@ -20,7 +20,7 @@ from ticketjax.summaries import (
     shows_accuracy,
     summarise,
 )
-from ticketjax.titles import place_title
+from ticketjax.records.titles import place_title
 
 # Beyond, the numbers in the cells of a map would only be noise.
 LABELLED_CELLS = 120

@@ -12,7 +12,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from ticketjax.figures.style import COLOURS, FAINT, INK, MARKERS, STYLE, save, tidy
-from ticketjax.summaries import (
+from ticketjax.records.summaries import (
     ENDS,
     QUALITIES,
     Series,
@@ -23,7 +23,7 @@ from ticketjax.summaries import (
     shows_accuracy,
     summarise,
 )
-from ticketjax.titles import place_title
+from ticketjax.records.titles import place_title
 
 # What the bands of a figure show, and how dark they are: the inner one lies on the outer one.
 BANDS = {

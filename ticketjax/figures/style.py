@@ -7,7 +7,7 @@ from typing import Any, BinaryIO
 
 import matplotlib.pyplot as plt
 
-from ticketjax.store import write_whole
+from ticketjax.records.store import write_whole
 
 # Okabe and Ito's palette: told apart with any colour vision, and by markers in grey.
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#5D3A9B", "#000000")

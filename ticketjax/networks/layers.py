@@ -155,7 +155,7 @@ def keep_the_rest(tree: Tree, seen: Params, layers: tuple[Layer, ...]) -> Tree:
 
 
 def target_view(target: Tree, layers: tuple[Layer, ...]) -> Params:
-    """The layers of a target: those of a chain in their order, of a tree like the network's by place.
+    """The layers of a target: of a chain in their order, of a tree like the network's by place.
 
     Args:
         target: a tree {"layer_0": ...} of layers one after the other, or one like the network's.

@@ -7,9 +7,9 @@ from typing import BinaryIO, NamedTuple
 import pyarrow as pa
 
 from ticketjax.figures import Panel, draw_phases, draw_quality, draw_rounds, lowest_in_rounds
+from ticketjax.records.summaries import QUALITIES, places_of
+from ticketjax.records.titles import place_name, place_title
 from ticketjax.report.notices import ranges
-from ticketjax.summaries import QUALITIES, places_of
-from ticketjax.titles import place_name, place_title
 
 Draw = Callable[[BinaryIO], None]
 

@@ -10,10 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ticketjax.grid import MLP
-from ticketjax.record import IDENTITY
-from ticketjax.report.results import Results
-from ticketjax.summaries import (
+from ticketjax.records.summaries import (
     POINT,
     WHERE,
     outside_budget,
@@ -22,8 +19,11 @@ from ticketjax.summaries import (
     series_of,
     summarise,
 )
-from ticketjax.tables import what_fits
-from ticketjax.titles import place_title
+from ticketjax.records.tables import what_fits
+from ticketjax.records.titles import place_title
+from ticketjax.report.results import Results
+from ticketjax.runs.grid import MLP
+from ticketjax.runs.record import IDENTITY
 
 MEASURED = tuple(
     f"{network}_{measure}"

@@ -8,13 +8,13 @@ import string
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from ticketjax.grid import MLP
+from ticketjax.records.summaries import places_of
+from ticketjax.records.titles import task_title
 from ticketjax.report.markup import Html, element, join
 from ticketjax.report.notices import SIZES, Notice, expected_runs, ranges
 from ticketjax.report.points import points_table
 from ticketjax.report.results import Results
-from ticketjax.summaries import places_of
-from ticketjax.titles import task_title
+from ticketjax.runs.grid import MLP
 
 # Narrower figures, in points, are no larger than those of one panel, half the page.
 ONE_PANEL = 360

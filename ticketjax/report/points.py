@@ -7,12 +7,12 @@ from typing import Any
 import pyarrow as pa
 
 from ticketjax.base import CLASSIFICATION
-from ticketjax.grid import MLP
+from ticketjax.records.summaries import ENDS, POINT, WHERE, series_of, summarise
+from ticketjax.records.tables import budget_mark
+from ticketjax.records.titles import density_label, format_metric, task_title
 from ticketjax.report.markup import Html, element
 from ticketjax.report.notices import collapsed, count_runs, diverged
-from ticketjax.summaries import ENDS, POINT, WHERE, series_of, summarise
-from ticketjax.tables import budget_mark
-from ticketjax.titles import density_label, format_metric, task_title
+from ticketjax.runs.grid import MLP
 
 COLUMNS = {"strong": "before training", "weak": "after training"}
 

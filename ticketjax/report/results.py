@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from ticketjax.record import SCHEMA
-from ticketjax.store import MANIFEST, PARTS, load_records
+from ticketjax.records.store import MANIFEST, PARTS, load_records
+from ticketjax.runs.record import SCHEMA
 
 
 class Results(NamedTuple):

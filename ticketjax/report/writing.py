@@ -7,12 +7,12 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from ticketjax.figures import inline_svg
+from ticketjax.records.store import write_whole
+from ticketjax.records.tables import table
 from ticketjax.report.drawings import figures_of
 from ticketjax.report.notices import Notice, notices
 from ticketjax.report.page import Attachment, Drawing, Section, page
 from ticketjax.report.results import Results
-from ticketjax.store import write_whole
-from ticketjax.tables import table
 
 # What a report writes begins so, and is not taken for what lay there.
 PREFIX = "report"

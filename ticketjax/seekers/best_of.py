@@ -10,7 +10,7 @@ from ticketjax.base import Found
 from ticketjax.checks import Options, option
 from ticketjax.masks import apply_mask
 from ticketjax.problem import Problem, Seeker
-from ticketjax.strategies import as_seeker
+from ticketjax.seekers.strategies import as_seeker
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -29,7 +29,7 @@ class BestOf(Options):
     Raises:
         ValueError: a seeker that cannot be called, restarts < 1.
 
-    >>> from ticketjax.seekers.concrete import Concrete
+    >>> from ticketjax.seekers.gates.concrete import Concrete
     >>> BestOf(Concrete(epochs=3), restarts=2).restarts
     2
     """

@@ -14,7 +14,7 @@ from ticketjax.masks import Scope, check_scope, full_mask, layer_names, prunable
 from ticketjax.optimizers import Optimizer, make_optimizer, optimizer_text
 from ticketjax.problem import Problem, resolve_density
 from ticketjax.seekers.best_of import BestOf
-from ticketjax.strategies import round_density
+from ticketjax.seekers.strategies import round_density
 from ticketjax.training import BATCH_SIZE, shuffles
 
 EPOCHS = 10

@@ -12,7 +12,7 @@ from ticketjax.checks import Options, option
 from ticketjax.masks import Scope, apply_mask, check_scope
 from ticketjax.optimizers import Optimizer, make_optimizer, optimizer_text
 from ticketjax.problem import Problem, resolve_density
-from ticketjax.strategies import round_density
+from ticketjax.seekers.strategies import round_density
 from ticketjax.training import BATCH_SIZE, shuffles
 
 EPOCHS = 10

@@ -11,7 +11,7 @@ from ticketjax.checks import Options, option
 from ticketjax.masks import Scope, apply_mask, check_scope, exclude, full_mask
 from ticketjax.optimizers import Optimizer, fused_adam, make_optimizer, optimizer_text
 from ticketjax.problem import Problem, resolve_density
-from ticketjax.strategies import round_density
+from ticketjax.seekers.strategies import round_density
 from ticketjax.training import BATCH_SIZE, shuffles, train
 
 LEARNING_RATE = 1e-3

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 
-from ticketjax.compaction import active_spaces
 from ticketjax.masks import top_k_mask
+from ticketjax.networks.compaction import active_spaces
 from ticketjax.seekers.exchange.vectors import join, layers_of, starts_of
 
 

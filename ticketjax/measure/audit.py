@@ -1,0 +1,245 @@
+"""Is the ticket hidden? What simple statistics tell of it, without any data or search."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from ticketjax.base import Params, Planted
+from ticketjax.masks import layer_names
+from ticketjax.measure.quality import score_auc
+
+# The series of the Kolmogorov distribution: exact to float32 above the smallest argument, below
+# which the p-value is 1 to float32.
+_TERMS, _SMALLEST_ARGUMENT = 20, 0.3
+
+
+class Traces(NamedTuple):
+    """What a ticket shows; each entry (layers,) float32, or () overall.
+
+    An *_auc is the chance that something planted has a larger value than something of the same
+    layer that is not planted (the background), ties counting half: 0.5 hides it, and so does a
+    layer without anything planted or without a background.
+
+    weight_auc, bias_auc: of the sizes |w| and |b|.
+    weight_sign_auc, bias_sign_auc: of w and b with their signs, which are the target's and which
+        no planting can choose.
+    zero_bias_auc: of "the bias is 0".
+    round_weight_auc, round_bias_auc: of the zero bits at the end of the float32's significand, of
+        which powers of two have the most.
+    index_auc: of a neuron's index; planted is a neuron with planted incoming weights or bias.
+    row_norm_auc: of the norm of a neuron's outgoing weights, planted if any of them is.
+    column_norm_auc: of the norm of a neuron's incoming weights, planted as in index_auc.
+    largest_weight, largest_bias: the largest planted |w| and |b| in standard deviations (about 0)
+        of the background, or, without one, of what mlp() draws; 0 if none is planted.
+    weight_distance, bias_distance: Kolmogorov-Smirnov statistic of the planted against the
+        background's sizes, 0..1.
+    weight_p_value, bias_p_value: of that statistic, asymptotic: too large for fewer than about
+        five planted ones.
+    """
+
+    weight_auc: jax.Array
+    bias_auc: jax.Array
+    weight_sign_auc: jax.Array
+    bias_sign_auc: jax.Array
+    zero_bias_auc: jax.Array
+    round_weight_auc: jax.Array
+    round_bias_auc: jax.Array
+    index_auc: jax.Array
+    row_norm_auc: jax.Array
+    column_norm_auc: jax.Array
+    largest_weight: jax.Array
+    largest_bias: jax.Array
+    weight_distance: jax.Array
+    bias_distance: jax.Array
+    weight_p_value: jax.Array
+    bias_p_value: jax.Array
+
+
+class Audit(NamedTuple):
+    """How well a ticket is hidden.
+
+    layers: every trace within each layer.
+    overall: AUCs averaged over what is planted in layers that have a background; the largest
+        entry and distance of all layers; the smallest p-value times the layers that were tested
+        (Bonferroni), at most 1.
+    pooled_weight_auc, pooled_bias_auc: () AUC of |w| and |b| over the whole network, as a global
+        ranking by magnitude sees them. Layers differ in size, so they also tell how the target's
+        parameters are spread over the layers, which no planting can choose.
+    """
+
+    layers: Traces
+    overall: Traces
+    pooled_weight_auc: jax.Array
+    pooled_bias_auc: jax.Array
+
+
+def _p_value(distance: jax.Array, planted: jax.Array, background: jax.Array) -> jax.Array:
+    """Asymptotic two-sided p-value of the two-sample statistic (Stephens 1970)."""
+    size = jnp.sqrt(planted * background / jnp.maximum(planted + background, 1))
+    argument = (size + 0.12 + 0.11 / jnp.maximum(size, 1e-6)) * distance
+    j = jnp.arange(1, _TERMS + 1)
+    series = 2 * jnp.sum((-1.0) ** (j - 1) * jnp.exp(-2 * (j * argument) ** 2))
+    return jnp.where(argument < _SMALLEST_ARGUMENT, 1.0, jnp.clip(series, 0.0, 1.0))
+
+
+def _compare(values: jax.Array, planted: jax.Array, there: jax.Array) -> tuple[jax.Array, ...]:
+    """AUC, Kolmogorov-Smirnov statistic and its p-value; all (n,), there: False for padding."""
+    background = there & ~planted
+    count, others = jnp.sum(planted), jnp.sum(background)
+    both = (count > 0) & (others > 0)
+    ordered, planted, background = jax.lax.sort(
+        (jnp.where(there, values, jnp.inf), planted, background), num_keys=1
+    )
+    # Shares not above each value, known at the last of equals: a step of the ROC curve.
+    step = jnp.append(ordered[1:] != ordered[:-1], True)
+    ours = jnp.cumsum(planted) / jnp.maximum(count, 1)
+    theirs = jnp.cumsum(background) / jnp.maximum(others, 1)
+
+    def before(shares):
+        return jnp.append(0.0, jax.lax.cummax(jnp.where(step, shares, 0.0))[:-1])
+
+    area = (ours - before(ours)) * (theirs + before(theirs)) / 2
+    auc = jnp.where(both, jnp.sum(jnp.where(step, area, 0.0)), 0.5)
+    gap = jnp.max(jnp.where(step, jnp.abs(ours - theirs), 0.0))
+    distance = jnp.where(both, gap, 0.0)
+    return auc, distance, _p_value(distance, count, others)
+
+
+def _largest(values: jax.Array, planted: jax.Array, there: jax.Array, drawn: jax.Array):
+    """(layers,) largest planted |value| in standard deviations of the background, or of drawn."""
+    background = there & ~planted
+    others = jnp.sum(background, axis=1)
+    squares = jnp.sum(jnp.where(background, values**2, 0.0), axis=1)
+    deviation = jnp.where(others > 0, jnp.sqrt(squares / jnp.maximum(others, 1)), drawn)
+    largest = jnp.max(jnp.where(planted, jnp.abs(values), 0.0), axis=1)
+    return jnp.where(jnp.any(planted, axis=1), largest / deviation, 0.0)
+
+
+def _zero_bits(values: jax.Array) -> jax.Array:
+    """How many bits at the end of each float32's significand are zero, 23 at most, as float32."""
+    bits = jax.lax.bitcast_convert_type(values.astype(jnp.float32), jnp.uint32)
+    significand = bits & jnp.uint32(0x7FFFFF) | jnp.uint32(0x800000)
+    lowest = significand & (~significand + 1)
+    return jax.lax.population_count(lowest - 1).astype(jnp.float32)
+
+
+@jax.jit
+def audit(planted: Planted) -> Audit:
+    """Measure how far simple statistics give a planted ticket away.
+
+    planted: as plant() returns it; of its params and mask alone.
+
+    Nothing here sees data, gradients or a second layer: it is what a ranking by size, sign, index
+    or norm can see. (AUC: Mann and Whitney 1947; two-sample test: Smirnov 1948, with the p-value
+    of Stephens 1970.) Pure; works under jit and vmap.
+
+    >>> params = {"layer_0": {"kernel": jnp.array([[3.0, 1.0, 2.0]]), "bias": jnp.zeros(3)}}
+    >>> mask = jax.tree.map(lambda leaf: leaf == 3, params)
+    >>> float(audit(Planted(params, mask, jnp.ones(()))).layers.weight_auc[0])
+    1.0
+    """
+    names = layer_names(planted.params)
+    shapes = [planted.params[name]["kernel"].shape for name in names]
+    widest = max(width for shape in shapes for width in shape)
+
+    def stack(tree, part):
+        """All layers in one array, padded with zeros or False: less to compile."""
+        leaves = [tree[name][part] for name in names]
+        missing = [[(0, widest - n) for n in leaf.shape] for leaf in leaves]
+        return jnp.stack(list(map(jnp.pad, leaves, missing)))
+
+    shape_tree = jax.tree.map(lambda leaf: jnp.ones(leaf.shape, bool), planted.params)
+    mask = jax.tree.map(lambda leaf: leaf != 0, planted.mask)
+    kernels, biases = stack(planted.params, "kernel"), stack(planted.params, "bias")
+    kernel_masks, bias_masks = stack(mask, "kernel"), stack(mask, "bias")
+    kernels_there, biases_there = stack(shape_tree, "kernel"), stack(shape_tree, "bias")
+    columns = jnp.any(kernel_masks, axis=1) | bias_masks
+
+    def compare(*statistics):
+        """Each statistic is values, planted and there, (layers, n)."""
+        values, masks, there = (jnp.stack(part) for part in zip(*statistics, strict=True))
+        masks = masks & there
+        counts = jnp.sum(masks, axis=2) * jnp.any(there & ~masks, axis=2)
+        return *jax.vmap(jax.vmap(_compare))(values, masks, there), counts
+
+    def flat(stacked):
+        return stacked.reshape(len(names), -1)
+
+    weights, weight_masks, weights_there = flat(kernels), flat(kernel_masks), flat(kernels_there)
+    weight_aucs, weight_gaps, weight_ps, weight_counts = compare(
+        *(
+            (values, weight_masks, weights_there)
+            for values in (jnp.abs(weights), weights, _zero_bits(weights))
+        )
+    )
+    is_zero = (biases == 0).astype(jnp.float32)
+    index = jnp.broadcast_to(jnp.arange(widest, dtype=jnp.float32), biases.shape)
+    neuron_aucs, neuron_gaps, neuron_ps, neuron_counts = compare(
+        *(
+            (values, bias_masks, biases_there)
+            for values in (jnp.abs(biases), biases, is_zero, _zero_bits(biases))
+        ),
+        (index, columns, biases_there),
+        (
+            jnp.linalg.norm(kernels, axis=2),
+            jnp.any(kernel_masks, axis=2),
+            jnp.any(kernels_there, axis=2),
+        ),
+        (jnp.linalg.norm(kernels, axis=1), columns, biases_there),
+    )
+    drawn = jnp.sqrt(2 / jnp.array([inputs for inputs, _ in shapes], jnp.float32))
+    largest_weight = _largest(weights, weight_masks, weights_there, drawn)
+    largest_bias = _largest(biases, bias_masks, biases_there, jnp.cumprod(drawn))
+
+    def traces(weights, neurons, largest, gaps, ps):
+        return Traces(
+            weight_auc=weights[0],
+            bias_auc=neurons[0],
+            weight_sign_auc=weights[1],
+            bias_sign_auc=neurons[1],
+            zero_bias_auc=neurons[2],
+            round_weight_auc=weights[2],
+            round_bias_auc=neurons[3],
+            index_auc=neurons[4],
+            row_norm_auc=neurons[5],
+            column_norm_auc=neurons[6],
+            largest_weight=largest[0],
+            largest_bias=largest[1],
+            weight_distance=gaps[0],
+            bias_distance=gaps[1],
+            weight_p_value=ps[0],
+            bias_p_value=ps[1],
+        )
+
+    def average(aucs, counts):
+        total = jnp.sum(counts, axis=1)
+        mean = jnp.sum(aucs * counts, axis=1) / jnp.maximum(total, 1)
+        return jnp.where(total > 0, mean, 0.5)
+
+    largest = jnp.stack([largest_weight, largest_bias])
+    gaps = jnp.stack([weight_gaps[0], neuron_gaps[0]])
+    ps = jnp.stack([weight_ps[0], neuron_ps[0]])
+    tested = jnp.stack([weight_counts[0], neuron_counts[0]]) > 0
+    return Audit(
+        layers=traces(weight_aucs, neuron_aucs, largest, gaps, ps),
+        overall=traces(
+            average(weight_aucs, weight_counts),
+            average(neuron_aucs, neuron_counts),
+            jnp.max(largest, axis=1),
+            jnp.max(gaps, axis=1),
+            jnp.minimum(1.0, jnp.min(ps, axis=1) * jnp.maximum(jnp.sum(tested, axis=1), 1)),
+        ),
+        pooled_weight_auc=_pooled(planted, "kernel"),
+        pooled_bias_auc=_pooled(planted, "bias"),
+    )
+
+
+def _pooled(planted: Planted, part: str) -> jax.Array:
+    """AUC of the sizes over all layers, as score_auc() has it."""
+
+    def only(tree: Params) -> Params:
+        return {name: {"kernel": layer[part]} for name, layer in tree.items()}
+
+    sizes = jax.tree.map(jnp.abs, only(planted.params))
+    return score_auc(sizes, only(planted.mask), prune_bias=False)

@@ -1,0 +1,172 @@
+"""Why a ticket was not found: the search, the objective, or because it could not be kept at all."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ticketjax.base import Params, Planted, Tree
+from ticketjax.masks import density, exclude
+from ticketjax.measure.quality import recovery
+from ticketjax.networks.layers import wires
+from ticketjax.problem import Problem, Score
+from ticketjax.seekers.edge_popup import EPOCHS, EdgePopup
+
+# From here on, what is missing may be a matter of ties.
+RECOVERED = 0.95
+
+
+class Case(NamedTuple):
+    """One way of looking for the ticket by one seeker.
+
+    measures: by name, each (seeds,): recall; and, unless the search began at the ticket, strong and
+        weak (the metrics) and ratio (log10 of the loss of the found over that of the planted mask).
+    """
+
+    seeker: str
+    case: str
+    measures: dict[str, np.ndarray]
+
+
+def diluted_ticket(
+    key: jax.Array, problem: Problem, planted: Tree, dilution: jax.Array | float
+) -> Tree:
+    """The planted mask, and `dilution` times as many other prunable parameters drawn at random.
+
+    All of them once there are no more, and what cannot be pruned besides.
+
+    Args:
+        key: draws the others.
+        problem: of the planted network.
+        planted: its mask.
+        dilution: may be traced.
+
+    Raises:
+        ValueError: a negative number.
+    """
+    if isinstance(dilution, (int, float)) and not dilution >= 0:
+        raise ValueError(f"dilution must be at least 0, got {dilution}")
+    leaves, structure = jax.tree.flatten(planted)
+    keys = jax.random.split(key, len(leaves))
+    lots = [
+        jnp.where(leaf, jnp.inf, jax.random.uniform(k, leaf.shape, jnp.float32))
+        for k, leaf in zip(keys, leaves, strict=True)
+    ]
+    share_of_all = jnp.minimum(1.0, (1 + dilution) * _density(problem, planted))
+    return problem.select(jax.tree.unflatten(structure, lots), share_of_all)
+
+
+def _density(problem: Problem, mask: Tree) -> jax.Array:
+    return density(problem.view(mask), problem.prune_bias)
+
+
+def _recall(problem: Problem, found: Tree, planted: Tree) -> jax.Array:
+    wiring = wires(problem.known_layers)
+    masks = problem.view(found), problem.view(planted)
+    return recovery(*masks, problem.prune_bias, wiring).recall
+
+
+def kept_from_ticket(
+    key: jax.Array, score: Score, problem: Problem, planted: Planted, dilution: float = 10.0
+) -> jax.Array:
+    """Start a pruner at the ticket: how much of it survives the next step?
+
+    The network holds the ticket and `dilution` times as many other parameters, and is scored and
+    pruned once, with one budget, to as many parameters as the ticket has. Chance keeps
+    1 / (1 + dilution) of it. 1 says that the ticket is a fixed point: a search that came so close
+    would end there. With dilution = inf it is the singleshot search itself.
+
+    Args:
+        key: draws the others, and is the score's.
+        score, dilution: as above.
+        problem: what the score sees; of planted.params.
+        planted: the network and its mask.
+
+    Returns:
+        () float32, the kept fraction of the ticket's prunable parameters. Pure.
+    """
+    draw_key, score_key = jax.random.split(key)
+    start = diluted_ticket(draw_key, problem, planted.mask, dilution)
+    scores = exclude(score(score_key, problem, problem.params, start), start)
+    found = problem.select(scores, _density(problem, planted.mask))
+    return _recall(problem, found, planted.mask)
+
+
+def lift(scores: Params, planted: Params) -> Params:
+    """Scores in which the planted parameters have the largest magnitudes, all by the same amount.
+
+    Signs stay, and so do all other scores; the ticket's gain the largest magnitude of all.
+    """
+    largest = jnp.max(jnp.stack([jnp.max(jnp.abs(leaf)) for leaf in jax.tree.leaves(scores)]))
+
+    def one(score, marked):
+        return jnp.where(marked, score + jnp.where(score < 0, -largest, largest), score)
+
+    return jax.tree.map(one, scores, planted)
+
+
+def popup_from_ticket(
+    key: jax.Array, problem: Problem, planted: Planted, epochs: int = EPOCHS
+) -> jax.Array:
+    """Start edge-popup at the ticket: how much of it is left after a whole search?
+
+    Its random scores are lifted so that the first mask is the ticket, with one budget of as many
+    parameters as the ticket has. Returns () float32, as kept_from_ticket(); 1: a fixed point. Pure.
+    """
+
+    def from_ticket(scores):
+        return lift(scores, problem.view(planted.mask))
+
+    seek = EdgePopup(scope="global", epochs=epochs, start=from_ticket)
+    found = seek(key, problem, _density(problem, planted.mask))
+    return _recall(problem, found.mask, planted.mask)
+
+
+class Evidence(NamedTuple):
+    """What a verdict on one seeker rests on.
+
+    recall: mean over seeds of the found part of the ticket.
+    recovered: share of the seeds in which the network found is the target as a function.
+    feasible_recall: largest recall that any mask of this budget and scope can have.
+    ratio: (low, high), interval of the loss of the found mask over that of the planted one under
+        the seeker's objective.
+    kept: mean over seeds of what is kept of the ticket when started there; None if unknown.
+    """
+
+    recall: float
+    recovered: float
+    feasible_recall: float
+    ratio: tuple[float, float]
+    kept: float | None = None
+
+
+def verdict(evidence: Evidence) -> str:
+    """In words, why the ticket was not found; the first of these that holds.
+
+    found: recall of at least 0.95, or the target as a function in most of the seeds.
+    not representable: no mask of this budget and scope holds the ticket.
+    objective wrong: by the seeker's objective, what it found is better than the ticket.
+    search failed: by the seeker's objective, the ticket is better than what it found.
+    undecided: neither is better beyond chance.
+    """
+    if evidence.recall >= RECOVERED or evidence.recovered > 0.5:
+        return "found" if evidence.recall >= RECOVERED else "found, elsewhere in the network"
+    if evidence.feasible_recall < 1:
+        return f"not representable: at most {evidence.feasible_recall:.0%} of the ticket fits"
+    low, high = evidence.ratio
+    if high < 1:
+        return "objective wrong: it prefers what was found to the ticket"
+    if not low > 1:
+        return "undecided: the objective prefers neither what was found nor the ticket"
+    text = "search failed: the objective prefers the ticket"
+    if evidence.kept is None:
+        return text
+    stays = evidence.kept >= RECOVERED
+    return f"{text}, which it would {'keep' if stays else 'lose'} if started there"
+
+
+def loss_ratio(found: np.ndarray, planted: np.ndarray) -> np.ndarray:
+    """log10 of found over planted losses, (n,) float64; 0 over 0 is 1."""
+    least = np.finfo(np.float32).tiny
+    return np.log10(np.maximum(found, least).astype(float) / np.maximum(planted, least))

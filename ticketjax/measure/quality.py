@@ -1,0 +1,219 @@
+"""What was found: quality before and after training, and how much of the planted ticket."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from ticketjax.base import Batch, Params, Tree, Wire
+from ticketjax.masks import (
+    budget,
+    check_scope,
+    ordered_bits,
+    prunable_leaves,
+    share,
+)
+from ticketjax.networks.paths import live_neurons
+from ticketjax.networks.wiring import wiring_of
+from ticketjax.objective import loss, metric, output_scale, rescale
+from ticketjax.problem import Problem, outputs_of
+
+
+class Quality(NamedTuple):
+    """metric: mean squared error, or accuracy in 0..1; loss: the task's loss. Both ()."""
+
+    metric: jax.Array
+    loss: jax.Array
+
+
+class Recovery(NamedTuple):
+    """Overlap of a found mask with the planted one, over the prunable parameters, each 0..1.
+
+    precision, recall, f1, jaccard: () over everything. layer_precision, layer_recall: (layers,).
+    neuron_precision, neuron_recall: () of hidden neurons; the found ones lie on a path of kept
+        weights from an input to an output, the planted ones have a planted parameter.
+    """
+
+    precision: jax.Array
+    recall: jax.Array
+    f1: jax.Array
+    jaccard: jax.Array
+    layer_precision: jax.Array
+    layer_recall: jax.Array
+    neuron_precision: jax.Array
+    neuron_recall: jax.Array
+
+
+def _quality(kind: str, outputs: jax.Array, y: jax.Array) -> Quality:
+    return Quality(metric(kind, outputs, y), loss(kind, outputs, y))
+
+
+def strong_quality(problem: Problem, params: Tree, held_out: Batch) -> Quality:
+    """Quality of a network as it stands, whatever the scale of its output.
+
+    The output scale (regression: one factor per output by least squares; classification: one
+    temperature, which leaves the accuracy alone) is fitted on the problem's data and measured
+    on the held-out data. So a planted mask, whose output is the target's up to a factor, scores
+    as the bare ticket does.
+    """
+    return quality_and_objective(problem, params, held_out)[0]
+
+
+def quality_and_objective(
+    problem: Problem, params: Tree, held_out: Batch
+) -> tuple[Quality, jax.Array]:
+    """The strong quality, and the loss on the problem's data that a seeker would optimise; ().
+
+    The latter is problem.loss(): of the output as it is, or rescaled, as the problem's objective
+    says. Together, because both need the same outputs and the same scale.
+    """
+    outputs = outputs_of(problem, params, problem.batch.x)
+    fitted = output_scale(problem.kind, outputs, problem.batch.y)
+    seen = rescale(outputs, fitted) if problem.objective == "rescaled" else outputs
+    held_out_outputs = rescale(outputs_of(problem, params, held_out.x), fitted)
+    return (
+        _quality(problem.kind, held_out_outputs, held_out.y),
+        loss(problem.kind, seen, problem.batch.y),
+    )
+
+
+def weak_quality(problem: Problem, params: Tree, held_out: Batch) -> Quality:
+    """Quality of a trained network: its output as it is, on the held-out data."""
+    outputs = outputs_of(problem, params, held_out.x)
+    return _quality(problem.kind, outputs, held_out.y)
+
+
+def _flat(tree: Params, prune_bias: bool) -> jax.Array:
+    leaves = [leaf for layer in prunable_leaves(tree, prune_bias) for leaf in layer]
+    return jnp.concatenate([leaf.ravel() for leaf in leaves])
+
+
+def _ratio(count: jax.Array, of: jax.Array) -> jax.Array:
+    """A whole number over another one, float32 whatever their types; 0 / 0 is 0."""
+    return count.astype(jnp.float32) / jnp.maximum(of, 1).astype(jnp.float32)
+
+
+def _overlap(found: jax.Array, planted: jax.Array) -> tuple[jax.Array, jax.Array]:
+    both = jnp.sum(found & planted)
+    return _ratio(both, jnp.sum(found)), _ratio(both, jnp.sum(planted))
+
+
+def _planted_neurons(planted: Params, wiring: tuple[Wire, ...] | None) -> list[jax.Array]:
+    neurons: dict[int, jax.Array] = {}
+    for wire in wiring_of(planted, wiring)[:-1]:
+        layer = planted[wire.layer]
+        kernel = layer["kernel"] != 0
+        has_any = jnp.any(kernel.reshape(-1, kernel.shape[-1]), axis=0)
+        if "bias" in layer:
+            has_any = has_any | (layer["bias"] != 0)
+        neurons[wire.writes] = neurons.get(wire.writes, False) | has_any
+    return [neurons[space] for space in sorted(neurons)]
+
+
+def recovery(
+    found: Params,
+    planted: Params,
+    prune_bias: bool = True,
+    wiring: tuple[Wire, ...] | None = None,
+) -> Recovery:
+    """How much of the planted mask the found one holds; see Recovery. wiring: the model's."""
+    a, b = _flat(found, prune_bias) != 0, _flat(planted, prune_bias) != 0
+    precision, recall = _overlap(a, b)
+    layers = [
+        _overlap(*(jnp.concatenate([leaf.ravel() for leaf in layer]) != 0 for layer in pair))
+        for pair in zip(
+            prunable_leaves(found, prune_bias), prunable_leaves(planted, prune_bias), strict=True
+        )
+    ]
+    hidden = [jnp.zeros(0, bool)]  # a network of one layer has no hidden neuron
+    neurons = _overlap(
+        jnp.concatenate(hidden + live_neurons(found, wiring)[1:-1]),
+        jnp.concatenate(hidden + _planted_neurons(planted, wiring)),
+    )
+    return Recovery(
+        precision,
+        recall,
+        _ratio(2 * jnp.sum(a & b), jnp.sum(a) + jnp.sum(b)),
+        _ratio(jnp.sum(a & b), jnp.sum(a | b)),
+        jnp.stack([layer_precision for layer_precision, _ in layers]),
+        jnp.stack([layer_recall for _, layer_recall in layers]),
+        *neurons,
+    )
+
+
+class Ranking(NamedTuple):
+    """How well scores tell planted parameters from the others; each () 0..1, 1 is perfect.
+
+    auc: chance that a planted parameter outranks one that is not, ties counting half.
+    average_precision: mean over planted parameters of the precision of keeping all that rank at
+        least as high.
+    covering_density: what has to be kept, by these scores, to keep the whole ticket: the share of
+        parameters that rank at least as high as the worst planted one. The ticket's density is
+        perfect, 1 the worst.
+    """
+
+    auc: jax.Array
+    average_precision: jax.Array
+    covering_density: jax.Array
+
+
+def ranking(scores: Params, planted: Params, prune_bias: bool = True) -> Ranking:
+    """Rank all prunable parameters by their scores and look where the planted ones stand.
+
+    The AUC is the Mann-Whitney statistic. In select()'s own order: NaN ranks lowest, and denormals
+    are told apart.
+    """
+    flat = ordered_bits(_flat(scores, prune_bias))
+    positive = _flat(planted, prune_bias) != 0
+    positives = jnp.sum(positive)
+    ordered = jnp.sort(flat)
+    below = jnp.searchsorted(ordered, flat, side="left")
+    not_above = jnp.searchsorted(ordered, flat, side="right")
+    # Mean rank among equals, counted from 1: half-integers, exact in float32 to 2^23.
+    rank = (below + not_above + 1).astype(jnp.float32) / 2
+    # Ranks are centred before they are added, so that the float32 sum keeps its precision.
+    excess = jnp.sum(jnp.where(positive, rank - (flat.size + 1) / 2, 0.0))
+    negatives = flat.size - positives
+    auc = 0.5 + excess / jnp.maximum(positives, 1) / jnp.maximum(negatives, 1)
+    # The others are put above all planted ones, where the count below does not see them.
+    planted_first = jnp.sort(jnp.where(positive, flat, ~jnp.zeros_like(flat)))
+    planted_below = jnp.searchsorted(planted_first, flat, side="left")
+    kept = flat.size - below
+    precision = _ratio(positives - planted_below, kept)
+    average = jnp.sum(jnp.where(positive, precision, 0.0)) / jnp.maximum(positives, 1)
+    covering = jnp.max(jnp.where(positive, kept, 0), initial=0)
+    return Ranking(auc, average, share(covering, flat.size))
+
+
+def score_auc(scores: Params, planted: Params, prune_bias: bool = True) -> jax.Array:
+    """Chance that a planted parameter outranks one that is not, ties counting half; () 0..1."""
+    return ranking(scores, planted, prune_bias).auc
+
+
+def feasible_recall(
+    density: float,
+    params: Params,
+    ticket_layers: Sequence[int],
+    scope: str = "global",
+    prune_bias: bool = True,
+) -> float:
+    """Largest recall of the planted ticket that any mask of this density and scope can have.
+
+    params: any tree of the network's shapes. ticket_layers: planted parameters per layer, from
+    count_ticket_layers(). 1 means that the ticket fits; scope "local" at the ticket's own density
+    usually leaves part of it outside.
+
+    Raises ValueError for an unknown scope.
+    """
+    check_scope(scope)
+    sizes = [sum(leaf.size for leaf in layer) for layer in prunable_leaves(params, prune_bias)]
+    planted = sum(ticket_layers)
+    if scope == "local":
+        fits = [
+            min(int(budget(density, size)), ticket)
+            for size, ticket in zip(sizes, ticket_layers, strict=True)
+        ]
+        return sum(fits) / planted
+    # One budget, or one that is shared out as the ticket is.
+    return min(int(budget(density, sum(sizes))), planted) / planted

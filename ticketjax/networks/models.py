@@ -1,0 +1,427 @@
+"""Networks as pure functions of a parameter tree."""
+
+import dataclasses
+import functools
+import itertools
+import math
+import numbers
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from ticketjax.base import Layer, Model, Params, Task
+from ticketjax.tasks.image_files import normalise
+
+# Widths of the convolutions at width 1, pooling between the groups (Simonyan and Zisserman 2015,
+# arXiv 1409.1556, table 1). What they call the layers are the convolutions and three dense ones, of
+# which there is one here.
+VGG_STAGES = {
+    11: ((64,), (128,), (256,) * 2, (512,) * 2, (512,) * 2),
+    13: ((64,) * 2, (128,) * 2, (256,) * 2, (512,) * 2, (512,) * 2),
+    16: ((64,) * 2, (128,) * 2, (256,) * 3, (512,) * 3, (512,) * 3),
+    19: ((64,) * 2, (128,) * 2, (256,) * 4, (512,) * 4, (512,) * 4),
+}
+LENET_WIDTHS = (300, 100)
+RESNET18_WIDTHS = (64, 128, 256, 512)
+BLOCKS = 2  # residual blocks of each width
+
+PRECISIONS = ("highest", "high", "default", None)
+# Every layer is a piece of the program: more of them would take hours to compile.
+DEEPEST = 1000
+MOST_PARAMETERS = 2**31 - 1
+
+
+class Dense(nn.Module):
+    """A dense layer of samples in the last axis, which CPUs multiply a quarter faster."""
+
+    width: int
+    precision: str | None
+
+    @nn.compact
+    def __call__(self, x):
+        """(n_in, n) -> (width, n)."""
+        kernel = self.param("kernel", nn.initializers.zeros, (x.shape[0], self.width))
+        bias = self.param("bias", nn.initializers.zeros, (self.width,))
+        return jnp.matmul(kernel.T, x, precision=self.precision) + bias[:, None]
+
+
+class MLP(nn.Module):
+    """Fully connected ReLU network; parameters {"layer_0": {"kernel", "bias"}, ...}."""
+
+    widths: tuple[int, ...]
+    precision: str | None
+
+    @nn.compact
+    def __call__(self, x):
+        """(n, inputs) -> (n, outputs); no ReLU after the last layer."""
+        x = x.T
+        for i, width in enumerate(self.widths):
+            x = Dense(width, self.precision, name=f"layer_{i}")(x)
+            if i < len(self.widths) - 1:
+                x = nn.relu(x)
+        # Otherwise XLA turns the last product over, to one that takes it five times as long.
+        return jax.lax.optimization_barrier(x).T
+
+
+def _convolve(x: jax.Array, kernel: jax.Array, stride: int, precision: str | None) -> jax.Array:
+    """Convolution of images with zeros around them, so that stride 1 keeps their size."""
+    if jax.default_backend() != "cpu":
+        return jax.lax.conv_general_dilated(
+            x,
+            kernel,
+            (stride, stride),
+            [(size // 2, size // 2) for size in kernel.shape[:2]],
+            dimension_numbers=("NHWC", "HWIO", "NHWC"),
+            precision=precision,
+        )
+    # XLA's own convolution in a loop takes a CPU twenty times as long as one product for each place
+    # of the window, its gradient above all (github.com/jax-ml/jax/issues/12868).
+    height, width = kernel.shape[:2]
+    padded = jnp.pad(x, ((0, 0), (height // 2,) * 2, (width // 2,) * 2, (0, 0)))
+    rows, columns = ((size - 1) // stride + 1 for size in x.shape[1:3])
+
+    def product(i: int, j: int) -> jax.Array:
+        seen = padded[:, i : i + stride * rows : stride, j : j + stride * columns : stride]
+        return jnp.matmul(
+            seen[:, :rows, :columns].reshape(-1, x.shape[3]), kernel[i, j], precision=precision
+        )
+
+    places = itertools.product(range(height), range(width))
+    total = jnp.asarray(sum(itertools.starmap(product, places)))
+    return total.reshape(x.shape[0], rows, columns, -1)
+
+
+class Convolution(nn.Module):
+    """A convolution of images (n, height, width, channels)."""
+
+    width: int
+    window: int
+    stride: int
+    precision: str | None
+
+    @nn.compact
+    def __call__(self, x):
+        """(n, h, w, c) -> (n, ceil(h / stride), ceil(w / stride), width)."""
+        shape = self.window, self.window, x.shape[-1], self.width
+        kernel = self.param("kernel", nn.initializers.zeros, shape)
+        bias = self.param("bias", nn.initializers.zeros, (self.width,))
+        return _convolve(x, kernel, self.stride, self.precision) + bias[None, None, None]
+
+
+class Classifier(nn.Module):
+    """The dense layer behind the convolutions, of whatever places of the image are left."""
+
+    width: int
+    precision: str | None
+
+    @nn.compact
+    def __call__(self, x):
+        """(n, h, w, c) -> (n, width)."""
+        x = x.reshape(x.shape[0], -1)
+        kernel = self.param("kernel", nn.initializers.zeros, (x.shape[1], self.width))
+        bias = self.param("bias", nn.initializers.zeros, (self.width,))
+        return jnp.matmul(x, kernel, precision=self.precision) + bias[None]
+
+
+def _pool(x: jax.Array, pool: Callable) -> jax.Array:
+    """Pool in windows of 2 x 2, or what there is of the image."""
+    window = tuple(min(2, size) for size in x.shape[1:3])
+    return pool(x, window, strides=window)
+
+
+class VGG(nn.Module):
+    """Convolutions of 3 x 3, max pooling between stages, average pooling before one dense layer.
+
+    Parameters {"layer_0": {"kernel": (3, 3, channels, width), "bias"}, ..., the last one dense}.
+    """
+
+    widths: tuple[int, ...]
+    stages: tuple[int, ...]
+    precision: str | None
+
+    @nn.compact
+    def __call__(self, x):
+        """(n, height, width, channels) -> (n, outputs); no ReLU after the last layer."""
+        layer = 0
+        for stage, length in enumerate(self.stages):
+            for _ in range(length):
+                width = self.widths[layer]
+                x = nn.relu(Convolution(width, 3, 1, self.precision, name=f"layer_{layer}")(x))
+                layer += 1
+            x = _pool(x, nn.max_pool if stage < len(self.stages) - 1 else nn.avg_pool)
+        return Classifier(self.widths[-1], self.precision, name=f"layer_{layer}")(x)
+
+
+def _unit_size(x: jax.Array) -> jax.Array:
+    """Every channel of every image over its root mean square; no parameters, no other images."""
+    square = jnp.mean(x * x, axis=(1, 2), keepdims=True)
+    # Twice, because the gradient of a root at 0 is infinite, even where it is not taken.
+    is_some = square > 0
+    return jnp.where(is_some, x / jnp.sqrt(jnp.where(is_some, square, 1.0)), 0.0)
+
+
+class ResNet18(nn.Module):
+    """Residual network of four widths, two blocks of two convolutions each.
+
+    Parameters {"layer_0": ..., "layer_17": ...} as they compute, and "layer_<i>_shortcut" beside
+    the second convolution of a block that changes the width: 1 x 1, added to the same stream.
+    """
+
+    widths: dict[str, int]
+    normalised: bool
+    precision: str | None
+
+    @nn.compact
+    def __call__(self, x):
+        """(n, height, width, channels) -> (n, outputs); no ReLU after the last layer."""
+
+        def convolve(name, x, window, stride=1):
+            x = Convolution(self.widths[name], window, stride, self.precision, name=name)(x)
+            return _unit_size(x) if self.normalised else x
+
+        stream = nn.relu(convolve("layer_0", x, 3))
+        for first, second, shortcut in _resnet_blocks():
+            stride = 2 if shortcut else 1
+            branch = nn.relu(convolve(first, stream, 3, stride))
+            branch = convolve(second, branch, 3)
+            stream = convolve(shortcut, stream, 1, stride) if shortcut else stream
+            stream = nn.relu(stream + branch)
+        stream = jnp.mean(stream, axis=(1, 2), keepdims=True)
+        name = f"layer_{1 + 2 * BLOCKS * len(RESNET18_WIDTHS)}"
+        return Classifier(self.widths[name], self.precision, name=name)(stream)
+
+
+def _resnet_blocks() -> list[tuple[str, str, str | None]]:
+    """Names of each block's two convolutions, and of its shortcut where the width changes."""
+    blocks = []
+    for block in range(BLOCKS * len(RESNET18_WIDTHS)):
+        first, second = (f"layer_{1 + 2 * block + i}" for i in range(2))
+        widens = block > 0 and block % BLOCKS == 0
+        blocks.append((first, second, f"{second}_shortcut" if widens else None))
+    return blocks
+
+
+def _init(key: jax.Array, shapes: Mapping[str, Sequence[int]]) -> Params:
+    # All numbers are drawn at once: a draw per array takes most of a small program's compilation.
+    counts = [math.prod(shape) + shape[-1] for shape in shapes.values()]
+    normal = jax.random.normal(key, (sum(counts),), jnp.float32)
+    params, bias_scale = {}, 1.0
+    layers = jnp.split(normal, list(itertools.accumulate(counts))[:-1])
+    for (name, shape), layer in zip(shapes.items(), layers, strict=True):
+        weight_scale = (2 / math.prod(shape[:-1])) ** 0.5
+        # A shortcut is as deep as the layer beside it.
+        bias_scale *= 1 if name.endswith("shortcut") else weight_scale
+        params[name] = {
+            "kernel": weight_scale * layer[shape[-1] :].reshape(shape),
+            "bias": bias_scale * layer[: shape[-1]],
+        }
+    return params
+
+
+def mlp(task: Task, depth: int, width: int, precision: str | None = "highest") -> Model:
+    """A dense ReLU network for a task.
+
+    depth: layers of neurons, the input included (depth 5 has 4 kernels), at least 2.
+    width: neurons of every hidden layer.
+    precision: of the matrix products: "highest" (full float32; a planted ticket is exact only
+        with it), "high", "default" (TF32 or bfloat16 passes on accelerators), or None for JAX's
+        own setting. It makes no difference on a CPU.
+
+    Weights are N(0, 2 / n_in), layer-l biases N(0, (prod_{k<=l} sqrt(2 / n_{k-1}))^2): as large
+    as the layer's signal, where larger ones would drown a deep ticket (He 2015; Fischer 2021). The
+    same arguments give the same object, so that nothing compiles twice.
+
+    Raises ValueError if depth < 2 or width < 1, for sizes beyond all bounds, and another precision.
+
+    >>> from ticketjax.tasks import get_task
+    >>> shapes = jax.eval_shape(mlp(get_task("circle"), 3, 100).init, jax.random.key(0))
+    >>> shapes["layer_0"]["kernel"].shape, shapes["layer_1"]["bias"].shape
+    ((2, 100), (4,))
+    """
+    if not isinstance(depth, numbers.Integral) or not 2 <= depth <= DEEPEST:
+        raise ValueError(
+            f"depth must be at least 2 (an input and an output layer), at most {DEEPEST} and a "
+            f"whole number, got {depth!r}"
+        )
+    if not isinstance(width, numbers.Integral) or width < 1:
+        raise ValueError(f"width must be at least 1, got {width!r}")
+    largest = max(depth - 3, 1) * width * width
+    if largest > MOST_PARAMETERS:
+        raise ValueError(
+            f"width must leave at most {MOST_PARAMETERS} parameters, which int32 can count; got "
+            f"{width} at depth {depth}"
+        )
+    if precision not in PRECISIONS:
+        named = ", ".join(filter(None, PRECISIONS))
+        raise ValueError(f"precision must be one of {named} or None, got {precision!r}")
+    # By position: to the cache, an argument given by its name is another one.
+    return _mlp(task, depth, width, precision)
+
+
+@functools.cache
+def _mlp(task: Task, depth: int, width: int, precision: str | None) -> Model:
+    return _dense(task, (width,) * (depth - 2), precision)
+
+
+def _dense(task: Task, hidden: tuple[int, ...], precision: str | None) -> Model:
+    inputs = math.prod(task.inputs) if isinstance(task.inputs, tuple) else task.inputs
+    sizes = (inputs, *hidden, task.outputs)
+    shapes = {f"layer_{i}": shape for i, shape in enumerate(itertools.pairwise(sizes))}
+
+    def init(key):
+        return _init(key, shapes)
+
+    return Model(init, dense_apply(precision), resizable=True)
+
+
+@functools.cache
+def dense_apply(precision: str | None = "highest") -> Callable[[Params, jax.Array], jax.Array]:
+    """The forward pass of dense ReLU networks of any width, {"layer_0": {"kernel", "bias"}, ...}.
+
+    Args:
+        precision: as in mlp().
+
+    Returns:
+        (params, x) -> outputs.
+    """
+
+    def apply(params: Params, x: jax.Array) -> Any:
+        # Widths are those of the parameters, so that a bare ticket runs in the same function.
+        widths = tuple(params[f"layer_{i}"]["bias"].size for i in range(len(params)))
+        return MLP(widths, precision).apply({"params": params}, x.reshape(x.shape[0], -1))
+
+    return apply
+
+
+def _image_shape(task: Task) -> tuple[int, int, int]:
+    if not isinstance(task.inputs, tuple) or len(task.inputs) != 3:
+        raise ValueError(
+            f"task must be of images (height, width, channels), got {task.name!r} with inputs "
+            f"{task.inputs}"
+        )
+    return task.inputs
+
+
+def _scaled(widths: Sequence[int], width: float) -> tuple[int, ...]:
+    if not 0 < width < math.inf:
+        raise ValueError(f"width must be positive, got {width!r}")
+    return tuple(max(1, round(width * channels)) for channels in widths)
+
+
+def lenet300(task: Task, width: float = 1.0, precision: str | None = "highest") -> Model:
+    """LeNet-300-100: a dense ReLU network with two hidden layers (LeCun et al. 1998).
+
+    task: of images, which are flattened, or of vectors. width: multiplies 300 and 100.
+    precision and initial values as in mlp(). Raises ValueError for a width that is not positive.
+    """
+    return _lenet300(task, width, precision)
+
+
+@functools.cache
+def _lenet300(task: Task, width: float, precision: str | None) -> Model:
+    return _dense(task, _scaled(LENET_WIDTHS, width), precision)
+
+
+def vgg(
+    task: Task, layers: int = 16, width: float = 1.0, precision: str | None = "highest"
+) -> Model:
+    """VGG with biases and without batch normalisation (Fischer and Burkholz 2022, after VGG16).
+
+    task: of images (height, width, channels). layers: 11, 13, 16 or 19. width: multiplies the
+    channels, 64 to 512. precision and initial values as in mlp(), n_in being what a filter sees.
+
+    Raises ValueError for other layers, a width that is not positive, and a task not of images.
+    """
+    if layers not in VGG_STAGES:
+        raise ValueError(f"layers must be one of {', '.join(map(str, VGG_STAGES))}, got {layers!r}")
+    return _vgg(task, layers, width, precision)
+
+
+@functools.cache
+def _vgg(task: Task, layers: int, width: float, precision: str | None) -> Model:
+    height, image_width, channels = _image_shape(task)
+    stages = VGG_STAGES[layers]
+    widths = _scaled([channels for stage in stages for channels in stage], width)
+    shapes: dict[str, tuple[int, ...]] = {
+        f"layer_{i}": (3, 3, *pair)
+        for i, pair in enumerate(itertools.pairwise((channels, *widths)))
+    }
+    for _ in stages:
+        height, image_width = (size // min(2, size) for size in (height, image_width))
+    shapes[f"layer_{len(widths)}"] = height * image_width * widths[-1], task.outputs
+
+    def init(key):
+        return _init(key, shapes)
+
+    def apply(params, x):
+        filters = tuple(params[f"layer_{i}"]["bias"].size for i in range(len(params)))
+        network = VGG(filters, tuple(map(len, stages)), precision)
+        return network.apply({"params": params}, x)
+
+    return Model(init, apply, resizable=True)
+
+
+def resnet18(task: Task, width: float = 1.0, precision: str | None = "highest") -> Model:
+    """ResNet18 for small images, each channel normalised to size one without any parameters.
+
+    Every convolution's output is divided by its root mean square over the image, channel by
+    channel: no statistics over a batch, so the network is a pure function of one image, and a
+    filter's positive factor changes nothing. After He et al. 2016, arXiv 1512.03385, with a first
+    convolution of 3 x 3 and shortcuts of 1 x 1 where the width changes.
+
+    task: of images (height, width, channels). width: multiplies the channels, 64 to 512.
+    precision and initial values as in mlp(). Its layers are needed to plant in it.
+
+    Raises ValueError for a width that is not positive and a task that is not of images.
+    """
+    return _resnet18(task, width, precision)
+
+
+@functools.cache
+def _resnet18(task: Task, width: float, precision: str | None) -> Model:
+    channels = _image_shape(task)[2]
+    widths = _scaled(RESNET18_WIDTHS, width)
+    shapes: dict[str, tuple[int, ...]] = {"layer_0": (3, 3, channels, widths[0])}
+    stream, space = 1, 1
+    layers = [Layer("layer_0", 0, 1, normalised=True)]
+    for block, (first, second, shortcut) in enumerate(_resnet_blocks()):
+        before, after = widths[max(block - 1, 0) // BLOCKS], widths[block // BLOCKS]
+        shapes[first] = 3, 3, before, after
+        shapes[second] = 3, 3, after, after
+        layers.append(Layer(first, stream, space + 1, normalised=True))
+        if shortcut:
+            shapes[shortcut] = 1, 1, before, after
+            layers.append(Layer(shortcut, stream, space + 2, normalised=True))
+            stream = space + 2
+        layers.append(Layer(second, space + 1, stream, normalised=True))
+        space += 2 if shortcut else 1
+    last = f"layer_{1 + 2 * BLOCKS * len(widths)}"
+    shapes[last] = widths[-1], task.outputs
+    layers.append(Layer(last, stream, space + 1))
+
+    def init(key):
+        return _init(key, shapes)
+
+    def apply(params, x, normalised=True):
+        filters = {name: layer["bias"].size for name, layer in params.items()}
+        return ResNet18(filters, normalised, precision).apply({"params": params}, x)
+
+    return Model(
+        init, apply, tuple(layers), functools.partial(apply, normalised=False), resizable=True
+    )
+
+
+def on_pixels(model: Model, mean: jax.typing.ArrayLike, deviation: jax.typing.ArrayLike) -> Model:
+    """The same network of images as they are stored, uint8, which it normalises first.
+
+    mean, deviation: of the channels on [0, 1], as load_images() returns them. What flows through
+    the network without data is not normalised.
+    """
+
+    def apply(params, x):
+        return model.apply(params, normalise(x, mean, deviation))
+
+    return dataclasses.replace(model, apply=apply, flow=model.flow or model.apply)

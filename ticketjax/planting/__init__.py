@@ -1,0 +1,1 @@
+"""Planting: a sparse target inside a random network, exactly; several of them, near misses."""

@@ -1,0 +1,381 @@
+"""Records on disk: a manifest and one Parquet part per finished chunk, made to be resumed."""
+
+import contextlib
+import dataclasses
+import hashlib
+import importlib.metadata
+import json
+import os
+import pathlib
+import platform
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any, BinaryIO
+
+import jax
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from ticketjax.base import CLASSIFICATION, REGRESSION, Task
+from ticketjax.fingerprints import own_functions
+from ticketjax.records.lock import lock
+from ticketjax.runs.grid import MLP, Grid
+from ticketjax.runs.record import RUN, SCHEMA
+from ticketjax.seekers.registry import seeker_text
+from ticketjax.tasks import TASKS
+from ticketjax.tasks.image_files import DATASETS
+from ticketjax.version import VERSION
+
+MANIFEST = "manifest.json"
+PARTS = "parts"
+LOCK = "lock"
+TEMPORARY = ".tmp"
+DAMAGED = ".damaged"
+PACKAGES = ("ticketjax", "jax", "jaxlib", "flax", "optax", "numpy", "pyarrow")
+# As long as a network file system may remember that a file was not there.
+SECONDS_TO_APPEAR = 60
+# Records of different versions of these are not mixed.
+CHECKED_PACKAGES = ("ticketjax", "jax")
+# These change no record that is there: a directory may grow by them; chunks are only a matter of
+# memory, and records outside their budget are marked.
+GROWING = ("seeds", "densities", "seekers", "functions")
+FREE_FIELDS = (*GROWING, "chunk_size", "check_budget")
+# Records of earlier versions do not say these: tasks were the library's own, or their names alone.
+KINDS = {name: CLASSIFICATION for name in DATASETS} | {n: task.kind for n, task in TASKS.items()}
+GRID_ORDER = ("task", "model", "depth", "width", "noise", "seeker", "density", "seed")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, tuple | list):
+        return [_plain(entry) for entry in value]
+    if isinstance(value, Task):
+        return value.name
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: _plain(getattr(value, field.name)) for field in _fields(value)}
+    return getattr(value, "__name__", repr(value)) if callable(value) else value
+
+
+def _fields(value: Any) -> tuple[dataclasses.Field, ...]:
+    return dataclasses.fields(value)
+
+
+def configuration(grid: Any) -> dict[str, Any]:
+    """A grid, or another dataclass of plain values with seeds among them, as plain JSON values.
+
+    Seekers are {label: expression}, tasks and networks their names; "functions" are the
+    fingerprints of all functions that are not the library's own.
+    """
+    config = {field.name: _plain(getattr(grid, field.name)) for field in _fields(grid)}
+    if not isinstance(grid, Grid):
+        return config
+    config["seekers"] = {label: seeker_text(seeker) for label, seeker in grid.seekers}
+    config["model"] = [label for label, _ in grid.model]
+    config["training"]["optimizer"] = grid.training.text
+    functions = own_functions([seeker for _, seeker in grid.seekers])
+    functions |= own_functions(grid.training.augment)
+    functions |= {
+        f"model {label}": mark for label, model in grid.model for mark in (_mark(model),) if mark
+    }
+    functions |= {
+        f"task {task.name}": mark
+        for task in grid.axis("task")
+        if isinstance(task, Task)
+        for mark in (_mark(task),)
+        if mark
+    }
+    return {**config, "functions": functions}
+
+
+def _mark(value: Any) -> str:
+    """One fingerprint of all functions of somebody's own in a value; empty if there are none."""
+    return "-".join(own_functions(value).values())
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def versions() -> dict[str, str]:
+    """The versions of the packages that records follow from."""
+    return {package: _version(package) for package in PACKAGES} | {"ticketjax": VERSION}
+
+
+def manifest(grid: Any) -> dict[str, Any]:
+    """All that is needed to make the records again: configuration, versions, machine, a hash."""
+    # Runs that are no grid say it themselves.
+    config = grid.configuration() if hasattr(grid, "configuration") else configuration(grid)
+    fixed = {name: value for name, value in config.items() if name not in FREE_FIELDS}
+    return {
+        "configuration": config,
+        "hash": hashlib.sha256(json.dumps(fixed, sort_keys=True).encode()).hexdigest(),
+        "versions": versions(),
+        "python": platform.python_version(),
+        "devices": [str(device) for device in jax.devices()],
+        "machine": platform.platform(),
+    }
+
+
+def write_whole(path: str | os.PathLike, write: Callable[[BinaryIO], Any]) -> None:
+    """Write under a temporary name, then rename: a file under its own name is always whole."""
+    path = pathlib.Path(path)
+    # Of this process alone, also where several machines share the directory.
+    temporary = path.with_name(f"{path.name}.{platform.node()}.{os.getpid()}{TEMPORARY}")
+    try:
+        with open(temporary, "wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        # A disk that is full while a file is written says so without a name.
+        if error.errno is None or error.filename is not None:
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _content_hash(content: bytes | pa.Buffer) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _read_part(path: pathlib.Path) -> pa.Table | None:
+    """A part's records; None, with a warning, if the file is damaged."""
+    content = path.read_bytes()
+    own = _content_hash(content)
+    try:
+        # Those of earlier versions are named otherwise, and have Parquet's own checks alone.
+        if len(path.stem) == len(own) and path.stem != own:
+            raise pa.ArrowInvalid("its content is not what its name says")
+        # read_table() leaves threads behind that now and then abort a process which exits soon
+        # after (apache/arrow#34314), whatever is asked of it.
+        table = pq.ParquetFile(pa.BufferReader(content)).read(use_threads=False)
+        # Columns that an earlier version did not have are null.
+        table = pa.concat_tables([SCHEMA.empty_table(), table], promote_options="default")
+        return _completed(table.select(SCHEMA.names))
+    except (pa.ArrowException, OSError) as error:
+        reason = str(error).splitlines()[0]
+        warnings.warn(f"{path} is damaged and will be computed again: {reason}", stacklevel=4)
+        return None
+
+
+def _completed(table: pa.Table) -> pa.Table:
+    """Records of earlier versions with the kind of their task, and the network there was."""
+    if not table["kind"].null_count and not table["model"].null_count:
+        return table
+    kinds = [KINDS.get(task, REGRESSION) for task in table["task"].to_pylist()]
+    for name, value in (("kind", pa.array(kinds, pa.string())), ("model", pa.scalar(MLP))):
+        whole = pc.coalesce(table[name], value)
+        table = table.set_column(SCHEMA.get_field_index(name), SCHEMA.field(name), whole)
+    return table
+
+
+def _parts(directory: pathlib.Path) -> Iterator[tuple[pathlib.Path, pa.Table | None]]:
+    for path in sorted((directory / PARTS).glob("*.parquet")):
+        # Another process of a job may just have put a damaged one aside.
+        with contextlib.suppress(FileNotFoundError):
+            yield path, _read_part(path)
+
+
+def _runs(records: pa.Table) -> set[tuple]:
+    """Tuples of the RUN columns."""
+    columns = records.select(RUN).to_pydict()
+    return set(zip(*columns.values(), strict=True))
+
+
+def _flat(config: dict[str, Any]) -> dict[str, Any]:
+    """A configuration whose planting and training are fields like the others."""
+    flat: dict[str, Any] = {}
+    for name, value in config.items():
+        flat |= value if name in ("planting", "training") else {name: value}
+    return flat
+
+
+def _differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+    # An option that is newer than the directory has no value there, which equals none.
+    def said(values: dict[str, Any], name: str) -> str:
+        return repr(values[name]) if name in values else "not an option"
+
+    old, new = _flat(old), _flat(new)
+    names = sorted((set(old) | set(new)) - set(FREE_FIELDS))
+    return [
+        f"{name} was {said(old, name)}, is {said(new, name)}"
+        for name in names
+        if name not in old or name not in new or old[name] != new[name]
+    ]
+
+
+def _changed(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+    """What has kept its name and is something else now: seekers, and functions by their source."""
+    seekers = [
+        f"seeker {label!r} was {old['seekers'][label]}, is {text}"
+        for label, text in new.get("seekers", {}).items()
+        if old["seekers"].get(label, text) != text
+    ]
+    functions = [
+        f"{name} was edited since"
+        for name, mark in new.get("functions", {}).items()
+        if old["functions"].get(name, mark) != mark
+    ]
+    return seekers + functions
+
+
+def _grown(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+    """The growing fields of both."""
+    grown: dict[str, Any] = {"seeds": sorted({*map(int, old["seeds"]), *new["seeds"]})}
+    for name in ("seekers", "functions"):
+        if name in new:
+            grown[name] = {**old[name], **new[name]}
+    if "densities" in new:
+        grown["densities"] = list(dict.fromkeys([*old["densities"], *new["densities"]]))
+    return grown
+
+
+def _is_foreign(path: pathlib.Path) -> bool:
+    # What another process leaves that is opening the same directory at this moment is not.
+    return path.name not in (PARTS, LOCK) and not path.name.endswith(TEMPORARY)
+
+
+class Store:
+    """One grid's results directory: manifest.json, parts/*.parquet, and a lock.
+
+    Opening it writes the manifest. The same grid continues it, also with more seeds, densities or
+    seekers, another chunk size or masks outside their budget let pass. Until the store is gone, no
+    other process can open the directory.
+
+    Args:
+        directory: which is made if it is not there.
+        grid: what its records follow from, a Grid or another dataclass of plain values with seeds.
+        wait: for another process that has the directory open, instead of refusing.
+        share: (index, count) of this process, as in run(): the first one locks the directory for
+            all, writes the manifest, and is to open it before the others.
+
+    Raises:
+        ValueError: the directory belongs to another grid or holds something else, a seeker or
+            function of the same name was another one, the records in it were made by another
+            version of ticketjax or jax, or, as InUse, another process has it open.
+        OSError: it cannot be written.
+    """
+
+    def __init__(
+        self,
+        directory: str | os.PathLike,
+        grid: Any,
+        *,
+        wait: bool = False,
+        share: tuple[int, int] = (0, 1),
+    ):
+        self.directory = pathlib.Path(directory)
+        index, count = share
+        if index > 0:
+            self._wait_for_manifest()
+            self._manifest(grid)
+            return
+        # Before anything is made, and again once nobody else can write.
+        self._manifest(grid)
+        (self.directory / PARTS).mkdir(parents=True, exist_ok=True)
+        self._lock = lock(self.directory / LOCK, wait)
+        if count == 1:
+            self._remove_temporaries()
+        content = (json.dumps(self._manifest(grid), indent=2) + "\n").encode()
+        write_whole(self.directory / MANIFEST, lambda file: file.write(content))
+
+    def _wait_for_manifest(self) -> None:
+        """Give a network file system the time to show what process 0 has written."""
+        path, end = self.directory / MANIFEST, time.monotonic() + SECONDS_TO_APPEAR
+        while not path.exists():
+            if time.monotonic() > end:
+                raise ValueError(
+                    f"{path} of process 0 is not to be seen: all processes must share the directory"
+                )
+            time.sleep(0.1)
+
+    def _manifest(self, grid: Any) -> dict[str, Any]:
+        """The grid's manifest, with the seeds, densities and seekers that are there already."""
+        new, path = manifest(grid), self.directory / MANIFEST
+        if path.exists():
+            new["configuration"] |= self._check(path, new)
+        elif self.directory.exists() and any(map(_is_foreign, self.directory.iterdir())):
+            raise ValueError(f"{self.directory} is not empty and has no {MANIFEST}")
+        return new
+
+    @staticmethod
+    def _check(path: pathlib.Path, new: dict[str, Any]) -> dict[str, Any]:
+        """The growing fields of the manifest there and of this one; both must be of one grid."""
+        config = new["configuration"]
+        try:
+            old = json.loads(path.read_bytes())
+            different = _differences(old["configuration"], config)
+            made_by = {name: old["versions"][name] for name in CHECKED_PACKAGES}
+            different += _differences(made_by, {name: new["versions"][name] for name in made_by})
+            if not different:
+                different = _changed(old["configuration"], config)
+                grown = _grown(old["configuration"], config)
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
+            raise ValueError(f"{path} is not a manifest of ticketjax: {error!r}") from None
+        if different:
+            raise ValueError(
+                f"{path.parent} holds another grid: {'; '.join(different)}; "
+                "choose another directory (--out)"
+            )
+        return grown
+
+    def _remove_temporaries(self) -> None:
+        """What killed processes have left; of those alive, none but this one writes here."""
+        for folder in (self.directory, self.directory / PARTS):
+            for path in folder.glob(f"*{TEMPORARY}"):
+                path.unlink(missing_ok=True)
+
+    def done(self) -> set[tuple]:
+        """Runs whose records are there, as tuples of their RUN columns.
+
+        Damaged parts are named in a warning and put aside, under *.damaged.
+        """
+        found = set()
+        for path, table in _parts(self.directory):
+            if table is None:
+                with contextlib.suppress(FileNotFoundError):
+                    path.rename(path.with_name(path.name + DAMAGED))
+            else:
+                found |= _runs(table)
+        return found
+
+    def write(self, records: pa.Table) -> None:
+        """Add a finished chunk's records as one part, named by the hash of its content."""
+        sink = pa.BufferOutputStream()
+        pq.write_table(records, sink)
+        content = sink.getvalue()
+        path = self.directory / PARTS / f"{_content_hash(content)}.parquet"
+        write_whole(path, lambda file: file.write(content))
+
+
+def load_records(directory: str | os.PathLike) -> pa.Table:
+    """All records of a results directory, in the order of the grid.
+
+    directory: what a command was given as --out. A damaged part is left out, with a warning. Every
+        run is there once, even if processes without a common lock have written some of them twice.
+
+    Returns an Arrow table with a row per run; docs/protocol.md says what every column means.
+
+    Raises ValueError if there are none.
+    """
+    directory = pathlib.Path(directory)
+    tables = []
+    seen: set[tuple] = set()
+    for _, table in _parts(directory):
+        if table is None:
+            continue
+        runs = _runs(table)
+        if runs & seen:
+            rows = zip(*table.select(RUN).to_pydict().values(), strict=True)
+            table = table.filter(pa.array([row not in seen for row in rows]))
+        tables.append(table)
+        seen |= runs
+    if not tables:
+        raise ValueError(f"{directory} holds no records ({directory / PARTS}/*.parquet)")
+    return pa.concat_tables(tables).sort_by([(name, "ascending") for name in GRID_ORDER])

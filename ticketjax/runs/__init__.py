@@ -1,0 +1,1 @@
+"""Runs: what is fixed, one run as pure functions, grids of them in compiled programs."""

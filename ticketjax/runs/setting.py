@@ -1,0 +1,164 @@
+"""All that is fixed within one compiled program: the task, the network, planting and training."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import jax
+
+from ticketjax import masks
+from ticketjax.base import Batch, Layer, Model, Params, Task, Tree
+from ticketjax.checks import check_choice, check_count, check_number
+from ticketjax.choices import Planting, Training
+from ticketjax.networks.layers import is_plain_chain, target_view, view, why_no_planting
+from ticketjax.networks.models import dense_apply
+from ticketjax.networks.resolve import layers_of
+from ticketjax.objective import OBJECTIVES
+from ticketjax.problem import Problem, make_problem
+
+
+@dataclasses.dataclass(frozen=True)
+class Setting:
+    """All that is fixed within one compiled program, but for the seeker.
+
+    Args:
+        task, model: what is learned and by which network; the depth follows from the model.
+        samples: drawn per run; the fraction held_out of them is kept for measuring.
+        planting, training: how a ticket is planted, and masks are trained.
+        objective: what seekers optimise, "raw" or "rescaled" outputs.
+        prune_bias: whether biases may be pruned; if not, the planted neurons' spare biases are
+            zero, so that the ticket is still in the network.
+        reinitialise: measure and train masks on parameters drawn anew, which no seeker has seen: a
+            sanity check (Frankle et al. 2021). There is no ticket in them.
+
+    Raises:
+        ValueError: values that make no run.
+    """
+
+    task: Task
+    model: Model
+    samples: int = 10_000
+    held_out: float = 0.1
+    planting: Planting = Planting()
+    training: Training = Training()
+    objective: str = "raw"
+    prune_bias: bool = True
+    reinitialise: bool = False
+
+    def __post_init__(self):
+        check_choice("objective", self.objective, OBJECTIVES)
+        check_count("samples", self.samples, 1)
+        if not isinstance(self.held_out, float) or not 0 < self.held_out < 1:
+            raise ValueError(f"held_out must be in (0, 1), got {self.held_out!r}")
+        if self.training_samples == self.samples:
+            raise ValueError(
+                f"samples={self.samples} leaves none to measure on with held_out={self.held_out}"
+            )
+        if self.training.batch_size > self.training_samples:
+            raise ValueError(
+                f"samples={self.samples} leaves {self.training_samples} to train on, fewer than "
+                f"batch_size={self.training.batch_size}"
+            )
+        layers = layers_of(self.model, self.parameter_shapes, self.task)
+        object.__setattr__(self, "model", dataclasses.replace(self.model, layers=layers))
+
+    @property
+    def training_samples(self) -> int:
+        """Samples that are not held out."""
+        return self.samples - round(self.samples * self.held_out)
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """The model's layers."""
+        return self.model.layers or ()
+
+    @property
+    def depth(self) -> int:
+        """Layers of neurons, the input included."""
+        return len(self.layers) + 1
+
+    @property
+    def target(self) -> Tree:
+        """The ticket to plant, without padding."""
+        return self.task.ticket(depth=self.depth)
+
+    @property
+    def ticket_layers(self) -> tuple[int, ...]:
+        """How many prunable parameters the ticket has in each layer."""
+        return masks.count_ticket_layers(target_view(self.target, self.layers), self.prune_bias)
+
+    @property
+    def parameter_shapes(self) -> Tree:
+        """The network's parameters as shapes, nothing computed."""
+        return jax.eval_shape(self.model.init, jax.random.key(0))
+
+    @property
+    def layer_shapes(self) -> Params:
+        """The view of the network's layers, as shapes."""
+        return view(self.parameter_shapes, self.layers)
+
+    @property
+    def ticket_density(self) -> float:
+        """Density of the ticket in this network."""
+        return sum(self.ticket_layers) / masks.count_prunable(self.layer_shapes, self.prune_bias)
+
+    def problem(self, params: Tree, batch: Batch) -> Problem:
+        """What a seeker sees of a network with these parameters."""
+        return make_problem(
+            self.task,
+            self.model,
+            params,
+            batch,
+            objective=self.objective,
+            prune_bias=self.prune_bias,
+            augment=self.training.augment,
+        )
+
+    def check_target(self, target: Tree) -> None:
+        """Raise ValueError, naming the layer, if a chain of dense layers is none in this network.
+
+        Residual sums, pooling and the like compute something else with the same parameters.
+        """
+        if self.model.resizable or not _is_dense(target):
+            return
+        reason = why_no_planting(self.layers, as_chain=True)
+        if reason:
+            raise ValueError(f"nothing can be planted: {reason}")
+
+    def target_apply(self, target: Tree) -> Callable[[Tree, jax.Array], jax.Array]:
+        """The function that runs a target without padding: (target, x) -> outputs.
+
+        The network's own where it takes other widths or the target is not a chain of dense layers.
+        """
+        if self.model.resizable or not _is_dense(target):
+            return self.model.apply
+        return dense_apply()
+
+
+def _is_dense(target: Tree) -> bool:
+    """Whether a target is a chain of dense layers."""
+    return is_plain_chain(target) and all(layer["kernel"].ndim == 2 for layer in target.values())
+
+
+def setting_fields(options: dict[str, Any]) -> dict[str, Any]:
+    """Fields of Setting or Grid, from options among which those of Planting and Training are flat.
+
+    "match" goes to Planting, "epochs" to Training, and so on; learning_rate is Adam's.
+
+    Raises ValueError for one that is given twice, and as Planting and Training do.
+    """
+    fields = dict(options)
+    if "learning_rate" in fields:
+        if "optimizer" in fields:
+            raise ValueError("learning_rate is Adam's: say it in the optimizer's text instead")
+        rate = fields.pop("learning_rate")
+        check_number("learning_rate", rate)
+        fields["optimizer"] = f"adam(learning_rate={rate!r})"
+    for name, kind in (("planting", Planting), ("training", Training)):
+        own = {field.name for field in dataclasses.fields(kind)} & set(fields)
+        given = {field: fields.pop(field) for field in own}
+        if given and name in fields:
+            raise ValueError(f"{', '.join(sorted(given))}: say it in {name}=")
+        if given:
+            fields[name] = kind(**given)
+    return fields

@@ -1,0 +1,336 @@
+"""One run as pure functions: draw data, plant, seek, train, measure."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from ticketjax import masks
+from ticketjax.base import Batch, Found, Model, Params, Planted, Point, Task, Tree
+from ticketjax.contract import check_found
+from ticketjax.measure.equivalence import GRID_POINTS, input_grid, target_error
+from ticketjax.measure.quality import (
+    Ranking,
+    quality_and_objective,
+    ranking,
+    recovery,
+    strong_quality,
+    weak_quality,
+)
+from ticketjax.networks.compaction import compact
+from ticketjax.networks.layers import keep_the_rest, view, wires
+from ticketjax.networks.paths import collapsed, effective_density, first_dead_layer, log10_paths
+from ticketjax.planting.several import check_decoys, nearest, plant_several
+from ticketjax.problem import Seeker, outputs_of, resolve_density
+from ticketjax.runs.record import Record
+from ticketjax.runs.setting import Setting, setting_fields
+from ticketjax.seekers.registry import get_seeker
+from ticketjax.training import shuffles, train
+
+
+class Instance(NamedTuple):
+    """A planted network and its data: everything of a run that no seeker has touched yet.
+
+    planted: with the mask of the first ticket, if there are several.
+    tickets, decoys: masks of all of them, views with (n, ...) in every leaf; None for a single
+        ticket, and without decoys.
+    start: what masks are measured and trained on: the planted network's parameters, or values
+        drawn anew (Setting.reinitialise).
+    order: (epochs, steps, batch_size) int32, in which the final training sees the samples.
+    augment_key: of what the final training does to them, as jax.random.key_data() gives it; None
+        where it does nothing.
+    ticket_metric, ticket_loss: () quality of the bare ticket.
+    planted_metric, planted_loss: () quality of the planted mask: the same but for rounding, unless
+        the ticket is perturbed.
+    planted_objective: () loss of the planted mask on the training data, as seekers see it.
+    """
+
+    planted: Planted
+    tickets: Params | None
+    decoys: Params | None
+    start: Tree
+    train: Batch
+    held_out: Batch
+    order: jax.Array
+    augment_key: jax.Array | None
+    ticket_metric: jax.Array
+    ticket_loss: jax.Array
+    planted_metric: jax.Array
+    planted_loss: jax.Array
+    planted_objective: jax.Array
+
+
+def _keys(key: jax.Array) -> dict[str, jax.Array]:
+    """One independent key per purpose, so that no purpose shifts another's numbers."""
+    # A new one goes to the end: the others' keys, and so all records, stay what they were.
+    purposes = ("data", "init", "seek", "train", "reinitialise", "difficulty", "augment")
+    return {purpose: jax.random.fold_in(key, i) for i, purpose in enumerate(purposes)}
+
+
+def make_instance(setting: Setting, key: jax.Array, noise: jax.Array | float) -> Instance:
+    """Draw data and a random network, and plant the task's ticket in it. Pure.
+
+    Args:
+        setting: what is fixed.
+        key: the run's, which decides everything.
+        noise: of the data; may be traced.
+
+    Raises:
+        ValueError: the network is too narrow for all that is to be planted, or cannot be planted
+            in; decoys of a ticket that has none.
+    """
+    data = setting.task.sample(_keys(key)["data"], setting.samples, noise)
+    split = setting.training_samples
+    train_batch = Batch(data.x[:split], data.y[:split])
+    held_out = Batch(data.x[split:], data.y[split:])
+    target = setting.target
+    if setting.planting.decoys:
+        check_decoys(target)
+    return plant_instance(setting, key, target, train_batch, held_out)
+
+
+def plant_instance(
+    setting: Setting, key: jax.Array, target: Tree, train_batch: Batch, held_out: Batch
+) -> Instance:
+    """Draw a random network, and plant a target in it, which may be traced. Pure.
+
+    Args:
+        setting, key: as in make_instance().
+        target: which evaluate() then has to be told too; it need not be the task's own ticket.
+        train_batch, held_out: the data, of any size.
+
+    Raises:
+        ValueError: as plant() does.
+    """
+    keys = _keys(key)
+    setting.check_target(target)
+    planted, tickets, decoys = plant_several(
+        keys["difficulty"],
+        target,
+        setting.model.init(keys["init"]),
+        **dataclasses.asdict(setting.planting),
+        zero_path_biases=not setting.prune_bias,
+        model=setting.model,
+    )
+    return complete_instance(setting, key, target, planted, tickets, decoys, train_batch, held_out)
+
+
+def complete_instance(
+    setting: Setting,
+    key: jax.Array,
+    target: Tree,
+    planted: Planted,
+    tickets: Params | None,
+    decoys: Params | None,
+    train_batch: Batch,
+    held_out: Batch,
+) -> Instance:
+    """The instance of a planted network and data that are there already. Pure.
+
+    key: the run's, for the order of training and for values drawn anew. target: what is planted.
+    """
+    keys = _keys(key)
+    training = setting.training
+    problem = setting.problem(planted.params, train_batch)
+    bare = dataclasses.replace(problem, apply=setting.target_apply(target))
+    ticket = strong_quality(bare, jax.tree.map(jnp.asarray, target), held_out)
+    in_network, objective = quality_and_objective(
+        problem, planted_network(setting, planted), held_out
+    )
+    start = setting.model.init(keys["reinitialise"]) if setting.reinitialise else planted.params
+    order = shuffles(keys["train"], training.epochs, train_batch.x.shape[0], training.batch_size)
+    return Instance(
+        planted=planted,
+        tickets=tickets,
+        decoys=decoys,
+        start=start,
+        train=train_batch,
+        held_out=held_out,
+        order=order,
+        augment_key=None if training.augment is None else jax.random.key_data(keys["augment"]),
+        ticket_metric=ticket.metric,
+        ticket_loss=ticket.loss,
+        planted_metric=in_network.metric,
+        planted_loss=in_network.loss,
+        planted_objective=objective,
+    )
+
+
+def planted_network(setting: Setting, planted: Planted) -> Tree:
+    """The planted mask's parameters, with all that cannot be pruned."""
+    seen = view(planted.mask, setting.layers)
+    if not setting.prune_bias:
+        seen = {
+            name: {p: m if p == "kernel" else jnp.ones(m.shape, bool) for p, m in layer.items()}
+            for name, layer in seen.items()
+        }
+    return masks.apply_mask(planted.params, keep_the_rest(planted.params, seen, setting.layers))
+
+
+def _sought(setting: Setting, instance: Instance, found: Params) -> Params:
+    """The view of the mask that a found one is measured against; of several tickets the nearest."""
+    if instance.tickets is None:
+        return view(instance.planted.mask, setting.layers)
+    return nearest(instance.tickets, found, setting.prune_bias)
+
+
+def seek(
+    setting: Setting, seeker: Seeker, key: jax.Array, instance: Instance, density: jax.Array | float
+) -> tuple[Found, Ranking]:
+    """Let a seeker look for the ticket; returns what it found and how its scores rank. Pure.
+
+    key: the run's key, the same as make_instance() had.
+
+    Raises ValueError for anything but a Found whose mask is bool and whose mask and scores have the
+    shapes of the parameters.
+    """
+    problem = setting.problem(instance.planted.params, instance.train)
+    found = seeker(_keys(key)["seek"], problem, density)
+    # A seeker of the user's own may return anything; later, it would only break somewhere inside.
+    check_found(found, problem.params)
+    sought = _sought(setting, instance, problem.view(found.mask))
+    return found, ranking(problem.view(found.scores), sought, setting.prune_bias)
+
+
+def ranking_entries(ranks: Ranking) -> dict[str, jax.Array]:
+    """The entries of Record that depend on the scores."""
+    return {
+        "score_auc": ranks.auc,
+        "average_precision": ranks.average_precision,
+        "covering_density": ranks.covering_density,
+    }
+
+
+def _points(setting: Setting, instance: Instance) -> jax.Array:
+    """Where a network is compared with the target: evenly, or where the data are if they are large.
+
+    A grid on [-1, 1]^inputs needs 2^inputs corners.
+    """
+    inputs = setting.task.inputs
+    if isinstance(inputs, tuple) or 2**inputs > GRID_POINTS:
+        return instance.held_out.x
+    return input_grid(inputs)
+
+
+def evaluate(
+    setting: Setting,
+    instance: Instance,
+    mask: Tree,
+    width: int | None = None,
+    target: Tree | None = None,
+) -> dict[str, jax.Array]:
+    """Measure a mask on the instance, as it stands and after training. Pure.
+
+    mask: a tree like the network's; what cannot be pruned is kept, whatever it says.
+    width: run the network with hidden layers of this many neurons; at least active_width(mask).
+        It is the same network and the same record up to rounding, in less time. Of dense chains
+        of the library's own (Model.resizable).
+    target: what is planted, if it is not the task's own ticket.
+
+    Returns the entries of Record that depend on instance and mask alone.
+    """
+    prune_bias, layers = setting.prune_bias, setting.layers
+    wiring = wires(layers)
+    seen = view(mask, layers)
+    kept = keep_the_rest(instance.start, seen, layers)
+
+    def narrow(params: Tree) -> tuple[Tree, Tree]:
+        return (params, kept) if width is None else compact(params, kept, width)
+
+    params, kept_here = narrow(instance.start)
+    problem = setting.problem(params, instance.train)
+    found = masks.apply_mask(params, kept_here)
+    strong, objective = quality_and_objective(problem, found, instance.held_out)
+    if setting.reinitialise:
+        # What the seeker saw were the planted network's parameters.
+        original, _ = narrow(instance.planted.params)
+        objective = problem.loss(masks.apply_mask(original, kept_here))
+    points = _points(setting, instance)
+    target = jax.tree.map(jnp.asarray, setting.target if target is None else target)
+    bare = dataclasses.replace(problem, apply=setting.target_apply(target))
+    error = target_error(
+        setting.task.kind, outputs_of(problem, found, points), outputs_of(bare, target, points)
+    )
+    key = instance.augment_key
+    trained = train(
+        problem,
+        kept_here,
+        instance.order,
+        optimizer=setting.training.optimizer,
+        key=None if key is None else jax.random.wrap_key_data(key),
+    )
+    weak = weak_quality(problem, trained, instance.held_out)
+    overlap = recovery(seen, _sought(setting, instance, seen), prune_bias, wiring)
+    decoy_recall = jnp.float32(0)
+    if instance.decoys is not None:
+        decoy = nearest(instance.decoys, seen, prune_bias)
+        decoy_recall = recovery(seen, decoy, prune_bias, wiring).recall
+    return {
+        "kept": masks.density(seen, prune_bias),
+        "strong_metric": strong.metric,
+        "strong_loss": strong.loss,
+        "weak_metric": weak.metric,
+        "weak_loss": weak.loss,
+        "ticket_metric": instance.ticket_metric,
+        "ticket_loss": instance.ticket_loss,
+        "planted_metric": instance.planted_metric,
+        "planted_loss": instance.planted_loss,
+        "found_objective": objective,
+        "planted_objective": instance.planted_objective,
+        **overlap._asdict(),
+        "decoy_recall": decoy_recall,
+        "target_error_mean": error.mean,
+        "target_error_largest": error.largest,
+        "target_error_root_mean_square": error.root_mean_square,
+        "disagreement": error.disagreement,
+        "effective_density": effective_density(seen, prune_bias, wiring),
+        "collapsed": collapsed(seen, wiring),
+        "first_dead_layer": first_dead_layer(seen, wiring),
+        "log10_paths": log10_paths(seen, wiring),
+        "layer_kept": masks.layer_densities(seen, prune_bias),
+    }
+
+
+def make_trial(
+    task: Task,
+    model: Model,
+    seeker: str | Callable[..., Any] = "synflow",
+    **options: Any,
+) -> Callable[[jax.Array, Point], Record]:
+    """One whole run as a pure function trial(key, Point(density, noise)) -> Record.
+
+    seeker: a name, a score or a seeker of your own, as in get_seeker().
+    options: the remaining fields of Setting; those of Planting and Training may be given flat.
+
+    The key decides data, initial network, the seeker's randomness and the order of training.
+    Density and noise may be traced; a density may also be "ticket".
+
+    Raises ValueError for what get_seeker() or Setting refuses, and trial() for what make_instance()
+    does.
+
+    >>> from ticketjax.networks.models import mlp
+    >>> from ticketjax.tasks import get_task
+    >>> task = get_task("relu")
+    >>> trial = make_trial(task, mlp(task, depth=3, width=10), "snip", samples=100, epochs=0)
+    >>> record = jax.jit(lambda key: trial(key, Point("ticket", noise=0.0)))(jax.random.key(0))
+    >>> int(record.kept * (2 * 10 + 11))
+    2
+    """
+    setting = Setting(task, model, **setting_fields(options))
+    look = get_seeker(seeker)
+
+    def trial(key: jax.Array, point: Point) -> Record:
+        instance = make_instance(setting, key, point.noise)
+        problem = setting.problem(instance.planted.params, instance.train)
+        density = resolve_density(problem, point.density)
+        found, ranks = seek(setting, look, key, instance, density)
+        return Record(
+            density=jnp.float32(density),
+            noise=jnp.float32(point.noise),
+            **ranking_entries(ranks),
+            **evaluate(setting, instance, found.mask),
+        )
+
+    return trial

@@ -1,0 +1,1 @@
+"""Searches with a trained gate per parameter, the parameters frozen."""

@@ -1,0 +1,230 @@
+"""Seekers: algorithms that look for a ticket. One file each; a name's row stands here."""
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from ticketjax import expressions
+from ticketjax.checks import Options, check_choice, written
+from ticketjax.masks import LayerBudgets
+from ticketjax.names import suggestion
+from ticketjax.problem import Score, Seeker
+from ticketjax.seekers.best_of import BestOf
+from ticketjax.seekers.edge_popup import EdgePopup
+from ticketjax.seekers.exchange.path_pursuit import PathPursuit
+from ticketjax.seekers.exchange.refined import Refined
+from ticketjax.seekers.gates.concrete import Concrete
+from ticketjax.seekers.gates.continuous_sparsification import ContinuousSparsification
+from ticketjax.seekers.gates.gem_miner import GemMiner
+from ticketjax.seekers.gates.probabilistic import Probabilistic
+from ticketjax.seekers.gates.relaxed_bernoulli import RelaxedBernoulli
+from ticketjax.seekers.iterative_hard_thresholding import IterativeHardThresholding
+from ticketjax.seekers.rewinding import Rewinding
+from ticketjax.seekers.scores.grasp import grasp
+from ticketjax.seekers.scores.layer_densities import balanced, erk
+from ticketjax.seekers.scores.magnitude import magnitude
+from ticketjax.seekers.scores.random import random
+from ticketjax.seekers.scores.snip import snip
+from ticketjax.seekers.scores.synflow import synflow
+from ticketjax.seekers.strategies import Multishot, Singleshot, as_seeker, is_seeker
+
+# Scores, which Singleshot or Multishot makes seekers of.
+SCORES: dict[str, Score] = {
+    "random": random,
+    "magnitude": magnitude,
+    "snip": snip,
+    "grasp": grasp,
+    "synflow": synflow,
+    "erk": erk,
+    "balanced": balanced,
+}
+# Seekers that learn what to keep.
+TRAINED: dict[str, Callable[..., Seeker]] = {
+    "edge_popup": EdgePopup,
+    "probabilistic": Probabilistic,
+    "concrete": Concrete,
+    "relaxed_bernoulli": RelaxedBernoulli,
+    "continuous_sparsification": ContinuousSparsification,
+    "gem_miner": GemMiner,
+    "path_pursuit": PathPursuit,
+    "iterative_hard_thresholding": IterativeHardThresholding,
+    "rewinding": Rewinding,
+}
+SEEKERS: dict[str, Any] = {**SCORES, **TRAINED}
+"""All seekers by name: scores, and the classes of those that learn what to keep."""
+COMBINATORS: dict[str, Callable[..., Seeker]] = {
+    "singleshot": Singleshot,
+    "multishot": Multishot,
+    "refined": Refined,
+    "best_of": BestOf,
+}
+_CLASSES = {**TRAINED, **COMBINATORS, "layer_budgets": LayerBudgets}
+_NAMES = {
+    **SEEKERS,
+    **_CLASSES,
+    **{getattr(kind, "__name__"): kind for kind in _CLASSES.values()},  # noqa: B009
+}
+
+
+# What a command's strategy "refined" calls the options of Refined.
+REFINEMENT = {
+    "refinement": "rounds",
+    "refinement_samples": "samples",
+    "refinement_temperature": "temperature",
+}
+
+
+class Strategy(NamedTuple):
+    """A way to use a trained seeker that has a name of its own.
+
+    given: options that it sets. refined: whether what is found is refined, by the options of
+    REFINEMENT.
+    """
+
+    kind: Callable[..., Seeker]
+    given: dict[str, Any] = {}
+    refined: bool = False
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """The names of the options that it takes."""
+        own = [name for name in inspect.signature(self.kind).parameters if name not in self.given]
+        return (*own, *(REFINEMENT if self.refined else ()))
+
+    def __call__(self, **options: Any) -> Seeker:
+        """The seeker with these options."""
+        if not self.refined:
+            return self.kind(**self.given, **options)
+        refinement = {REFINEMENT[n]: value for n, value in options.items() if n in REFINEMENT}
+        own = {name: value for name, value in options.items() if name not in REFINEMENT}
+        return Refined(self.kind(**own), **refinement)
+
+
+# The strategies by which commands name settings of the trained seekers; the first is the default.
+STRATEGIES: dict[str, dict[str, Strategy]] = {
+    name: {"plain": Strategy(kind), "refined": Strategy(kind, refined=True)}
+    for name, kind in TRAINED.items()
+} | {
+    name: {"plain": Strategy(TRAINED[name]), other: Strategy(TRAINED[name], {field: True})}
+    for name, other, field in (
+        ("edge_popup", "annealed", "annealed"),
+        ("iterative_hard_thresholding", "annealed", "annealed"),
+        ("path_pursuit", "refined", "exchange"),
+    )
+}
+STRATEGIES["rewinding"] = {"multishot": Strategy(Rewinding)}
+LIFTS = {"singleshot": Singleshot, "multishot": Multishot}
+
+
+def options_of(seeker: str | Callable[..., Any], strategy: str | None = None) -> tuple[str, ...]:
+    """The names of the options that a seeker's name, or a score, takes with a strategy.
+
+    Raises ValueError for an unknown name or strategy.
+    """
+    lifts = _lifts(seeker)
+    strategy = next(iter(lifts)) if strategy is None else strategy
+    check_choice("strategy", strategy, lifts)
+    if isinstance(seeker, str) and seeker in TRAINED:
+        return STRATEGIES[seeker][strategy].options
+    return tuple(name for name in inspect.signature(LIFTS[strategy]).parameters if name != "score")
+
+
+def _lifts(seeker: str | Callable[..., Any]) -> Mapping[str, Callable[..., Any]]:
+    """The strategies that a name or score may be used with."""
+    if isinstance(seeker, str) and seeker in TRAINED:
+        return {**STRATEGIES[seeker]}
+    score = SCORES.get(seeker, seeker) if isinstance(seeker, str) else seeker
+    if isinstance(score, str):
+        raise ValueError(
+            f"seeker must be one of {', '.join(SEEKERS)}, got {seeker!r}"
+            f"{suggestion(score, SEEKERS)}"
+        )
+    return {name: lambda kind=kind, **o: kind(score, **o) for name, kind in LIFTS.items()}
+
+
+def get_seeker(
+    seeker: str | Callable[..., Any], strategy: str | None = None, **options: Any
+) -> Seeker:
+    """A seeker (key, problem, density) -> Found, ready to jit, vmap and pmap.
+
+    Args:
+        seeker: a name from SEEKERS; an expression such as "multishot(snip, rounds=3)" or
+            "best_of(concrete(), restarts=4)"; or a function of your own: a score (key, problem,
+            params, mask) -> scores, or a whole seeker, which is returned as it is.
+        strategy: of a name or a score: "singleshot" (default) or "multishot"; of the trained
+            seekers those in STRATEGIES, "plain" by default.
+        **options: fields of the seeker's class; scope, rounds, round_epochs, score_samples, ...
+
+    Returns:
+        A frozen dataclass: equal arguments give equal seekers, which compile once.
+        get_seeker(repr(seeker)) == seeker.
+
+    Raises:
+        ValueError: an unknown name (with the nearest), strategy or option, a value of another type
+            or range.
+
+    >>> get_seeker("snip", strategy="multishot", rounds=3)
+    Multishot(snip, rounds=3)
+    >>> get_seeker("refined(probabilistic(epochs=50), rounds=200)").seeker.epochs
+    50
+    """
+    if strategy is None and not options:
+        return as_seeker(read_seeker(seeker) if isinstance(seeker, str) else seeker)
+    if isinstance(seeker, str) and seeker not in SEEKERS:
+        if seeker.isidentifier():
+            _lifts(seeker)  # says what is allowed
+        raise ValueError(f"options of {seeker!r} belong into its parentheses")
+    if not isinstance(seeker, str) and is_seeker(seeker):
+        raise ValueError(
+            f"a seeker of your own takes no options, got {', '.join(options) or strategy}"
+        )
+    lifts = _lifts(seeker)
+    allowed = options_of(seeker, strategy)
+    chosen = next(iter(lifts)) if strategy is None else strategy
+    for option in options:
+        if option not in allowed:
+            raise ValueError(
+                f"{chosen} takes the options {', '.join(allowed)}, got {option!r}"
+                f"{suggestion(option, allowed)}"
+            )
+    return lifts[chosen](**options)
+
+
+def read_seeker(text: str, names: dict[str, Any] | None = None) -> Any:
+    """What an expression names: a seeker, a score, or a class of seekers.
+
+    Args:
+        text: as in get_seeker().
+        names: further names, of functions of your own.
+
+    Raises:
+        ValueError: no such expression.
+    """
+    known = SEEKERS | (names or {})
+    if text.strip().isidentifier() and text.strip() not in _NAMES | known:
+        # The short list: names of combinators mean nothing alone.
+        raise ValueError(
+            f"seeker must be one of {', '.join(known)}, got {text!r}"
+            f"{suggestion(text.strip(), known)}"
+        )
+    return expressions.read(text, _NAMES | (names or {}), "seeker")
+
+
+def seeker_text(seeker: Any) -> str:
+    """A seeker as an expression in the registry's names: "multishot(snip, rounds=3)".
+
+    A function of your own is written by its name.
+    """
+    return written(seeker, lambda kind: getattr(kind, "name", kind.__name__))
+
+
+def seeker_label(seeker: Any) -> str:
+    """How records call a seeker that nobody has labelled: its expression, as short as it can be.
+
+    >>> seeker_label(get_seeker("snip")), seeker_label(get_seeker("concrete", epochs=3))
+    ('snip', 'concrete(epochs=3)')
+    """
+    if isinstance(seeker, Singleshot) and seeker == Singleshot(seeker.score):
+        return written(seeker.score)
+    text = seeker_text(seeker)
+    return text.removesuffix("()") if isinstance(seeker, Options) else text

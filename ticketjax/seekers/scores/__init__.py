@@ -1,0 +1,1 @@
+"""Scores: one number per parameter, of which the highest are kept."""

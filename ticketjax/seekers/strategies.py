@@ -1,0 +1,234 @@
+"""Strategies: seekers that rank parameters by a score, at once or in rounds."""
+
+import abc
+import dataclasses
+import inspect
+from typing import Any, ClassVar, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from ticketjax.base import Batch, Found, Tree
+from ticketjax.checks import Options, option
+from ticketjax.contract import check_scores
+from ticketjax.masks import (
+    Scope,
+    apply_mask,
+    check_scope,
+    exclude,
+    full_mask,
+    layer_densities,
+    shuffle,
+)
+from ticketjax.networks.layers import wires
+from ticketjax.networks.paths import first_dead_layer
+from ticketjax.optimizers import ADAM, Optimizer, make_optimizer, optimizer_text
+from ticketjax.problem import Problem, Score, Seeker, resolve_density
+from ticketjax.training import BATCH_SIZE, shuffles, train
+
+# Checks that a mask is worth more than its densities: what is done to the score or to the mask.
+SANITY = ("none", "invert", "shuffle")
+# What the published experiments draw for a score: ten samples of each of four classes, and as many
+# for the regressions.
+SCORE_SAMPLES = 40
+
+
+class RoundInfo(NamedTuple):
+    """What a strategy tells of every round, as the entries of Found.info.
+
+    round_layer_kept: (rounds, layers), kept fraction of each layer's prunable parameters.
+    round_first_dead_layer: (rounds,) int32, the first layer that no path gets through, -1 if none.
+    """
+
+    round_layer_kept: jax.Array
+    round_first_dead_layer: jax.Array
+
+    @classmethod
+    def of(cls, problem: Problem, mask: Tree) -> "RoundInfo":
+        """What is to be told of a mask."""
+        seen = problem.view(mask)
+        return cls(
+            layer_densities(seen, problem.prune_bias),
+            first_dead_layer(seen, wires(problem.known_layers)),
+        )
+
+
+def round_density(density: jax.Array | float, k: jax.Array | int, rounds: int) -> jax.Array:
+    """Density after round k of `rounds`: density^(k / rounds), exactly `density` in the last."""
+    density = jnp.asarray(density, jnp.float32)
+    return jnp.where(k == rounds, density, density ** (jnp.float32(k) / jnp.float32(rounds)))
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class _Rounds(Options, abc.ABC):
+    """Rounds of scoring and pruning; what happens to the parameters before each, subclasses say."""
+
+    score: Score
+    _: dataclasses.KW_ONLY
+    scope: Scope = option("global", free=True)
+    rounds: int = option(1, least=1)
+    score_samples: int | str | None = option("auto", least=1, word="auto", none=True)
+    sanity: str = option("none", choices=SANITY)
+
+    name: ClassVar[str]
+
+    def check(self) -> None:
+        """Refuse a scope that is none, and a score that cannot be called."""
+        check_scope(self.scope)
+        if not callable(self.score):
+            raise ValueError(f"score must be a function or a score's name, got {self.score!r}")
+
+    @abc.abstractmethod
+    def prepare(self, key: jax.Array, problem: Problem, mask: Tree) -> Tree:
+        """The parameters that a round scores, everything outside the mask zero."""
+
+    def __call__(self, key: jax.Array, problem: Problem, density: jax.Array | float) -> Found:
+        """Look for a ticket; see Seeker."""
+        density = resolve_density(problem, density)
+        scored = problem
+        samples = SCORE_SAMPLES if self.score_samples == "auto" else self.score_samples
+        if samples is not None:
+            # Samples are independent draws, so the first ones are as good as any.
+            batch = Batch(*(array[:samples] for array in problem.batch))
+            scored = dataclasses.replace(problem, batch=batch)
+
+        def prune(mask, k):
+            train_key, score_key = jax.random.split(jax.random.fold_in(key, k))
+            params = self.prepare(train_key, problem, mask)
+            scores = self.score(score_key, scored, params, mask)
+            check_scores(scores, params)
+            if self.sanity == "invert":
+                scores = jax.tree.map(jnp.negative, scores)
+            scores = exclude(scores, mask)
+            target = density if self.rounds == 1 else round_density(density, k, self.rounds)
+            mask = problem.select(scores, target, self.scope)
+            return mask, scores, RoundInfo.of(problem, mask)
+
+        # The first round stands outside the scan: it knows no density yet up to the selection,
+        # so that vmap over densities computes it once for all of them.
+        mask, scores, first = prune(full_mask(problem.params), 1)
+        info = jax.tree.map(lambda entry: entry[None], first)
+        if self.rounds > 1:
+
+            def again(carry, k):
+                *carry, after = prune(carry[0], k)
+                return tuple(carry), after
+
+            later = jnp.arange(2, self.rounds + 1)
+            (mask, scores), rest = jax.lax.scan(again, (mask, scores), later)
+            info = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), info, rest)
+        if self.sanity == "shuffle":
+            shuffled = shuffle(jax.random.fold_in(key, self.rounds + 1), problem.view(mask))
+            mask = problem.restore(shuffled, mask)
+        return Found(mask, scores, info._asdict())
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class Singleshot(_Rounds):
+    """Score at initialisation and prune, without any training.
+
+    Args:
+        score: (key, problem, params, mask) -> scores, as in Score.
+        scope: "global", "local" or LayerBudgets, as in problem.select().
+        rounds: n > 1 prunes gradually, to density^(k/n) in round k, scoring the pruned network anew
+            each time (as SynFlow does). A pruned parameter never returns.
+        score_samples: training samples that the score sees; "auto" for 40, as the published
+            experiments draw for all three tasks; None for all.
+        sanity: "invert" keeps the lowest scores instead of the highest, "shuffle" puts the final
+            mask's entries into a random order within each kernel and bias (Frankle et al. 2021, Su
+            et al. 2020). A pruner that finds more than good layer densities does worse under both.
+
+    Raises:
+        ValueError: an option of another type or range.
+
+    >>> from ticketjax.seekers.scores.synflow import synflow
+    >>> seeker = Singleshot(synflow, rounds=100)  # (key, problem, density) -> Found
+    """
+
+    name: ClassVar[str] = "singleshot"
+
+    def prepare(self, key: jax.Array, problem: Problem, mask: Tree) -> Tree:
+        """The initial values."""
+        del key
+        return apply_mask(problem.params, mask)
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class Multishot(_Rounds):
+    """Rounds of: train, score and prune to density^(k/rounds), reset to the initial values.
+
+    With magnitude as score this is iterative magnitude pruning (Frankle and Carbin 2019). A
+    pruned parameter never returns.
+
+    Args:
+        score, scope, score_samples, sanity: as in Singleshot.
+        rounds: of training and pruning.
+        round_epochs: of training in each round.
+        batch_size: samples per step.
+        optimizer: text such as "sgd(0.1)", or an optax.GradientTransformation; None for Adam with a
+            learning rate of 1e-3.
+
+    Raises:
+        ValueError: an option of another type or range, an unknown optimizer.
+    """
+
+    _: dataclasses.KW_ONLY
+    rounds: int = option(10, least=1)
+    round_epochs: int = option(5, least=0)
+    batch_size: int = option(BATCH_SIZE, least=1)
+    optimizer: Optimizer | None = option(None, free=True, text=optimizer_text)
+
+    name: ClassVar[str] = "multishot"
+
+    def check(self) -> None:
+        """Refuse an optimizer that is none, besides."""
+        super().check()
+        if self.optimizer is not None:
+            make_optimizer(self.optimizer)
+
+    def prepare(self, key: jax.Array, problem: Problem, mask: Tree) -> Tree:
+        """The initial values, trained under the mask."""
+        epochs = self.round_epochs
+        order = shuffles(key, epochs, problem.batch.x.shape[0], self.batch_size)
+        # The epochs' keys are fold_in(key, 0) to fold_in(key, epochs - 1).
+        augment_key = jax.random.fold_in(key, epochs)
+        return train(problem, mask, order, optimizer=self.optimizer or ADAM, key=augment_key)
+
+
+def is_seeker(function: Any) -> bool:
+    """Whether this is a whole seeker (key, problem, density), not a score.
+
+    Raises ValueError for a function that takes neither a seeker's nor a score's arguments.
+    """
+    # Plantings, trainings and budgets are options too, and cannot be called.
+    if not callable(function) or isinstance(function, type):
+        raise ValueError(f"seeker must be a name, a seeker or a function, got {function!r}")
+    if isinstance(function, Options):
+        return True
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    required = [
+        p
+        for p in inspect.signature(function).parameters.values()
+        if p.kind in kinds and p.default is p.empty
+    ]
+    if len(required) not in (3, 4):
+        raise ValueError(
+            "seeker must be a name, a score (key, problem, params, mask) or a seeker "
+            f"(key, problem, density); got a function of {len(required)} arguments"
+        )
+    return len(required) == 3
+
+
+def as_seeker(function: Any) -> Seeker:
+    """A seeker as it is, a class of seekers with its defaults, a score as a singleshot pruner.
+
+    Raises ValueError as is_seeker(), and for a class that lacks something.
+    """
+    if isinstance(function, type) and issubclass(function, Options):
+        try:
+            function = function()
+        except TypeError:
+            name = getattr(function, "name", function.__name__)
+            example = "snip" if issubclass(function, _Rounds) else "concrete()"
+            raise ValueError(f"{name} needs what it works on: {name}({example})") from None
+    return function if is_seeker(function) else Singleshot(function)

@@ -1,0 +1,1 @@
+"""What goes to other frameworks and comes back: arrays, masks, instances."""

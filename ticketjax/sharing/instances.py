@@ -1,0 +1,501 @@
+"""Planted networks as plain trees of arrays, to share, check and score them anywhere."""
+
+import dataclasses
+import functools
+import hashlib
+import json
+import math
+import os
+import pathlib
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ticketjax.base import CLASSIFICATION, REGRESSION, Batch, Params, Planted, Task
+from ticketjax.choices import Planting, Training
+from ticketjax.contract import check_mask
+from ticketjax.masks import depth as depth_of
+from ticketjax.measure.equivalence import functionally_recovered
+from ticketjax.networks.models import mlp
+from ticketjax.problem import Problem
+from ticketjax.runs.engine import run_key
+from ticketjax.runs.setting import Setting
+from ticketjax.runs.trial import Instance, complete_instance
+from ticketjax.runs.trial import evaluate as evaluate_mask
+from ticketjax.sharing.interop import (
+    Tree,
+    flatten,
+    from_state_dict,
+    load_tree,
+    save_tree,
+    tree_shapes,
+)
+from ticketjax.tasks.network import network_task
+
+INSTANCE_FORMAT = "ticketjax-instance-1"
+ANSWER_FORMAT = "ticketjax-answer-1"
+SUFFIX = ".safetensors"
+ANSWER_SUFFIX = f".answer{SUFFIX}"
+# Entries of Record that can be said without the answer.
+OF_INSTANCE = (
+    "kept",
+    "strong_metric",
+    "strong_loss",
+    "weak_metric",
+    "weak_loss",
+    "found_objective",
+    "effective_density",
+    "collapsed",
+    "first_dead_layer",
+    "log10_paths",
+    "layer_kept",
+)
+# What two machines' libraries and processors may make of the same formula.
+ROUNDING = 1e-5
+
+
+@dataclasses.dataclass(frozen=True)
+class Description:
+    """What an instance is, in its file's metadata: enough to make it again.
+
+    task: a name of tj.TASKS, or of a network of one's own. kind: as in Task. The others as in Grid.
+    """
+
+    task: str
+    kind: str
+    depth: int
+    width: int
+    seed: int
+    noise: float
+    match: str = "cosine"
+    tickets: int = 1
+    decoys: int = 0
+    perturbation: float = 0.0
+    prune_bias: bool = True
+
+    def metadata(self) -> dict[str, str]:
+        """As texts by name, values in JSON's notation but for the words."""
+        values = dataclasses.asdict(self)
+        return {
+            name: value if isinstance(value, str) else json.dumps(value)
+            for name, value in values.items()
+        }
+
+    @classmethod
+    def parse(cls, metadata: Mapping[str, str]) -> "Description":
+        """The inverse of metadata(); raises ValueError, naming the entry, for what is none."""
+        values: dict[str, Any] = {}
+        for field in dataclasses.fields(cls):
+            if field.name not in metadata:
+                raise ValueError(f"the metadata have no {field.name}")
+            text = metadata[field.name]
+            kind: Any = field.type
+            if kind is not str:
+                try:
+                    values[field.name] = json.loads(text)
+                except ValueError:
+                    values[field.name] = None
+                allowed = (int, float) if kind is float else (kind,)
+                if type(values[field.name]) not in allowed:
+                    raise ValueError(
+                        f"{field.name} must be {kind.__name__} in the metadata, got {text[:80]!r}"
+                    )
+            else:
+                values[field.name] = text
+        description = cls(**values)
+        if description.kind not in (REGRESSION, CLASSIFICATION):
+            raise ValueError(f"kind must be {REGRESSION} or {CLASSIFICATION}, got {values['kind']}")
+        if not 0 <= description.seed < 2**31:
+            raise ValueError(f"seed must be in 0..2^31-1, got {description.seed}")
+        return description
+
+
+def content_hash(tree: Tree) -> str:
+    r"""SHA-256 of all arrays, in hexadecimal; metadata do not count.
+
+    Over the arrays by name, in the order of the names' code points: a line "name type shape" in
+    UTF-8 (such as "params.layer_0.bias float32 100\n", a shape as numbers joined by commas), then
+    the values, C-ordered, little-endian.
+    """
+    digest = hashlib.sha256()
+    for name, leaf in sorted(flatten(tree).items()):
+        array = np.asarray(leaf, order="C")
+        array = array.astype(array.dtype.newbyteorder("<"), copy=False)
+        digest.update(f"{name} {array.dtype.name} {','.join(map(str, array.shape))}\n".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()
+
+
+def instance_tree(instance: Instance) -> Tree:
+    """What everyone may see: the network's parameters, and the data."""
+    return {
+        "params": instance.planted.params,
+        "train": instance.train._asdict(),
+        "held_out": instance.held_out._asdict(),
+    }
+
+
+def answer_tree(instance: Instance, target: Params) -> Tree:
+    """What a seeker may not see: the planted mask, the target, the output scale.
+
+    target(x) = output_scale * network(params * mask, x). Several tickets, and decoys, are stacked
+    along the first axis.
+    """
+    answer = {
+        "mask": instance.planted.mask,
+        "target": target,
+        "output_scale": instance.planted.output_scale,
+    }
+    for name, several in (("tickets", instance.tickets), ("decoys", instance.decoys)):
+        if several is not None:
+            answer[name] = several
+    return answer
+
+
+def instance_shapes(description: Description, shapes: Tree) -> Tree:
+    """The shapes and types that an instance's file must have, given those that it has.
+
+    Raises ValueError for what cannot be one.
+    """
+    flat = flatten(shapes)
+    layers = description.depth - 1
+    names = {
+        "inputs": ("params.layer_0.kernel", 2),
+        "outputs": (f"params.layer_{layers - 1}.bias", 1),
+        "train": ("train.x", 2),
+        "held_out": ("held_out.x", 2),
+    }
+    for name, axes in names.values():
+        if name not in flat or len(flat[name].shape) != axes:
+            raise ValueError(f"no instance of depth {description.depth}: {name} is missing")
+    # From here on, depth and width are those of arrays in the file, and so of a size that exists.
+    hidden = flat.get("params.layer_0.bias")
+    if hidden is None or (layers > 1 and hidden.shape != (description.width,)):
+        raise ValueError(f"params.layer_0.bias must be of the width, {description.width}")
+    inputs, outputs = (flat[names[name][0]].shape[0] for name in ("inputs", "outputs"))
+    nothing: Any = None  # is drawn or planted here: the network's shape is all
+    task = Task(description.task, inputs, outputs, description.kind, nothing, nothing)
+    model = mlp(task, description.depth, description.width if layers > 1 else 1)
+    expected = {"params": jax.eval_shape(model.init, jax.random.key(0))}
+    for part in ("train", "held_out"):
+        n = flat[f"{part}.x"].shape[0]
+        expected[part] = {
+            "x": jax.ShapeDtypeStruct((n, inputs), jnp.float32),
+            "y": jax.ShapeDtypeStruct((n,), jnp.int32)
+            if description.kind == CLASSIFICATION
+            else jax.ShapeDtypeStruct((n, outputs), jnp.float32),
+        }
+    return expected
+
+
+def answer_shapes(description: Description, params: Params, shapes: Tree) -> Tree:
+    """The shapes and types that an answer's file must have, given those that it has.
+
+    params: of the instance. Raises ValueError for what cannot be an answer.
+    """
+    if not isinstance(shapes.get("target"), dict):
+        raise ValueError("no answer: the target is missing")
+
+    def masks(*several: int) -> Params:
+        return jax.tree.map(
+            lambda leaf: jax.ShapeDtypeStruct((*several, *leaf.shape), bool), params
+        )
+
+    expected = {
+        "mask": masks(),
+        "target": shapes["target"],
+        "output_scale": jax.ShapeDtypeStruct((), jnp.float32),
+    }
+    if description.tickets > 1:
+        expected["tickets"] = masks(description.tickets)
+    if description.decoys > 0:
+        expected["decoys"] = masks(description.decoys)
+    return expected
+
+
+def _check_data(instance: Tree, kind: str, outputs: int) -> None:
+    for name, array in flatten(instance).items():
+        if array.size == 0:
+            raise ValueError(f"{name} is empty")
+        if array.dtype == np.float32 and not np.all(np.isfinite(array)):
+            raise ValueError(f"{name} has values that are not finite")
+        if (
+            kind == CLASSIFICATION
+            and name.endswith(".y")
+            and not np.all((array >= 0) & (array < outputs))
+        ):
+            raise ValueError(f"{name} must be classes 0 to {outputs - 1}")
+
+
+def _no_answer(params: Params) -> Tree:
+    """Stands in for an answer that is not there: nothing is planted, and the target is 0."""
+    return {
+        "mask": jax.tree.map(lambda leaf: np.zeros(leaf.shape, bool), params),
+        "target": jax.tree.map(np.zeros_like, params),
+        "output_scale": np.float32(1),
+    }
+
+
+def rebuild(
+    description: Description, instance: Tree, answer: Tree | None, epochs: int = 10
+) -> tuple[Setting, Instance]:
+    """The setting and the instance of a sweep, from trees as instance_tree() and answer_tree().
+
+    Both of the shapes that instance_shapes() and answer_shapes() give. Without an answer, only the
+    entries OF_INSTANCE mean something. epochs: of the training that masks are given. Training sees
+    the data in the order that the seed decides, as in a sweep.
+
+    Raises ValueError for values that make no instance.
+    """
+    params = instance["params"]
+    if answer is None:
+        answer = _no_answer(params)
+        description = dataclasses.replace(description, tickets=1, decoys=0)
+    inputs = params["layer_0"]["kernel"].shape[0]
+    outputs = instance["params"][f"layer_{description.depth - 2}"]["bias"].size
+    _check_data(instance, description.kind, outputs)
+    # Its own checks: finite dense layers, each as wide as the next one needs.
+    target = from_state_dict(flatten(answer["target"]))
+    known = network_task(target, description.kind, description.task)
+    if (known.inputs, known.outputs, depth_of(target)) != (inputs, outputs, description.depth):
+        raise ValueError("the answer's target has not the instance's depth, inputs or outputs")
+    train, held_out = (Batch(**instance[name]) for name in ("train", "held_out"))
+    samples = len(train.x) + len(held_out.x)
+    setting = Setting(
+        known,
+        mlp(known, description.depth, description.width),
+        samples=samples,
+        held_out=len(held_out.x) / samples,
+        training=Training(epochs=epochs),
+        prune_bias=description.prune_bias,
+        planting=Planting(
+            match=description.match,
+            tickets=description.tickets,
+            decoys=description.decoys,
+            perturbation=description.perturbation,
+        ),
+    )
+    planted = Planted(params, answer["mask"], answer["output_scale"])
+    tickets, decoys = answer.get("tickets"), answer.get("decoys")
+    arrays = jax.tree.map(jnp.asarray, (planted, tickets, decoys, train, held_out))
+
+    @jax.jit
+    def complete(seed, arrays):
+        return complete_instance(setting, run_key(seed), setting.target, *arrays)
+
+    return setting, complete(np.uint32(description.seed), arrays)
+
+
+def answer_path(instance: str | os.PathLike) -> pathlib.Path:
+    """Where the answer to an instance lies, unless it is said: a.safetensors, a.answer.safetensors.
+
+    Raises ValueError for an instance without that ending.
+    """
+    path = pathlib.Path(instance)
+    if path.suffix != SUFFIX or path.name.endswith(ANSWER_SUFFIX):
+        raise ValueError(f"must end with {SUFFIX} (but not {ANSWER_SUFFIX})")
+    return path.with_name(path.name.removesuffix(SUFFIX) + ANSWER_SUFFIX)
+
+
+def save_instance(
+    path: str | os.PathLike,
+    description: Description,
+    instance: Tree,
+    answer: Tree,
+    versions: Mapping[str, str],
+) -> None:
+    """Write the trees of instance_tree() and, to answer_path(), of answer_tree().
+
+    versions: of what made them, by name. Raises OSError where they cannot be written.
+    """
+    common = {**description.metadata(), "versions": json.dumps(versions)}
+    sha256 = content_hash(instance)
+    own = {"format": ANSWER_FORMAT, "sha256": content_hash(answer), "instance_sha256": sha256}
+    # The answer first, so that no instance lacks its own.
+    save_tree(answer_path(path), answer, common | own)
+    save_tree(path, instance, common | {"format": INSTANCE_FORMAT, "sha256": sha256})
+
+
+def _check_file(metadata: Mapping[str, str], expected: Mapping[str, str]) -> None:
+    for name, value in expected.items():
+        if metadata.get(name) != value:
+            raise ValueError(f"its {name} is {metadata.get(name)!r:.80}, expected {value!r}")
+
+
+def read_instance(path: str | os.PathLike) -> tuple[Description, Tree]:
+    """Read an instance from anywhere: what it is, and the tree as instance_tree() makes it.
+
+    Raises ValueError, naming the file, for what is no instance or was changed since it was written;
+    FileNotFoundError where there is none.
+    """
+    shapes, metadata = tree_shapes(path)
+    try:
+        _check_file(metadata, {"format": INSTANCE_FORMAT})
+        description = Description.parse(metadata)
+        expected = instance_shapes(description, shapes)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+    instance, _ = load_tree(path, expected)
+    if content_hash(instance) != metadata.get("sha256"):
+        raise ValueError(f"{path}: its content is not what its sha256 says")
+    return description, instance
+
+
+def read_answer(path: str | os.PathLike, description: Description, instance: Tree) -> Tree:
+    """Read the answer to an instance: the tree as answer_tree() makes it.
+
+    Raises ValueError, naming the file, for what is none or the answer to another instance;
+    FileNotFoundError where there is none.
+    """
+    shapes, metadata = tree_shapes(path)
+    try:
+        _check_file(metadata, {"format": ANSWER_FORMAT, "instance_sha256": content_hash(instance)})
+        expected = answer_shapes(description, instance["params"], shapes)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+    answer, _ = load_tree(path, expected)
+    if content_hash(answer) != metadata.get("sha256"):
+        raise ValueError(f"{path}: its content is not what its sha256 says")
+    return answer
+
+
+class Fingerprint(NamedTuple):
+    """What tells whether two machines made the same instance.
+
+    instance, answer: content hashes; they differ where a single bit does. mask: of the planted
+        mask alone. sums: weighted sums of the parameters, the training and the held-out data.
+    """
+
+    instance: str
+    answer: str
+    mask: str
+    sums: tuple[float, ...]
+
+
+def _weighted(tree: Tree) -> tuple[float, float]:
+    """The sum of all values with fixed weights in [-0.5, 0.5), and that of its terms' sizes."""
+    leaves = [leaf for _, leaf in sorted(flatten(tree).items())]
+    values = np.concatenate([np.ravel(leaf).astype(float) for leaf in leaves])
+    # Multiples of the golden ratio modulo 1: in integers, so the same everywhere.
+    weights = np.arange(values.size, dtype=np.uint32) * np.uint32(2654435769) / 2**32 - 0.5
+    terms = weights * values
+    return math.fsum(terms), math.fsum(np.abs(terms))
+
+
+def fingerprint(instance: Tree, answer: Tree) -> Fingerprint:
+    """The fingerprint of an instance and its answer."""
+    sums = (_weighted(instance[name])[0] for name in ("params", "train", "held_out"))
+    return Fingerprint(
+        content_hash(instance), content_hash(answer), content_hash(answer["mask"]), tuple(sums)
+    )
+
+
+def compare(instance: Tree, answer: Tree, known: Fingerprint) -> str:
+    """How an instance stands to a known fingerprint: "identical", "rounding" or "different".
+
+    "rounding": the ticket lies in the same places and the numbers are the same to about 1e-5, as
+    another processor or version of XLA makes them. "different": other data, another network, or
+    another ticket in it; scores are then comparable on average only.
+    """
+    here = fingerprint(instance, answer)
+    if (here.instance, here.answer) == (known.instance, known.answer):
+        return "identical"
+    sizes = [_weighted(instance[name])[1] for name in ("params", "train", "held_out")]
+    close = all(
+        abs(a - b) <= ROUNDING * size
+        for a, b, size in zip(here.sums, known.sums, sizes, strict=True)
+    )
+    return "rounding" if close and here.mask == known.mask else "different"
+
+
+@dataclasses.dataclass(frozen=True)
+class LoadedInstance:
+    """An instance from a file, ready to be sought in and measured.
+
+    Args:
+        description: what it is.
+        setting, arrays: the setting and the planted network, its data and the order of training, as
+            a sweep has them.
+        has_answer: whether the planted mask is known; without it only what OF_INSTANCE names can be
+            measured.
+    """
+
+    description: Description
+    setting: Setting
+    arrays: Instance
+    has_answer: bool
+
+    @property
+    def params(self) -> Params:
+        """The planted network's parameters."""
+        return self.arrays.planted.params
+
+    @property
+    def problem(self) -> Problem:
+        """What a seeker may see of it."""
+        return self.setting.problem(self.params, self.arrays.train)
+
+
+def load_instance(
+    path: str | os.PathLike, answer: str | os.PathLike | None = None, *, epochs: int = 10
+) -> LoadedInstance:
+    """Read an instance, and its answer if there is one, to measure masks by evaluate().
+
+    Args:
+        path: of the instance's file.
+        answer: of the answer's file; None for the one beside the instance, if it is there.
+        epochs: of the training that masks are given.
+
+    Returns:
+        A LoadedInstance.
+
+    Raises:
+        ValueError: naming the file, for what is no instance or was changed since it was written, or
+            the answer to another one.
+        FileNotFoundError: there is no such file.
+    """
+    description, tree = read_instance(path)
+    there = answer or answer_path(path)
+    known = None
+    if answer is not None or pathlib.Path(there).exists():
+        known = read_answer(there, description, tree)
+    setting, arrays = rebuild(description, tree, known, epochs)
+    return LoadedInstance(description, setting, arrays, known is not None)
+
+
+# Equal settings compile once.
+@functools.lru_cache(maxsize=8)
+def _measuring(setting: Setting) -> Any:
+    return jax.jit(lambda instance, mask: evaluate_mask(setting, instance, mask))
+
+
+def evaluate(instance: LoadedInstance, mask: Params) -> dict[str, Any]:
+    """Measure a mask on an instance, before and after training.
+
+    Args:
+        instance: from load_instance().
+        mask: bool, a tree like instance.params.
+
+    Returns:
+        The entries of a record by name, as plain numbers: "strong_metric", "weak_metric", "kept",
+        "collapsed", ...; with the answer also "recall", "ticket_metric" and the others, and
+        functionally_recovered.
+
+    Raises:
+        ValueError: a mask of other leaves, shapes or types.
+    """
+    check_mask(mask, instance.params)
+    measured = _measuring(instance.setting)(instance.arrays, mask)
+    entries = {name: value.tolist() for name, value in measured.items()}
+    if not instance.has_answer:
+        return {name: entries[name] for name in OF_INSTANCE}
+    entries["functionally_recovered"] = functionally_recovered(
+        instance.description.kind,
+        disagreement=entries["disagreement"],
+        root_mean_square=entries["target_error_root_mean_square"],
+        noise=instance.description.noise,
+    )
+    return entries

@@ -1,0 +1,485 @@
+"""Arrays to and from other frameworks: safetensors files, PyTorch's names and layouts.
+
+The only file that names safetensors; PyTorch's tensors are taken as arrays, without importing it.
+Files from elsewhere are not trusted: nothing is unpickled, and names, types and shapes are checked
+before any array is read.
+"""
+
+import math
+import os
+import pathlib
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from ticketjax.base import Params
+from ticketjax.masks import layer_names
+from ticketjax.records.store import write_whole
+
+SEPARATOR = "."
+RESERVED = "__metadata__"
+# Of names in a file: deep enough for any network, not so deep that a hostile one ends the recursion
+# of whoever walks the tree.
+MOST_LEVELS = 32
+MOST_AXES = 32
+MOST_BYTES = 2**33
+DTYPES = {
+    "BOOL": bool,
+    "U8": np.uint8,
+    "I8": np.int8,
+    "U16": np.uint16,
+    "I16": np.int16,
+    "U32": np.uint32,
+    "I32": np.int32,
+    "U64": np.uint64,
+    "I64": np.int64,
+    "F16": np.float16,
+    "BF16": jnp.bfloat16,
+    "F32": np.float32,
+    "F64": np.float64,
+}
+
+# Nested dicts of arrays, of any depth and any shapes: parameters, masks, data.
+Tree = dict[str, Any]
+
+
+def flatten(tree: Tree) -> dict[str, Any]:
+    """The leaves of nested dicts by their joined names: {"layer_0": {"bias": b}} -> layer_0.bias.
+
+    Raises ValueError for names that could not be told apart again, and for empty dicts, which would
+    be lost.
+    """
+    flat = {}
+
+    def walk(prefix: str, branch: Mapping, levels: int) -> None:
+        if not branch:
+            raise ValueError(f"{prefix or 'the tree'} is an empty dict, which no file can hold")
+        if levels > MOST_LEVELS:
+            raise ValueError(f"{prefix} is nested deeper than {MOST_LEVELS} levels")
+        for name, leaf in branch.items():
+            if not isinstance(name, str) or not name or SEPARATOR in name:
+                raise ValueError(
+                    f'names must be text without "{SEPARATOR}", got {name!r} in '
+                    f"{prefix or 'the tree'}"
+                )
+            path = f"{prefix}{SEPARATOR}{name}" if prefix else name
+            if isinstance(leaf, Mapping):
+                walk(path, leaf, levels + 1)
+            else:
+                flat[path] = leaf
+
+    walk("", tree, 1)
+    return flat
+
+
+def unflatten(flat: Mapping[str, Any]) -> Tree:
+    """The nested dicts that joined names stand for; the inverse of flatten().
+
+    Raises ValueError for names with an empty or too deep path, or that are both leaf and branch.
+    """
+    tree: Tree = {}
+    for path, leaf in flat.items():
+        *parents, last = path.split(SEPARATOR)
+        if not all((*parents, last)) or len(parents) >= MOST_LEVELS:
+            raise ValueError(
+                f'names must be 1 to {MOST_LEVELS} words joined by "{SEPARATOR}", got {path[:80]!r}'
+            )
+        branch = tree
+        for name in parents:
+            branch = branch.setdefault(name, {})
+            if not isinstance(branch, dict):
+                raise ValueError(f"{name!r} in {path!r} is also the name of an array")
+        if last in branch:
+            raise ValueError(f"{path!r} is also the name of a group of arrays")
+        branch[last] = leaf
+    return tree
+
+
+def save_tree(
+    path: str | os.PathLike, tree: Tree, metadata: Mapping[str, str] | None = None
+) -> None:
+    """Write nested dicts of arrays, of any depth and shapes, as one safetensors file.
+
+    tree: NumPy or JAX arrays; names are joined with ".". metadata: texts by name.
+
+    The file appears under its name only when it is whole. Raises ValueError for names, types or
+    metadata that safetensors cannot hold, OSError where the file cannot be written.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as directory:
+    ...     save_tree(f"{directory}/a", {"layer_0": {"bias": np.zeros(2)}}, {"task": "relu"})
+    ...     load_tree(f"{directory}/a")
+    ({'layer_0': {'bias': array([0., 0.])}}, {'task': 'relu'})
+    """
+    metadata = dict(metadata or {})
+    for name, text in metadata.items():
+        if not (isinstance(name, str) and isinstance(text, str)):
+            raise ValueError(f"metadata must be texts by name, got {name!r}: {text!r}")
+    arrays = {}
+    for name, leaf in flatten(tree).items():
+        if name == RESERVED:
+            raise ValueError(f"{name} is what safetensors calls its metadata")
+        # The file holds the memory as it lies.
+        array = np.asarray(leaf, order="C")
+        array = array.astype(array.dtype.newbyteorder("="), copy=False)
+        if array.dtype not in DTYPES.values():
+            raise ValueError(f"{name}: arrays of {array.dtype} cannot be written")
+        arrays[name] = array
+    content = save(arrays, metadata or None)
+    write_whole(pathlib.Path(path), lambda file: file.write(content))
+
+
+def _checked_shapes(path: pathlib.Path, file: Any) -> dict[str, jax.ShapeDtypeStruct]:
+    shapes = {}
+    for name in file.keys():
+        entry = file.get_slice(name)
+        shape, dtype = tuple(entry.get_shape()), str(entry.get_dtype())
+        if dtype not in DTYPES:
+            raise ValueError(f"{path}: {name} is of type {dtype}; known are {', '.join(DTYPES)}")
+        # With an empty axis, the others may have any length that a header can say.
+        if len(shape) > MOST_AXES or math.prod(filter(None, shape)) > MOST_BYTES:
+            raise ValueError(f"{path}: {name} has a shape that no array has: {str(shape)[:80]}")
+        shapes[name] = jax.ShapeDtypeStruct(shape, DTYPES[dtype])
+    return shapes
+
+
+def _check_expected(
+    path: pathlib.Path, shapes: dict[str, jax.ShapeDtypeStruct], expected: Tree
+) -> None:
+    wanted = flatten(expected)
+    for problem, names in (
+        ("has no", wanted.keys() - shapes.keys()),
+        ("has an unexpected", shapes.keys() - wanted.keys()),
+    ):
+        if names:
+            raise ValueError(f"{path} {problem} {', '.join(sorted(names))[:300]}")
+    for name, leaf in wanted.items():
+        there = shapes[name]
+        if (there.shape, there.dtype) != (tuple(leaf.shape), leaf.dtype):
+            raise ValueError(
+                f"{path}: {name} is {there.dtype} {there.shape}, expected "
+                f"{leaf.dtype} {tuple(leaf.shape)}"
+            )
+
+
+def _read(path: str | os.PathLike, expected: Tree | None, most_bytes: int, arrays: bool):
+    path = pathlib.Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is not a file")
+    try:
+        # Opening checks the header: its length, its JSON, and that the arrays fill the file.
+        with safe_open(path, "np") as file:
+            shapes = _checked_shapes(path, file)
+            try:
+                tree = unflatten(shapes)
+            except ValueError as error:
+                raise ValueError(f"{path}: {error}") from None
+            if expected is not None:
+                _check_expected(path, shapes, expected)
+            metadata = file.metadata() or {}
+            if not arrays:
+                return tree, metadata
+            size = path.stat().st_size
+            if size > most_bytes:
+                raise ValueError(f"{path} holds {size} bytes, more than the {most_bytes} allowed")
+            return unflatten({name: _array(path, file, name) for name in shapes}), metadata
+    except SafetensorError as error:
+        raise ValueError(f"{path} is not a whole safetensors file: {error}") from None
+
+
+def _array(path: pathlib.Path, file: Any, name: str) -> np.ndarray:
+    array = file.get_tensor(name)
+    # NumPy takes any byte for a bool and then computes with it as it is.
+    if array.dtype == bool and np.any(array.view(np.uint8) > 1):
+        raise ValueError(f"{path}: {name} is of type BOOL and has bytes other than 0 and 1")
+    return array
+
+
+def tree_shapes(path: str | os.PathLike) -> tuple[Tree, dict[str, str]]:
+    """What a safetensors file says that it holds: shapes and types in place of arrays; metadata.
+
+    Only the header is read. Raises as load_tree() does.
+    """
+    return _read(path, None, MOST_BYTES, arrays=False)
+
+
+def load_tree(
+    path: str | os.PathLike, expected: Tree | None = None, *, most_bytes: int = MOST_BYTES
+) -> tuple[Tree, dict[str, str]]:
+    """Read a safetensors file from anywhere: (nested dicts of NumPy arrays, metadata).
+
+    expected: a tree with the shapes and types that the file must have, arrays or what
+        jax.eval_shape gives. most_bytes: the largest file that is read.
+
+    Names, types and sizes are checked before any array is read. Raises ValueError, naming the file
+    and the entry, for what is no whole safetensors file or not as expected; FileNotFoundError where
+    there is none.
+    """
+    return _read(path, expected, most_bytes, arrays=True)
+
+
+# What a layer's arrays are called: ours, PyTorch's, and PyTorch's after torch.nn.utils.prune, which
+# keeps the dense array as *_orig next to its mask; what it has not pruned keeps its name.
+_OURS = {"kernel", "bias"}
+_TORCH = {"weight", "bias"}
+_TORCH_PRUNED = {"weight_orig", "weight_mask", "bias", "bias_orig", "bias_mask"}
+# From PyTorch's axes (out, in, ...) to ours (..., in, out), and back.
+_TO_OURS = {2: (1, 0), 4: (2, 3, 1, 0)}
+_TO_TORCH = {2: (1, 0), 4: (3, 2, 0, 1)}
+
+
+def _joined(layer: str, part: str) -> str:
+    return f"{layer}{SEPARATOR}{part}" if layer else part
+
+
+def _layers(names: Sequence[str], order: Sequence[str] | None) -> dict[str, set[str]]:
+    """The arrays of each layer, the layers from input to output."""
+    parts: dict[str, set[str]] = {}
+    for name in names:
+        layer, _, part = name.rpartition(SEPARATOR)
+        parts.setdefault(layer, set()).add(part)
+    if order is None:
+        # Files are sorted by name, so their order says nothing; numbers do.
+        if len({re.sub(r"[0-9]+", "#", layer) for layer in parts}) > 1:
+            raise ValueError(
+                f"the names {', '.join(parts)} differ by more than numbers, so the order of the "
+                f"layers has to be given (order, or --layers of a command)"
+            )
+        order = layer_names(parts)
+    elif sorted(order) != sorted(parts):
+        raise ValueError(
+            f"the order of the layers must name {', '.join(parts)}, got {', '.join(order)}"
+        )
+    return {layer: parts[layer] for layer in order}
+
+
+def _is_ours(layers: Mapping[str, set[str]]) -> bool:
+    """Whether the layout is ours, (n_in, n_out), or PyTorch's: the names say it."""
+    allowed = {"ours": _OURS, "torch": _TORCH, "pruned": _TORCH_PRUNED}
+    styles = set()
+    for layer, parts in layers.items():
+        fitting = [style for style, known in allowed.items() if parts <= known]
+        weights = parts - {"bias", "bias_orig", "bias_mask"}
+        if not fitting or not weights:
+            raise ValueError(
+                f"{layer or 'a name without a layer'} has {', '.join(sorted(parts))}; a layer has "
+                f"kernel and bias (ours), weight and bias (PyTorch), or *_orig and *_mask "
+                f"(torch.nn.utils.prune)"
+            )
+        styles.add("kernel" in parts)
+    if len(styles) > 1:
+        raise ValueError("some layers have a kernel (our layout) and some a weight (PyTorch's)")
+    return styles.pop()
+
+
+def _numpy(name: str, value: Any) -> np.ndarray:
+    if hasattr(value, "detach"):
+        value = value.detach().cpu()
+        # NumPy has no bfloat16 of its own, and PyTorch knows no other.
+        value = value.float() if value.is_floating_point() else value
+    array = np.asarray(value)
+    if array.dtype not in DTYPES.values():
+        raise ValueError(f"{name} is of type {array.dtype}, which is no number")
+    return array
+
+
+def _to_ours(name: str, array: np.ndarray) -> np.ndarray:
+    if array.ndim not in _TO_OURS:
+        raise ValueError(
+            f"{name} has shape {array.shape}; known are dense layers, (out, in), and "
+            f"convolutions, (out, in, height, width)"
+        )
+    return array.transpose(_TO_OURS[array.ndim])
+
+
+def from_state_dict(state: Mapping[str, Any], order: Sequence[str] | None = None) -> Params:
+    """A network's parameters from PyTorch: {"layer_0": {"kernel", "bias"}, ...}, NumPy float32.
+
+    state: what Module.state_dict() returns, or the arrays of a file by their joined names. A weight
+        (out, in) becomes a kernel (n_in, n_out), a convolution's (out, in, height, width) a kernel
+        (height, width, in, out). Missing biases are zero. What torch.nn.utils.prune left, *_orig
+        and *_mask, is multiplied. Our own names, with kernels, are taken as they are.
+    order: the layers' names from input to output, where these differ by more than numbers.
+
+    Raises ValueError for other entries (such as those of a normalisation), unknown shapes, layers
+    that do not fit each other, values that are not finite, and an order that has to be given.
+
+    >>> import collections
+    >>> state = {"0.weight": np.ones((3, 2)), "2.weight": np.ones((1, 3)), "2.bias": np.ones(1)}
+    >>> params = from_state_dict(state)
+    >>> [(layer["kernel"].shape, layer["bias"].shape) for layer in params.values()]
+    [((2, 3), (3,)), ((3, 1), (1,))]
+    """
+    if not state:
+        raise ValueError("a network has at least one layer, got none")
+    layers = _layers(list(state), order)
+    ours = _is_ours(layers)
+
+    def value(layer: str, part: str) -> np.ndarray:
+        prefix = _joined(layer, part)
+        if f"{prefix}_mask" in state:
+            mask, whole = (_numpy(prefix, state[f"{prefix}_{end}"]) for end in ("mask", "orig"))
+            if mask.shape != whole.shape:
+                raise ValueError(f"{prefix}_mask is {mask.shape}, {prefix}_orig {whole.shape}")
+            array = np.where(mask != 0, whole, 0)
+        else:
+            array = _numpy(prefix, state[prefix])
+        if not (np.issubdtype(array.dtype, np.floating) or array.dtype == jnp.bfloat16):
+            raise ValueError(f"{prefix} is of type {array.dtype}; parameters are floating point")
+        array = array.astype(np.float32)
+        if not np.all(np.isfinite(array)):
+            raise ValueError(f"{prefix} has values that are not finite in float32")
+        return array
+
+    # NumPy, as files have it; whatever takes a JAX array takes it.
+    params: dict[str, Any] = {}
+    previous = None
+    for i, (layer, parts) in enumerate(layers.items()):
+        for end in ("weight", "bias"):
+            if len({f"{end}_orig", f"{end}_mask"} & parts) == 1:
+                raise ValueError(f"{layer} has one of {end}_orig and {end}_mask, not both")
+        kernel = value(layer, "kernel") if ours else _to_ours(layer, value(layer, "weight"))
+        if kernel.ndim not in _TO_OURS:
+            raise ValueError(f"{layer}: kernel has shape {kernel.shape}, {kernel.ndim} axes")
+        has_bias = {"bias", "bias_mask"} & parts
+        bias = value(layer, "bias") if has_bias else np.zeros(kernel.shape[-1], np.float32)
+        if bias.shape != kernel.shape[-1:]:
+            raise ValueError(f"{layer}: the bias is {bias.shape} for {kernel.shape[-1]} outputs")
+        if previous is not None and kernel.shape[-2] != previous:
+            raise ValueError(
+                f"{layer} has {kernel.shape[-2]} inputs, the layer before it {previous} outputs"
+                + (
+                    "; frameworks flatten images in different orders, so this is not guessed"
+                    if kernel.ndim == 2 and kernel.shape[0] % previous == 0
+                    else ""
+                )
+            )
+        previous = kernel.shape[-1]
+        params[f"layer_{i}"] = {"kernel": np.ascontiguousarray(kernel), "bias": bias}
+    return params
+
+
+def to_state_dict(
+    params: Params, order: Sequence[str] | None = None, prefix: str = ""
+) -> dict[str, np.ndarray]:
+    """Parameters or masks as PyTorch names and lays them out: {"layer_0.weight": (out, in), ...}.
+
+    order: names of PyTorch's layers from input to output, where they are others than ours. prefix:
+        stands before every name.
+
+    As {name: torch.from_numpy(array)} it is what Module.load_state_dict() takes; save_tree() writes
+    unflatten() of it. Raises ValueError for an order of another length.
+
+    >>> state = to_state_dict({"layer_0": {"kernel": np.zeros((2, 3)), "bias": np.zeros(3)}}, ["0"])
+    >>> {name: array.shape for name, array in state.items()}
+    {'0.weight': (3, 2), '0.bias': (3,)}
+    """
+    names = layer_names(params)
+    order = names if order is None else order
+    if len(order) != len(names):
+        raise ValueError(f"order must name {len(names)} layers, got {len(order)}")
+    state = {}
+    for ours, theirs in zip(names, order, strict=True):
+        kernel = np.asarray(params[ours]["kernel"])
+        weight = np.ascontiguousarray(kernel.transpose(_TO_TORCH[kernel.ndim]))
+        state[f"{prefix}{theirs}.weight"] = weight
+        state[f"{prefix}{theirs}.bias"] = np.array(params[ours]["bias"])
+    return state
+
+
+def load_target(path: str | os.PathLike, order: Sequence[str] | None = None) -> Params:
+    """A network's parameters from a safetensors file, ours or PyTorch's, as from_state_dict().
+
+    Raises as load_tree() and from_state_dict() do.
+    """
+    tree, _ = load_tree(path)
+    try:
+        return from_state_dict(flatten(tree), order)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+
+
+def load_mask(
+    path: str | os.PathLike,
+    params: Params,
+    order: Sequence[str] | None = None,
+    prune_bias: bool = True,
+) -> Params:
+    """A mask that anyone made, from a safetensors file: bool, in the form of `params`.
+
+    The names say the layout: layer_0.kernel is (n_in, n_out), layer_0.weight is PyTorch's
+    (out, in). A state_dict after torch.nn.utils.prune may be given whole: its *_mask count, and
+    what it has not pruned is kept. Values are bool, or 0 and 1 of any type.
+
+    params: arrays or shapes of the network. order: the layers' names from input to output, where
+        these differ by more than numbers. prune_bias: if not, biases need no mask and are kept.
+
+    Raises ValueError for anything else, before arrays are read where the names or shapes show it.
+    """
+    tree, _ = tree_shapes(path)
+    shapes = flatten(tree)
+    pruned = any(name.endswith("_mask") for name in shapes)
+    try:
+        layers = _layers(list(shapes), order)
+        ours = _is_ours(layers)
+        if len(layers) != len(params):
+            raise ValueError(f"a mask of {len(layers)} layers for {len(params)} of the network")
+        entries = {}
+        for name, (layer, parts) in zip(layer_names(params), layers.items(), strict=True):
+            for part in ("kernel", "bias"):
+                shape = tuple(params[name][part].shape)
+                if part == "kernel" and not ours:
+                    shape = tuple(shape[axis] for axis in _TO_TORCH[len(shape)])
+                entry = _mask_entry(layer, parts, part, pruned, prune_bias)
+                if entry is not None and shapes[entry].shape != shape:
+                    raise ValueError(
+                        f"{entry} is {shapes[entry].shape}, expected {shape} (a kernel is "
+                        f"(n_in, n_out), a weight (out, in))"
+                    )
+                entries[name, part] = entry
+        arrays = flatten(load_tree(path, tree)[0])
+        mask: dict[str, Any] = {name: {} for name in layer_names(params)}
+        for (name, part), entry in entries.items():
+            if entry is None:
+                mask[name][part] = np.ones(params[name][part].shape, bool)
+                continue
+            kept = _as_mask(entry, arrays[entry])
+            turn = part == "kernel" and not ours
+            mask[name][part] = np.ascontiguousarray(_to_ours(entry, kept)) if turn else kept
+    except ValueError as error:
+        text = str(error)
+        raise ValueError(text if text.startswith(f"{path}") else f"{path}: {text}") from None
+    return mask
+
+
+def _mask_entry(
+    layer: str, parts: set[str], part: str, pruned: bool, prune_bias: bool
+) -> str | None:
+    """The name of the array that masks a layer's part; None where it is kept whole.
+
+    pruned: whether the names are those that torch.nn.utils.prune leaves.
+    """
+    theirs = "weight" if part == "kernel" and "kernel" not in parts else part
+    if f"{theirs}_mask" in parts:
+        return _joined(layer, f"{theirs}_mask")
+    if theirs in parts and not pruned:
+        return _joined(layer, theirs)
+    # What torch.nn.utils.prune has not touched keeps its name and its values: they are no mask.
+    if theirs in parts or (part == "bias" and not prune_bias):
+        return None
+    raise ValueError(
+        f"{layer} has no mask of its {theirs}; where all of it is kept, the mask is all ones"
+    )
+
+
+def _as_mask(name: str, array: np.ndarray) -> np.ndarray:
+    kept = array == 1
+    if not np.all(kept | (array == 0)):
+        raise ValueError(f"{name} has values other than 0 and 1, so it is no mask")
+    return kept
