@@ -10,7 +10,7 @@ import pytest
 import ticketjax as tj
 from ticketjax.base import Task, Wire
 from ticketjax.masks import apply_mask
-from ticketjax.networks.models import lenet300, resnet18, vgg
+from ticketjax.networks.images import lenet300, resnet18, vgg
 from ticketjax.networks.paths import collapsed, effective_density, first_dead_layer, log10_paths
 from ticketjax.networks.wiring import chain, wiring_of
 

@@ -13,6 +13,7 @@ import ticketjax as tj
 from tests.oracles.networks import he_network
 from ticketjax.base import Batch, Found, Planted
 from ticketjax.masks import count_kept
+from ticketjax.measure import diagnosis
 from ticketjax.measure.audit import Audit
 from ticketjax.measure.diagnosis import (
     Evidence,
@@ -22,7 +23,6 @@ from ticketjax.measure.diagnosis import (
     loss_ratio,
     verdict,
 )
-from ticketjax.measure import diagnosis
 from ticketjax.problem import Problem
 from ticketjax.seekers.edge_popup import EdgePopup
 

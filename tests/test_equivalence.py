@@ -11,7 +11,7 @@ from ticketjax.measure.equivalence import (
     input_grid,
     target_error,
 )
-from ticketjax.networks.models import mlp
+from ticketjax.networks.mlp import mlp
 from ticketjax.planting.plant import plant
 from ticketjax.tasks import get_task
 

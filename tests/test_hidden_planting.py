@@ -13,7 +13,7 @@ from tests.oracles.networks import he_network, sparse_network
 from ticketjax.base import Batch
 from ticketjax.measure.audit import audit
 from ticketjax.measure.quality import strong_quality
-from ticketjax.networks.models import mlp
+from ticketjax.networks.mlp import mlp
 from ticketjax.planting.plant import BIAS_IMPORTANCE, LEAST_IMPORTANCE, plant
 from ticketjax.problem import make_problem
 from ticketjax.tasks import TASKS, get_task

@@ -10,8 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from ticketjax.networks.images import normalise
 from ticketjax.tasks import image_files as images
-from ticketjax.tasks.image_files import DATASETS, augment, load_images, normalise
+from ticketjax.tasks.image_files import DATASETS, augment, load_images
 
 PER_CLASS = 2
 N = 10 * PER_CLASS

@@ -25,7 +25,7 @@ from ticketjax.measure.quality import (
     strong_quality,
     weak_quality,
 )
-from ticketjax.networks.models import mlp
+from ticketjax.networks.mlp import mlp
 from ticketjax.networks.paths import (
     collapsed,
     effective_density,

@@ -7,7 +7,7 @@ import pytest
 
 from tests.oracles.forward import forward
 from ticketjax.masks import layer_names
-from ticketjax.networks.models import mlp
+from ticketjax.networks.mlp import mlp
 from ticketjax.tasks import TASKS, get_task
 
 CIRCLE = get_task("circle")

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from ticketjax.masks import full_mask
-from ticketjax.networks.models import mlp
+from ticketjax.networks.mlp import mlp
 from ticketjax.problem import make_problem
 from ticketjax.seekers.registry import SCORES
 from ticketjax.tasks import get_task

@@ -13,7 +13,7 @@ from tests.oracles.forward import forward
 from tests.oracles.networks import he_network
 from ticketjax import masks
 from ticketjax.base import CLASSIFICATION, REGRESSION, Batch, Task
-from ticketjax.networks.models import mlp
+from ticketjax.networks.mlp import mlp
 from ticketjax.objective import loss, metric, output_scale
 from ticketjax.problem import Problem, make_problem
 from ticketjax.tasks import get_task

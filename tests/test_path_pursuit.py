@@ -11,7 +11,7 @@ from tests.oracles import backprop as oracle
 from tests.oracles import problems
 from ticketjax import masks
 from ticketjax.base import REGRESSION, Batch
-from ticketjax.networks.models import mlp
+from ticketjax.networks.mlp import mlp
 from ticketjax.planting.plant import plant
 from ticketjax.problem import Problem, make_problem
 from ticketjax.seekers.exchange.path_pursuit import PathPursuit

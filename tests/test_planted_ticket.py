@@ -12,7 +12,7 @@ from tests.oracles.networks import he_network
 from ticketjax.base import CLASSIFICATION, Batch
 from ticketjax.masks import apply_mask
 from ticketjax.measure.quality import strong_quality
-from ticketjax.networks.models import mlp
+from ticketjax.networks.mlp import mlp
 from ticketjax.planting.plant import plant
 from ticketjax.problem import make_problem
 from ticketjax.tasks import TASKS

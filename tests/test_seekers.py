@@ -12,7 +12,7 @@ import pytest
 from tests.oracles import backprop as oracle
 from ticketjax import masks
 from ticketjax.base import CLASSIFICATION, REGRESSION, Batch, Found
-from ticketjax.networks.models import mlp
+from ticketjax.networks.mlp import mlp
 from ticketjax.problem import Problem
 from ticketjax.seekers import registry as seekers
 from ticketjax.seekers.registry import LIFTS, SEEKERS, get_seeker

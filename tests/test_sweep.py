@@ -9,7 +9,7 @@ import pytest
 from ticketjax import Point, masks
 from ticketjax.choices import Training
 from ticketjax.networks.compaction import active_neurons, active_width, compact
-from ticketjax.networks.models import mlp
+from ticketjax.networks.mlp import mlp
 from ticketjax.runs.engine import Step, Stopwatch, run
 from ticketjax.runs.grid import make_grid
 from ticketjax.runs.record import RUN, SCHEMA

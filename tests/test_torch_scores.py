@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ticketjax.base import CLASSIFICATION, REGRESSION, Batch
-from ticketjax.networks.models import mlp
+from ticketjax.networks.mlp import mlp
 from ticketjax.problem import Problem
 from ticketjax.seekers.registry import SCORES
 from ticketjax.tasks import get_task

@@ -9,7 +9,7 @@ import pytest
 
 from tests.oracles import backprop as oracle
 from ticketjax.base import CLASSIFICATION, REGRESSION, Batch
-from ticketjax.networks.models import mlp
+from ticketjax.networks.mlp import mlp
 from ticketjax.problem import Problem
 from ticketjax.tasks import get_task
 from ticketjax.training import shuffles, train

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from ticketjax.measure.audit import audit
     from ticketjax.networks.following import follow
     from ticketjax.networks.from_flax import from_linen, from_nnx
-    from ticketjax.networks.models import lenet300, mlp, resnet18, vgg
+    from ticketjax.networks.images import lenet300, resnet18, vgg
+    from ticketjax.networks.mlp import mlp
     from ticketjax.optimizers import fused_adam, make_optimizer
     from ticketjax.planting.plant import plant
     from ticketjax.problem import Problem, Score, Seeker, make_problem
@@ -58,7 +59,8 @@ _HOMES = {
     "measure.audit": ("audit",),
     "networks.following": ("follow",),
     "networks.from_flax": ("from_linen", "from_nnx"),
-    "networks.models": ("lenet300", "mlp", "resnet18", "vgg"),
+    "networks.images": ("lenet300", "resnet18", "vgg"),
+    "networks.mlp": ("mlp",),
     "optimizers": ("fused_adam", "make_optimizer"),
     "planting.plant": ("plant",),
     "problem": ("Problem", "Score", "Seeker", "make_problem"),

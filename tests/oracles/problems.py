@@ -6,7 +6,7 @@ import numpy as np
 
 from tests.oracles import backprop
 from ticketjax.base import REGRESSION, Batch
-from ticketjax.networks.models import mlp
+from ticketjax.networks.mlp import mlp
 from ticketjax.problem import Problem
 from ticketjax.tasks import get_task
 

@@ -19,7 +19,7 @@ from ticketjax.choices import Training
 from ticketjax.masks import check_density, count_prunable, count_ticket_layers, ticket_density
 from ticketjax.measure.equivalence import functionally_recovered
 from ticketjax.measure.quality import feasible_recall
-from ticketjax.networks import models
+from ticketjax.networks import images as networks
 from ticketjax.problem import make_problem
 from ticketjax.progress import progress
 from ticketjax.records import store
@@ -40,13 +40,13 @@ from ticketjax.tasks import image_files as images
 
 
 def _vgg(layers: int, task: Task, width: float) -> Model:
-    return models.vgg(task, layers, width)
+    return networks.vgg(task, layers, width)
 
 
 MODELS: dict[str, Callable[[Task, float], Model]] = {
-    "lenet300": models.lenet300,
-    **{f"vgg{layers}": functools.partial(_vgg, layers) for layers in models.VGG_STAGES},
-    "resnet18": models.resnet18,
+    "lenet300": networks.lenet300,
+    **{f"vgg{layers}": functools.partial(_vgg, layers) for layers in networks.VGG_STAGES},
+    "resnet18": networks.resnet18,
 }
 # How each strong seeker searches; every other name is a pruner, used in rounds.
 STRONG = {
@@ -173,7 +173,7 @@ class Experiment:
             _no_sample,
             _no_ticket,
         )
-        self.model = models.on_pixels(
+        self.model = networks.on_pixels(
             MODELS[first.model](self.task, first.channels), data.mean, data.deviation
         )
         for name, there in (("images", data.train.y.size), ("test_images", data.test.y.size)):

@@ -18,7 +18,7 @@ from ticketjax.masks import LayerBudgets, Scope
 from ticketjax.measure.equivalence import functionally_recovered
 from ticketjax.measure.quality import feasible_recall
 from ticketjax.networks.layers import is_chain
-from ticketjax.networks.models import mlp
+from ticketjax.networks.mlp import mlp
 from ticketjax.problem import Seeker
 from ticketjax.runs.setting import Setting, setting_fields
 from ticketjax.runs.trial import make_instance, seek

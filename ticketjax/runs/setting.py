@@ -11,7 +11,7 @@ from ticketjax.base import Batch, Layer, Model, Params, Task, Tree
 from ticketjax.checks import check_choice, check_count, check_number
 from ticketjax.choices import Planting, Training
 from ticketjax.networks.layers import is_plain_chain, target_view, view, why_no_planting
-from ticketjax.networks.models import dense_apply
+from ticketjax.networks.mlp import dense_apply
 from ticketjax.networks.resolve import layers_of
 from ticketjax.objective import OBJECTIVES
 from ticketjax.problem import Problem, make_problem

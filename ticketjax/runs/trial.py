@@ -310,7 +310,7 @@ def make_trial(
     Raises ValueError for what get_seeker() or Setting refuses, and trial() for what make_instance()
     does.
 
-    >>> from ticketjax.networks.models import mlp
+    >>> from ticketjax.networks.mlp import mlp
     >>> from ticketjax.tasks import get_task
     >>> task = get_task("relu")
     >>> trial = make_trial(task, mlp(task, depth=3, width=10), "snip", samples=100, epochs=0)

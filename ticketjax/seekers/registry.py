@@ -1,7 +1,7 @@
 """Seekers: algorithms that look for a ticket. One file each; a name's row stands here."""
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from ticketjax import expressions
@@ -129,10 +129,10 @@ def options_of(seeker: str | Callable[..., Any], strategy: str | None = None) ->
     return tuple(name for name in inspect.signature(LIFTS[strategy]).parameters if name != "score")
 
 
-def _lifts(seeker: str | Callable[..., Any]) -> Mapping[str, Callable[..., Any]]:
+def _lifts(seeker: str | Callable[..., Any]) -> dict[str, Any]:
     """The strategies that a name or score may be used with."""
     if isinstance(seeker, str) and seeker in TRAINED:
-        return {**STRATEGIES[seeker]}
+        return dict(STRATEGIES[seeker])
     score = SCORES.get(seeker, seeker) if isinstance(seeker, str) else seeker
     if isinstance(score, str):
         raise ValueError(

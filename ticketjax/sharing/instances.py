@@ -19,7 +19,7 @@ from ticketjax.choices import Planting, Training
 from ticketjax.contract import check_mask
 from ticketjax.masks import depth as depth_of
 from ticketjax.measure.equivalence import functionally_recovered
-from ticketjax.networks.models import mlp
+from ticketjax.networks.mlp import mlp
 from ticketjax.problem import Problem
 from ticketjax.runs.engine import run_key
 from ticketjax.runs.setting import Setting

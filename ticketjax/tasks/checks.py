@@ -5,7 +5,7 @@ import numbers
 
 import jax
 
-from ticketjax.networks.models import DEEPEST
+from ticketjax.networks.mlp import DEEPEST
 
 
 def check_depth(task: str, depth: int, smallest: int) -> None:

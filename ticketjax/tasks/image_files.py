@@ -43,7 +43,7 @@ class Images(NamedTuple):
     mean, deviation: (channels,) float32, over all training pixels, of values on [0, 1].
 
     All leaves are arrays, so jax.device_put(images) places the whole on a device, in a quarter of
-    float32's space; `normalise` turns into float32 what a step needs.
+    float32's space; `networks.images.normalise` turns into float32 what a step needs.
     """
 
     train: Batch
@@ -106,33 +106,6 @@ def load_images(name: str, data_dir: str | pathlib.Path) -> Images:
                     f"damaged; see {dataset.url}"
                 )
     return Images(train, test, *_statistics(name, directory, np.asarray(train.x)))
-
-
-def normalise(
-    x: jax.typing.ArrayLike, mean: jax.typing.ArrayLike, deviation: jax.typing.ArrayLike
-) -> jax.Array:
-    """Return (x / 255 - mean) / deviation in float32; pure, for jit and vmap.
-
-    Args:
-        x: (..., height, width, channels) uint8.
-        mean, deviation: (channels,), of values on [0, 1]; `Images` holds them.
-
-    Raises:
-        ValueError: mean or deviation is not of shape (channels,).
-
-    >>> normalise(np.full((1, 1, 1), 51, np.uint8), np.array([0.1]), np.array([0.5])).tolist()
-    [[[0.2]]]
-    """
-    x = jnp.asarray(x, jnp.float32)
-    for argument, value in (("mean", mean), ("deviation", deviation)):
-        if np.shape(value) != x.shape[-1:]:
-            raise ValueError(
-                f"{argument} must have the shape (channels,) of x {x.shape}, got {np.shape(value)}"
-            )
-    per_channel = (1,) * (x.ndim - 1) + x.shape[-1:]
-    mean = jnp.asarray(mean, jnp.float32).reshape(per_channel)
-    deviation = jnp.asarray(deviation, jnp.float32).reshape(per_channel)
-    return (x / 255 - mean) / deviation
 
 
 def augment(key: jax.Array, x: jax.typing.ArrayLike, pad: int = 4, flip: bool = True) -> jax.Array:

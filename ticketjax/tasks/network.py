@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from ticketjax.base import CLASSIFICATION, REGRESSION, Batch, Params, Task
-from ticketjax.networks.models import dense_apply
+from ticketjax.networks.mlp import dense_apply
 from ticketjax.tasks.checks import check_sample
 
 

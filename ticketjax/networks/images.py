@@ -1,19 +1,18 @@
-"""Networks as pure functions of a parameter tree."""
+"""Networks of images as pure functions of a parameter tree: LeNet, VGG, ResNet18."""
 
 import dataclasses
 import functools
 import itertools
 import math
-import numbers
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from ticketjax.base import Layer, Model, Params, Task
-from ticketjax.tasks.image_files import normalise
+from ticketjax.base import Layer, Model, Task
+from ticketjax.networks.mlp import dense_network, initial_parameters
 
 # Widths of the convolutions at width 1, pooling between the groups (Simonyan and Zisserman 2015,
 # arXiv 1409.1556, table 1). What they call the layers are the convolutions and three dense ones, of
@@ -27,43 +26,6 @@ VGG_STAGES = {
 LENET_WIDTHS = (300, 100)
 RESNET18_WIDTHS = (64, 128, 256, 512)
 BLOCKS = 2  # residual blocks of each width
-
-PRECISIONS = ("highest", "high", "default", None)
-# Every layer is a piece of the program: more of them would take hours to compile.
-DEEPEST = 1000
-MOST_PARAMETERS = 2**31 - 1
-
-
-class Dense(nn.Module):
-    """A dense layer of samples in the last axis, which CPUs multiply a quarter faster."""
-
-    width: int
-    precision: str | None
-
-    @nn.compact
-    def __call__(self, x):
-        """(n_in, n) -> (width, n)."""
-        kernel = self.param("kernel", nn.initializers.zeros, (x.shape[0], self.width))
-        bias = self.param("bias", nn.initializers.zeros, (self.width,))
-        return jnp.matmul(kernel.T, x, precision=self.precision) + bias[:, None]
-
-
-class MLP(nn.Module):
-    """Fully connected ReLU network; parameters {"layer_0": {"kernel", "bias"}, ...}."""
-
-    widths: tuple[int, ...]
-    precision: str | None
-
-    @nn.compact
-    def __call__(self, x):
-        """(n, inputs) -> (n, outputs); no ReLU after the last layer."""
-        x = x.T
-        for i, width in enumerate(self.widths):
-            x = Dense(width, self.precision, name=f"layer_{i}")(x)
-            if i < len(self.widths) - 1:
-                x = nn.relu(x)
-        # Otherwise XLA turns the last product over, to one that takes it five times as long.
-        return jax.lax.optimization_barrier(x).T
 
 
 def _convolve(x: jax.Array, kernel: jax.Array, stride: int, precision: str | None) -> jax.Array:
@@ -204,98 +166,6 @@ def _resnet_blocks() -> list[tuple[str, str, str | None]]:
     return blocks
 
 
-def _init(key: jax.Array, shapes: Mapping[str, Sequence[int]]) -> Params:
-    # All numbers are drawn at once: a draw per array takes most of a small program's compilation.
-    counts = [math.prod(shape) + shape[-1] for shape in shapes.values()]
-    normal = jax.random.normal(key, (sum(counts),), jnp.float32)
-    params, bias_scale = {}, 1.0
-    layers = jnp.split(normal, list(itertools.accumulate(counts))[:-1])
-    for (name, shape), layer in zip(shapes.items(), layers, strict=True):
-        weight_scale = (2 / math.prod(shape[:-1])) ** 0.5
-        # A shortcut is as deep as the layer beside it.
-        bias_scale *= 1 if name.endswith("shortcut") else weight_scale
-        params[name] = {
-            "kernel": weight_scale * layer[shape[-1] :].reshape(shape),
-            "bias": bias_scale * layer[: shape[-1]],
-        }
-    return params
-
-
-def mlp(task: Task, depth: int, width: int, precision: str | None = "highest") -> Model:
-    """A dense ReLU network for a task.
-
-    depth: layers of neurons, the input included (depth 5 has 4 kernels), at least 2.
-    width: neurons of every hidden layer.
-    precision: of the matrix products: "highest" (full float32; a planted ticket is exact only
-        with it), "high", "default" (TF32 or bfloat16 passes on accelerators), or None for JAX's
-        own setting. It makes no difference on a CPU.
-
-    Weights are N(0, 2 / n_in), layer-l biases N(0, (prod_{k<=l} sqrt(2 / n_{k-1}))^2): as large
-    as the layer's signal, where larger ones would drown a deep ticket (He 2015; Fischer 2021). The
-    same arguments give the same object, so that nothing compiles twice.
-
-    Raises ValueError if depth < 2 or width < 1, for sizes beyond all bounds, and another precision.
-
-    >>> from ticketjax.tasks import get_task
-    >>> shapes = jax.eval_shape(mlp(get_task("circle"), 3, 100).init, jax.random.key(0))
-    >>> shapes["layer_0"]["kernel"].shape, shapes["layer_1"]["bias"].shape
-    ((2, 100), (4,))
-    """
-    if not isinstance(depth, numbers.Integral) or not 2 <= depth <= DEEPEST:
-        raise ValueError(
-            f"depth must be at least 2 (an input and an output layer), at most {DEEPEST} and a "
-            f"whole number, got {depth!r}"
-        )
-    if not isinstance(width, numbers.Integral) or width < 1:
-        raise ValueError(f"width must be at least 1, got {width!r}")
-    largest = max(depth - 3, 1) * width * width
-    if largest > MOST_PARAMETERS:
-        raise ValueError(
-            f"width must leave at most {MOST_PARAMETERS} parameters, which int32 can count; got "
-            f"{width} at depth {depth}"
-        )
-    if precision not in PRECISIONS:
-        named = ", ".join(filter(None, PRECISIONS))
-        raise ValueError(f"precision must be one of {named} or None, got {precision!r}")
-    # By position: to the cache, an argument given by its name is another one.
-    return _mlp(task, depth, width, precision)
-
-
-@functools.cache
-def _mlp(task: Task, depth: int, width: int, precision: str | None) -> Model:
-    return _dense(task, (width,) * (depth - 2), precision)
-
-
-def _dense(task: Task, hidden: tuple[int, ...], precision: str | None) -> Model:
-    inputs = math.prod(task.inputs) if isinstance(task.inputs, tuple) else task.inputs
-    sizes = (inputs, *hidden, task.outputs)
-    shapes = {f"layer_{i}": shape for i, shape in enumerate(itertools.pairwise(sizes))}
-
-    def init(key):
-        return _init(key, shapes)
-
-    return Model(init, dense_apply(precision), resizable=True)
-
-
-@functools.cache
-def dense_apply(precision: str | None = "highest") -> Callable[[Params, jax.Array], jax.Array]:
-    """The forward pass of dense ReLU networks of any width, {"layer_0": {"kernel", "bias"}, ...}.
-
-    Args:
-        precision: as in mlp().
-
-    Returns:
-        (params, x) -> outputs.
-    """
-
-    def apply(params: Params, x: jax.Array) -> Any:
-        # Widths are those of the parameters, so that a bare ticket runs in the same function.
-        widths = tuple(params[f"layer_{i}"]["bias"].size for i in range(len(params)))
-        return MLP(widths, precision).apply({"params": params}, x.reshape(x.shape[0], -1))
-
-    return apply
-
-
 def _image_shape(task: Task) -> tuple[int, int, int]:
     if not isinstance(task.inputs, tuple) or len(task.inputs) != 3:
         raise ValueError(
@@ -322,7 +192,7 @@ def lenet300(task: Task, width: float = 1.0, precision: str | None = "highest") 
 
 @functools.cache
 def _lenet300(task: Task, width: float, precision: str | None) -> Model:
-    return _dense(task, _scaled(LENET_WIDTHS, width), precision)
+    return dense_network(task, _scaled(LENET_WIDTHS, width), precision)
 
 
 def vgg(
@@ -354,7 +224,7 @@ def _vgg(task: Task, layers: int, width: float, precision: str | None) -> Model:
     shapes[f"layer_{len(widths)}"] = height * image_width * widths[-1], task.outputs
 
     def init(key):
-        return _init(key, shapes)
+        return initial_parameters(key, shapes)
 
     def apply(params, x):
         filters = tuple(params[f"layer_{i}"]["bias"].size for i in range(len(params)))
@@ -403,7 +273,7 @@ def _resnet18(task: Task, width: float, precision: str | None) -> Model:
     layers.append(Layer(last, stream, space + 1))
 
     def init(key):
-        return _init(key, shapes)
+        return initial_parameters(key, shapes)
 
     def apply(params, x, normalised=True):
         filters = {name: layer["bias"].size for name, layer in params.items()}
@@ -425,3 +295,30 @@ def on_pixels(model: Model, mean: jax.typing.ArrayLike, deviation: jax.typing.Ar
         return model.apply(params, normalise(x, mean, deviation))
 
     return dataclasses.replace(model, apply=apply, flow=model.flow or model.apply)
+
+
+def normalise(
+    x: jax.typing.ArrayLike, mean: jax.typing.ArrayLike, deviation: jax.typing.ArrayLike
+) -> jax.Array:
+    """Return (x / 255 - mean) / deviation in float32; pure, for jit and vmap.
+
+    Args:
+        x: (..., height, width, channels) uint8.
+        mean, deviation: (channels,), of values on [0, 1]; `Images` holds them.
+
+    Raises:
+        ValueError: mean or deviation is not of shape (channels,).
+
+    >>> normalise(np.full((1, 1, 1), 51, np.uint8), np.array([0.1]), np.array([0.5])).tolist()
+    [[[0.2]]]
+    """
+    x = jnp.asarray(x, jnp.float32)
+    for argument, value in (("mean", mean), ("deviation", deviation)):
+        if np.shape(value) != x.shape[-1:]:
+            raise ValueError(
+                f"{argument} must have the shape (channels,) of x {x.shape}, got {np.shape(value)}"
+            )
+    per_channel = (1,) * (x.ndim - 1) + x.shape[-1:]
+    mean = jnp.asarray(mean, jnp.float32).reshape(per_channel)
+    deviation = jnp.asarray(deviation, jnp.float32).reshape(per_channel)
+    return (x / 255 - mean) / deviation
