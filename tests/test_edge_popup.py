@@ -10,8 +10,8 @@ from tests.oracles.problems import APPLY, SAMPLES, layers_of, problem_of
 from tests.oracles.selection import select
 from ticketjax.base import CLASSIFICATION, REGRESSION, Batch
 from ticketjax.problem import Problem
+from ticketjax.seekers import edge_popup as MODULE
 from ticketjax.seekers.edge_popup import EdgePopup, popup_params
-from ticketjax.seekers.registry import edge_popup as MODULE
 
 KEY = jax.random.key(3)
 # 24 samples in batches of 8: three steps per epoch.

@@ -17,6 +17,7 @@ from ticketjax.base import CLASSIFICATION, REGRESSION, Found
 from ticketjax.masks import count_kept, count_prunable
 from ticketjax.problem import Problem
 from ticketjax.runs.grid import make_grid
+from ticketjax.seekers import edge_popup
 from ticketjax.seekers.best_of import BestOf
 from ticketjax.seekers.edge_popup import EdgePopup, layer_normalised
 from ticketjax.seekers.gates.probabilistic import keep_within, sample
@@ -27,7 +28,7 @@ from ticketjax.seekers.gates.search import (
     round_straight_through,
     unit_norm,
 )
-from ticketjax.seekers.registry import edge_popup, get_seeker
+from ticketjax.seekers.registry import get_seeker
 
 STEPS = 4
 KEY = jax.random.key(3)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 import ticketjax as tj
 from ticketjax.checks import LARGEST, MOST, Options, option, written
 from ticketjax.masks import LayerBudgets
+from ticketjax.seekers import registry
 from ticketjax.seekers.registry import COMBINATORS, TRAINED
 
 
@@ -149,7 +150,7 @@ def test_equal_options_are_equal_hash_alike_and_are_read_back(**fields):
     one, other = Example(1, **fields), Example(1, **fields)
     assert one == other and hash(one) == hash(other)
     names = {"Example": Example}
-    assert tj.seekers.read_seeker(repr(one), names) == one
+    assert registry.read_seeker(repr(one), names) == one
 
 
 KINDS = [*TRAINED.values(), tj.Planting, tj.Training]

@@ -10,8 +10,8 @@ from tests.oracles import problems
 from tests.oracles.problems import SAMPLES, layers_of
 from tests.oracles.selection import select
 from ticketjax.base import CLASSIFICATION, REGRESSION
+from ticketjax.seekers import iterative_hard_thresholding, rewinding
 from ticketjax.seekers.iterative_hard_thresholding import IterativeHardThresholding
-from ticketjax.seekers.registry import iterative_hard_thresholding, rewinding
 from ticketjax.seekers.rewinding import Rewinding
 from ticketjax.seekers.scores.layer_densities import balanced, erk
 from ticketjax.seekers.strategies import Singleshot

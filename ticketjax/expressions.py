@@ -9,6 +9,7 @@ from typing import Any
 from ticketjax.names import suggestion
 
 MOST_NESTED = 50
+MOST_LISTED = 40
 # A string as a whole, or one character. An apostrophe within a word, as of a path, opens none.
 _TOKENS = re.compile(r"""(?<![^\s(\[,=])(?:'[^']*'|"[^"]*")|.""", re.DOTALL)
 
@@ -54,10 +55,6 @@ def read(text: str, names: Mapping[str, Any], what: str) -> Any:
         ValueError: no such expression; a name that is not known, with the nearest one; arguments
             that a call does not take.
 
-    >>> read("dict(a=-1, b=(2, 'x'))", {"dict": dict}, "value")
-    Traceback (most recent call last):
-    ...
-    ValueError: dict takes , got 'a'
     >>> read("pair((1, 2.5), True)", {"pair": lambda a, b: (a, b)}, "value")
     ((1, 2.5), True)
     """
@@ -70,8 +67,9 @@ def read(text: str, names: Mapping[str, Any], what: str) -> Any:
 
     def known(name: str) -> Any:
         if name not in names:
+            listed = ", ".join(list(names)[:MOST_LISTED]) + ", ..." * (len(names) > MOST_LISTED)
             raise ValueError(
-                f"{what} must be one of {', '.join(names)}, got {name!r}{suggestion(name, names)}"
+                f"{what} must be one of {listed}, got {name!r}{suggestion(name, names)}"
             )
         return names[name]
 

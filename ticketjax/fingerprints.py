@@ -23,11 +23,14 @@ def is_own(function: Any) -> bool:
 
 
 def _source(function: Any) -> str:
+    code = getattr(function, "__code__", None)
+    compiled = repr((code.co_code, code.co_consts, code.co_names)) if code else ""
     try:
-        return inspect.getsource(function)
+        source = inspect.getsource(function)
     except (OSError, TypeError):
-        code = getattr(function, "__code__", None)
-        return repr((code.co_code, code.co_consts, code.co_names)) if code else ""
+        return compiled
+    # Two of them may stand in one line.
+    return source + compiled if getattr(function, "__name__", "") == "<lambda>" else source
 
 
 def _content(value: Any, depth: int) -> str:

@@ -430,7 +430,7 @@ def follow(
 
     >>> import jax.numpy as jnp
     >>> def apply(params, x):
-    ...     return jax.nn.relu(x @ params["w"] + params["b"]) @ params["v"]
+    ...     return jax.nn.relu(x @ params["w"] + params["b"][None]) @ params["v"]
     >>> params = {"w": jnp.ones((2, 9)), "b": jnp.ones(9), "v": jnp.ones((9, 4))}
     >>> [(layer.kernel, layer.bias) for layer in follow(apply, params, jnp.ones((3, 2)))]
     [('w', 'b'), ('v', None)]

@@ -461,13 +461,14 @@ def _jobs(grid: Grid, done: Collection[tuple], share: tuple[int, int]) -> Iterat
     """What is missing of a grid, as few and as large rectangles as there are."""
     for named in grid.settings():
         densities = named.resolve(grid.densities)
+        numbers = densities.tolist()
         seekers = tuple((label, named.given(seeker)) for label, seeker in grid.seekers)
         # Instances that lack the same runs are run together.
         lacking: dict[tuple[tuple[int, ...], ...], list[InstanceKey]] = {}
         for key in grid.instances_of(share):
             place = (*named.identity, *key)
             missing = tuple(
-                tuple(d for d in range(densities.size) if (*place, label, densities[d]) not in done)
+                tuple(d for d in range(densities.size) if (*place, label, numbers[d]) not in done)
                 for label, _ in seekers
             )
             lacking.setdefault(missing, []).append(key)

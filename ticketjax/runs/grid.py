@@ -17,6 +17,7 @@ from ticketjax.fingerprints import own_functions
 from ticketjax.masks import LayerBudgets, Scope
 from ticketjax.measure.equivalence import functionally_recovered
 from ticketjax.measure.quality import feasible_recall
+from ticketjax.names import suggestion
 from ticketjax.networks.layers import is_chain
 from ticketjax.networks.mlp import mlp
 from ticketjax.problem import Seeker
@@ -160,13 +161,13 @@ class Grid:
 
     def run_names(self, share: tuple[int, int] = (0, 1)) -> set[tuple]:
         """Runs as tuples of their RUN columns: all, or the share (index, count)."""
-        return {
-            (*named.identity, *key, label, float(density))
-            for named in self.settings()
-            for key in self.instances_of(share)
-            for label, _ in self.seekers
-            for density in named.resolve(self.densities)
-        }
+        labels = [label for label, _ in self.seekers]
+        names: set[tuple] = set()
+        for named in self.settings():
+            points = list(itertools.product(labels, named.resolve(self.densities).tolist()))
+            for key in self.instances_of(share):
+                names.update((*named.identity, *key, *point) for point in points)
+        return names
 
     @property
     def runs_per_instance(self) -> int:
@@ -387,7 +388,8 @@ def _models(given: Any) -> tuple[tuple[str, Any], ...]:
     if _is_labelled(given):
         return given
     if not isinstance(given, Mapping):
-        listed = [given] if isinstance(given, Model) or callable(given) else list(given)
+        alone = isinstance(given, Model) or not isinstance(given, Iterable)
+        listed = [given] if alone else list(given)
         names = [getattr(model, "__name__", "model") for model in listed]
         if len(set(names)) < len(names):
             raise ValueError('model: several networks need labels, {"label": model}')
@@ -537,7 +539,10 @@ class NamedSetting:
         resolved = []
         for density in densities:
             if isinstance(density, str) and density != "ticket":
-                raise ValueError(f'densities must be numbers or "ticket", got {density!r}')
+                raise ValueError(
+                    f'densities must be numbers or "ticket", got {density!r}'
+                    f"{suggestion(density, ['ticket'])}"
+                )
             density = self.setting.ticket_density if density == "ticket" else float(density)
             masks.check_density(density, size)
             resolved.append(density)

@@ -1,6 +1,7 @@
 """All that is fixed within one compiled program: the task, the network, planting and training."""
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -47,6 +48,10 @@ class Setting:
 
     def __post_init__(self):
         check_choice("objective", self.objective, OBJECTIVES)
+        for name, kind in (("planting", Planting), ("training", Training)):
+            if not isinstance(getattr(self, name), kind):
+                given = getattr(self, name)
+                raise ValueError(f"{name} must be {kind.__name__}(...), got {given!r}")
         check_count("samples", self.samples, 1)
         if not isinstance(self.held_out, float) or not 0 < self.held_out < 1:
             raise ValueError(f"held_out must be in (0, 1), got {self.held_out!r}")
@@ -77,22 +82,22 @@ class Setting:
         """Layers of neurons, the input included."""
         return len(self.layers) + 1
 
-    @property
+    @functools.cached_property
     def target(self) -> Tree:
         """The ticket to plant, without padding."""
         return self.task.ticket(depth=self.depth)
 
-    @property
+    @functools.cached_property
     def ticket_layers(self) -> tuple[int, ...]:
         """How many prunable parameters the ticket has in each layer."""
         return masks.count_ticket_layers(target_view(self.target, self.layers), self.prune_bias)
 
-    @property
+    @functools.cached_property
     def parameter_shapes(self) -> Tree:
         """The network's parameters as shapes, nothing computed."""
         return jax.eval_shape(self.model.init, jax.random.key(0))
 
-    @property
+    @functools.cached_property
     def layer_shapes(self) -> Params:
         """The view of the network's layers, as shapes."""
         return view(self.parameter_shapes, self.layers)
