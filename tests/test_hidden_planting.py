@@ -14,7 +14,8 @@ from ticketjax.base import Batch
 from ticketjax.measure.audit import audit
 from ticketjax.measure.quality import strong_quality
 from ticketjax.networks.mlp import mlp
-from ticketjax.planting.plant import BIAS_IMPORTANCE, LEAST_IMPORTANCE, plant
+from ticketjax.planting.hidden import BIAS_IMPORTANCE, LEAST_IMPORTANCE
+from ticketjax.planting.plant import plant
 from ticketjax.problem import make_problem
 from ticketjax.tasks import TASKS, get_task
 

@@ -1,0 +1,132 @@
+"""The published way: a target neuron takes the one of the largest cosine."""
+
+import functools
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from ticketjax.networks.wiring import by_tap
+from ticketjax.planting.writing import lots_of, norm, rows_of, write
+
+EQUAL_COSINES = 1e-6  # a few float32 roundings
+
+
+class Placed(NamedTuple):
+    """Where a layer's target neurons went: indices in the mother, and target output / its own."""
+
+    neurons: jax.Array  # (target neurons,) int32
+    scale: jax.Array  # (target neurons,) float32
+
+
+def _power_of_two(factor: jax.Array) -> jax.Array:
+    """The power of two nearest to a positive factor (in logarithm).
+
+    Dividing by it rounds nothing, so that planting costs none of float32's precision; the factor
+    may be any positive number, and this one is within sqrt(2) of the one wanted.
+    """
+    exponent = jnp.clip(jnp.round(jnp.log2(factor)), -100, 100)
+    return jnp.ldexp(jnp.float32(1.0), exponent.astype(jnp.int32))
+
+
+def _choose(
+    wanted: jax.Array, support: jax.Array, candidates: jax.Array, lots: jax.Array
+) -> jax.Array:
+    """Give each target neuron the unused mother neuron whose incoming parameters fit it best.
+
+    wanted: (k, target neurons) incoming parameters times the scales of their sources, the bias
+        as last row; support: which of them the target has; candidates: (k, mother neurons);
+        lots: (mother neurons,), the highest of equally good ones is taken.
+    Returns the neurons chosen, (target neurons,) int32.
+    """
+    size = norm(wanted, axis=0)
+    size = jnp.where(size > 0, size, 1.0)
+
+    def product(a, b):
+        return jnp.matmul(a.T, b, precision="highest")
+
+    matching_size = jnp.sqrt(product(support.astype(jnp.float32), candidates**2))
+    matching_size = jnp.where(matching_size > 0, matching_size, 1.0)
+    cosine = product(wanted / size[None, :], candidates) / matching_size
+
+    def choose(used, neuron):
+        fit = jnp.where(used, -jnp.inf, cosine[neuron])
+        equal = fit >= jnp.max(fit) - EQUAL_COSINES
+        best = jnp.argmax(jnp.where(equal, lots | 1, 0))
+        return used | (jnp.arange(used.size) == best), best
+
+    hardest_first = jnp.argsort(-jnp.sum(support, axis=0), stable=True)
+    _, chosen = jax.lax.scan(choose, jnp.zeros(candidates.shape[1], bool), hardest_first)
+    return chosen[jnp.argsort(hardest_first)].astype(jnp.int32)
+
+
+def _fit(wanted: jax.Array, support: jax.Array, there: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Each neuron's positive factor, and its parameters divided by it.
+
+    wanted, support: as in _choose(); there: (k, target neurons), the parameters to be replaced.
+    """
+    in_degree = jnp.sum(support, axis=0)
+    size, matching_size = norm(wanted, axis=0), norm(jnp.where(support, there, 0.0), axis=0)
+    size = jnp.where(size > 0, size, 1.0)
+    matching_size = jnp.where(matching_size > 0, matching_size, 1.0)
+    fit = jnp.sum(wanted / size[None] * there, axis=0) / matching_size
+    # The paper's factor theta.m / |m|^2; it must be positive for relu, so where nothing of the
+    # right direction was left, the one that keeps the size of the mother's parameters.
+    factor = size * jnp.where(fit > 0, fit, 1.0) / matching_size
+    # A single parameter of the right sign is matched by a scale alone: it stays as it is.
+    unchanged = (in_degree == 1) & (fit > 0)
+    factor = jnp.where(unchanged, factor, _power_of_two(factor))
+    factor = jnp.where(in_degree > 0, factor, 1.0)
+    return factor, jnp.where(unchanged[None, :], there, wanted / factor[None, :])
+
+
+# Compiled here, because a loop that runs outside of jit is compiled again at every call.
+@functools.partial(
+    jax.jit, static_argnames=("normalised", "one_scale", "is_last", "zero_path_biases")
+)
+def plant_layer(
+    target: dict[str, jax.Array],
+    mother: dict[str, jax.Array],
+    sources: Placed,
+    there: Placed | None,
+    normalised: bool,
+    one_scale: bool,
+    is_last: bool,
+    zero_path_biases: bool,
+) -> tuple[dict[str, jax.Array], dict[str, jax.Array], Placed]:
+    """One layer's parameters and mask, and where its target neurons went.
+
+    there: where they are already, as another layer writes to the same ones. normalised: whether the
+    layer's own scale is taken out behind it. one_scale: whether the neurons' scale has to be one.
+    """
+    kernel, bias = mother["kernel"], mother["bias"]
+    target_kernel = jnp.asarray(target["kernel"], jnp.float32)
+    target_bias = jnp.asarray(target["bias"], jnp.float32)
+    target_kernel = by_tap(target_kernel, sources.neurons.size)
+    taps = target_kernel.shape[0]
+    read = by_tap(kernel, kernel.size // (taps * bias.size))[:, sources.neurons]
+    support = rows_of(target_kernel, target_bias) != 0
+    wanted = rows_of(target_kernel * sources.scale[None, :, None], target_bias)
+    candidates = rows_of(read, bias)
+    if is_last:
+        # One factor for all outputs, the one that keeps the layer's size: arg max and the
+        # ratios of the outputs are the target's without any correction.
+        size, matching_size = norm(wanted), norm(jnp.where(support, candidates, 0.0))
+        ratio = size / jnp.where(matching_size > 0, matching_size, 1.0)
+        factor = _power_of_two(jnp.where(ratio > 0, ratio, 1.0))
+        placed = Placed(jnp.arange(bias.size), jnp.full(bias.size, factor))
+        values = wanted / factor
+    else:
+        if there is None:
+            index = _choose(wanted, support, candidates, lots_of(kernel, bias))
+        else:
+            index = there.neurons
+        ones = jnp.ones(index.size, jnp.float32)
+        if normalised or (there is None and not one_scale):
+            factor, values = _fit(wanted, support, candidates[:, index])
+        else:
+            factor = ones if there is None else there.scale
+            values = wanted / factor[None]
+        placed = Placed(index, ones if one_scale else factor)
+    params, mask = write(mother, support, values, sources.neurons, placed.neurons, zero_path_biases)
+    return params, mask, placed

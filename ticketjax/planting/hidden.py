@@ -1,0 +1,125 @@
+"""The inconspicuous way: lots choose the neurons, and scales keep the parameters' sizes."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+
+from ticketjax.base import Params, Planted
+from ticketjax.masks import layer_names
+from ticketjax.planting.writing import lots_of, norm, write
+
+# There are fewer biases than weights, so each that stands out says more.
+BIAS_IMPORTANCE = 3.0
+# What is all planted has no background to stand out from, but is to keep about the size it had.
+LEAST_IMPORTANCE = 0.01
+# Of neurons' scales: the tickets' are then settled to rounding at depth 5, and within a few percent
+# for nearly all at depth 10. Any scales are exact.
+SWEEPS = 100
+OVER_RELAXATION = 1.6
+
+
+def _root(incoming: jax.Array, outgoing: jax.Array, surplus: jax.Array) -> jax.Array:
+    """The t > 0 with incoming / t - outgoing * t == surplus; 1 where there is none."""
+    half = jnp.sqrt(surplus**2 / 4 + incoming * outgoing)
+    numerator = jnp.where(surplus > 0, incoming, half - surplus / 2)
+    denominator = jnp.where(surplus > 0, half + surplus / 2, outgoing)
+    exists = (numerator > 0) & (denominator > 0)
+    return jnp.where(exists, numerator / jnp.where(exists, denominator, 1.0), 1.0)
+
+
+def _even_scales(wanted: list[jax.Array], there: list[jax.Array]) -> list[jax.Array]:
+    """Scales of all neurons, that change the sizes of the mother's parameters least.
+
+    wanted, there: for each layer (sources + 1, neurons), the bias as last row: the roots of the
+        sizes of the target's and of the mother's parameters, 0 where the target has none.
+
+    The change from m to v is the generalised Kullback-Leibler divergence of their roots,
+    sum sqrt(m) log(sqrt(m / v)) - sqrt(m) + sqrt(v), which is convex in the scales' logarithms and
+    least where at each neuron sqrt(v) - sqrt(m) adds up to the same over what comes in and what
+    goes out. With all others given, a neuron's own scale is the root of a quadratic equation.
+
+    Returns for each layer its neurons' target output / planted output, that of the inputs first.
+    """
+    sizes = [wanted[0].shape[0] - 1, *(layer.shape[1] for layer in wanted)]
+    # Padded to one shape, so that a sweep is compiled once and not once for every layer.
+    widest = max(sizes)
+
+    def stack(layers):
+        def pad(layer):
+            missing = widest - layer.shape[0] + 1, widest - layer.shape[1]
+            weights = jnp.pad(layer[:-1], ((0, missing[0]), (0, missing[1])))
+            return weights, jnp.pad(layer[-1], (0, missing[1]))
+
+        weights, biases = zip(*map(pad, layers), strict=True)
+        return jnp.stack(weights), jnp.stack(biases)
+
+    (weights, biases), (weights_there, biases_there) = stack(wanted), stack(there)
+    leaving_there = jnp.sum(weights_there, axis=2)
+    surplus = jnp.sum(weights_there, axis=1) + biases_there
+    surplus = surplus - jnp.append(leaving_there[1:], jnp.zeros((1, widest), jnp.float32), axis=0)
+    is_last = (jnp.arange(len(wanted)) == len(wanted) - 1)[:, None]
+    is_even = (jnp.arange(len(wanted)) % 2 == 0)[:, None]
+
+    def update(roots, chosen):
+        incoming = jnp.sum(weights * roots[:-1, :, None], axis=1) + biases
+        outgoing = jnp.sum(weights[1:] / roots[2:, None, :], axis=2)
+        outgoing = jnp.append(outgoing, jnp.zeros((1, widest), jnp.float32), axis=0)
+        # The outputs have one scale: what comes in is then all that does.
+        incoming = jnp.where(is_last, jnp.sum(incoming, axis=1, keepdims=True), incoming)
+        ours = jnp.where(is_last, jnp.sum(surplus, axis=1, keepdims=True), surplus)
+        best = _root(incoming, outgoing, ours)
+        beyond = roots[1:] * (best / roots[1:]) ** OVER_RELAXATION
+        return roots.at[1:].set(jnp.where(chosen, beyond, roots[1:]))
+
+    def sweep(_, roots):
+        # Neighbouring layers in turn: no two neurons of a turn share a parameter.
+        return update(update(roots, is_even), ~is_even)
+
+    roots = jax.lax.fori_loop(0, SWEEPS, sweep, jnp.ones((len(sizes), widest), jnp.float32))
+    return [root[:size] ** 2 for root, size in zip(roots, sizes, strict=True)]
+
+
+@functools.partial(jax.jit, static_argnames="zero_path_biases")
+def plant_hidden(
+    target: Params, params: Params, zero_path_biases: bool
+) -> tuple[Planted, list[jax.Array]]:
+    """Plant where lots say, with the scales that make the ticket stand out least."""
+    names = layer_names(target)
+    places = [jnp.arange(target[names[0]]["kernel"].shape[0])]
+    for name in names[:-1]:
+        by_lot = jnp.argsort(lots_of(params[name]["kernel"], params[name]["bias"]))
+        places.append(by_lot[: target[name]["bias"].size])
+    places.append(jnp.arange(target[names[-1]]["bias"].size))
+
+    parameters: list[jax.Array] = []
+    wanted: list[jax.Array] = []
+    there: list[jax.Array] = []
+    for name, sources, neurons in zip(names, places, places[1:], strict=False):
+        kernel, bias = params[name]["kernel"], params[name]["bias"]
+        parts = [
+            (target[name]["kernel"], kernel, kernel[sources[:, None], neurons[None, :]], 1.0),
+            (target[name]["bias"][None], bias, bias[neurons][None], BIAS_IMPORTANCE),
+        ]
+        rows = []
+        for ours, whole, replaced, weight in parts:
+            ours = jnp.asarray(ours, jnp.float32)
+            size = norm(whole.ravel()) / whole.size**0.5
+            size = jnp.where(size > 0, size, 1.0)
+            background = 1 - jnp.sum(ours != 0, dtype=jnp.float32) / whole.size
+            importance = weight * jnp.maximum(background, LEAST_IMPORTANCE)
+            root = importance * jnp.sqrt(jnp.abs(ours) / size)
+            rows.append((ours, root, importance * jnp.sqrt(jnp.abs(replaced) / size) * (ours != 0)))
+        for collected, row in zip(
+            (parameters, wanted, there), zip(*rows, strict=True), strict=True
+        ):
+            collected.append(jnp.concatenate(row))
+
+    scales = _even_scales(wanted, there)
+    planted_params, planted_mask = {}, {}
+    for i, (name, ours) in enumerate(zip(names, parameters, strict=True)):
+        factor = jnp.append(scales[i], 1.0)[:, None] / scales[i + 1][None, :]
+        planted_params[name], planted_mask[name] = write(
+            params[name], ours != 0, ours * factor, places[i], places[i + 1], zero_path_biases
+        )
+    return Planted(planted_params, planted_mask, scales[-1][0]), places

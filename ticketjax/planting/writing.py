@@ -1,0 +1,67 @@
+"""What both ways of planting share: sizes, lots, and writing into a layer."""
+
+import jax
+import jax.numpy as jnp
+
+from ticketjax.networks.wiring import by_tap
+
+
+def norm(x: jax.Array, axis: int | None = None) -> jax.Array:
+    """Euclidean norm that neither over- nor underflows in its squares."""
+    largest = jnp.max(jnp.abs(x), axis=axis, keepdims=True)
+    safe = jnp.where(largest > 0, largest, 1.0)
+    norm = safe * jnp.sqrt(jnp.sum((x / safe) ** 2, axis=axis, keepdims=True))
+    return jnp.squeeze(norm, axis)
+
+
+def rows_of(kernel: jax.Array, bias: jax.Array) -> jax.Array:
+    """What comes into every neuron, (taps * sources + 1, neurons), the bias as last row."""
+    return jnp.concatenate([kernel.reshape(-1, bias.size), bias[None]])
+
+
+def lots_of(kernel: jax.Array, bias: jax.Array) -> jax.Array:
+    """A number per mother neuron, (n_out,) uint32, that says nothing of its place or parameters.
+
+    Lone parameters fit every neuron of the right sign equally well. Were the first of them taken,
+    low indices would betray the ticket, to every pruner whose ties go to low indices. So they draw
+    lots: a hash of the bits of their incoming parameters, as there is no key to draw from.
+    """
+    bits = jax.lax.bitcast_convert_type(rows_of(kernel, bias), jnp.uint32)
+    lot = jnp.sum(bits, axis=0, dtype=jnp.uint32)
+    # The last steps of MurmurHash3: every bit of the sum moves every bit of the lot.
+    lot = (lot ^ (lot >> 16)) * jnp.uint32(0x85EBCA6B)
+    lot = (lot ^ (lot >> 13)) * jnp.uint32(0xC2B2AE35)
+    return lot ^ (lot >> 16)
+
+
+def write(
+    mother: dict[str, jax.Array],
+    support: jax.Array,
+    values: jax.Array,
+    sources: jax.Array,
+    neurons: jax.Array,
+    zero_path_biases: bool,
+) -> tuple[dict[str, jax.Array], dict[str, jax.Array]]:
+    """A layer's parameters and mask, the target's values written where it has any.
+
+    support, values: (taps * sources + 1, neurons), the bias as last row; sources, neurons: indices.
+    """
+    bias = mother["bias"]
+    taps = (support.shape[0] - 1) // sources.size
+    kernel = by_tap(mother["kernel"], mother["kernel"].size // (taps * bias.size))
+    weight_at = slice(None), sources[:, None], neurons[None, :]
+    kernel_support, kernel_values = (
+        rows[:-1].reshape(taps, sources.size, neurons.size) for rows in (support, values)
+    )
+    old_bias = jnp.zeros(neurons.shape, bias.dtype) if zero_path_biases else bias[neurons]
+    written = jnp.where(kernel_support, kernel_values, kernel[weight_at])
+    shape = mother["kernel"].shape
+    params = {
+        "kernel": kernel.at[weight_at].set(written).reshape(shape),
+        "bias": bias.at[neurons].set(jnp.where(support[-1], values[-1], old_bias)),
+    }
+    mask = {
+        "kernel": jnp.zeros(kernel.shape, bool).at[weight_at].set(kernel_support).reshape(shape),
+        "bias": jnp.zeros(bias.shape, bool).at[neurons].set(support[-1]),
+    }
+    return params, mask
