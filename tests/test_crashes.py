@@ -1,7 +1,10 @@
 """Grids that are killed and stopped at any moment; benchmarks/crashes.py does it many times."""
 
 import os
+import pathlib
 import signal
+import subprocess
+import sys
 
 import pytest
 
@@ -82,3 +85,20 @@ def test_what_is_printed_stays_and_what_is_ignored_is_ignored(tmp_path):
     result = python("-c", ON_ITS_OWN, directory=tmp_path)
     assert result.returncode == 128 + signal.SIGTERM
     assert (result.stdout, result.stderr) == ("printed\n", f"a bar\nstopped; {RESUME}\n")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_python_ends_leaves_the_status(number):
+    # What is left in a module is deleted after Python has given up its handlers.
+    program = f"""
+import os
+from ticketjax.commands import interruption
+interruption.install()
+class Last:
+    def __del__(self, kill=os.kill, process=os.getpid()):
+        kill(process, {int(number)})
+last = Last()
+"""
+    root = pathlib.Path(crashes.__file__).parents[1]
+    ended = subprocess.run([sys.executable, "-c", program], check=False, cwd=root)
+    assert ended.returncode == 0

@@ -8,6 +8,7 @@ That harms nothing: files are written under temporary names and renamed, locks e
 Nothing here imports more than Python itself, so that it can come before all other imports.
 """
 
+import atexit
 import contextlib
 import os
 import signal
@@ -35,9 +36,18 @@ def install() -> None:
         os.set_blocking(tell, False)
         signal.set_wakeup_fd(tell, warn_on_full_buffer=False)
         threading.Thread(target=_listen, args=(told,), daemon=True).start()
+        # Registered before all others, it is called after them.
+        atexit.register(_ignore_from_now_on)
     for number in SIGNALS:
         if signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, _leave_it_to_the_thread)
+
+
+def _ignore_from_now_on() -> None:
+    # All is done, and the thread does not run while Python ends. With a handler of Python's left,
+    # Python would restore the default one, and a signal then would take the place of the status.
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _leave_it_to_the_thread(*_) -> None:
