@@ -267,6 +267,17 @@ def test_what_a_task_with_data_and_tickets_of_seeds_cannot_have(change, reason):
         make_grid(**{**OF_DIGITS, "task": digits(), **change})
 
 
+def test_a_ticket_of_no_seed_is_not_planted():
+    task = digits()
+    trial = tj.make_trial(task, tj.mlp(task, 3, 10), "snip", batch_size=16)
+    with pytest.raises(ValueError, match="digits: every seed has a ticket of its own"):
+        trial(jax.random.key(0), tj.Point("ticket", 0.0))
+    one = dataclasses.replace(task, ticket_of=None)
+    trial = tj.make_trial(one, tj.mlp(one, 3, 10), "snip", batch_size=16, epochs=1)
+    record = jax.jit(lambda key: trial(key, tj.Point("ticket", 0.0)))(jax.random.key(0))
+    assert np.isclose(record.planted_loss, record.ticket_loss, rtol=1e-4)
+
+
 def test_a_trained_network_is_a_task_whose_planted_mask_is_as_good():
     generator = np.random.default_rng(0)
     target = network(generator, (4, 5, 3))

@@ -479,7 +479,8 @@ class NamedSetting:
                 raise ValueError(f"the task's data are what they are: noise must be 0, got {noise}")
 
             def plant(data: Any) -> Any:
-                return make_instance(self.setting, jax.random.key(0), noise, data=data)
+                key, target = jax.random.key(0), self.setting.target
+                return make_instance(self.setting, key, noise, target, data)
 
             jax.eval_shape(plant, self._data_shapes())
             self.resolve(densities)
@@ -497,7 +498,7 @@ class NamedSetting:
         for name, seeker in seekers.items():
 
             def look(key: jax.Array, density: jax.Array, data: Any, seeker: Seeker = seeker) -> Any:
-                instance = make_instance(self.setting, key, 0.0, data=data)
+                instance = make_instance(self.setting, key, 0.0, self.setting.target, data)
                 return seek(self.setting, self.given(seeker), key, instance, density)
 
             try:

@@ -82,14 +82,19 @@ def make_instance(
         setting: what is fixed.
         key: the run's, which decides everything.
         noise: of the data; may be traced.
-        target: the ticket, where the task has one for every seed; may be traced. None for
-            ticket(depth).
+        target: the ticket, where the task has one for every seed; may be traced. None for the
+            task's one.
         data: the task's own, where it has them, to have them traced; None to look them up.
 
     Raises:
         ValueError: the network is too narrow for all that is to be planted, or cannot be planted
-            in; decoys of a ticket that has none.
+            in; decoys of a ticket that has none; no target where every seed has its own.
     """
+    if target is None and setting.task.ticket_of is not None:
+        raise ValueError(
+            f"{setting.task.name}: every seed has a ticket of its own, which grids plant; here is "
+            "none given"
+        )
     if setting.task.data is None:
         drawn = setting.task.sample(_keys(key)["data"], setting.samples, noise)
         split = setting.training_samples
