@@ -2,20 +2,29 @@
 
 import dataclasses
 import functools
+import itertools
 import json
 import shlex
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 import ticketjax as tj
 from tests.test_images import N, draw, write_idx
 from tests.test_images import small as small
 from ticketjax.commands.again import command_of
-from ticketjax.commands.images import ImageRuns, run_images
-from ticketjax.masks import full_mask
+from ticketjax.commands.images import ImageRuns, image_grids
+from ticketjax.commands.running import run_grids
+from ticketjax.masks import count_ticket_layers, full_mask
+from ticketjax.measure.quality import feasible_recall
+from ticketjax.records.store import Store
+from ticketjax.runs.engine import _instance_program, run, run_key
+from ticketjax.runs.grid import make_grid
+from ticketjax.runs.record import RUN
+from ticketjax.runs.trial import evaluate, plant_instance, ranking_entries, seek
 from ticketjax.tasks.teacher import teacher
 from ticketjax.training import shuffles, train
 
@@ -25,8 +34,9 @@ RUNS = ImageRuns(
     test_images=12,
     model="lenet300",
     channels=0.02,
-    seeker="random",
-    density=0.1,
+    seekers=("random",),
+    searches=("edge_popup",),
+    densities=(0.1,),
     ticket_density=0.05,
     rounds=2,
     round_epochs=1,
@@ -38,7 +48,10 @@ RUNS = ImageRuns(
     augment=True,
     seeds=(0, 1),
 )
-PLAN = [dataclasses.replace(RUNS, seeker=s) for s in ("random", "edge_popup")]
+
+
+def run_images(runs, data_dir, out):
+    return run_grids(image_grids(runs, data_dir, str(out)))
 
 
 @pytest.fixture
@@ -49,7 +62,7 @@ def data_dir(tmp_path):
 
 def test_records_hold_the_planted_ticket_and_nothing_is_run_twice(data_dir, tmp_path):
     out = tmp_path / "out"
-    records = run_images(PLAN, data_dir, str(out)).to_pylist()
+    records = run_images(RUNS, data_dir, out).to_pylist()
     size = 784 * 6 + 6 + 6 * 2 + 2 + 2 * 10 + 10
     assert [(r["seeker"], r["seed"]) for r in records] == [
         (s, i) for s in ("random", "edge_popup") for i in range(2)
@@ -61,16 +74,20 @@ def test_records_hold_the_planted_ticket_and_nothing_is_run_twice(data_dir, tmp_
         # A budget for every layer rounds each of them.
         assert abs(record["kept"] * size - 0.1 * size) <= 2
         assert np.isfinite(record["weak_loss"])
-    (manifest,) = out.glob("annealed-edge_popup-*/manifest.json")
+    manifest = out / "searches" / "manifest.json"
     text = command_of(json.loads(manifest.read_text())["configuration"], str(manifest.parent))
     flags = shlex.split(text.replace("\\\n", ""))
     assert {"--searches=edge_popup", "--seekers=", "--seeds=2", f"--out={out}"} <= set(flags)
     assert {"--augment", "--model=lenet300", "--channels=0.02", "--images=16"} <= set(flags)
+    assert {"--test_images=12", "--search_epochs=2", "--levels=1", "--rounds=2"} <= set(flags)
+    assert {"--densities=0.1", "--ticket_density=0.05", "--data_dir=DIR"} <= set(flags)
+    # Each of these is a run's, or as many as there are devices.
+    assert {path.parent.parent.name for path in out.glob("*/parts/*")} == {"pruning", "searches"}
     # A part is lost, as with a run that was killed: that one alone is made again, the same.
     parts = {path: path.stat().st_mtime_ns for path in out.glob("*/parts/*.parquet")}
     lost = sorted(parts)[0]
     lost.unlink()
-    again = run_images(PLAN, data_dir, str(out)).to_pylist()
+    again = run_images(RUNS, data_dir, out).to_pylist()
     kept = {path for path in out.glob("*/parts/*.parquet") if path != lost}
     assert all(path.stat().st_mtime_ns == parts[path] for path in kept & set(parts))
     assert again == records
@@ -78,28 +95,29 @@ def test_records_hold_the_planted_ticket_and_nothing_is_run_twice(data_dir, tmp_
 
 def test_a_ticket_of_other_runs_is_refused(data_dir, tmp_path):
     out = tmp_path / "out"
-    plan = [dataclasses.replace(RUNS, seeds=(0,), round_epochs=0, epochs=0)]
-    run_images(plan, data_dir, str(out))
+    runs = dataclasses.replace(RUNS, seeds=(0,), round_epochs=0, epochs=0, searches=())
+    run_images(runs, data_dir, out)
     (ticket,) = out.glob("tickets/*")
     other = tmp_path / "other"
     (other / "tickets").mkdir(parents=True)
     ticket.rename(other / "tickets" / ticket.name)
     with pytest.raises(ValueError, match="is the ticket of other runs"):
-        run_images([dataclasses.replace(plan[0], epochs=1)], data_dir, str(other))
+        run_images(dataclasses.replace(runs, epochs=1), data_dir, other)
 
 
 @pytest.mark.parametrize(
     "change, reason",
     [
         ({"images": N + 1}, f"images must be in 1..{N}, what mnist has, got {N + 1}"),
-        ({"density": 1e-9}, "density 1e-09 keeps none of"),
+        ({"densities": (1e-9,)}, "density 1e-09 keeps none of"),
+        ({"ticket_density": 1e-9}, "density 1e-09 keeps none of"),
     ],
 )
 def test_what_cannot_be_run_is_refused_before_anything_is_written(
     change, reason, data_dir, tmp_path
 ):
     with pytest.raises(ValueError, match=reason):
-        run_images([dataclasses.replace(RUNS, **change)], data_dir, str(tmp_path / "out"))
+        run_images(dataclasses.replace(RUNS, **change), data_dir, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
@@ -111,6 +129,153 @@ def network(generator, widths):
         }
         for i, (a, b) in enumerate(zip(widths, widths[1:], strict=False))
     }
+
+
+def sparse_network(seed, kept):
+    generator = np.random.default_rng(seed)
+    ticket = network(generator, (4, 5, 3))
+    for layer, count in zip(ticket.values(), kept, strict=True):
+        kernel = layer["kernel"]
+        kernel.flat[generator.permutation(kernel.size)[count:]] = 0
+    return ticket
+
+
+# As many parameters in all of them, in different places and layers.
+TICKETS = {seed: sparse_network(seed, kept) for seed, kept in enumerate([(6, 6), (6, 6), (4, 8)])}
+
+
+def digits(asked=None):
+    """A task with data of its own and a ticket for every seed; those asked for are noted."""
+    generator = np.random.default_rng(9)
+    x = generator.normal(size=(60, 4)).astype(np.float32)
+    y = generator.integers(0, 3, 60).astype(np.int32)
+    data = tj.Batch(x[:40], y[:40]), tj.Batch(x[40:], y[40:])
+
+    def ticket_of(seed):
+        if asked is not None:
+            asked.append(seed)
+        return TICKETS[seed]
+
+    task = tj.Task("digits", 4, 3, "classification", None, lambda depth: TICKETS[0])
+    return dataclasses.replace(task, data=lambda: data, ticket_of=ticket_of)
+
+
+OF_DIGITS = {
+    "seekers": ("snip", "random"),
+    "densities": (0.2, 0.5, "ticket"),
+    "noise": 0.0,
+    "depth": 3,
+    "width": 10,
+    "seeds": 3,
+    "epochs": 2,
+    "batch_size": 16,
+}
+
+
+@pytest.mark.parametrize("chunk_size", ["auto", 1])
+def test_records_are_those_of_every_seeds_own_ticket_planted_by_hand(chunk_size):
+    task = digits()
+    grid = make_grid(task=task, **OF_DIGITS, scope="local", chunk_size=chunk_size)
+    records = [row for table in run(grid) for row in table.to_pylist()]
+    assert len(records) == 18 and len({row["ticket_loss"] for row in records}) == 3
+    (named,) = grid.settings()
+    setting = named.setting
+    assert (setting.samples, setting.training_samples) == (60, 40)
+
+    @functools.partial(jax.jit, static_argnums=0)
+    def by_hand(seeker, seed, density, ticket):
+        key = run_key(seed)
+        instance = plant_instance(setting, key, ticket, *map(jnp_batch, task.data()))
+        found, ranks = seek(setting, seeker, key, instance, density)
+        return ranking_entries(ranks) | evaluate(setting, instance, found.mask, target=ticket)
+
+    for row in records:
+        seed, ticket = row["seed"], TICKETS[row["seed"]]
+        seeker = dict(grid.seekers)[row["seeker"]]
+        expected = by_hand(seeker, seed, np.float32(row["density"]), ticket)
+        for name, value in expected.items():
+            np.testing.assert_allclose(row[name], value, rtol=1e-4, atol=1e-6, err_msg=name)
+        layers = count_ticket_layers(ticket)
+        assert row["ticket_density"] == sum(layers) / (4 * 10 + 10 + 10 * 3 + 3)
+        feasible = feasible_recall(row["density"], setting.layer_shapes, layers, "local")
+        np.testing.assert_allclose(row["feasible_recall"], feasible, rtol=1e-6)
+        np.testing.assert_allclose(row["planted_loss"], row["ticket_loss"], rtol=1e-4)
+    assert len({row["feasible_recall"] for row in records if row["density"] == 0.2}) == 2
+
+
+def jnp_batch(batch):
+    return tj.Batch(*map(jnp.asarray, batch))
+
+
+def test_instances_hold_no_copy_of_a_tasks_own_data():
+    task = digits()
+    (named,) = make_grid(task=task, **OF_DIGITS).settings()
+    devices = tuple(jax.local_devices())
+    seeds = np.zeros((len(devices), 2), np.uint32)
+    targets = jax.tree.map(lambda leaf: np.tile(leaf, (*seeds.shape, *[1] * leaf.ndim)), TICKETS[0])
+    program = _instance_program(named.setting, devices)
+    arguments = seeds, seeds.astype(np.float32), targets, task.data()
+    instances = program.compiled(*arguments)(*arguments)
+    for batch in (instances.train, instances.held_out):
+        assert batch.x.shape == (*seeds.shape, 0, 4) and batch.y.shape == (*seeds.shape, 0)
+    assert instances.order.shape == (*seeds.shape, 2, 2, 16)
+
+
+def test_a_small_chunk_is_of_one_seeker_and_what_is_finished_is_not_run_again(tmp_path):
+    asked = []
+    fields = {"task": digits(asked), **OF_DIGITS, "chunk_size": 2}
+    grid, out = make_grid(**fields), tmp_path / "out"
+    assert not asked
+    store = Store(out, grid)
+    for records in itertools.islice(run(grid, devices=jax.local_devices()[:1]), 4):
+        rows = records.to_pylist()
+        # Of three densities two, and then the last, of so many seeds as make two runs.
+        assert len({row["seeker"] for row in rows}) == 1 and len(rows) == 2
+        store.write(records)
+    half = store.done()
+    parts = {path: path.stat().st_mtime_ns for path in out.glob("parts/*")}
+    del store
+    asked.clear()
+    again = tj.sweep(out=out, devices=jax.local_devices()[:1], **fields)
+    new = [path for path in out.glob("parts/*") if path not in parts]
+    computed = [row for path in new for row in pq.ParquetFile(path).read().select(RUN).to_pylist()]
+    found = {tuple(row.values()) for row in computed}
+    assert found == grid.run_names() - half and len(found) == len(computed) > 0
+    assert all(path.stat().st_mtime_ns == written for path, written in parts.items())
+    assert again.num_rows == 18
+    # All is there: no ticket is looked for.
+    asked.clear()
+    assert tj.sweep(out=out, **fields) == again and not asked
+
+
+@pytest.mark.parametrize(
+    "change, reason",
+    [
+        (
+            {"noise": 0.1},
+            "digits, depth 3, width 10: the task's data are what they are: noise must",
+        ),
+        (
+            {"scope": "oracle"},
+            'digits: the scope "oracle" is of one ticket, and every seed has its',
+        ),
+        ({"batch_size": 41}, "leaves 40 to train on, fewer than batch_size=41"),
+    ],
+)
+def test_what_a_task_with_data_and_tickets_of_seeds_cannot_have(change, reason):
+    with pytest.raises(ValueError, match=reason):
+        make_grid(**{**OF_DIGITS, "task": digits(), **change})
+
+
+def test_a_ticket_of_no_seed_is_not_planted():
+    task = digits()
+    trial = tj.make_trial(task, tj.mlp(task, 3, 10), "snip", batch_size=16)
+    with pytest.raises(ValueError, match="digits: every seed has a ticket of its own"):
+        trial(jax.random.key(0), tj.Point("ticket", 0.0))
+    one = dataclasses.replace(task, ticket_of=None)
+    trial = tj.make_trial(one, tj.mlp(one, 3, 10), "snip", batch_size=16, epochs=1)
+    record = jax.jit(lambda key: trial(key, tj.Point("ticket", 0.0)))(jax.random.key(0))
+    assert np.isclose(record.planted_loss, record.ticket_loss, rtol=1e-4)
 
 
 def test_a_trained_network_is_a_task_whose_planted_mask_is_as_good():

@@ -27,6 +27,7 @@ from ticketjax.records.store import (
 from ticketjax.runs.engine import run
 from ticketjax.runs.grid import make_grid
 from ticketjax.runs.record import RUN
+from ticketjax.tasks import TASKS
 
 FIELDS = {
     "task": "relu",
@@ -36,7 +37,7 @@ FIELDS = {
     "epochs": 0,
     "seekers": "magnitude",
     "densities": ("ticket", 1.0),
-    "chunk_size": 1,
+    "chunk_size": 8,
 }
 
 
@@ -76,22 +77,21 @@ def test_numpys_numbers_are_written_as_others_are():
     assert written == json.dumps(configuration(make_grid(**fields)))
 
 
-@dataclasses.dataclass(frozen=True)
-class OwnRuns:
-    network: str
-    seeds: tuple[int, ...]
+def test_a_directory_is_of_one_source_of_data_and_tickets(tmp_path):
+    def grid(images, seeds):
+        task = dataclasses.replace(TASKS["relu"], name="own", source=(("images", images),))
+        return make_grid(**{**FIELDS, "task": task}, seeds=seeds)
 
-
-def test_runs_that_are_no_grid_have_directories_too(tmp_path):
     for seeds in ((3, 1), (2,)):
-        Store(tmp_path, OwnRuns("vgg16", seeds))
+        Store(tmp_path, grid(16, seeds))
     written = json.loads((tmp_path / MANIFEST).read_text())["configuration"]
-    assert written == {"network": "vgg16", "seeds": [1, 2, 3]}
+    assert written["source"] == {"own": {"images": 16}} and written["seeds"] == [1, 2, 3]
     with pytest.raises(
         ValueError,
-        match=r"another grid: network was 'vgg16', is 'vgg19'; choose another .*\(--out\)$",
+        match=r"another grid: own images was 16, is 20; choose another .*\(--out\)$",
     ):
-        Store(tmp_path, OwnRuns("vgg19", (1,)))
+        Store(tmp_path, grid(20, (1,)))
+    assert "source" not in configuration(make_grid(**FIELDS))
 
 
 def test_a_finished_directory_is_left_alone(filled):
@@ -160,7 +160,7 @@ def flipped(content, place):
     return content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :]
 
 
-@pytest.mark.parametrize("chunk_size", [1, 3])
+@pytest.mark.parametrize("chunk_size", [8, 3])
 @pytest.mark.parametrize("damage", ["truncated", "empty", "noise", "bit in data", "bit in footer"])
 def test_damaged_part_is_named_and_computed_again(filled, damage, chunk_size):
     whole = load_records(filled)

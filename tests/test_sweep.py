@@ -259,7 +259,7 @@ def test_compaction_changes_no_record(seeker):
 
 
 def test_every_step_is_told_as_it_begins():
-    grid = make_grid(**{**GRID, "noise": 0.01, "seeds": 2, "epochs": 0}, chunk_size=1)
+    grid = make_grid(**{**GRID, "noise": 0.01, "seeds": 2, "epochs": 0})
     steps = []
     chunks = len(list(run(grid, devices=jax.devices()[:1], on_step=steps.append)))
     assert chunks == 1

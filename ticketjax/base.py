@@ -42,6 +42,13 @@ class Task:
     sample: (key, n, noise) -> Batch; a pure function, the noise level may be traced.
     ticket: (depth) -> target parameters without padding; depth counts layers of neurons, the
         input included. Raises ValueError for a depth that has no such ticket.
+    data: () -> training and held-out samples, NumPy arrays, for a task that has these instead of
+        sample(): the same for every seed, without noise.
+    ticket_of: (seed) -> the ticket of that seed's run, for a task that has one for each; all of the
+        same shapes and size. ticket(depth) then need only be like them: shapes and counts are
+        taken from it.
+    source: what data and tickets are made from, as (name, plain value): a results directory holds
+        records of one source alone.
     """
 
     name: str
@@ -50,6 +57,9 @@ class Task:
     kind: str
     sample: Callable[..., Batch]
     ticket: Callable[..., Params]
+    data: Callable[[], tuple[Batch, Batch]] | None = None
+    ticket_of: Callable[[int], Tree] | None = None
+    source: tuple[tuple[str, Any], ...] = ()
 
 
 class Wire(NamedTuple):

@@ -1,9 +1,11 @@
 """The command that makes a grid again, from the configuration in its manifest."""
 
+import contextlib
 import dataclasses
 import pathlib
 import re
 import shlex
+from collections.abc import Iterable
 from typing import Any
 
 from ticketjax.choices import Planting, Training
@@ -29,19 +31,34 @@ def _seeds(seeds: Any) -> str:
     return f"--seed_list={_listed(seeds)}"
 
 
-def _of_images(configuration: dict[str, Any], directory: str) -> str:
-    """Of one seeker at one density, whose results lie below those of the whole figure."""
-    given = dict(configuration)
-    for name in ("seekers", "densities", "functions"):
-        given.pop(name, None)
-    seeker, density, seeds = given.pop("seeker"), given.pop("density"), given.pop("seeds")
-    is_search = seeker in SEARCHES.split(",")
-    augment = "--augment" if given.pop("augment") else "--noaugment"
-    flags = [f"--{name}={value}" for name, value in given.items()]
-    flags += [augment, f"--seekers={'' if is_search else seeker}"]
-    flags += [f"--searches={seeker if is_search else ''}", f"--densities={density}"]
-    flags += [_seeds(seeds), "--data_dir=DIR", f"--out={pathlib.Path(directory).parent}"]
-    return _joined("vgg", flags)
+def _of_images(configuration: dict[str, Any], source: dict[str, Any], directory: str) -> str:
+    """Of pruners or of searches, whose results lie below those of the whole figure.
+
+    source: of the task, each with the flag of its name.
+    """
+    augment = "--augment" if source["augment"] else "--noaugment"
+    flags = [f"--{name}={value}" for name, value in source.items() if name != "augment"]
+    seekers = configuration["seekers"]
+    searches = [name for name in seekers if name in SEARCHES.split(",")]
+    pruners = [name for name in seekers if name not in searches]
+    flags += [augment, *_options_of_images(seekers.values())]
+    flags += [f"--seekers={_listed(pruners)}", f"--searches={_listed(searches)}"]
+    flags += [f"--densities={_listed(configuration['densities'])}"]
+    flags += [_seeds(configuration["seeds"]), "--data_dir=DIR"]
+    return _joined("vgg", [*flags, f"--out={pathlib.Path(directory).parent}"])
+
+
+def _options_of_images(texts: Iterable[str]) -> list[str]:
+    """The flags of what seekers of images say, and their task does not."""
+    from ticketjax.seekers.registry import get_seeker
+
+    options = {"score_samples": "score_samples", "epochs": "search_epochs", "levels": "levels"}
+    said: dict[str, Any] = {}
+    for text in texts:
+        with contextlib.suppress(ValueError):  # of another version of the library
+            seeker = get_seeker(text)
+            said |= {o: getattr(seeker, o) for o in options if hasattr(seeker, o)}
+    return [f"--{options[name]}={value}" for name, value in said.items()]
 
 
 def _joined(module: str, flags: list[str]) -> str:
@@ -105,11 +122,12 @@ def command_of(configuration: dict[str, Any], directory: str) -> str | None:
     from ticketjax.runs.grid import MLP, Grid
     from ticketjax.tasks import TASKS
 
-    if "dataset" in configuration:
-        return _of_images(configuration, directory)
     seekers = configuration.get("seekers")
-    if not isinstance(seekers, dict):
+    if not isinstance(seekers, dict) or "task" not in configuration:
         return None
+    for source in configuration.get("source", {}).values():
+        if "dataset" in source:
+            return _of_images(configuration, source, directory)
     defaults = {field.name: field.default for field in dataclasses.fields(Grid)}
     functions = [name for name in configuration.get("functions", {}) if " " not in name]
     tasks = [name if name in TASKS else f"{FILE}:{name}" for name in configuration["task"]]

@@ -1,8 +1,11 @@
 """Figure 5: its settings, its runs, its table and figure."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ticketjax.commands.flags import FlagError
+
+if TYPE_CHECKING:
+    from ticketjax.commands.images import ImageRuns
 
 PRESETS: dict[str, dict[str, Any]] = {
     "full": {
@@ -45,50 +48,54 @@ NETWORKS = ["lenet300", "resnet18", "vgg11", "vgg13", "vgg16", "vgg19"]
 SEARCHES = "edge_popup,probabilistic"
 
 
-def plan_of(settings: dict[str, Any], pruners: list[str], searches: list[str]) -> list:
-    """The runs of a figure: pruners first, each at all densities."""
+def runs_of(settings: dict[str, Any]) -> "ImageRuns":
+    """The runs of a figure, from the fields of ImageRuns."""
     from ticketjax.commands.images import STRONG, ImageRuns
     from ticketjax.seekers.registry import SCORES
 
-    for flag, names, known in (("seekers", pruners, SCORES), ("searches", searches, STRONG)):
-        for name in names:
+    for flag, known in (("seekers", SCORES), ("searches", STRONG)):
+        for name in settings[flag]:
             if name not in known:
                 raise FlagError(f"--{flag}: must be among {', '.join(known)}, got {name!r}")
-    fields = {name: value for name, value in settings.items() if name != "densities"}
-    return [
-        ImageRuns(seeker=seeker, density=density, **fields)
-        for seeker in (*pruners, *searches)
-        for density in settings["densities"]
-    ]
+    fields: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in settings.items()
+    }
+    return ImageRuns(**fields)
 
 
-def show(plan: list, data_dir: str, out: str, wait: bool) -> int:
-    """Run a plan, print its table, write its figure; a command's exit status."""
-    from ticketjax.commands.images import run_images
+def show(runs: "ImageRuns", data_dir: str, out: str) -> int:
+    """Run what is missing, print the table, write the figure; a command's exit status."""
+    from ticketjax.commands.images import image_grids
+    from ticketjax.commands.running import run_grids
     from ticketjax.figures import Panel, draw_quality
     from ticketjax.records.store import write_whole
     from ticketjax.records.tables import table
     from ticketjax.records.titles import task_title
 
     try:
-        records = run_images(plan, data_dir, out, wait=wait)
+        grids = image_grids(runs, data_dir, out)
     except (ValueError, OSError) as error:
         raise FlagError(str(error)) from None
+    try:
+        records = run_grids(grids)
+    except ValueError as error:  # a ticket of other runs
+        raise FlagError(str(error)) from None
+    if records is None:
+        return 0
     text = table(records)
     write_whole(f"{out}/figure5.txt", lambda file: file.write(f"{text}\n".encode()))
-    where = {"task": plan[0].dataset}
+    where = {"task": runs.dataset}
     panels = [
         Panel("weak", {**where, "objective": "raw"}, "pruning in rounds, after training (weak)"),
         Panel("strong", {**where, "objective": "rescaled"}, "searches, before training (strong)"),
     ]
     there = set(records["objective"].to_pylist())
     name = (
-        plan[0]
-        .model.replace("vgg", "VGG")
+        runs.model.replace("vgg", "VGG")
         .replace("lenet300", "LeNet-300-100")
         .replace("resnet", "ResNet")
     )
-    title = f"{name} on {task_title(plan[0].dataset)}, a trained ticket planted in it"
+    title = f"{name} on {task_title(runs.dataset)}, a trained ticket planted in it"
     draw_quality(
         records,
         [panel for panel in panels if panel.where["objective"] in there],

@@ -1,40 +1,26 @@
-"""Networks of images with a trained ticket planted in them: prune them, search them, keep records.
+"""Networks of images with a trained ticket planted in them: the grids of figure 5.
 
-One pruner or searcher at one density is one results directory, so that every run that is finished
-is on disk and none is repeated.
+The task is a dataset with a ticket for every seed, which is made when it is first needed and kept.
 """
 
 import dataclasses
 import functools
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import numpy as np
-import pyarrow as pa
 
-from ticketjax.base import CLASSIFICATION, Batch, Model, Params, Task
+from ticketjax.base import CLASSIFICATION, Batch, Model, Params, Task, Tree
 from ticketjax.choices import Training
-from ticketjax.masks import check_density, count_prunable, count_ticket_layers, ticket_density
-from ticketjax.measure.equivalence import functionally_recovered
-from ticketjax.measure.quality import feasible_recall
+from ticketjax.masks import check_density, count_prunable
 from ticketjax.networks import images as networks
 from ticketjax.problem import make_problem
-from ticketjax.progress import progress
-from ticketjax.records import store
 from ticketjax.runs.engine import run_key, sharded
-from ticketjax.runs.record import RUN, SCHEMA
-from ticketjax.runs.setting import Setting
+from ticketjax.runs.grid import Grid
 from ticketjax.runs.teaching import teach
-from ticketjax.runs.trial import (
-    Instance,
-    evaluate,
-    plant_instance,
-    ranking_entries,
-    seek,
-)
-from ticketjax.seekers.registry import get_seeker, seeker_text
+from ticketjax.seekers.registry import get_seeker
 from ticketjax.sharing import interop
 from ticketjax.tasks import image_files as images
 
@@ -50,19 +36,33 @@ MODELS: dict[str, Callable[[Task, float], Model]] = {
 }
 # How each strong seeker searches; every other name is a pruner, used in rounds.
 STRONG = {
-    "edge_popup": ("annealed", {"scope": "local"}),
-    "probabilistic": ("plain", {"scope": "global"}),
+    "edge_popup": ("annealed", "local"),
+    "probabilistic": ("plain", "global"),
 }
 OPTIMIZER = "adam(learning_rate=0.001)"
+# What a ticket follows from, but for its seed.
+OF_TICKETS = (
+    "dataset",
+    "images",
+    "model",
+    "channels",
+    "ticket_density",
+    "rounds",
+    "round_epochs",
+    "epochs",
+    "batch_size",
+    "augment",
+)
 
 
 @dataclasses.dataclass(frozen=True)
 class ImageRuns:
-    """One seeker at one density on some seeds, and all that its records follow from.
+    """Pruners and searches on one dataset and network, and all that their records follow from.
 
     dataset, images, test_images: data, and how many of its images are used, the first ones.
     model, channels: a name of MODELS, and what its channels are multiplied by.
-    seeker, density: what is measured; ticket_density: what is planted, made by SynFlow.
+    seekers, searches: pruners, and names of STRONG. densities: at which they are measured.
+    ticket_density: of what is planted, made by SynFlow.
     rounds, round_epochs: of pruning, of the ticket too. epochs: of the final training.
     search_epochs, levels: of a strong search, and in how many steps edge-popup anneals.
     batch_size: everywhere. score_samples: that a score sees. augment: whether training does.
@@ -74,8 +74,9 @@ class ImageRuns:
     test_images: int
     model: str
     channels: float
-    seeker: str
-    density: float
+    seekers: tuple[str, ...]
+    searches: tuple[str, ...]
+    densities: tuple[float, ...]
     ticket_density: float
     rounds: int
     round_epochs: int
@@ -87,319 +88,181 @@ class ImageRuns:
     augment: bool
     seeds: tuple[int, ...]
 
-    @property
-    def is_strong(self) -> bool:
-        """Whether this is a search among frozen parameters."""
-        return self.seeker in STRONG
 
-    @property
-    def strategy(self) -> str:
-        """How the seeker is used."""
-        return STRONG[self.seeker][0] if self.is_strong else "multishot"
+def image_grids(runs: ImageRuns, data_dir: str, out: str) -> dict[str, Grid]:
+    """The grids of these runs by directory, below `out`: one of the pruners, one of the searches.
 
-    @property
-    def objective(self) -> str:
-        """What the seeker sees: a search among frozen parameters has the output's scale fitted."""
-        return "rescaled" if self.is_strong else "raw"
+    Raises ValueError for what cannot be run, FileNotFoundError without the data. Tickets are made
+    as the grids are run; ValueError then for files of tickets that belong to other runs.
+    """
+    task, model = _task_and_model(runs, data_dir, out)
+    shared: dict[str, Any] = {
+        "task": task,
+        "model": {runs.model: model},
+        "densities": runs.densities,
+        "noise": 0.0,
+        "seeds": runs.seeds,
+        "samples": runs.images + runs.test_images,
+        "training": _training(runs),
+        # A run takes minutes, and is on disk when it is finished.
+        "chunk_size": 1,
+    }
+    grids = {}
+    if runs.seekers:
+        pruners = {name: _pruner(runs, name) for name in runs.seekers}
+        grids[f"{out}/pruning"] = Grid(seekers=pruners, **shared)
+    if runs.searches:
+        searches = {name: _search(runs, name) for name in runs.searches}
+        # A search among frozen parameters has the output's scale fitted.
+        grids[f"{out}/searches"] = Grid(seekers=searches, objective="rescaled", **shared)
+    return grids
 
-    @property
-    def scope(self) -> str:
-        """Of the budget."""
-        return STRONG[self.seeker][1]["scope"] if self.is_strong else "global"
 
-    def configuration(self) -> dict[str, Any]:
-        """What the manifest says, with what all manifests have."""
-        return {
-            **dataclasses.asdict(self),
-            "seeds": list(self.seeds),
-            "seekers": {self.seeker: seeker_text(self.make_seeker())},
-            "densities": [self.density],
-            "functions": {},
-        }
+def _pruner(runs: ImageRuns, name: str) -> Any:
+    return get_seeker(
+        name,
+        strategy="multishot",
+        rounds=runs.rounds,
+        round_epochs=runs.round_epochs,
+        score_samples=min(runs.score_samples, runs.images),
+        batch_size=runs.batch_size,
+        optimizer=OPTIMIZER,
+    )
 
-    def make_seeker(self) -> Any:
-        """The seeker, ready to run."""
-        if not self.is_strong:
-            return get_seeker(
-                self.seeker,
-                strategy="multishot",
-                rounds=self.rounds,
-                round_epochs=self.round_epochs,
-                score_samples=min(self.score_samples, self.images),
-                batch_size=self.batch_size,
-                optimizer=OPTIMIZER,
-            )
-        strategy, options = STRONG[self.seeker]
-        levels = {"levels": self.levels} if strategy == "annealed" else {}
-        return get_seeker(
-            self.seeker,
-            strategy=strategy,
-            epochs=self.search_epochs,
-            batch_size=self.batch_size,
-            **levels,
-            **options,
-        )
+
+def _search(runs: ImageRuns, name: str) -> Any:
+    strategy, scope = STRONG[name]
+    return get_seeker(
+        name,
+        strategy=strategy,
+        scope=scope,
+        epochs=runs.search_epochs,
+        batch_size=runs.batch_size,
+        **({"levels": runs.levels} if strategy == "annealed" else {}),
+    )
+
+
+def _training(runs: ImageRuns) -> Training:
+    augment = images.augment if images.DATASETS[runs.dataset].flip else images.crop
+    return Training(
+        epochs=runs.epochs,
+        batch_size=runs.batch_size,
+        optimizer=OPTIMIZER,
+        augment=augment if runs.augment else None,
+    )
 
 
 def _no_ticket(depth: int) -> Params:
-    raise ValueError(f"the ticket is planted, not the task's own, at depth {depth}")
+    raise ValueError(f"images have no ticket of their own, at depth {depth} neither")
 
 
 def _no_sample(key: jax.Array, n: int, noise: Any = 0.0) -> Batch:
     raise ValueError("images are data, there are no other samples of them")
 
 
-class Experiment:
-    """The programs and data that runs on one dataset and network share.
+def _task_and_model(runs: ImageRuns, data_dir: str, out: str) -> tuple[Task, Model]:
+    loaded = images.load_images(runs.dataset, data_dir)
+    for name, there in (("images", loaded.train.y.size), ("test_images", loaded.test.y.size)):
+        if not 1 <= getattr(runs, name) <= there:
+            raise ValueError(
+                f"{name} must be in 1..{there}, what {runs.dataset} has, got {getattr(runs, name)}"
+            )
+    train = Batch(*(array[: runs.images] for array in loaded.train))
+    test = Batch(*(array[: runs.test_images] for array in loaded.test))
+    known = images.DATASETS[runs.dataset]
+    bare = Task(
+        runs.dataset,
+        known.shape,
+        len(known.classes),
+        CLASSIFICATION,
+        _no_sample,
+        _no_ticket,
+        data=lambda: (train, test),
+        source=tuple((name, getattr(runs, name)) for name in (*OF_TICKETS, "test_images")),
+    )
+    network = MODELS[runs.model](bare, runs.channels)
+    model = networks.on_pixels(network, loaded.mean, loaded.deviation)
+    tickets = _Tickets(runs, bare, model, f"{out}/tickets")
+    return dataclasses.replace(bare, ticket=tickets.alike, ticket_of=tickets), model
 
-    plan: the runs; they may differ in seeker, density and seeds alone.
 
-    Raises ValueError for what cannot be run, FileNotFoundError without the data.
+class _Tickets:
+    """The ticket of every seed: read from where earlier runs have left it, or made and left there.
+
+    Called with a seed; raises ValueError for a file that belongs to other runs.
     """
 
-    def __init__(self, plan: list[ImageRuns], data_dir: str, directory: str):
-        first = plan[0]
-        self.runs, self.directory = first, directory
-        self.devices = tuple(jax.local_devices())
-        data = images.load_images(first.dataset, data_dir)
-        self.train = Batch(*(array[: first.images] for array in data.train))
-        self.test = Batch(*(array[: first.test_images] for array in data.test))
-        known = images.DATASETS[first.dataset]
-        self.task = Task(
-            first.dataset,
-            known.shape,
-            len(known.classes),
-            CLASSIFICATION,
-            _no_sample,
-            _no_ticket,
-        )
-        self.model = networks.on_pixels(
-            MODELS[first.model](self.task, first.channels), data.mean, data.deviation
-        )
-        for name, there in (("images", data.train.y.size), ("test_images", data.test.y.size)):
-            if not 1 <= getattr(first, name) <= there:
-                raise ValueError(
-                    f"{name} must be in 1..{there}, what {first.dataset} has, got "
-                    f"{getattr(first, name)}"
-                )
-        size = count_prunable(jax.eval_shape(self.model.init, jax.random.key(0)))
-        for density in (first.ticket_density, *(runs.density for runs in plan)):
-            check_density(density, size)
-        self.augment = None
-        if first.augment:
-            self.augment = functools.partial(images.augment, flip=known.flip)
-        self._searches: dict[str, Callable[..., Any]] = {}
-        self._plant = sharded(self._instance, self.devices, (0, 0, None, None))
-        self._evaluate = sharded(self._measure, self.devices, (0, 0, 0, None, None))
+    def __init__(self, runs: ImageRuns, task: Task, model: Model, directory: str):
+        self._runs, self._task, self._model, self._directory = runs, task, model, directory
+        self._made_by = {name: str(getattr(runs, name)) for name in OF_TICKETS}
+        self._shapes = jax.eval_shape(model.init, jax.random.key(0))
+        self._known: dict[int, Tree] = {}
+        check_density(runs.ticket_density, count_prunable(self._shapes))
 
-    def setting(self, objective: str) -> Setting:
-        """What all runs of one objective share."""
-        return Setting(
-            self.task,
-            self.model,
-            samples=self.runs.images + self.runs.test_images,
-            held_out=self.runs.test_images / (self.runs.images + self.runs.test_images),
-            training=Training(
-                epochs=self.runs.epochs,
-                batch_size=self.runs.batch_size,
-                optimizer=OPTIMIZER,
-                augment=self.augment,
-            ),
-            objective=objective,
-        )
+    def __call__(self, seed: int) -> Tree:
+        if seed not in self._known:
+            if os.path.exists(self._path(seed)):
+                self._known[seed] = self._read(seed)
+            else:
+                self._make(seed)
+        return self._known[seed]
 
-    def teachers(self, seeds: tuple[int, ...]) -> dict[int, Params]:
-        """The ticket of every seed: read from where an earlier run left it, or made and left there.
+    def alike(self, depth: int) -> Tree:
+        """A network with as many parameters as every ticket has; which ones does not matter."""
+        if depth != len(self._shapes) + 1:
+            raise ValueError(f"tickets have depth {len(self._shapes) + 1}, got {depth!r}")
+        return self._alike
 
-        Raises ValueError for a file that belongs to other runs.
-        """
-        runs = self.runs
-        made_by = {
-            name: str(getattr(runs, name))
-            for name in (
-                "dataset",
-                "images",
-                "model",
-                "channels",
-                "ticket_density",
-                "rounds",
-                "round_epochs",
-                "epochs",
-                "batch_size",
-                "augment",
-            )
-        }
-        paths = {seed: f"{self.directory}/tickets/seed{seed}.safetensors" for seed in seeds}
-        tickets = {}
-        for seed, path in paths.items():
-            if os.path.exists(path):
-                ticket, there = interop.load_tree(
-                    path, jax.eval_shape(self.model.init, jax.random.key(0))
-                )
-                if {**there, "seed": ""} != {**made_by, "seed": ""}:
-                    raise ValueError(f"{path} is the ticket of other runs: {there}")
-                tickets[seed] = ticket
-        missing = [seed for seed in seeds if seed not in tickets]
-        program = sharded(self._teach, self.devices, (0, None))
-        for group, padded in _in_groups(missing, len(self.devices)):
-            made = jax.device_get(program(np.array(padded, np.uint32), self.train))
-            os.makedirs(f"{self.directory}/tickets", exist_ok=True)
-            for device, seed in enumerate(group):
-                tickets[seed] = jax.tree.map(lambda leaf, at=device: leaf[at], made)
-                interop.save_tree(paths[seed], tickets[seed], {**made_by, "seed": str(seed)})
-        return tickets
+    @functools.cached_property
+    def _alike(self) -> Tree:
+        # In NumPy: it is asked for while programs are traced.
+        leaves, structure = jax.tree.flatten(self._shapes)
+        sizes = [leaf.size for leaf in leaves]
+        kept = np.arange(sum(sizes)) < round(self._runs.ticket_density * sum(sizes))
+        parts = np.split(kept.astype(np.float32), np.cumsum(sizes)[:-1])
+        shaped = [part.reshape(leaf.shape) for part, leaf in zip(parts, leaves, strict=True)]
+        return jax.tree.unflatten(structure, shaped)
 
-    def _teach(self, seed: jax.Array, train: Batch) -> Params:
+    def _path(self, seed: int) -> str:
+        return f"{self._directory}/seed{seed}.safetensors"
+
+    def _read(self, seed: int) -> Tree:
+        ticket, there = interop.load_tree(self._path(seed), self._shapes)
+        if {**there, "seed": ""} != {**self._made_by, "seed": ""}:
+            raise ValueError(f"{self._path(seed)} is the ticket of other runs: {there}")
+        return ticket
+
+    def _make(self, seed: int) -> None:
+        """Make a seed's ticket, and those of others that will be needed, one on each device."""
+        devices = jax.local_devices()
+        missing = [s for s in self._runs.seeds if s != seed and not os.path.exists(self._path(s))]
+        seeds = [seed, *missing][: len(devices)]
+        padded = seeds + seeds[:1] * (len(devices) - len(seeds))
+        program = sharded(self._teach, devices, (0, None))
+        made = jax.device_get(program(np.array(padded, np.uint32), self._data()[0]))
+        os.makedirs(self._directory, exist_ok=True)
+        for device, own in enumerate(seeds):
+            self._known[own] = jax.tree.map(lambda leaf, at=device: leaf[at], made)
+            interop.save_tree(self._path(own), self._known[own], self._made_by | {"seed": str(own)})
+
+    def _data(self) -> tuple[Batch, Batch]:
+        assert self._task.data is not None
+        return self._task.data()
+
+    def _teach(self, seed: jax.Array, train: Batch) -> Tree:
         # Neither network nor numbers are those of the run that the ticket is planted in.
         init_key, key = jax.random.split(jax.random.fold_in(run_key(seed), 2**31))
+        training = _training(self._runs)
         problem = make_problem(
-            self.task, self.model, self.model.init(init_key), train, augment=self.augment
+            self._task, self._model, self._model.init(init_key), train, augment=training.augment
         )
         return teach(
             key,
             problem,
-            self.runs.ticket_density,
-            rounds=self.runs.rounds,
-            round_epochs=self.runs.round_epochs,
-            epochs=self.runs.epochs,
-            batch_size=self.runs.batch_size,
-            optimizer=OPTIMIZER,
+            self._runs.ticket_density,
+            rounds=self._runs.rounds,
+            round_epochs=self._runs.round_epochs,
+            epochs=training.epochs,
+            batch_size=training.batch_size,
+            optimizer=training.optimizer,
         )
-
-    def _instance(self, seed: jax.Array, ticket: Params, train: Batch, test: Batch) -> Instance:
-        instance = plant_instance(self.setting("raw"), run_key(seed), ticket, train, test)
-        nothing = Batch(train.x[:0], train.y[:0])  # every device has the data already
-        return instance._replace(train=nothing, held_out=nothing)
-
-    def _search(self, runs: ImageRuns) -> Callable[..., Any]:
-        """A seeker's search, compiled once for all densities and seeds."""
-        if runs.seeker not in self._searches:
-            setting, seeker = self.setting(runs.objective), runs.make_seeker()
-
-            def search(seed, density, instance, train):
-                instance = instance._replace(train=train)
-                found, ranks = seek(setting, seeker, run_key(seed), instance, density)
-                return found.mask, ranking_entries(ranks) | found.info
-
-            self._searches[runs.seeker] = sharded(search, self.devices, (0, 0, 0, None))
-        return self._searches[runs.seeker]
-
-    def _measure(
-        self, mask: Params, instance: Instance, ticket: Params, train: Batch, test: Batch
-    ) -> dict[str, jax.Array]:
-        instance = instance._replace(train=train, held_out=test)
-        return evaluate(self.setting("raw"), instance, mask, target=ticket)
-
-    def run(
-        self,
-        wanted: list[tuple[ImageRuns, int]],
-        tickets: dict[int, Params],
-        tell: Callable[[str], None],
-    ) -> Iterator[list[tuple[ImageRuns, int, pa.Table]]]:
-        """Run seeds of runs with one seeker, as many at once as there are devices.
-
-        tell: called with what is about to be done; its first time includes its compilation.
-        """
-        for group, padded in _in_groups(wanted, len(self.devices)):
-            seeds = np.array([seed for _, seed in padded], np.uint32)
-            densities = np.array([runs.density for runs, _ in padded], np.float32)
-            ticket = jax.tree.map(
-                lambda *leaves: np.stack(leaves), *(tickets[seed] for _, seed in padded)
-            )
-            tell("planting, 1 of 3")
-            instance = self._plant(seeds, ticket, self.train, self.test)
-            tell("seeking, 2 of 3")
-            mask, entries = self._search(padded[0][0])(seeds, densities, instance, self.train)
-            tell("measuring, 3 of 3")
-            measured = self._evaluate(mask, instance, ticket, self.train, self.test)
-            entries = jax.device_get({**entries, **measured})
-            yield [
-                (runs, seed, self._records(runs, seed, tickets[seed], _entries_of(entries, at)))
-                for at, (runs, seed) in enumerate(group)
-            ]
-
-    def _records(
-        self, runs: ImageRuns, seed: int, ticket: Params, entries: dict[str, Any]
-    ) -> pa.Table:
-        shapes = jax.eval_shape(self.model.init, jax.random.key(0))
-        recovered = functionally_recovered(
-            CLASSIFICATION,
-            entries["disagreement"],
-            entries["target_error_root_mean_square"],
-            0.0,
-        )
-        row = {
-            "task": runs.dataset,
-            "kind": CLASSIFICATION,
-            "model": runs.model,
-            "depth": len(shapes) + 1,
-            "width": max(layer["bias"].size for layer in shapes.values()),
-            "seeker": runs.seeker,
-            "strategy": runs.strategy,
-            "scope": runs.scope,
-            "rounds": 1 if runs.is_strong else runs.rounds,
-            "objective": runs.objective,
-            "config": seeker_text(runs.make_seeker()),
-            "optimizer": OPTIMIZER,
-            "prune_bias": True,
-            "sanity": "none",
-            "match": "cosine",
-            "tickets": 1,
-            "decoys": 0,
-            "perturbation": 0.0,
-            "density": runs.density,
-            "ticket_density": ticket_density(ticket, shapes),
-            "noise": 0.0,
-            "seed": seed,
-            "feasible_recall": feasible_recall(
-                runs.density, shapes, count_ticket_layers(ticket), runs.scope
-            ),
-            "functionally_recovered": recovered,
-            "round_layer_kept": [],
-            "round_first_dead_layer": [],
-        }
-        known = set(SCHEMA.names)
-        row |= {name: value for name, value in entries.items() if name in known}
-        return pa.Table.from_pylist([row], schema=SCHEMA)
-
-
-def _entries_of(entries: dict[str, np.ndarray], device: int) -> dict[str, Any]:
-    return {name: values[device].tolist() for name, values in entries.items()}
-
-
-def _in_groups(items: list, size: int) -> Iterator[tuple[list, list]]:
-    """Items a few at a time, and the same filled up with the first one."""
-    for start in range(0, len(items), size):
-        group = items[start : start + size]
-        yield group, group + group[:1] * (size - len(group))
-
-
-def run_images(plan: list[ImageRuns], data_dir: str, out: str, wait: bool = False) -> pa.Table:
-    """Run what is missing of a plan below a directory; returns all its records.
-
-    plan: runs that differ in seeker and density alone. wait: as in store.Store.
-
-    Raises ValueError as Experiment and store.Store do.
-    """
-    experiment = Experiment(plan, data_dir, out)
-    stores = {
-        runs: store.Store(f"{out}/{runs.strategy}-{runs.seeker}-{runs.density:g}", runs, wait=wait)
-        for runs in plan
-    }
-    missing = []
-    for runs, parts in stores.items():
-        done = {run[RUN.index("seed")] for run in parts.done()}
-        missing += [(runs, seed) for seed in runs.seeds if seed not in done]
-    total = sum(len(runs.seeds) for runs in plan)
-    with progress(total, total - len(missing), smoothing=0) as shown:
-        shown.name("ticket")
-        tickets = experiment.teachers(tuple(sorted({seed for _, seed in missing})))
-        for seeker in dict.fromkeys(runs.seeker for runs, _ in missing):
-            shown.name(seeker)
-            wanted = [(runs, seed) for runs, seed in missing if runs.seeker == seeker]
-            for finished in experiment.run(wanted, tickets, shown.tell):
-                for runs, _, records in finished:
-                    stores[runs].write(records)
-                shown.add(len(finished))
-    directories = (parts.directory for parts in stores.values())
-    return pa.concat_tables([store.load_records(directory) for directory in directories])

@@ -14,7 +14,7 @@ import os
 
 from absl import flags
 
-from ticketjax.commands.figure5 import OF_FIGURE_5, PRESETS, SEARCHES, plan_of, show
+from ticketjax.commands.figure5 import OF_FIGURE_5, PRESETS, SEARCHES, runs_of, show
 from ticketjax.commands.flags import FLAGS, FlagError, define_running, naming, refuse_empty, running
 
 PRUNERS = ("random", "magnitude", "snip", "grasp", "synflow")
@@ -157,8 +157,8 @@ def _make_of_images() -> None:
     settings = dict(PRESETS[FLAGS.preset])
     settings["densities"] = [float(density) for density in settings["densities"]]
     settings["seeds"] = tuple(range(FLAGS.seeds or settings["seeds"]))
-    plan = plan_of({**OF_FIGURE_5, **settings}, list(PRUNERS), SEARCHES.split(","))
-    show(plan, FLAGS.data_dir, f"{FLAGS.out}/vgg", FLAGS.wait)
+    settings |= {"seekers": PRUNERS, "searches": SEARCHES.split(",")}
+    show(runs_of({**OF_FIGURE_5, **settings}), FLAGS.data_dir, f"{FLAGS.out}/vgg")
 
 
 def _make(number: int) -> None:

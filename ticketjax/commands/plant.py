@@ -116,7 +116,8 @@ def _grid_of_flags() -> Grid:
         with naming("task"):
             task, depth = read_task(FLAGS.task), FLAGS.depth
     with naming("noise"):
-        jax.eval_shape(lambda key: task.sample(key, 1, FLAGS.noise), jax.random.key(0))
+        if task.data is None:
+            jax.eval_shape(lambda key: task.sample(key, 1, FLAGS.noise), jax.random.key(0))
     return _grid(
         task=task,
         depth=depth,

@@ -18,7 +18,7 @@ from typing import Any
 
 from absl import flags
 
-from ticketjax.commands.figure5 import NETWORKS, PRESETS, SEARCHES, plan_of, show
+from ticketjax.commands.figure5 import NETWORKS, PRESETS, SEARCHES, runs_of, show
 from ticketjax.commands.flags import FLAGS, PRUNERS, FlagError, naming, numbers, seeds
 
 
@@ -51,7 +51,7 @@ def define() -> None:
 
 
 def settings() -> dict[str, Any]:
-    """The fields of ImageRuns that flags and preset describe, densities as a list."""
+    """The fields of ImageRuns, as flags and preset describe them."""
     for name, value in PRESETS[FLAGS.preset].items():
         if FLAGS[name].value is None:
             FLAGS[name].value = value
@@ -77,14 +77,11 @@ def settings() -> dict[str, Any]:
         raise FlagError("--seekers and --searches are both empty: there is nothing to run")
     from ticketjax.commands.images import ImageRuns
 
-    # What tells runs apart is said by lists of flags, all else by one flag of the field's name.
-    names = {field.name for field in dataclasses.fields(ImageRuns)}
-    fields = {name: FLAGS[name].value for name in names - {"seeker", "density", "seeds"}}
-    return {**fields, "densities": densities, "seeds": tuple(seeds())}
+    # Every field has the flag of its name.
+    fields = {field.name: FLAGS[field.name].value for field in dataclasses.fields(ImageRuns)}
+    return {**fields, "densities": densities, "seeds": seeds()}
 
 
 def main() -> int:
     """Run what is missing, print the table, write the figure."""
-    fields = settings()
-    plan = plan_of(fields, FLAGS.seekers, FLAGS.searches)
-    return show(plan, FLAGS.data_dir, FLAGS.out, FLAGS.wait)
+    return show(runs_of(settings()), FLAGS.data_dir, FLAGS.out)

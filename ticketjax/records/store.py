@@ -61,15 +61,14 @@ def _fields(value: Any) -> tuple[dataclasses.Field, ...]:
     return dataclasses.fields(value)
 
 
-def configuration(grid: Any) -> dict[str, Any]:
-    """A grid, or another dataclass of plain values with seeds among them, as plain JSON values.
+def configuration(grid: Grid) -> dict[str, Any]:
+    """A grid as plain JSON values.
 
     Seekers are {label: expression}, tasks and networks their names; "functions" are the
-    fingerprints of all functions that are not the library's own.
+    fingerprints of all functions that are not the library's own; "source" says of tasks that know
+    it what their data and tickets are made from.
     """
     config = {field.name: _plain(getattr(grid, field.name)) for field in _fields(grid)}
-    if not isinstance(grid, Grid):
-        return config
     config["seekers"] = {label: seeker_text(seeker) for label, seeker in grid.seekers}
     config["model"] = [label for label, _ in grid.model]
     config["training"]["optimizer"] = grid.training.text
@@ -78,14 +77,10 @@ def configuration(grid: Any) -> dict[str, Any]:
     functions |= {
         f"model {label}": mark for label, model in grid.model for mark in (_mark(model),) if mark
     }
-    functions |= {
-        f"task {task.name}": mark
-        for task in grid.axis("task")
-        if isinstance(task, Task)
-        for mark in (_mark(task),)
-        if mark
-    }
-    return {**config, "functions": functions}
+    tasks = [task for task in grid.axis("task") if isinstance(task, Task)]
+    functions |= {f"task {task.name}": mark for task in tasks for mark in (_mark(task),) if mark}
+    source = {task.name: dict(task.source) for task in tasks if task.source}
+    return {**config, **({"source": source} if source else {}), "functions": functions}
 
 
 def _mark(value: Any) -> str:
@@ -105,10 +100,9 @@ def versions() -> dict[str, str]:
     return {package: _version(package) for package in PACKAGES} | {"ticketjax": VERSION}
 
 
-def manifest(grid: Any) -> dict[str, Any]:
+def manifest(grid: Grid) -> dict[str, Any]:
     """All that is needed to make the records again: configuration, versions, machine, a hash."""
-    # Runs that are no grid say it themselves.
-    config = grid.configuration() if hasattr(grid, "configuration") else configuration(grid)
+    config = configuration(grid)
     fixed = {name: value for name, value in config.items() if name not in FREE_FIELDS}
     return {
         "configuration": config,
@@ -189,10 +183,13 @@ def _runs(records: pa.Table) -> set[tuple]:
 
 
 def _flat(config: dict[str, Any]) -> dict[str, Any]:
-    """A configuration whose planting and training are fields like the others."""
+    """A configuration whose planting and training are fields like the others, and sources too."""
     flat: dict[str, Any] = {}
     for name, value in config.items():
-        flat |= value if name in ("planting", "training") else {name: value}
+        if name == "source":
+            flat |= {f"{task} {what}": said for task in value for what, said in value[task].items()}
+        else:
+            flat |= value if name in ("planting", "training") else {name: value}
     return flat
 
 
@@ -250,7 +247,7 @@ class Store:
 
     Args:
         directory: which is made if it is not there.
-        grid: what its records follow from, a Grid or another dataclass of plain values with seeds.
+        grid: what its records follow from.
         wait: for another process that has the directory open, instead of refusing.
         share: (index, count) of this process, as in run(): the first one locks the directory for
             all, writes the manifest, and is to open it before the others.
@@ -265,7 +262,7 @@ class Store:
     def __init__(
         self,
         directory: str | os.PathLike,
-        grid: Any,
+        grid: Grid,
         *,
         wait: bool = False,
         share: tuple[int, int] = (0, 1),
@@ -295,7 +292,7 @@ class Store:
                 )
             time.sleep(0.1)
 
-    def _manifest(self, grid: Any) -> dict[str, Any]:
+    def _manifest(self, grid: Grid) -> dict[str, Any]:
         """The grid's manifest, with the seeds, densities and seekers that are there already."""
         new, path = manifest(grid), self.directory / MANIFEST
         if path.exists():

@@ -13,13 +13,14 @@ import numpy as np
 import pyarrow as pa
 
 from ticketjax import masks
+from ticketjax.base import Batch, Tree
 from ticketjax.networks.compaction import active_width
 from ticketjax.networks.layers import view
 from ticketjax.problem import Seeker
 from ticketjax.runs.grid import REINITIALISE, Grid, InstanceKey, NamedSetting, trains
 from ticketjax.runs.record import SCHEMA
 from ticketjax.runs.setting import Setting
-from ticketjax.runs.trial import evaluate, make_instance, ranking_entries, seek
+from ticketjax.runs.trial import Instance, evaluate, make_instance, ranking_entries, seek
 from ticketjax.seekers.registry import seeker_text
 from ticketjax.seekers.strategies import RoundInfo
 
@@ -36,8 +37,10 @@ MOST_RUNS_AT_ONCE = 4096
 # What a run holds at once, as a multiple of its parameters.
 PARAMETER_COPIES = 12
 MEMORY_SHARE = 0.5
-# What a Step says while devices work on what is started.
+# What a Step says while devices work on what is started, and while tickets of seeds are looked up,
+# which may have to be made first.
 COMPUTING = "computing"
+TICKETS = "tickets"
 UNKNOWN_MEMORY = 4 * 2**30
 
 
@@ -91,17 +94,30 @@ class Stopwatch:
 class _Program:
     """A function that runs on every device, compiled before it is called."""
 
-    def __init__(self, function: Callable[..., Any], devices: Sequence[jax.Device]):
-        self._function = sharded(function, devices)
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        devices: Sequence[jax.Device],
+        in_axes: tuple[int | None, ...],
+    ):
+        self._function = sharded(function, devices, in_axes)
         self._compiled: dict[Any, Callable[..., Any]] = {}
 
     def compiled(self, *arguments: Any) -> Callable[..., Any]:
         """The program for arguments of these shapes; compiled once for each."""
-        leaves, structure = jax.tree.flatten(arguments)
-        key = structure, tuple((leaf.shape, leaf.dtype) for leaf in leaves)
+        key = self._key(arguments)
         if key not in self._compiled:
             self._compiled[key] = self._function.lower(*arguments).compile()
         return self._compiled[key]
+
+    def is_compiled(self, *arguments: Any) -> bool:
+        """Whether the program for arguments of these shapes is there."""
+        return self._key(arguments) in self._compiled
+
+    @staticmethod
+    def _key(arguments: Any) -> Any:
+        leaves, structure = jax.tree.flatten(arguments)
+        return structure, tuple((leaf.shape, leaf.dtype) for leaf in leaves)
 
 
 def run_key(seed: jax.Array) -> jax.Array:
@@ -115,26 +131,43 @@ _kept = functools.lru_cache(maxsize=64)
 
 @_kept
 def _instance_program(setting: Setting, devices: tuple[jax.Device, ...]) -> _Program:
-    """(seeds, noise) -> instances."""
+    """(seeds, noise, targets, data) -> instances, without the data if these are the task's own.
 
-    def instance(seed, noise):
-        return make_instance(setting, run_key(seed), noise)
+    targets, data: None where the task has none for every seed, and none of its own.
+    """
 
-    return _Program(jax.vmap(instance), devices)
+    def instances(seeds, noise, targets, data):
+        def one(seed, noise, target):
+            instance = make_instance(setting, run_key(seed), noise, target, data)
+            if data is None:
+                return instance
+            # Every device has them already, once for all its runs.
+            nothing = jax.tree.map(lambda leaf: leaf[:0], (instance.train, instance.held_out))
+            return instance._replace(train=nothing[0], held_out=nothing[1])
+
+        return jax.vmap(one)(seeds, noise, targets)
+
+    return _Program(instances, devices, (0, 0, 0, None))
+
+
+def _with(data: tuple[Batch, Batch] | None, instance: Instance) -> Instance:
+    """An instance with the data that all share, if there are such."""
+    return instance if data is None else instance._replace(train=data[0], held_out=data[1])
 
 
 @_kept
 def _search_program(
     setting: Setting, seeker: Seeker, compactable: bool, devices: tuple[jax.Device, ...]
 ) -> _Program:
-    """(seeds, instances, densities) -> what was found, each (instances, densities, ...).
+    """(seeds, instances, densities, data) -> what was found, each (instances, densities, ...).
 
     That is the masks, their active widths (0 where nothing is compacted), whether everything is
     kept, how many prunable parameters are, and entries of the record.
     """
 
-    def search(seeker, seeds, instances, densities):
+    def search(seeker, seeds, instances, densities, data):
         def one(seed, instance, density):
+            instance = _with(data, instance)
             found, ranks = seek(setting, seeker, run_key(seed), instance, density)
             seen = view(found.mask, setting.layers)
             everything = masks.count_kept(seen) == masks.count_prunable(seen)
@@ -148,26 +181,28 @@ def _search_program(
         over_densities = jax.vmap(one, (None, None, 0))
         return jax.vmap(over_densities, (0, 0, None))(seeds, instances, densities)
 
-    return _Program(functools.partial(search, seeker), devices)
+    return _Program(functools.partial(search, seeker), devices, (0, 0, 0, None))
 
 
 @_kept
 def _measure_program(
     setting: Setting, width: int | None, devices: tuple[jax.Device, ...]
 ) -> _Program:
-    """(instances, masks of every seeker, indices of runs) -> entries of Record."""
+    """(instances, masks of every seeker, targets, data, indices of runs) -> entries of Record."""
 
-    def measure(width, instances, found, which_instance, which_seeker, which_density):
+    def measure(
+        width, instances, found, targets, data, which_instance, which_seeker, which_density
+    ):
         stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *found)
 
         def one(i, s, d):
             mask = jax.tree.map(lambda leaf: leaf[s, i, d], stacked)
-            here = jax.tree.map(lambda leaf: leaf[i], instances)
-            return evaluate(setting, here, mask, width)
+            here, target = jax.tree.map(lambda leaf: leaf[i], (instances, targets))
+            return evaluate(setting, _with(data, here), mask, width, target)
 
         return jax.vmap(one)(which_instance, which_seeker, which_density)
 
-    return _Program(functools.partial(measure, width), devices)
+    return _Program(functools.partial(measure, width), devices, (0, 0, 0, None, 0, 0, 0))
 
 
 class _Job(NamedTuple):
@@ -213,8 +248,9 @@ class Step(NamedTuple):
     """What a grid begins to do: one of its setting's programs, on one chunk.
 
     task, depth, width: the setting. program: "planting", a seeker's label or "measuring"; or
-    "computing", while the devices work on what is started. number: of the latest program, among
-    `of` of them, from 1 on. compiles: whether it has to be compiled, as for the first chunk.
+    "computing", while the devices work on what is started, or "tickets", while those of the seeds
+    are looked up. number: of the latest program, among `of` of them, from 1 on. compiles: whether
+    it has to be compiled first.
     """
 
     task: str
@@ -253,7 +289,8 @@ class _Plan:
         at_once = _auto_chunk_size(named, devices) if isinstance(chunk_size, str) else chunk_size
         # A search that trains is as expensive as the measuring, and runs all of a chunk at once.
         searches = any(trains(seeker) for _, seeker in job.seekers)
-        batches = CPU_BATCHES_PER_CHUNK if on_cpu and not searches else 1
+        batched = on_cpu and not searches and isinstance(chunk_size, str)
+        batches = CPU_BATCHES_PER_CHUNK if batched else 1
         most = max(1, at_once * batches // job.runs_per_instance) * len(devices)
         # Equal shares, so that no chunk is mostly padding and one program serves all.
         slots = -(-instances // (-(-instances // most) * len(devices)))
@@ -274,28 +311,33 @@ def _measure(
     plan: _Plan,
     instances: Any,
     found: Any,
+    targets: Tree | None,
+    data: tuple[Batch, Batch] | None,
     runs: list[list[tuple[int, _Run]]],
-    begin: Callable[[str], None],
+    begin: Callable[[str, bool], None],
     watch: Stopwatch,
 ) -> list[dict[_Run, dict[str, np.ndarray]]]:
     """Measure runs, given per device with the width each needs; returns the entries per run.
 
-    begin: called with what is about to be done, a program's name or COMPUTING.
+    begin: called with what is about to be done, a program's name, COMPUTING or TICKETS, and whether
+        that has to be compiled.
     """
     calls = []
+    shared = (instances, found, targets, data)
+    no_runs = [np.zeros((plan.devices, plan.at_once), np.int32)] * 3
     for width, narrower in zip(plan.widths, (-1, *plan.widths), strict=False):
-        begin("measuring")
+        begin("measuring", not programs.measure[width].is_compiled(*shared, *no_runs))
         hands = [[run for needed, run in hand if narrower < needed <= width] for hand in runs]
         for start in range(0, max(map(len, hands)), plan.at_once):
             batch = [hand[start : start + plan.at_once] for hand in hands]
             padded = [b + [_Run(0, 0, 0)] * (plan.at_once - len(b)) for b in batch]
             index = np.moveaxis(np.array(padded, np.int32), -1, 0)
-            measure = programs.measure[width].compiled(instances, found, *index)
+            measure = programs.measure[width].compiled(*shared, *index)
             calls.append((batch, measure, index))
-    begin(COMPUTING)
+    begin(COMPUTING, False)
     with watch:
         # Only started at first: the devices go on while the next one is made ready.
-        started = [(batch, measure(instances, found, *index)) for batch, measure, index in calls]
+        started = [(batch, measure(*shared, *index)) for batch, measure, index in calls]
         results = [(batch, jax.device_get(result)) for batch, result in started]
     measured: list[dict[_Run, dict[str, np.ndarray]]] = [{} for _ in runs]
     for batch, values in results:
@@ -361,8 +403,23 @@ def _columns(grid: Grid, named: NamedSetting, label: str, seeker: Seeker) -> dic
         "tickets": grid.planting.tickets,
         "decoys": grid.planting.decoys,
         "perturbation": grid.planting.perturbation,
-        "ticket_density": setting.ticket_density,
     }
+
+
+def _tickets(setting: Setting, seeds: np.ndarray) -> tuple[Tree | None, dict[int, tuple[int, ...]]]:
+    """The tickets of seeds, (devices, slots, ...) in every leaf, and their parameters by layer.
+
+    The tickets are None where all seeds have the task's one.
+    """
+    of, listed = setting.task.ticket_of, seeds.ravel().tolist()
+    if of is None:
+        return None, dict.fromkeys(listed, setting.ticket_layers)
+    own = {seed: of(seed) for seed in dict.fromkeys(listed)}
+    stacked = jax.tree.map(
+        lambda *leaves: np.stack(leaves).reshape(*seeds.shape, *leaves[0].shape),
+        *(own[seed] for seed in listed),
+    )
+    return stacked, {seed: setting.layers_of_ticket(target) for seed, target in own.items()}
 
 
 def _run_chunk(
@@ -371,12 +428,13 @@ def _run_chunk(
     programs: _Programs,
     plan: _Plan,
     chunk: Sequence[InstanceKey],
-    begin: Callable[[str], None],
+    begin: Callable[[str, bool], None],
     watch: Stopwatch,
 ) -> pa.Table:
     """All records of some instances: every seeker at every density.
 
-    begin: called with what is about to be done, a program's name or COMPUTING.
+    begin: called with what is about to be done, a program's name, COMPUTING or TICKETS, and whether
+        that has to be compiled.
     """
     # Dealt in turn, so that devices share the work; a short hand repeats an instance.
     hands = [list(chunk[device :: plan.devices]) for device in range(plan.devices)]
@@ -387,17 +445,22 @@ def _run_chunk(
     densities = np.broadcast_to(asked.astype(np.float32), (plan.devices, asked.size))
 
     # While something is compiled, nothing runs: so the watch knows how long the runs take.
-    begin("planting")
-    draw = programs.instance.compiled(seeds, noise)
+    setting = named.setting
+    if setting.task.ticket_of is not None:
+        begin(TICKETS, False)
+    targets, ticket_layers = _tickets(setting, seeds)
+    data = setting.task.data and setting.task.data()
+    begin("planting", not programs.instance.is_compiled(seeds, noise, targets, data))
+    draw = programs.instance.compiled(seeds, noise, targets, data)
     with watch:
-        instances = jax.block_until_ready(draw(seeds, noise))
+        instances = jax.block_until_ready(draw(seeds, noise, targets, data))
     search = []
     for (label, _), program in zip(job.seekers, programs.search, strict=True):
-        begin(label)
-        search.append(program.compiled(seeds, instances, densities))
-    begin(COMPUTING)
+        begin(label, not program.is_compiled(seeds, instances, densities, data))
+        search.append(program.compiled(seeds, instances, densities, data))
+    begin(COMPUTING, False)
     with watch:
-        searched = [look(seeds, instances, densities) for look in search]
+        searched = [look(seeds, instances, densities, data) for look in search]
         found = tuple(result[0] for result in searched)
         needed, everything, kept = (
             np.stack(jax.device_get([result[i] for result in searched]), axis=1) for i in (1, 2, 3)
@@ -428,16 +491,20 @@ def _run_chunk(
         ]
         for device, hand in enumerate(hands)
     ]
-    measured = _measure(programs, plan, instances, found, runs, begin, watch)
+    measured = _measure(programs, plan, instances, found, targets, data, runs, begin, watch)
 
     columns = [_columns(grid, named, label, seeker) for label, seeker in job.seekers]
-    feasible = [
-        [named.feasible_recall(density, scope_of(seeker)) for density in asked]
-        for _, seeker in job.seekers
-    ]
+    feasible = {
+        layers: [
+            [named.feasible_recall(density, scope_of(seeker), layers) for density in asked]
+            for _, seeker in job.seekers
+        ]
+        for layers in dict.fromkeys(ticket_layers.values())
+    }
     rows = []
     for n, key in enumerate(chunk):
         slot, device = divmod(n, plan.devices)
+        layers = ticket_layers[key.seed]
         for s, d in points:
             entries = measured[device][computed(device, _Run(slot, s, d))] | {
                 name: values[device, slot, d].tolist() for name, values in searches[s].items()
@@ -445,11 +512,12 @@ def _run_chunk(
             rows.append(
                 {
                     **columns[s],
+                    "ticket_density": setting.density_of(layers),
                     "density": float(asked[d]),
                     "noise": key.noise,
                     "seed": key.seed,
                     "within_budget": bool(within[device, s, slot, d]),
-                    "feasible_recall": feasible[s][d],
+                    "feasible_recall": feasible[layers][s][d],
                     "functionally_recovered": named.recovered(entries, key.noise),
                     **entries,
                 }
@@ -458,7 +526,11 @@ def _run_chunk(
 
 
 def _jobs(grid: Grid, done: Collection[tuple], share: tuple[int, int]) -> Iterator[_Job]:
-    """What is missing of a grid, as few and as large rectangles as there are."""
+    """What is missing of a grid, as few and as large rectangles as there are.
+
+    Where not even one instance's runs fit into a given chunk, they are of one seeker and as many
+    densities as do, so that what is finished is written soon.
+    """
     for named in grid.settings():
         densities = named.resolve(grid.densities)
         numbers = densities.tolist()
@@ -477,7 +549,14 @@ def _jobs(grid: Grid, done: Collection[tuple], share: tuple[int, int]) -> Iterat
                 chosen = tuple(
                     seeker for seeker, own in zip(seekers, missing, strict=True) if own == these
                 )
-                yield _Job(named, chosen, densities[list(these)], instances)
+                whole = _Job(named, chosen, densities[list(these)], instances)
+                if isinstance(grid.chunk_size, str) or whole.runs_per_instance <= grid.chunk_size:
+                    yield whole
+                    continue
+                for seeker in chosen:
+                    for start in range(0, whole.densities.size, grid.chunk_size):
+                        some = whole.densities[start : start + grid.chunk_size]
+                        yield _Job(named, (seeker,), some, instances)
 
 
 def run(
@@ -501,7 +580,8 @@ def run(
 
     Yields:
         Arrow tables. A chunk holds whole instances: all missing seekers at all missing densities of
-        some seeds and noise levels of one task and network.
+        some seeds and noise levels of one task and network; if these are more runs than a given
+        chunk_size, one of the seekers at so many of the densities.
 
     Raises:
         BudgetError: before anything of a chunk is yielded, a mask outside its budget, unless the
@@ -514,7 +594,7 @@ def run(
         programs = _Programs.of(job, plan, devices)
         size = plan.slots * plan.devices
         for start in range(0, len(job.instances), size):
-            begin = _steps(job.named, programs, start == 0, on_step)
+            begin = _steps(job.named, programs, on_step)
             instances = job.instances[start : start + size]
             yield _run_chunk(grid, job, programs, plan, instances, begin, watch)
 
@@ -522,18 +602,17 @@ def run(
 def _steps(
     named: NamedSetting,
     programs: _Programs,
-    compiles: bool,
     on_step: Callable[[Step], None] | None,
-) -> Callable[[str], None]:
-    """Tells on_step of what a chunk does, given its name, with its number."""
+) -> Callable[[str, bool], None]:
+    """Tells on_step of what a chunk does, given its name and whether it has to be compiled."""
     of = 1 + len(programs.search) + len(programs.measure)
     place = named.setting.task.name, named.depth, named.width
     begun = 0
 
-    def begin(program: str) -> None:
+    def begin(program: str, compiles: bool) -> None:
         nonlocal begun
-        begun += program != COMPUTING
+        begun += program not in (COMPUTING, TICKETS)
         if on_step:
-            on_step(Step(*place, program, begun, of, compiles and program != COMPUTING))
+            on_step(Step(*place, program, begun, of, compiles))
 
     return begin

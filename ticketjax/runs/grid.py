@@ -128,6 +128,8 @@ class Grid:
         object.__setattr__(self, "model", _models(self.model))
         for named in self.settings():
             named.check(self.densities, max(self.axis("noise")))
+            for _, seeker in self.seekers:
+                named.given(seeker)
             named.check_seekers({name: seeker for name, seeker in self.seekers if _is_own(seeker)})
 
     def axis(self, name: str) -> tuple[Any, ...]:
@@ -475,7 +477,14 @@ class NamedSetting:
     def check(self, densities: Sequence[float | str], noise: float = 0.0) -> None:
         """Raise ValueError if the ticket does not fit, for a density or noise that cannot be."""
         try:
-            jax.eval_shape(lambda: make_instance(self.setting, jax.random.key(0), noise))
+            if noise and self.setting.task.data is not None:
+                raise ValueError(f"the task's data are what they are: noise must be 0, got {noise}")
+
+            def plant(data: Any) -> Any:
+                key, target = jax.random.key(0), self.setting.target
+                return make_instance(self.setting, key, noise, target, data)
+
+            jax.eval_shape(plant, self._data_shapes())
             self.resolve(densities)
         except ValueError as error:
             network = "" if self.model == MLP else f"{self.model}, "
@@ -490,14 +499,19 @@ class NamedSetting:
         key, density = jax.random.key(0), jax.ShapeDtypeStruct((), np.float32)
         for name, seeker in seekers.items():
 
-            def look(key: jax.Array, density: jax.Array, seeker: Seeker = seeker) -> Any:
-                instance = make_instance(self.setting, key, 0.0)
+            def look(key: jax.Array, density: jax.Array, data: Any, seeker: Seeker = seeker) -> Any:
+                instance = make_instance(self.setting, key, 0.0, self.setting.target, data)
                 return seek(self.setting, self.given(seeker), key, instance, density)
 
             try:
-                jax.eval_shape(look, key, density)
+                jax.eval_shape(look, key, density, self._data_shapes())
             except ValueError as error:
                 raise ValueError(f"{name}: {error}") from None
+
+    def _data_shapes(self) -> Any:
+        """The shapes of the task's own data, so that nothing copies them; None if it has none."""
+        data = self.setting.task.data
+        return data and jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype), data())
 
     def budget_bounds(self, density: float, scope: Scope) -> tuple[int, int]:
         """Fewest and most parameters that a mask of this density and scope may keep."""
@@ -512,14 +526,21 @@ class NamedSetting:
         for field in dataclasses.fields(seeker):
             value = getattr(seeker, field.name)
             if field.name == "scope" and value == "oracle":
+                if self.setting.task.ticket_of is not None:
+                    raise ValueError(
+                        f'{self.setting.task.name}: the scope "oracle" is of one ticket, and every '
+                        "seed has its own"
+                    )
                 changed["scope"] = LayerBudgets(self.setting.ticket_layers)
             elif isinstance(value, Options):
                 changed[field.name] = self.given(value)
         return dataclasses.replace(seeker, **changed) if changed else seeker
 
-    def feasible_recall(self, density: float, scope: Scope) -> float:
-        """Largest recall of the ticket that a mask of this density and scope can have."""
-        layers = self.setting.ticket_layers
+    def feasible_recall(self, density: float, scope: Scope, layers: tuple[int, ...]) -> float:
+        """Largest recall of a ticket that a mask of this density and scope can have.
+
+        layers: how many prunable parameters the ticket has in each.
+        """
         scope = scope if isinstance(scope, str) else "oracle"
         shapes, prune_bias = self.setting.layer_shapes, self.setting.prune_bias
         return feasible_recall(density, shapes, layers, scope, prune_bias)

@@ -24,7 +24,8 @@ class Setting:
 
     Args:
         task, model: what is learned and by which network; the depth follows from the model.
-        samples: drawn per run; the fraction held_out of them is kept for measuring.
+        samples: drawn per run; the fraction held_out of them is kept for measuring. A task's own
+            data say both themselves.
         planting, training: how a ticket is planted, and masks are trained.
         objective: what seekers optimise, "raw" or "rescaled" outputs.
         prune_bias: whether biases may be pruned; if not, the planted neurons' spare biases are
@@ -52,6 +53,10 @@ class Setting:
             if not isinstance(getattr(self, name), kind):
                 given = getattr(self, name)
                 raise ValueError(f"{name} must be {kind.__name__}(...), got {given!r}")
+        if self.task.data is not None:
+            train, held_out = (batch.x.shape[0] for batch in self.task.data())
+            object.__setattr__(self, "samples", train + held_out)
+            object.__setattr__(self, "held_out", held_out / (train + held_out))
         check_count("samples", self.samples, 1)
         if not isinstance(self.held_out, float) or not 0 < self.held_out < 1:
             raise ValueError(f"held_out must be in (0, 1), got {self.held_out!r}")
@@ -84,13 +89,17 @@ class Setting:
 
     @functools.cached_property
     def target(self) -> Tree:
-        """The ticket to plant, without padding."""
+        """The ticket to plant, without padding; where every seed has its own, one that is alike."""
         return self.task.ticket(depth=self.depth)
 
     @functools.cached_property
     def ticket_layers(self) -> tuple[int, ...]:
         """How many prunable parameters the ticket has in each layer."""
-        return masks.count_ticket_layers(target_view(self.target, self.layers), self.prune_bias)
+        return self.layers_of_ticket(self.target)
+
+    def layers_of_ticket(self, target: Tree) -> tuple[int, ...]:
+        """How many prunable parameters a ticket has in each layer."""
+        return masks.count_ticket_layers(target_view(target, self.layers), self.prune_bias)
 
     @functools.cached_property
     def parameter_shapes(self) -> Tree:
@@ -105,7 +114,11 @@ class Setting:
     @property
     def ticket_density(self) -> float:
         """Density of the ticket in this network."""
-        return sum(self.ticket_layers) / masks.count_prunable(self.layer_shapes, self.prune_bias)
+        return self.density_of(self.ticket_layers)
+
+    def density_of(self, ticket_layers: tuple[int, ...]) -> float:
+        """Density in this network of a ticket with so many parameters in its layers."""
+        return sum(ticket_layers) / masks.count_prunable(self.layer_shapes, self.prune_bias)
 
     def problem(self, params: Tree, batch: Batch) -> Problem:
         """What a seeker sees of a network with these parameters."""

@@ -69,25 +69,43 @@ def _keys(key: jax.Array) -> dict[str, jax.Array]:
     return {purpose: jax.random.fold_in(key, i) for i, purpose in enumerate(purposes)}
 
 
-def make_instance(setting: Setting, key: jax.Array, noise: jax.Array | float) -> Instance:
+def make_instance(
+    setting: Setting,
+    key: jax.Array,
+    noise: jax.Array | float,
+    target: Tree | None = None,
+    data: tuple[Batch, Batch] | None = None,
+) -> Instance:
     """Draw data and a random network, and plant the task's ticket in it. Pure.
 
     Args:
         setting: what is fixed.
         key: the run's, which decides everything.
         noise: of the data; may be traced.
+        target: the ticket, where the task has one for every seed; may be traced. None for the
+            task's one.
+        data: the task's own, where it has them, to have them traced; None to look them up.
 
     Raises:
         ValueError: the network is too narrow for all that is to be planted, or cannot be planted
-            in; decoys of a ticket that has none.
+            in; decoys of a ticket that has none; no target where every seed has its own.
     """
-    data = setting.task.sample(_keys(key)["data"], setting.samples, noise)
-    split = setting.training_samples
-    train_batch = Batch(data.x[:split], data.y[:split])
-    held_out = Batch(data.x[split:], data.y[split:])
-    target = setting.target
+    if target is None and setting.task.ticket_of is not None:
+        raise ValueError(
+            f"{setting.task.name}: every seed has a ticket of its own, which grids plant; here is "
+            "none given"
+        )
+    if setting.task.data is None:
+        drawn = setting.task.sample(_keys(key)["data"], setting.samples, noise)
+        split = setting.training_samples
+        train_batch = Batch(drawn.x[:split], drawn.y[:split])
+        held_out = Batch(drawn.x[split:], drawn.y[split:])
+    else:
+        own = setting.task.data() if data is None else data
+        train_batch, held_out = jax.tree.map(jnp.asarray, own)
     if setting.planting.decoys:
-        check_decoys(target)
+        check_decoys(setting.target)
+    target = setting.target if target is None else target
     return plant_instance(setting, key, target, train_batch, held_out)
 
 

@@ -145,6 +145,11 @@ def augment(key: jax.Array, x: jax.typing.ArrayLike, pad: int = 4, flip: bool = 
     return jnp.where(mirrored, cropped[:, :, ::-1], cropped)
 
 
+def crop(key: jax.Array, x: jax.typing.ArrayLike) -> jax.Array:
+    """augment() without mirroring, for classes that a mirror image does not keep."""
+    return augment(key, x, flip=False)
+
+
 def _statistics(name: str, directory: pathlib.Path, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean and standard deviation per channel, on [0, 1]: exact sums, from a count of values."""
     values = np.arange(256) / 255
