@@ -15,27 +15,28 @@ _TERMS, _SMALLEST_ARGUMENT = 20, 0.3
 
 
 class Traces(NamedTuple):
-    """What a ticket shows; each entry (layers,) float32, or () overall.
+    """What simple statistics tell of a ticket; each entry (layers,) float32, or () overall.
 
     An *_auc is the chance that something planted has a larger value than something of the same
-    layer that is not planted (the background), ties counting half: 0.5 hides it, and so does a
-    layer without anything planted or without a background.
+    layer that is not planted (the background); ties count half. It is 0.5 where the ticket is
+    hidden, and in a layer without anything planted or without a background.
 
-    weight_auc, bias_auc: of the sizes |w| and |b|.
-    weight_sign_auc, bias_sign_auc: of w and b with their signs, which are the target's and which
-        no planting can choose.
-    zero_bias_auc: of "the bias is 0".
-    round_weight_auc, round_bias_auc: of the zero bits at the end of the float32's significand, of
-        which powers of two have the most.
-    index_auc: of a neuron's index; planted is a neuron with planted incoming weights or bias.
-    row_norm_auc: of the norm of a neuron's outgoing weights, planted if any of them is.
-    column_norm_auc: of the norm of a neuron's incoming weights, planted as in index_auc.
-    largest_weight, largest_bias: the largest planted |w| and |b| in standard deviations (about 0)
-        of the background, or, without one, of what mlp() draws; 0 if none is planted.
-    weight_distance, bias_distance: Kolmogorov-Smirnov statistic of the planted against the
-        background's sizes, 0..1.
-    weight_p_value, bias_p_value: of that statistic, asymptotic: too large for fewer than about
-        five planted ones.
+    Args:
+        weight_auc, bias_auc: of the sizes |w| and |b|.
+        weight_sign_auc, bias_sign_auc: of w and b with their signs, which are the target's and
+            which no planting can choose.
+        zero_bias_auc: of "the bias is 0".
+        round_weight_auc, round_bias_auc: of the zero bits at the end of the float32's significand,
+            of which powers of two have the most.
+        index_auc: of a neuron's index. A neuron is planted if any incoming weight or its bias is.
+        row_norm_auc: of the norm of a neuron's outgoing weights, planted if any of them is.
+        column_norm_auc: of the norm of a neuron's incoming weights, planted as in index_auc.
+        largest_weight, largest_bias: the largest planted |w| and |b| in standard deviations (about
+            0) of the background, or, without one, of what mlp() draws; 0 if none is planted.
+        weight_distance, bias_distance: Kolmogorov-Smirnov statistic of the planted against the
+            background's sizes, 0..1.
+        weight_p_value, bias_p_value: of that statistic, asymptotic: too large for fewer than about
+            five planted ones.
     """
 
     weight_auc: jax.Array
@@ -59,13 +60,14 @@ class Traces(NamedTuple):
 class Audit(NamedTuple):
     """How well a ticket is hidden.
 
-    layers: every trace within each layer.
-    overall: AUCs averaged over what is planted in layers that have a background; the largest
-        entry and distance of all layers; the smallest p-value times the layers that were tested
-        (Bonferroni), at most 1.
-    pooled_weight_auc, pooled_bias_auc: () AUC of |w| and |b| over the whole network, as a global
-        ranking by magnitude sees them. Layers differ in size, so they also tell how the target's
-        parameters are spread over the layers, which no planting can choose.
+    Args:
+        layers: every trace within each layer.
+        overall: AUCs averaged over what is planted in layers that have a background; the largest
+            entry and distance of all layers; the smallest p-value times the layers that were tested
+            (Bonferroni), at most 1.
+        pooled_weight_auc, pooled_bias_auc: () AUC of |w| and |b| over the whole network, as in a
+            global ranking by magnitude. Layers differ in size, so they also tell how the target's
+            parameters are spread over the layers, which no planting can choose.
     """
 
     layers: Traces
@@ -126,13 +128,19 @@ def _zero_bits(values: jax.Array) -> jax.Array:
 
 @jax.jit
 def audit(planted: Planted) -> Audit:
-    """Measure how far simple statistics give a planted ticket away.
+    """Measure how far simple statistics reveal a planted ticket.
 
-    planted: as plant() returns it; of its params and mask alone.
+    The statistics use no data, no gradients and one layer at a time: they are what a ranking by
+    size, sign, index or norm is based on. Pure; works under jit and vmap.
 
-    Nothing here sees data, gradients or a second layer: it is what a ranking by size, sign, index
-    or norm can see. (AUC: Mann and Whitney 1947; two-sample test: Smirnov 1948, with the p-value
-    of Stephens 1970.) Pure; works under jit and vmap.
+    Args:
+        planted: as plant() returns it; only its params and mask are used.
+
+    Returns:
+        An Audit.
+
+    Source: AUC: Mann and Whitney 1947; two-sample test: Smirnov 1948, with the p-value of Stephens
+    1970.
 
     >>> params = {"layer_0": {"kernel": jnp.array([[3.0, 1.0, 2.0]]), "bias": jnp.zeros(3)}}
     >>> mask = jax.tree.map(lambda leaf: leaf == 3, params)

@@ -20,8 +20,12 @@ RECOVERED = 0.95
 class Case(NamedTuple):
     """One way of looking for the ticket by one seeker.
 
-    measures: by name, each (seeds,): recall; and, unless the search began at the ticket, strong and
-        weak (the metrics) and ratio (log10 of the loss of the found over that of the planted mask).
+    Args:
+        seeker: its name.
+        case: the name of the way.
+        measures: by name, each (seeds,): recall; and, unless the search began at the ticket, strong
+            and weak (the metrics) and ratio (log10 of the loss of the found over that of the
+            planted mask).
     """
 
     seeker: str
@@ -34,13 +38,15 @@ def diluted_ticket(
 ) -> Tree:
     """The planted mask, and `dilution` times as many other prunable parameters drawn at random.
 
-    All of them once there are no more, and what cannot be pruned besides.
-
     Args:
         key: draws the others.
         problem: of the planted network.
         planted: its mask.
-        dilution: may be traced.
+        dilution: others per planted parameter, at least 0; may be traced.
+
+    Returns:
+        A mask. It keeps all prunable parameters where there are not as many others, and always what
+        cannot be pruned.
 
     Raises:
         ValueError: a negative number.
@@ -70,21 +76,23 @@ def _recall(problem: Problem, found: Tree, planted: Tree) -> jax.Array:
 def kept_from_ticket(
     key: jax.Array, score: Score, problem: Problem, planted: Planted, dilution: float = 10.0
 ) -> jax.Array:
-    """Start a pruner at the ticket: how much of it survives the next step?
+    """Measure how much of the ticket a pruner keeps in one step that starts at the ticket.
 
     The network holds the ticket and `dilution` times as many other parameters, and is scored and
-    pruned once, with one budget, to as many parameters as the ticket has. Chance keeps
-    1 / (1 + dilution) of it. 1 says that the ticket is a fixed point: a search that came so close
-    would end there. With dilution = inf it is the singleshot search itself.
+    pruned once, with one budget, to as many parameters as the ticket has. Pure.
 
     Args:
         key: draws the others, and is the score's.
-        score, dilution: as above.
-        problem: what the score sees; of planted.params.
+        score: (key, problem, params, mask) -> scores.
+        problem: what the score receives; of planted.params.
         planted: the network and its mask.
+        dilution: other parameters per parameter of the ticket. With inf it is the singleshot search
+            itself.
 
     Returns:
-        () float32, the kept fraction of the ticket's prunable parameters. Pure.
+        () float32, the kept fraction of the ticket's prunable parameters. Chance keeps
+        1 / (1 + dilution). 1 says that the ticket is a fixed point: a search that came so close
+        would end there.
     """
     draw_key, score_key = jax.random.split(key)
     start = diluted_ticket(draw_key, problem, planted.mask, dilution)
@@ -96,7 +104,13 @@ def kept_from_ticket(
 def lift(scores: Params, planted: Params) -> Params:
     """Scores in which the planted parameters have the largest magnitudes, all by the same amount.
 
-    Signs stay, and so do all other scores; the ticket's gain the largest magnitude of all.
+    Args:
+        scores: a view {"layer_0": {"kernel", "bias"}, ...}.
+        planted: mask of the ticket, a tree like scores.
+
+    Returns:
+        Scores with the same signs. The largest magnitude of all is added to the magnitudes of the
+        ticket's scores; all other scores stay.
     """
     largest = jnp.max(jnp.stack([jnp.max(jnp.abs(leaf)) for leaf in jax.tree.leaves(scores)]))
 
@@ -109,10 +123,20 @@ def lift(scores: Params, planted: Params) -> Params:
 def popup_from_ticket(
     key: jax.Array, problem: Problem, planted: Planted, epochs: int = EPOCHS
 ) -> jax.Array:
-    """Start edge-popup at the ticket: how much of it is left after a whole search?
+    """Measure how much of the ticket a whole edge-popup search keeps that starts at the ticket.
 
-    Its random scores are lifted so that the first mask is the ticket, with one budget of as many
-    parameters as the ticket has. Returns () float32, as kept_from_ticket(); 1: a fixed point. Pure.
+    The random scores are lifted so that the first mask is the ticket, with one budget of as many
+    parameters as the ticket has. Pure.
+
+    Args:
+        key: the seeker's.
+        problem: of planted.params.
+        planted: the network and its mask.
+        epochs: of the search.
+
+    Returns:
+        () float32, the kept fraction of the ticket's prunable parameters, as in kept_from_ticket();
+        1 for a fixed point.
     """
 
     def from_ticket(scores):
@@ -124,14 +148,15 @@ def popup_from_ticket(
 
 
 class Evidence(NamedTuple):
-    """What a verdict on one seeker rests on.
+    """What a verdict on one seeker is based on.
 
-    recall: mean over seeds of the found part of the ticket.
-    recovered: share of the seeds in which the network found is the target as a function.
-    feasible_recall: largest recall that any mask of this budget and scope can have.
-    ratio: (low, high), interval of the loss of the found mask over that of the planted one under
-        the seeker's objective.
-    kept: mean over seeds of what is kept of the ticket when started there; None if unknown.
+    Args:
+        recall: mean over seeds of the found part of the ticket.
+        recovered: share of the seeds in which the network found is the target as a function.
+        feasible_recall: largest recall that any mask of this budget and scope can have.
+        ratio: (low, high), interval of the loss of the found mask over that of the planted one
+            under the seeker's objective.
+        kept: mean over seeds of what is kept of the ticket when started there; None if unknown.
     """
 
     recall: float
@@ -142,13 +167,18 @@ class Evidence(NamedTuple):
 
 
 def verdict(evidence: Evidence) -> str:
-    """In words, why the ticket was not found; the first of these that holds.
+    """Say in words why the ticket was not found.
 
-    found: recall of at least 0.95, or the target as a function in most of the seeds.
-    not representable: no mask of this budget and scope holds the ticket.
-    objective wrong: by the seeker's objective, what it found is better than the ticket.
-    search failed: by the seeker's objective, the ticket is better than what it found.
-    undecided: neither is better beyond chance.
+    Args:
+        evidence: on one seeker.
+
+    Returns:
+        The first of these that holds.
+        found: recall of at least 0.95, or the target as a function in most of the seeds.
+        not representable: no mask of this budget and scope holds the ticket.
+        objective wrong: by the seeker's objective, what it found is better than the ticket.
+        search failed: by the seeker's objective, the ticket is better than what it found.
+        undecided: neither is better beyond chance.
     """
     if evidence.recall >= RECOVERED or evidence.recovered > 0.5:
         return "found" if evidence.recall >= RECOVERED else "found, elsewhere in the network"

@@ -17,12 +17,13 @@ LEAST_NOISE = 1e-3
 class TargetError(NamedTuple):
     """How far a network is from the target as a function on [-1, 1]^inputs; each ().
 
-    mean, largest: absolute error of the outputs after the best scale, over the grid. Classifiers
-        are compared by their logits less the mean logit of each point, in units of the root mean
-        square of the target's.
-    root_mean_square: of the same errors.
-    disagreement: share of the points that are given another class; 0 for regression, NaN for a
-        classifier with an output that is not finite.
+    Args:
+        mean, largest: absolute error of the outputs after the best scale, over the grid.
+            Classifiers are compared by their logits less the mean logit of each point, in units of
+            the root mean square of the target's.
+        root_mean_square: of the same errors.
+        disagreement: share of the points that are given another class; 0 for regression, NaN for a
+            classifier with an output that is not finite.
     """
 
     mean: jax.Array
@@ -32,9 +33,17 @@ class TargetError(NamedTuple):
 
 
 def input_grid(inputs: int, points: int = GRID_POINTS) -> jax.Array:
-    """Equally spaced points of [-1, 1]^inputs, corners included: (n, inputs), n at most `points`.
+    """Equally spaced points of [-1, 1]^inputs, corners included.
 
-    Raises ValueError if not even the corners fit.
+    Args:
+        inputs: dimensions of the grid.
+        points: the most points that it may have.
+
+    Returns:
+        (n, inputs) float32, n at most `points`.
+
+    Raises:
+        ValueError: not even the corners fit.
     """
     per_axis = math.floor(points ** (1 / inputs) + 1e-9)
     if per_axis < 2:
@@ -44,11 +53,19 @@ def input_grid(inputs: int, points: int = GRID_POINTS) -> jax.Array:
 
 
 def target_error(kind: str, outputs: jax.Array, target: jax.Array) -> TargetError:
-    """Compare a network's outputs on a grid with the target's, both (n, outputs).
+    """Compare a network's outputs on a grid with the target's.
 
     The scale is taken out as in the strong quality: one least-squares factor per output for
-    regression; one for all centred logits, at least 0, for classification, which leaves their
-    order alone. A planted mask has error 0 up to rounding.
+    regression; one for all centred logits, at least 0, for classification, which leaves their order
+    alone.
+
+    Args:
+        kind: as in Task.
+        outputs: (n, outputs), the network's.
+        target: (n, outputs), the target's.
+
+    Returns:
+        A TargetError; of a planted mask it is 0 up to rounding.
     """
     disagreement = jnp.float32(0)
     if kind == CLASSIFICATION:
@@ -71,9 +88,15 @@ def functionally_recovered(
 ) -> bool:
     """Whether a network is the target as far as the data can tell, from its TargetError.
 
-    Regression: its root mean square error is at most the noise's standard deviation.
-    Classification: it gives at most the share of points another class that the noise does. A noise
-    level below 0.001 counts as that.
+    Args:
+        kind: as in Task.
+        disagreement, root_mean_square: of the TargetError.
+        noise: of the data. A level below 0.001 counts as 0.001.
+
+    Returns:
+        For regression, whether the root mean square error is at most the noise's standard
+        deviation. For classification, whether the network gives at most the share of points another
+        class that the noise does.
     """
     size = disagreement if kind == CLASSIFICATION else root_mean_square
     return bool(size <= max(noise, LEAST_NOISE))

@@ -21,7 +21,12 @@ from ticketjax.problem import Problem, outputs_of
 
 
 class Quality(NamedTuple):
-    """metric: mean squared error, or accuracy in 0..1; loss: the task's loss. Both ()."""
+    """How well a network solves the task.
+
+    Args:
+        metric: () mean squared error, or accuracy in 0..1.
+        loss: () the task's loss.
+    """
 
     metric: jax.Array
     loss: jax.Array
@@ -30,9 +35,11 @@ class Quality(NamedTuple):
 class Recovery(NamedTuple):
     """Overlap of a found mask with the planted one, over the prunable parameters, each 0..1.
 
-    precision, recall, f1, jaccard: () over everything. layer_precision, layer_recall: (layers,).
-    neuron_precision, neuron_recall: () of hidden neurons; the found ones lie on a path of kept
-        weights from an input to an output, the planted ones have a planted parameter.
+    Args:
+        precision, recall, f1, jaccard: () over everything.
+        layer_precision, layer_recall: (layers,).
+        neuron_precision, neuron_recall: () of hidden neurons; the found ones lie on a path of kept
+            weights from an input to an output, the planted ones have a planted parameter.
     """
 
     precision: jax.Array
@@ -50,12 +57,20 @@ def _quality(kind: str, outputs: jax.Array, y: jax.Array) -> Quality:
 
 
 def strong_quality(problem: Problem, params: Tree, held_out: Batch) -> Quality:
-    """Quality of a network as it stands, whatever the scale of its output.
+    """Quality of a network without training, whatever the scale of its output.
 
     The output scale (regression: one factor per output by least squares; classification: one
-    temperature, which leaves the accuracy alone) is fitted on the problem's data and measured
-    on the held-out data. So a planted mask, whose output is the target's up to a factor, scores
-    as the bare ticket does.
+    temperature, which leaves the accuracy alone) is fitted on the problem's data and measured on
+    the held-out data. So a planted mask, whose output is the target's up to a factor, has the
+    quality of the bare ticket.
+
+    Args:
+        problem: whose data the scale is fitted on.
+        params: a tree like the problem's parameters, masked.
+        held_out: what the quality is measured on.
+
+    Returns:
+        A Quality.
     """
     return quality_and_objective(problem, params, held_out)[0]
 
@@ -63,10 +78,16 @@ def strong_quality(problem: Problem, params: Tree, held_out: Batch) -> Quality:
 def quality_and_objective(
     problem: Problem, params: Tree, held_out: Batch
 ) -> tuple[Quality, jax.Array]:
-    """The strong quality, and the loss on the problem's data that a seeker would optimise; ().
+    """The strong quality, and the loss on the problem's data that a seeker would optimise.
 
-    The latter is problem.loss(): of the output as it is, or rescaled, as the problem's objective
-    says. Together, because both need the same outputs and the same scale.
+    Both are computed together because they need the same outputs and the same scale.
+
+    Args:
+        problem, params, held_out: as in strong_quality().
+
+    Returns:
+        The Quality, and () problem.loss(): of the output as it is, or rescaled, as the problem's
+        objective says.
     """
     outputs = outputs_of(problem, params, problem.batch.x)
     fitted = output_scale(problem.kind, outputs, problem.batch.y)
@@ -117,7 +138,16 @@ def recovery(
     prune_bias: bool = True,
     wiring: tuple[Wire, ...] | None = None,
 ) -> Recovery:
-    """How much of the planted mask the found one holds; see Recovery. wiring: the model's."""
+    """How much of the planted mask the found one holds.
+
+    Args:
+        found, planted: masks, views {"layer_0": {"kernel", "bias"}, ...}.
+        prune_bias: whether biases are prunable, and count.
+        wiring: the model's.
+
+    Returns:
+        A Recovery.
+    """
     a, b = _flat(found, prune_bias) != 0, _flat(planted, prune_bias) != 0
     precision, recall = _overlap(a, b)
     layers = [
@@ -145,12 +175,13 @@ def recovery(
 class Ranking(NamedTuple):
     """How well scores tell planted parameters from the others; each () 0..1, 1 is perfect.
 
-    auc: chance that a planted parameter outranks one that is not, ties counting half.
-    average_precision: mean over planted parameters of the precision of keeping all that rank at
-        least as high.
-    covering_density: what has to be kept, by these scores, to keep the whole ticket: the share of
-        parameters that rank at least as high as the worst planted one. The ticket's density is
-        perfect, 1 the worst.
+    Args:
+        auc: chance that a planted parameter outranks one that is not, ties counting half.
+        average_precision: mean over planted parameters of the precision of keeping all that rank at
+            least as high.
+        covering_density: what has to be kept, by these scores, to keep the whole ticket: the share
+            of parameters that rank at least as high as the worst planted one. Here the ticket's
+            density is perfect, and 1 the worst.
     """
 
     auc: jax.Array
@@ -159,10 +190,18 @@ class Ranking(NamedTuple):
 
 
 def ranking(scores: Params, planted: Params, prune_bias: bool = True) -> Ranking:
-    """Rank all prunable parameters by their scores and look where the planted ones stand.
+    """Rank all prunable parameters by their scores, and measure where the planted ones stand.
 
-    The AUC is the Mann-Whitney statistic. In select()'s own order: NaN ranks lowest, and denormals
-    are told apart.
+    The AUC is the Mann-Whitney statistic. The order is that of select(): NaN ranks lowest, and
+    denormals are told apart.
+
+    Args:
+        scores: a view {"layer_0": {"kernel", "bias"}, ...}.
+        planted: the mask of the ticket, a tree like scores.
+        prune_bias: whether biases are prunable, and ranked.
+
+    Returns:
+        A Ranking.
     """
     flat = ordered_bits(_flat(scores, prune_bias))
     positive = _flat(planted, prune_bias) != 0
@@ -200,11 +239,19 @@ def feasible_recall(
 ) -> float:
     """Largest recall of the planted ticket that any mask of this density and scope can have.
 
-    params: any tree of the network's shapes. ticket_layers: planted parameters per layer, from
-    count_ticket_layers(). 1 means that the ticket fits; scope "local" at the ticket's own density
-    usually leaves part of it outside.
+    Args:
+        density: of the mask, in (0, 1].
+        params: any tree of the network's shapes.
+        ticket_layers: planted parameters per layer, from count_ticket_layers().
+        scope: as in problem.select().
+        prune_bias: whether biases are prunable.
 
-    Raises ValueError for an unknown scope.
+    Returns:
+        0..1; 1 means that the ticket fits. Scope "local" at the ticket's own density usually leaves
+        part of it outside.
+
+    Raises:
+        ValueError: an unknown scope.
     """
     check_scope(scope)
     sizes = [sum(leaf.size for leaf in layer) for layer in prunable_leaves(params, prune_bias)]

@@ -22,8 +22,8 @@ class InUse(ValueError):
 class Lock:
     """An exclusive lock, held as long as this object lives.
 
-    The kernel holds it (flock), so that nothing is left to be removed after a kill or a power
-    failure; on NFS it counts on other hosts too. The file tells who holds it, and stays.
+    The kernel holds it (flock), so that nothing has to be removed after a kill or a power failure;
+    on NFS it also excludes other hosts. The file says who holds it, and stays.
     """
 
     def __init__(self, path: pathlib.Path, wait: bool):
@@ -53,9 +53,16 @@ _held: weakref.WeakValueDictionary[pathlib.Path, Lock] = weakref.WeakValueDictio
 def lock(path: pathlib.Path, wait: bool = False) -> Lock:
     """Lock a file, which is made if it is not there; once per process, however often it is asked.
 
-    wait: for another process to end, instead of InUse.
+    Args:
+        path: of the file.
+        wait: for another process to end, instead of InUse.
 
-    Raises InUse if another process holds it, OSError if the file cannot be written.
+    Returns:
+        The Lock of this process.
+
+    Raises:
+        InUse: another process holds it.
+        OSError: the file cannot be written.
     """
     path = path.resolve()
     held = _held.get(path)

@@ -64,9 +64,13 @@ def _fields(value: Any) -> tuple[dataclasses.Field, ...]:
 def configuration(grid: Grid) -> dict[str, Any]:
     """A grid as plain JSON values.
 
-    Seekers are {label: expression}, tasks and networks their names; "functions" are the
-    fingerprints of all functions that are not the library's own; "source" says of tasks that know
-    it what their data and tickets are made from.
+    Args:
+        grid: any.
+
+    Returns:
+        The fields by name. Seekers are {label: expression}, tasks and networks their names;
+        "functions" are the fingerprints of all functions that are not the library's own; "source"
+        says of tasks that know it what their data and tickets are made from.
     """
     config = {field.name: _plain(getattr(grid, field.name)) for field in _fields(grid)}
     config["seekers"] = {label: seeker_text(seeker) for label, seeker in grid.seekers}
@@ -329,9 +333,12 @@ class Store:
                 path.unlink(missing_ok=True)
 
     def done(self) -> set[tuple]:
-        """Runs whose records are there, as tuples of their RUN columns.
+        """Runs whose records are there.
 
         Damaged parts are named in a warning and put aside, under *.damaged.
+
+        Returns:
+            Tuples of the runs' RUN columns.
         """
         found = set()
         for path, table in _parts(self.directory):
@@ -354,12 +361,17 @@ class Store:
 def load_records(directory: str | os.PathLike) -> pa.Table:
     """All records of a results directory, in the order of the grid.
 
-    directory: what a command was given as --out. A damaged part is left out, with a warning. Every
-        run is there once, even if processes without a common lock have written some of them twice.
+    A damaged part is left out, with a warning. Every run is there once, even if processes without a
+    common lock have written some of them twice.
 
-    Returns an Arrow table with a row per run; docs/protocol.md says what every column means.
+    Args:
+        directory: what a command was given as --out.
 
-    Raises ValueError if there are none.
+    Returns:
+        An Arrow table with a row per run; docs/protocol.md says what every column means.
+
+    Raises:
+        ValueError: there are none.
     """
     directory = pathlib.Path(directory)
     tables = []

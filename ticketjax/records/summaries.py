@@ -64,29 +64,43 @@ def places_of(records: pa.Table, names: Sequence[str] = WHERE) -> list[dict[str,
 def shows_accuracy(rows: pa.Table) -> bool:
     """Whether the metric of these records is an accuracy; else it is a mean squared error.
 
-    rows: of one task, or of a summary of such; at least one.
+    Args:
+        rows: of one task, or of a summary of such; at least one.
+
+    Returns:
+        True for an accuracy.
     """
     return rows["kind"][0].as_py() == CLASSIFICATION
 
 
 def outside_budget(records: pa.Table) -> np.ndarray:
-    """Which runs kept another number of parameters than the density allows, (runs,) bool.
+    """Which runs kept another number of parameters than the density allows.
 
-    Records of earlier versions do not say so, and count as within.
+    Args:
+        records: a row per run. Records of earlier versions do not say so, and count as within.
+
+    Returns:
+        (runs,) bool.
     """
     return ~pc.fill_null(records["within_budget"], True).to_numpy()
 
 
 def summarise(records: pa.Table) -> pa.Table:
-    """Mean, its 95% interval, minimum and maximum over seeds of every float column, and runs.
+    """Mean, its 95% interval, minimum and maximum over seeds of every float column.
 
-    One row per point of the grid; columns such as weak_metric_mean, weak_metric_low and
-    weak_metric_high (percentile bootstrap over seeds), weak_metric_min, weak_metric_max; runs is
-    how many seeds there are. All of them are of the finite values alone, of which there are
-    weak_metric_count: a run that diverged would leave nothing of its group. NaN is what is
-    undefined: an interval of a single value, and everything of none. The same seeds give the same
-    interval in whatever order and company they come. outside_budget is how many of the runs kept
-    another number of parameters than the density allows.
+    All of them are of the finite values alone: otherwise a single run that diverged would make
+    every number of its group useless. The interval is a percentile bootstrap over seeds. The same
+    seeds give the same interval, in any order and next to any other runs.
+
+    Args:
+        records: a row per run.
+
+    Returns:
+        One row per point of the grid, with columns such as weak_metric_mean, weak_metric_low and
+        weak_metric_high (the interval), weak_metric_min, weak_metric_max and weak_metric_count (how
+        many values are finite). NaN is what is undefined: an interval of a single value, and
+        everything of none. runs is how many seeds there are; outside_budget is how many of the runs
+        kept another number of parameters than the density allows.
     """
     measures = [f.name for f in records.schema if pa.types.is_float32(f.type)]
     for name in measures:
@@ -125,9 +139,15 @@ def _draws(size: int) -> np.ndarray:
 
 
 def intervals_of_means(values: np.ndarray) -> np.ndarray:
-    """95% percentile bootstrap of the mean of each row: (groups, n) -> (2, groups).
+    """95% percentile bootstrap of the mean of each row.
 
-    Of its finite values; NaN if there are not at least two. Rows of as many share the draws.
+    Rows with the same number of finite values share the draws.
+
+    Args:
+        values: (groups, n); only the finite ones count.
+
+    Returns:
+        (2, groups), low and high; NaN if there are not at least two finite values.
     """
     bounds = np.full((2, len(values)), np.nan)
     finite = np.isfinite(values)

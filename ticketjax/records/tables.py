@@ -107,9 +107,14 @@ def _what_is_outside(part: pa.Table, series: list[Series]) -> list[str]:
 def table(records: pa.Table) -> str:
     """A text table: how good each seeker is at each density, with the bare ticket's baseline.
 
-    Two lines each: the mean with its 95% interval in brackets, then (minimum, maximum). Below, how
-    many runs diverged, of which nothing is in these numbers, how many did not keep to their budget,
-    and how much of the ticket fits where a budget is too small for all of it.
+    Args:
+        records: a row per run.
+
+    Returns:
+        The text. Every entry has two lines: the mean with its 95% interval in brackets, then
+        (minimum, maximum). Notes below say how many runs diverged, which are not in these numbers,
+        how many did not keep to their budget, and how much of the ticket fits where a budget is too
+        small for all of it.
     """
     summary, series, blocks = summarise(records), series_of(records), []
     for place in places_of(summary):

@@ -38,7 +38,11 @@ def seeker_title(seeker: str) -> str:
 def place_title(place: dict[str, Any]) -> str:
     """A task, network, depth, width and noise level in words, as far as they are there.
 
-    The library's own dense network goes without saying.
+    Args:
+        place: by column. The library's own dense network is not named.
+
+    Returns:
+        The title.
     """
     words = [task_title(str(place["task"]))]
     if place.get("model", MLP) != MLP:
