@@ -23,8 +23,9 @@ CLASSIFICATION = "classification"
 class Batch(NamedTuple):
     """Samples.
 
-    x: (n, inputs) float32, or images (n, height, width, channels).
-    y: (n, outputs) float32 for regression, (n,) int32 class for classification.
+    Args:
+        x: (n, inputs) float32, or images (n, height, width, channels).
+        y: (n, outputs) float32 for regression, (n,) int32 class for classification.
     """
 
     x: jax.Array
@@ -35,20 +36,21 @@ class Batch(NamedTuple):
 class Task:
     """What is to be learned, and a sparse network that is known to solve it.
 
-    name: how records call it.
-    inputs, outputs: widths of the network's first and last layer; inputs of an image task are
-        (height, width, channels).
-    kind: "regression" (mean squared error) or "classification" (cross entropy, accuracy).
-    sample: (key, n, noise) -> Batch; a pure function, the noise level may be traced.
-    ticket: (depth) -> target parameters without padding; depth counts layers of neurons, the
-        input included. Raises ValueError for a depth that has no such ticket.
-    data: () -> training and held-out samples, NumPy arrays, for a task that has these instead of
-        sample(): the same for every seed, without noise.
-    ticket_of: (seed) -> the ticket of that seed's run, for a task that has one for each; all of the
-        same shapes and size. ticket(depth) then need only be like them: shapes and counts are
-        taken from it.
-    source: what data and tickets are made from, as (name, plain value): a results directory holds
-        records of one source alone.
+    Args:
+        name: the name in records.
+        inputs, outputs: widths of the network's first and last layer; inputs of an image task are
+            (height, width, channels).
+        kind: "regression" (mean squared error) or "classification" (cross entropy, accuracy).
+        sample: (key, n, noise) -> Batch; a pure function, the noise level may be traced.
+        ticket: (depth) -> target parameters without padding; depth counts layers of neurons, the
+            input included. It raises ValueError for a depth that has no such ticket.
+        data: () -> training and held-out samples, NumPy arrays, for a task that has these instead
+            of sample(): the same for every seed, without noise.
+        ticket_of: (seed) -> the ticket of that seed's run, for a task that has one ticket per seed;
+            all have the same shapes and size. ticket(depth) then only has to have these shapes and
+            counts, which are taken from it.
+        source: what data and tickets are made from, as (name, plain value) pairs; a results
+            directory holds records of one source only.
     """
 
     name: str
@@ -63,12 +65,14 @@ class Task:
 
 
 class Wire(NamedTuple):
-    """Between which spaces of neurons (or channels) a layer of parameters lies.
+    """The spaces of neurons (or channels) that a layer of parameters connects.
 
-    layer: its name. reads, writes: numbers of the spaces; 0 is the input. Several layers that
-        write to one space add up, as residual branches do to their stream.
-    normalised: whether what the layer computes is divided by its size, channel by channel, before
-        it is added.
+    Args:
+        layer: its name.
+        reads, writes: numbers of the spaces; 0 is the input. The outputs of several layers that
+            write to one space are added, as residual branches are to their stream.
+        normalised: whether the layer's output is divided by its size, channel by channel, before it
+            is added.
     """
 
     layer: str
@@ -82,18 +86,19 @@ class Layer:
     """Where the kernel and the bias of a layer lie in a network's tree, and what it connects.
 
     Args:
-        path: of the subtree that holds both, "block/dense"; empty for the root.
-        reads, writes: numbers of the spaces of neurons; 0 is the input. Several layers that write
-            to one space add up, as residual branches do to their stream.
-        kernel: its name in the subtree; None for "kernel" or "weight". (inputs, outputs), or
-            (height, width, inputs, outputs) of a convolution.
+        path: path of the subtree that holds both, "block/dense"; empty for the root.
+        reads, writes: numbers of the spaces of neurons; 0 is the input. The outputs of several
+            layers that write to one space are added, as residual branches are to their stream.
+        kernel: its name in the subtree; None for "kernel" or "weight". The shape is (inputs,
+            outputs), or (height, width, inputs, outputs) for a convolution.
         bias: its name; None for a layer without one. A subtree without a "bias" has none either.
-        normalised: whether what the layer computes is divided by its size, channel by channel,
-            before it is added.
-        obstacle: why nothing can be planted; empty if it can. Something that is not positively
-            homogeneous stands between this layer and the one before, for example.
-        deviation: how what the layer reads differs from ReLU of what was written, or what it gives
-            out from the outputs: a ticket of plain layers one after the other is then no ticket.
+        normalised: whether the layer's output is divided by its size, channel by channel, before it
+            is added.
+        obstacle: why nothing can be planted; empty if planting is possible. An example is a
+            function between this layer and the one before that is not positively homogeneous.
+        deviation: how the layer's input differs from the ReLU of what was written, or the network's
+            outputs from the layer's output. A ticket of plain layers one after the other is then no
+            ticket.
     """
 
     path: str
@@ -114,11 +119,11 @@ class Model:
         init: (key) -> params, float32, any tree.
         apply: (params, x) -> outputs, x (n, inputs), outputs (n, outputs); logits for
             classification.
-        layers: its layers in the order in which they compute; None to find them: a tree of layer_0,
+        layers: its layers in the order in which they compute. None to find them: a tree of layer_0,
             layer_1, ... is a chain, any other is followed through one call of apply.
         flow: apply without normalisation, for seekers that follow signals rather than data; None if
-            there is none to leave out.
-        resizable: whether apply takes parameters of other widths too, such as a bare ticket's.
+            apply has no normalisation to leave out.
+        resizable: whether apply also takes parameters of other widths, such as a bare ticket's.
     """
 
     init: Callable[[jax.Array], Tree]
@@ -131,9 +136,10 @@ class Model:
 class Planted(NamedTuple):
     """A network with a ticket in it.
 
-    params: all parameters of the mother network, the ticket's own among them, in its own tree.
-    mask: bool, True where the ticket's parameters are; a tree like params.
-    output_scale: () float32; apply(params * mask, x) * output_scale is the target network.
+    Args:
+        params: all parameters of the mother network, including the ticket's, in its own tree.
+        mask: bool, True where the ticket's parameters are; a tree like params.
+        output_scale: () float32; apply(params * mask, x) * output_scale is the target network.
     """
 
     params: Tree
@@ -144,9 +150,10 @@ class Planted(NamedTuple):
 class Found(NamedTuple):
     """What a seeker returns.
 
-    mask: bool, True where a parameter is kept; a tree like the problem's params.
-    scores: float32, what the last selection ranked; -inf where already pruned.
-    info: anything the seeker wants to tell, a dict of arrays.
+    Args:
+        mask: bool, True where a parameter is kept; a tree like the problem's params.
+        scores: float32, the scores that the last selection ranked; -inf where already pruned.
+        info: any further results of the seeker, a dict of arrays.
     """
 
     mask: Tree
@@ -155,10 +162,11 @@ class Found(NamedTuple):
 
 
 class Point(NamedTuple):
-    """One point of the grid. Both may be traced.
+    """One point of the grid; both values may be traced.
 
-    density: fraction of the prunable parameters to keep.
-    noise: the task's noise level.
+    Args:
+        density: fraction of the prunable parameters to keep.
+        noise: the task's noise level.
     """
 
     density: jax.Array | float

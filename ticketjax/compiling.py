@@ -9,9 +9,9 @@ COMPILE = "/jax/core/compile/backend_compile_duration"
 
 
 class Compiling:
-    """Seconds of tracing, lowering and compiling, and the programs compiled.
+    """Seconds of tracing, lowering and compiling, and the number of programs compiled.
 
-    From its making on, to the end of the block if it is used as a context.
+    Counting starts when the object is made, and ends with the block if it is used as a context.
     """
 
     def __init__(self):
@@ -34,7 +34,7 @@ class Compiling:
         return sum(self.seconds[name] for name in ("tracing", "lowering", "compiling"))
 
     def entry(self) -> dict[str, float]:
-        """Where the next event is to be counted."""
+        """The dictionary to which the next event is added."""
         return self.seconds
 
     def _on_duration(self, event: str, duration_secs: float, **_: Any) -> None:

@@ -42,9 +42,15 @@ def _check_tree(what: str, tree: Any, params: Tree) -> dict[str, Any]:
 
 
 def check_mask(mask: Any, params: Tree) -> None:
-    """Refuse what is no mask of these parameters: other places, shapes or types.
+    """Refuse a mask that does not fit these parameters.
 
-    Raises ValueError, naming the leaf, what it is and what it should be.
+    Args:
+        mask: what a user's function returned.
+        params: the parameters; a mask is a bool tree of the same places and shapes.
+
+    Raises:
+        ValueError: other places, shapes or types. The message names the leaf, what it is and what
+            it should be.
     """
     for place, leaf in _check_tree("mask", mask, params).items():
         if leaf.dtype != bool:
@@ -52,9 +58,15 @@ def check_mask(mask: Any, params: Tree) -> None:
 
 
 def check_scores(scores: Any, params: Tree) -> None:
-    """Refuse what rates no parameters: other places or shapes, or no real numbers.
+    """Refuse scores that do not fit these parameters.
 
-    Raises ValueError, naming the leaf, what it is and what it should be.
+    Args:
+        scores: what a user's function returned.
+        params: the parameters; scores are a tree of real numbers of the same places and shapes.
+
+    Raises:
+        ValueError: other places or shapes, or no real numbers. The message names the leaf, what it
+            is and what it should be.
     """
     for place, leaf in _check_tree("scores", scores, params).items():
         if not any(jnp.issubdtype(leaf.dtype, kind) for kind in REAL):
@@ -62,9 +74,15 @@ def check_scores(scores: Any, params: Tree) -> None:
 
 
 def check_found(found: Any, params: Tree) -> None:
-    """Refuse what a seeker must not return; params: those that it was given.
+    """Refuse a result that a seeker must not return.
 
-    Raises ValueError, saying what a seeker returns.
+    Args:
+        found: what the seeker returned.
+        params: the parameters that the seeker was given.
+
+    Raises:
+        ValueError: no Found, a mask or scores that do not fit, or an info that is no mapping. The
+            message says what a seeker returns.
     """
     if not isinstance(found, Found):
         kind = f"a {type(found).__name__}" if found is not None else "None"
@@ -76,9 +94,13 @@ def check_found(found: Any, params: Tree) -> None:
 
 
 def check_parameters(params: Tree) -> None:
-    """Refuse parameters of another type than float32, which is what planting is exact in.
+    """Refuse parameters of another type than float32, the type in which planting is exact.
 
-    Raises ValueError, naming the leaf and the type.
+    Args:
+        params: any tree of arrays.
+
+    Raises:
+        ValueError: a leaf of another type. The message names the leaf and the type.
     """
     for path, leaf in jax.tree_util.tree_leaves_with_path(params):
         # NumPy's float64 is float32 to JAX, unless that is told otherwise.

@@ -30,7 +30,12 @@ def depth(params: Params) -> int:
 def apply_mask(params: Params, mask: Params) -> Params:
     """Parameters with everything outside the mask set to zero.
 
-    params, mask: trees of the same shapes, of any float type and bool.
+    Args:
+        params: tree of any shapes and float type.
+        mask: bool tree of the same shapes.
+
+    Returns:
+        A tree like params.
 
     >>> params = {"layer_0": {"kernel": jnp.array([[3.0, 1.0]]), "bias": jnp.array([2.0, 2.0])}}
     >>> mask = jax.tree.map(lambda p: p > 1, params)
@@ -70,9 +75,16 @@ def count_kept(mask: Params, prune_bias: bool = True) -> jax.Array:
 
 
 def share(count: jax.Array | int, size: int) -> jax.Array:
-    """Return count / size, float32, exactly 1 for all of them.
+    """Return count / size, float32, exactly 1 if count equals size.
 
     Behind the barrier, the size is no constant: XLA would multiply by its rounded inverse.
+
+    Args:
+        count: number of parameters counted, may be traced.
+        size: number of all parameters.
+
+    Returns:
+        () float32.
     """
     return count / jax.lax.optimization_barrier(jnp.float32(size))
 
@@ -83,9 +95,14 @@ def density(mask: Params, prune_bias: bool = True) -> jax.Array:
 
 
 def layer_densities(mask: Params, prune_bias: bool = True) -> jax.Array:
-    """Kept fraction of the prunable parameters of every layer, (layers,) float32, in 0..1.
+    """Kept fraction of the prunable parameters of every layer.
 
-    prune_bias: False leaves biases out of the count.
+    Args:
+        mask: tree of a network's layers, nonzero where a parameter is kept.
+        prune_bias: False leaves biases out of the count.
+
+    Returns:
+        (layers,) float32, in 0..1.
 
     >>> layer_densities({"layer_0": {"kernel": jnp.array([[True, False]]), "bias": jnp.ones(2)}})
     Array([0.75], dtype=float32)
@@ -131,10 +148,15 @@ def _is_number(density: jax.Array | float) -> bool:
 
 
 def check_density(density: jax.Array | float, size: int) -> None:
-    """Refuse what is no density for `size` parameters; an array is not looked at.
+    """Refuse a value that is no density for `size` parameters; an array is not checked.
 
-    Raises ValueError for a word, and for a Python or NumPy number outside (0, 1], or so small that
-    it keeps none.
+    Args:
+        density: fraction of the parameters to keep.
+        size: number of parameters.
+
+    Raises:
+        ValueError: density is a word, or a Python or NumPy number that is outside (0, 1] or so
+            small that no parameter is kept.
     """
     if _is_number(density) and budget(density, size) == 0:
         raise ValueError(
@@ -145,8 +167,15 @@ def check_density(density: jax.Array | float, size: int) -> None:
 def budget(density: jax.Array | float, size: int) -> jax.Array | int:
     """How many of `size` parameters a density keeps: round(density * size), halves to even.
 
-    An int for a number, int32 for an array, which is clipped to 0..size. A small layer may keep
-    none. Raises ValueError for a word, and for a number outside (0, 1].
+    Args:
+        density: fraction to keep; a number, or an array, which may be traced.
+        size: number of parameters. A small layer may keep none.
+
+    Returns:
+        An int for a number; int32 for an array, clipped to 0..size.
+
+    Raises:
+        ValueError: density is a word, or a number outside (0, 1].
     """
     if _is_number(density):
         return int(_rounded(density * size, np))
@@ -181,7 +210,12 @@ def ordered_bits(x: jax.Array) -> jax.Array:
 def top_k_mask(x: jax.Array, k: jax.Array | int) -> jax.Array:
     """Bool vector that marks exactly the k largest entries; among equals, the first ones.
 
-    x: (n,) float. k: int, may be traced, 0 <= k <= n.
+    Args:
+        x: (n,) float.
+        k: int, may be traced, 0 <= k <= n.
+
+    Returns:
+        (n,) bool.
     """
     keys = ordered_bits(x)
     threshold = _kth_largest(keys, k, bits=32)
@@ -205,12 +239,13 @@ class LayerBudgets(Options):
     """A scope: every layer's budget in proportion to given counts.
 
     Args:
-        counts: parameters per layer, as count_ticket_layers() has them of a target. At the density
-            of their sum each layer keeps exactly its count; at others each is rounded, and a layer
-            that is full keeps all, so that the total may be short.
+        counts: parameters per layer, as count_ticket_layers() returns them for a target. At the
+            density of their sum each layer keeps exactly its count. At other densities each budget
+            is rounded, and a layer that is full keeps all its parameters, so that the total may be
+            too small.
 
     Raises:
-        ValueError: for counts that are no whole numbers, negative, or all 0.
+        ValueError: counts are no whole numbers, negative, or all 0.
     """
 
     counts: tuple[int, ...]
@@ -218,7 +253,7 @@ class LayerBudgets(Options):
     name: ClassVar[str] = "layer_budgets"
 
     def check(self) -> None:
-        """Refuse counts that share nothing out; they take one form."""
+        """Refuse counts that define no proportions, and convert them to a tuple of ints."""
         if not isinstance(self.counts, tuple | list):
             raise ValueError(f"counts must be numbers, one per layer, got {self.counts!r}")
         for count in self.counts:
@@ -230,7 +265,15 @@ class LayerBudgets(Options):
     def of(self, density: jax.Array | float, sizes: Sequence[int]) -> list[jax.Array]:
         """How many parameters each of these layers keeps.
 
-        Raises ValueError for another number of layers.
+        Args:
+            density: fraction of all prunable parameters to keep, may be traced.
+            sizes: prunable parameters of each layer.
+
+        Returns:
+            () int32 for each layer.
+
+        Raises:
+            ValueError: the number of layers differs from that of the counts.
         """
         if len(self.counts) != len(sizes):
             raise ValueError(f"scope has budgets for {len(self.counts)} layers, not {len(sizes)}")
@@ -256,9 +299,18 @@ def budget_bounds(
 ) -> tuple[int, int]:
     """Fewest and most prunable parameters that a mask of this density and scope may keep.
 
-    Both are the budget for scope "global". For the others, the layers' budgets are rounded one by
-    one, and all that lies between their sum, half a parameter per layer either way, and the budget
-    of the whole network is allowed. params: any tree of the network's shapes.
+    Both are the budget for scope "global". For the other scopes, the layers' budgets are rounded
+    one by one. All numbers are allowed between the sum of these budgets, half a parameter per layer
+    either way, and the budget of the whole network.
+
+    Args:
+        density: fraction of the prunable parameters to keep.
+        params: any tree of the network's shapes.
+        scope: as in select().
+        prune_bias: False leaves biases out of the count.
+
+    Returns:
+        (fewest, most).
 
     >>> params = {"layer_0": {"kernel": jnp.zeros((1, 2)), "bias": jnp.zeros(2)}}
     >>> budget_bounds(0.5, params)
@@ -280,7 +332,7 @@ def budget_bounds(
 def select(
     scores: Params, density: jax.Array | float, scope: Scope = "global", *, prune_bias: bool = True
 ) -> Params:
-    """The mask that keeps the parameters with the highest scores, exactly as many as asked.
+    """The mask that keeps the parameters with the highest scores, exactly as many as requested.
 
     Args:
         scores: float tree, any shapes; NaN ranks lowest. Ties go to the lower index: layers from
@@ -294,8 +346,8 @@ def select(
         A mask, a tree like scores.
 
     Raises:
-        ValueError: an unknown scope, "oracle" among them, whose budgets only the experimenter
-            knows; a density that check_density() refuses.
+        ValueError: an unknown scope, including "oracle", whose budgets only the experimenter knows;
+            a density that check_density() refuses.
 
     >>> scores = {"layer_0": {"kernel": jnp.array([[3.0, 1.0]]), "bias": jnp.array([2.0, 2.0])}}
     >>> select(scores, 0.5)["layer_0"]["bias"].tolist()
@@ -332,7 +384,13 @@ def select(
 def exclude(scores: Params, alive: Params) -> Params:
     """Scores with -inf wherever the mask has pruned, and nowhere else.
 
-    NaN and -inf of what is alive become the lowest finite number, so that nothing pruned ties.
+    Args:
+        scores: tree of real numbers.
+        alive: bool tree of the same shapes, False where a parameter is pruned.
+
+    Returns:
+        float32 tree. NaN and -inf of unpruned parameters become the lowest finite number, so that
+        no pruned parameter ties with them.
     """
     lowest = jnp.finfo(jnp.float32).min
 
@@ -346,7 +404,13 @@ def exclude(scores: Params, alive: Params) -> Params:
 def shuffle(key: jax.Array, mask: Params) -> Params:
     """The mask with the entries of every kernel and of every bias in a random order.
 
-    As many parameters as before are kept in each of them, but none for a reason.
+    Args:
+        key: decides the order.
+        mask: tree of a network's layers.
+
+    Returns:
+        A tree like mask. Every kernel and every bias keeps as many parameters as before, at random
+        places.
     """
     leaves, structure = jax.tree.flatten(mask)
     keys = jax.random.split(key, len(leaves))

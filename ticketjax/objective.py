@@ -18,7 +18,14 @@ def loss(
 ) -> jax.Array:
     """Mean squared error over samples and outputs, or mean cross entropy of the logits.
 
-    weights: (n,) factors of the samples' errors; None for 1.
+    Args:
+        kind: "regression" or "classification".
+        outputs: (n, outputs) float.
+        y: (n, outputs) float for regression, (n,) int class for classification.
+        weights: (n,) factors of the samples' errors; None for 1.
+
+    Returns:
+        () float.
     """
     if kind == REGRESSION:
         errors = (outputs - y) ** 2
@@ -28,10 +35,14 @@ def loss(
 
 
 def metric(kind: str, outputs: jax.Array, y: jax.Array) -> jax.Array:
-    """What is reported: mean squared error (regression) or accuracy in 0..1 (classification).
+    """The reported metric: mean squared error (regression) or accuracy in 0..1 (classification).
 
-    A network with an output that is not finite has no accuracy: NaN. The arg max of NaN would be a
-    class like any other.
+    Args:
+        kind, outputs, y: as in loss().
+
+    Returns:
+        () float. The accuracy is NaN if any output is not finite, because the arg max of NaN would
+        be a class like any other.
     """
     if kind == REGRESSION:
         return loss(kind, outputs, y)
@@ -82,12 +93,16 @@ def _inverse_temperature(logits: jax.Array, y: jax.Array, weights) -> jax.Array:
 def output_scale(
     kind: str, outputs: jax.Array, y: jax.Array, weights: jax.Array | None = None
 ) -> jax.Array:
-    """The positive temperature or the least-squares factors that suit outputs to labels best.
+    """The positive temperature or least-squares factors that fit the outputs to the labels best.
 
-    Returns (outputs,) factors for regression, minimising the squared error per output, and a
-    () inverse temperature for classification, minimising the cross entropy. Outputs from 1e-30
-    to 1e30 in magnitude are handled; an output that is always 0 gets the factor 0.
-    weights: as in loss().
+    Args:
+        kind, outputs, y, weights: as in loss(). Outputs from 1e-30 to 1e30 in magnitude are
+            handled.
+
+    Returns:
+        (outputs,) factors for regression, which minimise the squared error per output, or a ()
+        inverse temperature for classification, which minimises the cross entropy. An output that is
+        always 0 gets the factor 0.
     """
     if kind == REGRESSION:
         return _least_squares_scale(outputs, y, weights)

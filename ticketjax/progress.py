@@ -17,17 +17,17 @@ line_is_begun = False
 
 
 class Progress:
-    """Of runs: how many are finished, and what is being done."""
+    """The progress of runs: how many are finished, and the current step."""
 
     def __init__(self, bar: tqdm):
         self._bar = bar
 
     def name(self, what: str) -> None:
-        """What the bar is of."""
+        """Set the title of the bar."""
         self._bar.set_description(what)
 
     def tell(self, step: str) -> None:
-        """What is being done now."""
+        """Show the current step."""
         self._bar.set_postfix_str(step)
 
     def add(self, runs: int) -> None:
@@ -42,10 +42,11 @@ def progress(
     """Show a bar while the block runs, and then how long its runs took.
 
     Args:
-        total: Runs in all.
-        finished: Runs that were there before.
-        quiet: Show nothing.
-        smoothing: Of the rate, from 0, the mean of all runs, to 1, that of the latest.
+        total: runs in all.
+        finished: runs that were finished before.
+        quiet: whether to show nothing.
+        smoothing: smoothing of the rate, from 0 (the mean of all runs) to 1 (the rate of the
+            latest).
     """
     global line_is_begun
     with Compiling() as compiling:

@@ -1,7 +1,7 @@
-"""How wide must a random network be to hold a ticket by chance? Lemma 1 and Theorem 2.
+"""The width that a random network needs to hold a ticket by chance: Lemma 1 and Theorem 2.
 
-Plain NumPy in float64: this is the analysis of one small ticket on the host, and its terms reach
-1e-400, so chances are kept as logarithms. L counts weight matrices, that is depth - 1.
+Plain NumPy in float64: this is the analysis of one small ticket on the host. Its terms go down to
+1e-400, so probabilities are kept as logarithms. L counts weight matrices, that is depth - 1.
 
 Source: Fischer and Burkholz, Plant 'n' Seek, ICLR 2022, arXiv 2111.11153v2, Lemma 1, Theorem 2.
 """
@@ -28,18 +28,22 @@ Numbers = float | Vector
 
 
 class LayerBound(NamedTuple):
-    """What the theorem says of one layer.
+    """The theorem's result for one layer.
 
-    neurons: those with a non-zero parameter; the others need no match.
-    in_degree: largest k_i: non-zero incoming weights, plus one for a non-zero bias.
-    parameters: m_l, non-zero weights and biases.
-    largest: largest absolute parameter.
-    tolerance: eps_l.
-    in_reach: whether the theorem covers these parameters: largest + tolerance is at most 1
-        (uniform) or 0.966 (normal). `normalise` brings any target there.
-    log10_matches: of the expected number of mother neurons that match the hardest target neuron.
-    log10_failure: of the sum over neurons of the chance that none matches; vacuous from 0 on.
-    log10_width: of the width at which the layer fails with probability at most delta / L.
+    Args:
+        layer: its number, from 0.
+        neurons: number of neurons with a non-zero parameter; the others need no match.
+        in_degree: largest k_i: non-zero incoming weights, plus one for a non-zero bias.
+        parameters: m_l, the number of non-zero weights and biases.
+        largest: largest absolute parameter.
+        tolerance: eps_l.
+        in_reach: whether the theorem covers these parameters: largest + tolerance is at most 1
+            (uniform) or 0.966 (normal). `normalise` brings any target into this range.
+        log10_matches: log10 of the expected number of mother neurons that match the hardest target
+            neuron.
+        log10_failure: log10 of the sum over neurons of the probability that none matches; vacuous
+            from 0 on.
+        log10_width: log10 of the width at which the layer fails with probability at most delta / L.
     """
 
     layer: int
@@ -55,17 +59,33 @@ class LayerBound(NamedTuple):
 
 
 class RequiredWidth(NamedTuple):
-    """A width of the mother network, exact below 2**53 and to 15 digits above."""
+    """A width of the mother network.
+
+    Args:
+        width: exact below 2**53 and to 15 digits above.
+        log10_width: its decimal logarithm.
+    """
 
     width: int
     log10_width: float
 
 
 def activation_norms(target: Params, cells: int = 4096) -> np.ndarray:
-    """Certified upper bounds on sup ||x||_1 of each layer's input, over inputs in the box: (L,).
+    """Certified upper bounds on sup ||x||_1 of each layer's input, over inputs in [-1, 1]^n0.
 
-    Interval arithmetic on every one of about `cells` equal sub-boxes of [-1, 1]^n0: tight where
-    there are few inputs, the plain interval bound from 13 inputs on. Exact up to rounding.
+    Interval arithmetic on every one of about `cells` equal sub-boxes of [-1, 1]^n0. The bounds are
+    tight for few inputs; from 13 inputs on they are the plain interval bounds. Exact up to
+    rounding.
+
+    Args:
+        target: layers {"layer_0": {"kernel", "bias"}, ...}, kernels (n_in, n_out), biases (n_out,).
+        cells: number of sub-boxes, at least 1.
+
+    Returns:
+        (L,) float64.
+
+    Raises:
+        ValueError: a bad target, cells below 1.
     """
     if cells < 1:
         raise ValueError(f"cells must be at least 1, got {cells}")
@@ -86,15 +106,23 @@ def activation_norms(target: Params, cells: int = 4096) -> np.ndarray:
 def tolerances(
     target: Params, eps: float, norm: str = "spectral", input_norms: Vector | None = None
 ) -> np.ndarray:
-    """Lemma 1: how far each layer's non-zero parameters may be off for an output error eps: (L,).
+    """Lemma 1: the deviation of each layer's non-zero parameters allowed for an output error eps.
 
-    norm: "spectral" takes the largest singular value for the paper's ||W||_inf and keeps
-        sqrt(m_l) eps_l <= eps / L, as the proof needs; then the lemma holds always. "entry" takes
-        the largest |entry|, as the paper does. That does not bound how errors grow where many
-        neurons are summed: with 100 hidden neurons of weight 1 and eps = 0.5 the output can be
-        off by 1, and Circle's own ticket breaks it (`error_reached`).
-    input_norms: known bounds on sup ||x||_1, (L,), instead of `activation_norms`.
-    Raises ValueError for a bad target, eps, norm or input_norms.
+    Args:
+        target: layers as in `activation_norms`.
+        eps: the output error, positive and finite.
+        norm: "spectral" takes the largest singular value for the paper's ||W||_inf and keeps
+            sqrt(m_l) eps_l <= eps / L, as the proof requires; the lemma then always holds. "entry"
+            takes the largest |entry|, as the paper does. This does not bound the growth of errors
+            where many neurons are summed: with 100 hidden neurons of weight 1 and eps = 0.5 the
+            output error can be 1, and Circle's own ticket exceeds the bound (`error_reached`).
+        input_norms: (L,) known bounds on sup ||x||_1, instead of `activation_norms`.
+
+    Returns:
+        (L,) float64, eps_l.
+
+    Raises:
+        ValueError: a bad target, eps, norm or input_norms.
     """
     if not 0 < eps < math.inf:
         raise ValueError(f"eps must be positive and finite, got {eps}")
@@ -118,12 +146,22 @@ def tolerances(
 
 
 def error_reached(target: Params, allowed: Vector, samples: int = 1000) -> float:
-    """Find an output error, in the 2-norm, that parameters within tolerances do reach.
+    """Find an output error, in the 2-norm, that parameters within tolerances can cause.
 
-    A lower bound on the worst case that `tolerances` promise to keep below eps. From each of so
-    many random inputs, every non-zero parameter is moved by all of its layer's tolerance in the
-    direction in which one of the outputs grows there, or falls.
-    allowed: (L,) tolerances. Raises ValueError for a bad target or tolerances.
+    The result is a lower bound on the worst case, which `tolerances` are to keep below eps. For
+    each of the random inputs, every non-zero parameter is moved by all of its layer's tolerance in
+    the direction in which one of the outputs increases there, or decreases.
+
+    Args:
+        target: layers as in `activation_norms`.
+        allowed: (L,) tolerances.
+        samples: number of random inputs.
+
+    Returns:
+        The largest error found.
+
+    Raises:
+        ValueError: a bad target or tolerances.
 
     >>> half = {"layer_0": {"kernel": np.array([[0.5]]), "bias": np.array([0.25])}}
     >>> error_reached(half, [0.05])  # |x| eps_0 + eps_0
@@ -160,17 +198,27 @@ def log10_failure(
     initialisation: str = "uniform",
     norm: str = "spectral",
 ) -> np.ndarray:
-    """Theorem 2's failure terms, log10 of sum_i (1 - p_l^k_i)^n_l: (L,). Vacuous from 0 on.
+    """Theorem 2's failure terms, log10 of sum_i (1 - p_l^k_i)^n_l for each layer.
 
     p_l = eps_l for initialisation "uniform", U[-1, 1], and eps_l / 2 for "normal", N(0, 1): the
-    mother network after division by its s_l (`theorem_scale`). Every layer has n_l candidates,
-    the output layer too, as in the theorem; `plant` keeps the outputs in place instead. Nor does
-    the theorem ask that two target neurons find different matches; a layer narrower than the
+    mother network after division by its s_l (`theorem_scale`). Every layer has n_l candidates, the
+    output layer too, as in the theorem; `plant` keeps the outputs in place instead. The theorem
+    does not require that two target neurons find different matches. A layer narrower than the
     target's counts as certain failure.
 
-    widths: n_l, one for all layers or (L,). eps: the output error, divided by `tolerances` in
-    this norm, or (L,) tolerances. Raises ValueError for a bad target, widths, eps, initialisation
-    or norm.
+    Args:
+        target: layers as in `activation_norms`.
+        widths: n_l, one for all layers or (L,).
+        eps: the output error, from which `tolerances` are computed in this norm, or (L,)
+            tolerances.
+        initialisation: "uniform" or "normal".
+        norm: "spectral" or "entry", as in `tolerances`.
+
+    Returns:
+        (L,) float64; vacuous from 0 on.
+
+    Raises:
+        ValueError: a bad target, widths, eps, initialisation or norm.
     """
     chances = _log_chances(target, _per_layer(target, eps, norm), initialisation)
     each = list(widths) if isinstance(widths, (Sequence, np.ndarray)) else [widths] * len(chances)
@@ -187,10 +235,19 @@ def existence_probability(
     initialisation: str = "uniform",
     norm: str = "spectral",
 ) -> float:
-    """Theorem 2: lower bound on the chance that a mother network holds the target; 0 if vacuous.
+    """Theorem 2: lower bound on the probability that a mother network holds the target.
 
-    prod_l (1 - sum_i (1 - p_l^k_i)^n_l), for targets within reach (see `LayerBound`,
-    `normalise`). Arguments and errors as in `log10_failure`.
+    The bound is prod_l (1 - sum_i (1 - p_l^k_i)^n_l), for targets within reach (see `LayerBound`,
+    `normalise`).
+
+    Args:
+        target, widths, eps, initialisation, norm: as in `log10_failure`.
+
+    Returns:
+        The bound in 0..1; 0 if it is vacuous.
+
+    Raises:
+        ValueError: as in `log10_failure`.
     """
     failures = log10_failure(target, widths, eps, initialisation, norm) * math.log(10)
     return math.exp(_log_existence(failures))
@@ -205,7 +262,15 @@ def required_width(
 ) -> RequiredWidth:
     """Find the smallest equal width at which `existence_probability` is at least 1 - delta.
 
-    Raises ValueError unless 0 < delta < 1, and as `log10_failure` does.
+    Args:
+        target, eps, initialisation, norm: as in `log10_failure`.
+        delta: probability of failure, between 0 and 1.
+
+    Returns:
+        The width and its decimal logarithm.
+
+    Raises:
+        ValueError: delta is not between 0 and 1, or as in `log10_failure`.
 
     >>> half = {"layer_0": {"kernel": np.array([[0.5]]), "bias": np.zeros(1)}}
     >>> required_width(half, 0.2, delta=0.05).width  # eps_0 = 0.2 / (1 + 1), 0.9^29 < 0.05
@@ -225,8 +290,17 @@ def sufficient_width(
 ) -> float:
     """Closed form: log10 of C log(L n / delta) max_l p_l^-k_max, never below `required_width`.
 
-    C = 1 is enough, n being the number of neurons in the target's widest layer (a width is at
-    least n, too). Raises ValueError as `required_width` does.
+    C = 1 is enough if n is the number of neurons in the target's widest layer (a width is at least
+    n, too).
+
+    Args:
+        target, eps, delta, initialisation, norm: as in `required_width`.
+
+    Returns:
+        The decimal logarithm of the width.
+
+    Raises:
+        ValueError: as in `required_width`.
     """
     chances = _log_chances(target, _per_layer(target, eps, norm), initialisation)
     return _log_sufficient(chances, _fraction(delta)) / math.log(10)
@@ -240,7 +314,18 @@ def layer_bounds(
     initialisation: str = "uniform",
     norm: str = "spectral",
 ) -> list[LayerBound]:
-    """Say all of it layer by layer. Arguments and errors as in the functions above."""
+    """All results of the theorem, layer by layer.
+
+    Args:
+        target, widths, eps, initialisation, norm: as in `log10_failure`.
+        delta: as in `required_width`.
+
+    Returns:
+        A LayerBound for each layer.
+
+    Raises:
+        ValueError: as in `log10_failure` and `required_width`.
+    """
     delta = _fraction(delta)
     allowed = _per_layer(target, eps, norm)
     chances = _log_chances(target, allowed, initialisation)
@@ -268,11 +353,21 @@ def layer_bounds(
 
 
 def normalise(target: Params, largest: float = 0.9) -> tuple[Params, float]:
-    """Rescale every layer to a largest |parameter| of `largest`: (normalised, factor).
+    """Rescale every layer so that its largest |parameter| is `largest`.
 
     ReLU is positively homogeneous: target(x) = factor * normalised(x), so an error eps of the
-    target is eps / factor of the normalised one. Tickets have parameters beyond 1, which no
-    U[-1, 1] comes near; 0.9 leaves room for tolerances up to 0.06 under either initialisation.
+    target is eps / factor of the normalised one. Tickets have parameters beyond 1, outside the
+    range of U[-1, 1]; 0.9 leaves room for tolerances up to 0.06 under either initialisation.
+
+    Args:
+        target: layers as in `activation_norms`.
+        largest: positive.
+
+    Returns:
+        (normalised, factor), the first a tree like target.
+
+    Raises:
+        ValueError: a bad target, or largest is not positive.
     """
     if not largest > 0:
         raise ValueError(f"largest must be positive, got {largest}")
@@ -286,9 +381,19 @@ def normalise(target: Params, largest: float = 0.9) -> tuple[Params, float]:
 
 
 def theorem_scale(fan_ins: Sequence[int], initialisation: str = "uniform") -> float:
-    """Theorem 2's output factor lambda = prod_l 1 / s_l for He's s_l; fan_ins: (L,) n_in.
+    """Theorem 2's output factor lambda = prod_l 1 / s_l for He's s_l.
 
     s_l is sqrt(6 / n_in) ("uniform") or sqrt(2 / n_in) ("normal"), biases have prod_{k<=l} s_k.
+
+    Args:
+        fan_ins: (L,) n_in of the layers, each at least 1.
+        initialisation: "uniform" or "normal".
+
+    Returns:
+        lambda.
+
+    Raises:
+        ValueError: another initialisation, a fan-in below 1.
     """
     _check_initialisation(initialisation)
     if min(fan_ins) < 1:

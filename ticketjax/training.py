@@ -15,13 +15,23 @@ from ticketjax.problem import Problem
 
 
 def shuffles(key: jax.Array, epochs: int, size: int, batch_size: int = BATCH_SIZE) -> jax.Array:
-    """The order in which samples are seen, (epochs, steps, batch_size) int32.
+    """The order in which training uses the samples.
 
-    Every epoch is a fresh random order of all samples; the last short batch is dropped, so that
-    every step has the same weight and shape.
+    Every epoch is a new random order of all samples. The last short batch is dropped, so that every
+    step has the same weight and shape.
 
-    Raises ValueError if there are fewer samples than one batch takes, for a negative number of
-    epochs and for a batch without samples.
+    Args:
+        key: decides the orders.
+        epochs: number of epochs, at least 0.
+        size: number of training samples.
+        batch_size: samples of each step, from 1 to size.
+
+    Returns:
+        (epochs, steps, batch_size) int32 indices.
+
+    Raises:
+        ValueError: fewer samples than one batch takes, a negative number of epochs, a batch without
+            samples.
     """
     check_count("epochs", epochs, 0)
     check_count("batch_size", batch_size, 1)
@@ -57,11 +67,11 @@ def train(
 
     Args:
         problem: its params are the initial values; the loss is that of the raw output.
-        mask: bool tree.
+        mask: bool tree like problem.params.
         order: (epochs, steps, batch_size) indices of the samples of each step, from shuffles().
         optimizer: as in make_optimizer(); the paper's is Adam with a learning rate of 1e-3, on
             batches of 32.
-        key: of the problem's augmentation, needed if it has one.
+        key: key of the problem's augmentation, required if it has one.
 
     Returns:
         params * mask after epochs * steps steps; with no epoch, the initial params * mask.

@@ -13,7 +13,13 @@ TASKS: dict[str, Task] = {task.name: task for task in (RELU, CIRCLE, HELIX)}
 
 
 def get_task(name: str | Task) -> Task:
-    """Return the task of that name; a `Task` of one's own is returned as it is.
+    """Return the task of that name.
+
+    Args:
+        name: one of TASKS; a `Task` of one's own is returned as it is.
+
+    Returns:
+        The task.
 
     Raises:
         ValueError: an unknown name; the message lists the names and suggests one that is close.

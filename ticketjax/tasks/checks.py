@@ -1,4 +1,4 @@
-"""What every task asks of its arguments."""
+"""Checks of the arguments that all tasks have."""
 
 import math
 import numbers
@@ -9,7 +9,7 @@ from ticketjax.networks.mlp import DEEPEST
 
 
 def check_depth(task: str, depth: int, smallest: int) -> None:
-    """Raise ValueError for a depth that is no integer, below the task's smallest, or endless."""
+    """Raise ValueError for a depth that is no integer, or outside smallest..DEEPEST."""
     if not isinstance(depth, numbers.Integral) or not smallest <= depth <= DEEPEST:
         raise ValueError(
             f"{task}: depth must be an integer >= {smallest} and at most {DEEPEST:,} (layers of "

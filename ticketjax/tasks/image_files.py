@@ -39,11 +39,12 @@ _LARGEST_PICKLE_RECORD = 256
 class Images(NamedTuple):
     """A dataset: training data, test data and the training data's statistics.
 
-    train, test: Batch of x (n, height, width, channels) uint8 and y (n,) int32, NumPy arrays.
-    mean, deviation: (channels,) float32, over all training pixels, of values on [0, 1].
-
     All leaves are arrays, so jax.device_put(images) places the whole on a device, in a quarter of
-    float32's space; `networks.images.normalise` turns into float32 what a step needs.
+    float32's space; `networks.images.normalise` converts to float32 what a step needs.
+
+    Args:
+        train, test: Batch of x (n, height, width, channels) uint8 and y (n,) int32, NumPy arrays.
+        mean, deviation: (channels,) float32, over all training pixels, of values on [0, 1].
     """
 
     train: Batch
@@ -55,13 +56,15 @@ class Images(NamedTuple):
 class Dataset(NamedTuple):
     """What is known of a dataset before its files are read.
 
-    shape: (height, width, channels).
-    classes: their names, in the order of the labels.
-    train, test: how many images of each class there are.
-    flip: whether an image's mirror image is one of the same class.
-    folders: where its files lie below a data directory, if not in it.
-    url: where to get them.
-    read: (path of the data directory, dataset) -> the directory found, train and test.
+    Args:
+        shape: (height, width, channels).
+        classes: their names, in the order of the labels.
+        train, test: number of images of each class.
+        flip: whether an image's mirror image is one of the same class.
+        folders: folders of its files below a data directory, if they are not in the directory
+            itself.
+        url: address of the files.
+        read: (path of the data directory, dataset) -> the directory found, train and test.
     """
 
     shape: tuple[int, int, int]
@@ -84,10 +87,13 @@ def load_images(name: str, data_dir: str | pathlib.Path) -> Images:
         name: one of DATASETS.
         data_dir: the directory of the files, or the one that holds their folder.
 
+    Returns:
+        Training data, test data and the training data's statistics.
+
     Raises:
         ValueError: an unknown name (one that is close is suggested), a file of the wrong size or
             content, a label out of range, a wrong number of images of some class.
-        FileNotFoundError: what is missing, and where to get it.
+        FileNotFoundError: a file is missing; the message names it and where to get it.
     """
     if name not in DATASETS:
         raise ValueError(
@@ -109,17 +115,20 @@ def load_images(name: str, data_dir: str | pathlib.Path) -> Images:
 
 
 def augment(key: jax.Array, x: jax.typing.ArrayLike, pad: int = 4, flip: bool = True) -> jax.Array:
-    """Return every image cropped at random from its padded self, half of them mirrored.
+    """Crop every image at random from its padded self, and mirror half of them.
 
     The usual augmentation of CIFAR-10: `pad` black pixels on every side, a crop of the old size,
     uniform among all, and a horizontal flip of probability 1/2; independent for every image. Black
-    is 0, so it comes before `normalise`. Pure, for jit and vmap.
+    is 0, so augment() comes before `normalise`. Pure, for jit and vmap.
 
     Args:
         key: typed random key.
-        x: (n, height, width, channels), of any dtype; the result is of the same.
-        pad: pixels added on every side.
-        flip: whether to mirror; DATASETS[name].flip says where that keeps the class.
+        x: (n, height, width, channels), of any dtype.
+        pad: pixels added on every side, at least 0.
+        flip: whether to mirror; DATASETS[name].flip is whether mirroring keeps the class.
+
+    Returns:
+        Images of the same shape and dtype as x.
 
     Raises:
         ValueError: x is not of four dimensions, a pad below 0.

@@ -1,4 +1,4 @@
-"""A given network as the target: the data are what it says."""
+"""A given network as the target: its outputs are the labels of the data."""
 
 import math
 
@@ -11,14 +11,22 @@ from ticketjax.tasks.checks import check_sample
 
 
 def network_task(target: Params, kind: str = REGRESSION, name: str = "network") -> Task:
-    """A task that a given network solves: x uniform on [-1, 1]^inputs, y what the network says.
+    """A task that a given network solves: x uniform on [-1, 1]^inputs, y the network's outputs.
 
-    target: dense layers, {"layer_0": {"kernel", "bias"}, ...}; zeros are no parameters. The task
-        has a ticket of this depth alone. Regression adds N(0, noise^2) to each output; a
-        classification's label, the largest output, is replaced by a uniform one with probability
-        noise.
+    Regression adds N(0, noise^2) to each output. A classification's label, the largest output, is
+    replaced by a uniform one with probability noise.
 
-    Raises ValueError for a kind that is unknown or layers that are not dense.
+    Args:
+        target: dense layers, {"layer_0": {"kernel", "bias"}, ...}, kernels (n_in, n_out), biases
+            (n_out,); zeros are no parameters.
+        kind: "regression" or "classification".
+        name: the name in records.
+
+    Returns:
+        A Task, whose only ticket is the target, of the target's depth.
+
+    Raises:
+        ValueError: an unknown kind, or layers that are not dense.
     """
     if kind not in (REGRESSION, CLASSIFICATION):
         raise ValueError(f"kind must be {REGRESSION} or {CLASSIFICATION}, got {kind!r}")

@@ -9,9 +9,14 @@ from ticketjax.base import Params
 
 
 def parameters(layers: Sequence[tuple[np.ndarray, np.ndarray]]) -> Params:
-    """{"layer_0": {"kernel", "bias"}, ...}, float32, of (kernel, bias) from input to output.
+    """A ticket's parameter tree {"layer_0": {"kernel", "bias"}, ...}.
 
-    NumPy, so that a ticket is a constant in every program; whatever takes a JAX array takes it.
+    Args:
+        layers: (kernel, bias) of every layer from input to output, (n_in, n_out) and (n_out,).
+
+    Returns:
+        float32 NumPy arrays, so that a ticket is a constant in every program; functions that take
+        JAX arrays take them too.
     """
     tree: dict[str, Any] = {
         f"layer_{index}": {"kernel": kernel.astype(np.float32), "bias": bias.astype(np.float32)}

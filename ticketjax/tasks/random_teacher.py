@@ -1,4 +1,4 @@
-"""Random teachers: tickets that nobody designed, drawn from a distribution."""
+"""Random teachers: tickets that are drawn from a distribution, not designed."""
 
 import itertools
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ def _supports(
 ) -> list[tuple[np.ndarray, np.ndarray]]:
     """Which weights and biases there are: `count` of them, and every neuron on a path.
 
-    The biases of a classifier's outputs are all there, as it is they that balance the classes.
+    All biases of a classifier's outputs are there, because they balance the classes.
     """
     supports = []
     for n_in, n_out in itertools.pairwise(sizes):
@@ -128,24 +128,24 @@ def random_teacher(
     kind: str = REGRESSION,
     name: str | None = None,
 ) -> Task:
-    """A task whose ticket is drawn at random: a sparse ReLU network, every neuron of it in use.
+    """A task whose ticket is drawn at random: a sparse ReLU network, with every neuron in use.
 
-    Which weights and biases there are is uniform, given that every neuron lies on a path; weights
-    are normal, hidden biases put the kink where a part of the inputs lies; outputs have variance 1
-    over the inputs, classes are balanced within a factor of two. Draws with a neuron that is hardly
-    ever active, or always 0, are thrown away.
+    The positions of weights and biases are uniform, given that every neuron lies on a path. Weights
+    are normal; hidden biases put the kink inside the range of the inputs. Outputs have variance 1
+    over the inputs; classes are balanced within a factor of two. Draws with a neuron that is hardly
+    ever active, or always 0, are rejected.
 
     Args:
         key: an integer or a JAX key, which decides everything.
         inputs, outputs: widths of the first and the last layer.
         hidden: widths of the hidden layers; the ticket's depth is len(hidden) + 2.
-        parameters: weights and biases that are not 0.
+        parameters: number of weights and biases that are not 0.
         kind: "regression" or "classification".
-        name: how records call the task; None for "random_teacher_KEY".
+        name: the task's name in records; None for "random_teacher_KEY".
 
     Returns:
-        A Task: inputs uniform on [-1, 1]^inputs, labels what the teacher says. Noise is added to a
-        regression's outputs, or is the probability that a label is drawn anew.
+        A Task: inputs uniform on [-1, 1]^inputs, labels the teacher's outputs. Noise is added to a
+            regression's outputs, or is the probability that a label is drawn anew.
 
     Raises:
         ValueError: fewer parameters than there are neurons to connect, more than the layers have,

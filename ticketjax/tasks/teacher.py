@@ -20,13 +20,19 @@ def teacher(name: str, target: Params, data: Batch) -> Task:
         task = teacher("mnist", target, images)
         model = mlp(task, depth=masks.depth(target), width=300)
 
-    name: how records call it. target: a trained network, pruned parameters 0. data: its training
-    data; y says the kind, integers for classification. Its samples are drawn without replacement;
-    the noise of labels is the share given another class, or the standard deviation that is added.
+    Args:
+        name: the task's name in records.
+        target: a trained network, {"layer_0": {"kernel", "bias"}, ...}, pruned parameters 0.
+        data: its training data; integers as y make a classification, other numbers a regression.
 
-    Raises ValueError for a target without parameters, and for more classes or outputs than the
-    target has outputs; its sample() for more samples than there are, its ticket() for another
-    depth.
+    Returns:
+        A Task. Its samples are drawn without replacement; the noise is the share of labels that get
+        another class, or the standard deviation of what is added to the outputs. Its sample()
+        raises ValueError for more samples than there are, its ticket() for another depth.
+
+    Raises:
+        ValueError: a target without parameters, or more classes or other outputs than the target
+            has.
     """
     if not any(np.any(leaf) for leaf in jax.tree.leaves(jax.device_get(nonzero_mask(target)))):
         raise ValueError(f"target of {name} has no parameter that is not 0")
