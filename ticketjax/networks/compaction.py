@@ -12,15 +12,19 @@ from ticketjax.masks import layer_names
 def active_spaces(
     kernels: Sequence[jax.Array], biases: Sequence[jax.Array | None]
 ) -> list[jax.Array]:
-    """Which neurons can matter to the output: a bool vector for the inputs and for every layer.
+    """Which neurons can affect the output, for the inputs and for every layer.
 
-    A neuron matters if an output can be reached from it and if its own output can differ from 0:
-    it is reached from an input or from a kept bias. Every other neuron leaves the output alone,
-    before and during training: either its output is 0 or its parameters have gradient 0. Inputs and
-    outputs count as active.
+    A neuron can affect the output if an output can be reached from it and if its own output can
+    differ from 0: it is reached from an input or from a kept bias. No other neuron changes the
+    output, before and during training: either its output is 0 or its parameters have gradient 0.
+    Inputs and outputs count as active.
 
     Args:
-        kernels, biases: bool masks of dense layers one after the other; None for no bias.
+        kernels, biases: bool masks of dense layers one after the other, (n_in, n_out) and (n_out,);
+            None for no bias.
+
+    Returns:
+        Bool vectors, the inputs first.
     """
     inputs = jnp.ones(kernels[0].shape[0], bool)
     outputs = jnp.ones(kernels[-1].shape[1], bool)
@@ -54,6 +58,9 @@ def compact(params: Params, mask: Params, width: int) -> tuple[Params, Params]:
         params, mask: views of dense layers one after the other.
         width: at least active_width(mask), which cannot be checked here, as the mask may be traced.
             Layers that are no wider than that stay as they are.
+
+    Returns:
+        (params, mask) of the narrower network.
     """
     names = layer_names(params)
     kept = [

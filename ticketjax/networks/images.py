@@ -74,7 +74,7 @@ class Convolution(nn.Module):
 
 
 class Classifier(nn.Module):
-    """The dense layer behind the convolutions, of whatever places of the image are left."""
+    """The dense layer behind the convolutions; it reads all remaining places of the image."""
 
     width: int
     precision: str | None
@@ -184,8 +184,18 @@ def _scaled(widths: Sequence[int], width: float) -> tuple[int, ...]:
 def lenet300(task: Task, width: float = 1.0, precision: str | None = "highest") -> Model:
     """LeNet-300-100: a dense ReLU network with two hidden layers (LeCun et al. 1998).
 
-    task: of images, which are flattened, or of vectors. width: multiplies 300 and 100.
-    precision and initial values as in mlp(). Raises ValueError for a width that is not positive.
+    Initial values as in mlp().
+
+    Args:
+        task: a task of images, which are flattened, or of vectors.
+        width: factor of the widths 300 and 100.
+        precision: as in mlp().
+
+    Returns:
+        A Model.
+
+    Raises:
+        ValueError: a width that is not positive.
     """
     return _lenet300(task, width, precision)
 
@@ -200,10 +210,19 @@ def vgg(
 ) -> Model:
     """VGG with biases and without batch normalisation (Fischer and Burkholz 2022, after VGG16).
 
-    task: of images (height, width, channels). layers: 11, 13, 16 or 19. width: multiplies the
-    channels, 64 to 512. precision and initial values as in mlp(), n_in being what a filter sees.
+    Initial values as in mlp(), where n_in is the number of inputs of a filter.
 
-    Raises ValueError for other layers, a width that is not positive, and a task not of images.
+    Args:
+        task: a task of images (height, width, channels).
+        layers: 11, 13, 16 or 19.
+        width: factor of the channels, 64 to 512.
+        precision: as in mlp().
+
+    Returns:
+        A Model.
+
+    Raises:
+        ValueError: other layers, a width that is not positive, a task that is not of images.
     """
     if layers not in VGG_STAGES:
         raise ValueError(f"layers must be one of {', '.join(map(str, VGG_STAGES))}, got {layers!r}")
@@ -238,14 +257,22 @@ def resnet18(task: Task, width: float = 1.0, precision: str | None = "highest") 
     """ResNet18 for small images, each channel normalised to size one without any parameters.
 
     Every convolution's output is divided by its root mean square over the image, channel by
-    channel: no statistics over a batch, so the network is a pure function of one image, and a
-    filter's positive factor changes nothing. After He et al. 2016, arXiv 1512.03385, with a first
-    convolution of 3 x 3 and shortcuts of 1 x 1 where the width changes.
+    channel. There are no statistics over a batch, so the network is a pure function of one image,
+    and a positive factor of a filter changes nothing. Initial values as in mlp().
 
-    task: of images (height, width, channels). width: multiplies the channels, 64 to 512.
-    precision and initial values as in mlp(). Its layers are needed to plant in it.
+    Args:
+        task: a task of images (height, width, channels).
+        width: factor of the channels, 64 to 512.
+        precision: as in mlp().
 
-    Raises ValueError for a width that is not positive and a task that is not of images.
+    Returns:
+        A Model, with the layers that planting in it requires.
+
+    Raises:
+        ValueError: a width that is not positive, a task that is not of images.
+
+    Source: He et al. 2016, arXiv 1512.03385. Here the first convolution is 3 x 3, and shortcuts are
+    1 x 1 where the width changes.
     """
     return _resnet18(task, width, precision)
 
@@ -285,10 +312,14 @@ def _resnet18(task: Task, width: float, precision: str | None) -> Model:
 
 
 def on_pixels(model: Model, mean: jax.typing.ArrayLike, deviation: jax.typing.ArrayLike) -> Model:
-    """The same network of images as they are stored, uint8, which it normalises first.
+    """The same network for images as they are stored, uint8, which it normalises first.
 
-    mean, deviation: of the channels on [0, 1], as load_images() returns them. What flows through
-    the network without data is not normalised.
+    Args:
+        model: a network of normalised images.
+        mean, deviation: (channels,), of values on [0, 1], as load_images() returns them.
+
+    Returns:
+        A Model. Its flow, which is used without data, does not normalise its inputs.
     """
 
     def apply(params, x):
@@ -305,6 +336,9 @@ def normalise(
     Args:
         x: (..., height, width, channels) uint8.
         mean, deviation: (channels,), of values on [0, 1]; `Images` holds them.
+
+    Returns:
+        (..., height, width, channels) float32.
 
     Raises:
         ValueError: mean or deviation is not of shape (channels,).

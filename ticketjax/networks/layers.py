@@ -1,8 +1,8 @@
-"""Layers in a tree of anybody's making: the chain-like view that planting and measuring work on.
+"""Layers in any parameter tree: the chain-like view that planting and measuring work on.
 
 The view of a tree is {"layer_0": {"kernel": ..., "bias": ...}, "layer_1": ...}, its layers in the
-order in which they compute. A layer without a bias has no "bias" entry. Parameters of no layer, a
-normalisation's for example, are not in the view: they are never pruned.
+order in which they compute. A layer without a bias has no "bias" entry. Parameters that belong to
+no layer, a normalisation's for example, are not in the view: they are never pruned.
 """
 
 import functools
@@ -69,9 +69,18 @@ def _positions(paths: tuple[str, ...], layers: tuple[Layer, ...]) -> tuple[dict[
 
 
 def positions(tree: Tree, layers: tuple[Layer, ...]) -> tuple[dict[str, int], ...]:
-    """For every layer, where its "kernel" and "bias" stand among the tree's leaves.
+    """For every layer, the positions of its "kernel" and "bias" among the tree's leaves.
 
-    Raises ValueError, naming the layer, for one that the tree does not have.
+    Args:
+        tree: parameters, any tree.
+        layers: the network's.
+
+    Returns:
+        {"kernel": position, "bias": position} for each layer, without "bias" where there is none.
+
+    Raises:
+        ValueError: a layer that the tree does not have, which the message names; a leaf of two
+            layers.
     """
     return _positions(tuple(leaf_paths(tree)), layers)
 
@@ -106,9 +115,16 @@ def is_plain_chain(params: Tree) -> bool:
 
 
 def chain_layers(params: Tree) -> tuple[Layer, ...]:
-    """Layers one after the other, which is what a tree of layer_0, layer_1, ... is taken for.
+    """Layers one after the other, which a tree of layer_0, layer_1, ... is assumed to be.
 
-    Raises ValueError for any other tree.
+    Args:
+        params: {"layer_0": {"kernel", ...}, "layer_1": ...}.
+
+    Returns:
+        The layers in their order.
+
+    Raises:
+        ValueError: any other tree.
     """
     if not is_plain_chain(params):
         raise ValueError(
@@ -127,15 +143,20 @@ def wires(layers: tuple[Layer, ...]) -> tuple[Wire, ...]:
 
 
 def is_chain(layers: tuple[Layer, ...]) -> bool:
-    """Whether every layer reads what the one before has written, and nothing else."""
+    """Whether every layer reads only what the one before has written."""
     return all((layer.reads, layer.writes) == (i, i + 1) for i, layer in enumerate(layers))
 
 
 def why_no_planting(layers: tuple[Layer, ...], *, as_chain: bool) -> str:
-    """Why nothing can be planted, naming the layer; empty if it can.
+    """Why nothing can be planted, naming the layer; empty if planting is possible.
 
-    as_chain: whether what is to be planted is a plain ReLU network of layers one after the other;
-        otherwise it is a network of the same structure.
+    Args:
+        layers: the network's.
+        as_chain: whether what is to be planted is a plain ReLU network of layers one after the
+            other; otherwise it is a network of the same structure.
+
+    Returns:
+        The reason.
     """
     for i, layer in enumerate(layers):
         reason = layer.obstacle
@@ -149,7 +170,7 @@ def why_no_planting(layers: tuple[Layer, ...], *, as_chain: bool) -> str:
 
 
 def keep_the_rest(tree: Tree, seen: Params, layers: tuple[Layer, ...]) -> Tree:
-    """A mask of the whole tree from that of its layers: what belongs to no layer is kept."""
+    """A mask of the whole tree from that of its layers: parameters of no layer are kept."""
     everything = jax.tree.map(lambda leaf: jnp.ones(leaf.shape, bool), tree)
     return restore(everything, seen, layers)
 
@@ -160,5 +181,8 @@ def target_view(target: Tree, layers: tuple[Layer, ...]) -> Params:
     Args:
         target: a tree {"layer_0": ...} of layers one after the other, or one like the network's.
         layers: the network's.
+
+    Returns:
+        A view {"layer_0": {"kernel", "bias"}, ...}.
     """
     return view(target, chain_layers(target) if is_plain_chain(target) else layers)

@@ -56,7 +56,10 @@ def initial_parameters(key: jax.Array, shapes: Mapping[str, Sequence[int]]) -> P
 
     Args:
         key: decides everything.
-        shapes: of every layer's kernel by its name, in the order in which they compute.
+        shapes: every layer's kernel shape by its name, in the order in which the layers compute.
+
+    Returns:
+        {name: {"kernel", "bias"}, ...}, float32.
     """
     # All numbers are drawn at once: a draw per array takes most of a small program's compilation.
     counts = [math.prod(shape) + shape[-1] for shape in shapes.values()]
@@ -77,17 +80,24 @@ def initial_parameters(key: jax.Array, shapes: Mapping[str, Sequence[int]]) -> P
 def mlp(task: Task, depth: int, width: int, precision: str | None = "highest") -> Model:
     """A dense ReLU network for a task.
 
-    depth: layers of neurons, the input included (depth 5 has 4 kernels), at least 2.
-    width: neurons of every hidden layer.
-    precision: of the matrix products: "highest" (full float32; a planted ticket is exact only
-        with it), "high", "default" (TF32 or bfloat16 passes on accelerators), or None for JAX's
-        own setting. It makes no difference on a CPU.
+    Weights are N(0, 2 / n_in), layer-l biases N(0, (prod_{k<=l} sqrt(2 / n_{k-1}))^2). The biases
+    are then as large as the layer's signal; larger ones would dominate the signal of a deep ticket
+    (He 2015; Fischer 2021).
 
-    Weights are N(0, 2 / n_in), layer-l biases N(0, (prod_{k<=l} sqrt(2 / n_{k-1}))^2): as large
-    as the layer's signal, where larger ones would drown a deep ticket (He 2015; Fischer 2021). The
-    same arguments give the same object, so that nothing compiles twice.
+    Args:
+        task: gives the widths of the inputs and the outputs.
+        depth: layers of neurons, the input included (depth 5 has 4 kernels), at least 2.
+        width: neurons of every hidden layer.
+        precision: precision of the matrix products: "highest" (full float32; a planted ticket is
+            exact only with it), "high", "default" (TF32 or bfloat16 passes on accelerators), or
+            None for JAX's own setting. It makes no difference on a CPU.
 
-    Raises ValueError if depth < 2 or width < 1, for sizes beyond all bounds, and another precision.
+    Returns:
+        A Model. The same arguments give the same object, so that nothing compiles twice.
+
+    Raises:
+        ValueError: depth < 2 or width < 1, a depth or a number of parameters above the limits,
+            another precision.
 
     >>> from ticketjax.tasks import get_task
     >>> shapes = jax.eval_shape(mlp(get_task("circle"), 3, 100).init, jax.random.key(0))

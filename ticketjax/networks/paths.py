@@ -43,10 +43,16 @@ def _reached(mask: Params, wiring: Wiring) -> list[tuple[jax.Array, jax.Array]]:
 
 
 def live_edges(mask: Params, wiring: Wiring = None) -> list[tuple[Wire, jax.Array, jax.Array]]:
-    """Every layer with which of its sources and of its neurons have paths to both ends.
+    """Every layer, and which of its sources and neurons have paths to the inputs and outputs.
 
-    Returns (wire, sources, neurons): what reaches a source from an input, and what of a neuron
-    reaches an output, by layers that compute before and after this one. Bool vectors.
+    Args:
+        mask: tree of a network's layers, nonzero where a parameter is kept.
+        wiring: the model's, None for a chain.
+
+    Returns:
+        (wire, sources, neurons) for each layer, bool vectors: whether a source has a path from an
+        input, through layers that compute before this one, and whether a neuron has a path to an
+        output, through layers that compute after it.
     """
     edges = _edges(mask, wiring)
     sources = [before for before, _ in _reached(mask, wiring)]
@@ -64,7 +70,12 @@ def live_edges(mask: Params, wiring: Wiring = None) -> list[tuple[Wire, jax.Arra
 def live_neurons(mask: Params, wiring: Wiring = None) -> list[jax.Array]:
     """Which neurons lie on a path of kept weights from an input to an output.
 
-    Returns one bool vector per space of neurons, the input first.
+    Args:
+        mask: tree of a network's layers, nonzero where a parameter is kept.
+        wiring: the model's, None for a chain.
+
+    Returns:
+        One bool vector per space of neurons, the input first.
     """
     live = _nothing(mask, wiring)
     for (wire, sources, neurons), (_, edge) in zip(
@@ -82,10 +93,17 @@ def collapsed(mask: Params, wiring: Wiring = None) -> jax.Array:
 
 
 def first_dead_layer(mask: Params, wiring: Wiring = None) -> jax.Array:
-    """First layer after which no path of kept weights from an input goes on; -1 if none; () int32.
+    """First layer after which no path of kept weights from an input continues; -1 if none.
 
     Layers of parameters are counted from 0, in the order in which they compute. A network is
-    collapsed exactly if there is one: a residual branch that is dead leaves its stream alive.
+    collapsed exactly if there is such a layer: a dead residual branch leaves its stream alive.
+
+    Args:
+        mask: tree of a network's layers, nonzero where a parameter is kept.
+        wiring: the model's, None for a chain.
+
+    Returns:
+        () int32.
     """
     ends = jnp.stack([~jnp.any(after) for _, after in _reached(mask, wiring)])
     first = jnp.where(jnp.any(ends), jnp.argmax(ends), -1)
@@ -95,8 +113,15 @@ def first_dead_layer(mask: Params, wiring: Wiring = None) -> jax.Array:
 def log10_paths(mask: Params, wiring: Wiring = None) -> jax.Array:
     """Decimal logarithm of the number of kept paths from an input to an output; -inf for none.
 
-    Every tap of a kernel is an edge of its own. Counted layer by layer, each count divided by the
-    largest, so that 10^24 paths overflow nothing; () float32.
+    Every tap of a kernel is a separate edge. Paths are counted layer by layer, and each count is
+    divided by the largest, so that 10^24 paths do not overflow.
+
+    Args:
+        mask: tree of a network's layers, nonzero where a parameter is kept.
+        wiring: the model's, None for a chain.
+
+    Returns:
+        () float32.
     """
     edges = _edges(mask, wiring)
     widths = space_widths(mask, tuple(wire for wire, _ in edges))
@@ -121,9 +146,15 @@ def log10_paths(mask: Params, wiring: Wiring = None) -> jax.Array:
 
 
 def live_parameters(mask: Params, wiring: Wiring = None) -> Params:
-    """The mask without what lies on no path from an input to an output.
+    """The mask without the parameters that lie on no path from an input to an output.
 
-    A weight stays if both its neurons lie on one, a bias if its neuron does.
+    Args:
+        mask: tree of a network's layers, nonzero where a parameter is kept.
+        wiring: the model's, None for a chain.
+
+    Returns:
+        A bool tree like mask. A kept weight stays if its source has a path from an input and its
+        neuron one to an output, a kept bias if its neuron lies on a path.
     """
     neurons = live_neurons(mask, wiring)
     live = {}

@@ -1,4 +1,4 @@
-"""The layers of a model, found where it does not say them."""
+"""The layers of a model, found where the model does not give them."""
 
 import functools
 
@@ -23,9 +23,18 @@ def _followed(model: Model, task: Task) -> tuple[Layer, ...]:
 
 
 def layers_of(model: Model, params: Tree, task: Task) -> tuple[Layer, ...]:
-    """A model's layers: those that it says, those of a chain, or those that one call shows.
+    """A model's layers: those that it gives, those of a chain, or those found in one call of apply.
 
-    Raises ValueError, naming the layer, for one that the parameters do not have.
+    Args:
+        model: the network.
+        params: its parameters, any tree.
+        task: gives the shape of the inputs.
+
+    Returns:
+        The layers in the order in which they compute.
+
+    Raises:
+        ValueError: a layer that the parameters do not have; the message names it.
     """
     if model.layers is not None:
         layers = model.layers

@@ -1,4 +1,4 @@
-"""Which layer reads and writes which neurons: chains, and residual networks."""
+"""Which neurons each layer reads and writes: chains, and residual networks."""
 
 import re
 
@@ -11,8 +11,15 @@ from ticketjax.masks import layer_names
 def chain(params: Params) -> tuple[Wire, ...]:
     """The wiring of layers one after the other.
 
-    Raises ValueError for layers that are not called layer_0, layer_1, ...: another wiring cannot be
-    guessed from the parameters.
+    Args:
+        params: {"layer_0": {"kernel", ...}, "layer_1": ...}.
+
+    Returns:
+        A Wire for each layer.
+
+    Raises:
+        ValueError: layers that are not called layer_0, layer_1, ...; another wiring cannot be
+            inferred from the parameters.
     """
     names = layer_names(params)
     if not all(re.fullmatch(r"layer_\d+", name) for name in names):
@@ -26,8 +33,17 @@ def chain(params: Params) -> tuple[Wire, ...]:
 def wiring_of(params: Params, wiring: tuple[Wire, ...] | None) -> tuple[Wire, ...]:
     """The wiring that is given, or else that of a chain.
 
-    Raises ValueError if it does not name exactly the layers that there are, reads a space that
-    nothing has written, or if several layers write the outputs.
+    Args:
+        params: {layer: {"kernel", ...}, ...}.
+        wiring: a Wire for each layer, in the order in which they compute; None for a chain.
+
+    Returns:
+        The wiring.
+
+    Raises:
+        ValueError: the wiring does not name exactly the network's layers or reads a space that no
+            layer before has written; the last layer is normalised or not the only one at the
+            outputs; no wiring is given and the layers are no chain.
     """
     if wiring is None:
         return chain(params)
@@ -65,9 +81,16 @@ def space_widths(params: Params, wiring: tuple[Wire, ...]) -> dict[int, int]:
 
 
 def by_tap(kernel: jax.Array, sources: int) -> jax.Array:
-    """A kernel as (taps, sources, neurons), sources the channels that it reads.
+    """A kernel as (taps, sources, neurons).
 
-    The taps of a convolution are the places of its window, those of a dense layer behind one are
-    the places of the image, whose channels lie next to each other; else there is one.
+    The taps of a convolution are the places of its window. Those of a dense layer behind one are
+    the places of the image, whose channels lie next to each other. Any other layer has one tap.
+
+    Args:
+        kernel: (inputs, neurons), or (height, width, inputs, neurons) for a convolution.
+        sources: number of channels that the kernel reads.
+
+    Returns:
+        (taps, sources, neurons).
     """
     return kernel.reshape(-1, sources, kernel.shape[-1])

@@ -1,4 +1,4 @@
-"""The published way: a target neuron takes the one of the largest cosine."""
+"""The published planting: each target neuron takes the mother neuron of the largest cosine."""
 
 import functools
 from typing import NamedTuple
@@ -13,7 +13,12 @@ EQUAL_COSINES = 1e-6  # a few float32 roundings
 
 
 class Placed(NamedTuple):
-    """Where a layer's target neurons went: indices in the mother, and target output / its own."""
+    """The places of a layer's target neurons in the mother network.
+
+    Args:
+        neurons: (target neurons,) int32, indices of the mother's neurons.
+        scale: (target neurons,) float32, the target neuron's output divided by the planted one's.
+    """
 
     neurons: jax.Array  # (target neurons,) int32
     scale: jax.Array  # (target neurons,) float32
@@ -34,10 +39,15 @@ def _choose(
 ) -> jax.Array:
     """Give each target neuron the unused mother neuron whose incoming parameters fit it best.
 
-    wanted: (k, target neurons) incoming parameters times the scales of their sources, the bias
-        as last row; support: which of them the target has; candidates: (k, mother neurons);
-        lots: (mother neurons,), the highest of equally good ones is taken.
-    Returns the neurons chosen, (target neurons,) int32.
+    Args:
+        wanted: (k, target neurons) incoming parameters times the scales of their sources, the bias
+            as last row.
+        support: (k, target neurons) bool, which of them the target has.
+        candidates: (k, mother neurons), the mother's incoming parameters.
+        lots: (mother neurons,) uint32; of equally good neurons the one with the highest is taken.
+
+    Returns:
+        The neurons chosen, (target neurons,) int32.
     """
     size = norm(wanted, axis=0)
     size = jnp.where(size > 0, size, 1.0)
@@ -63,7 +73,9 @@ def _choose(
 def _fit(wanted: jax.Array, support: jax.Array, there: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Each neuron's positive factor, and its parameters divided by it.
 
-    wanted, support: as in _choose(); there: (k, target neurons), the parameters to be replaced.
+    Args:
+        wanted, support: as in _choose().
+        there: (k, target neurons), the parameters to be replaced.
     """
     in_degree = jnp.sum(support, axis=0)
     size, matching_size = norm(wanted, axis=0), norm(jnp.where(support, there, 0.0), axis=0)
@@ -94,10 +106,21 @@ def plant_layer(
     is_last: bool,
     zero_path_biases: bool,
 ) -> tuple[dict[str, jax.Array], dict[str, jax.Array], Placed]:
-    """One layer's parameters and mask, and where its target neurons went.
+    """One layer's parameters and mask, and the places of its target neurons.
 
-    there: where they are already, as another layer writes to the same ones. normalised: whether the
-    layer's own scale is taken out behind it. one_scale: whether the neurons' scale has to be one.
+    Args:
+        target: "kernel" and "bias" of the target's layer.
+        mother: "kernel" and "bias" of the mother's layer.
+        sources: the places of the neurons that the layer reads.
+        there: the places of its own neurons if another layer has already written to the same ones,
+            else None.
+        normalised: whether a normalisation behind the layer removes the layer's own scale.
+        one_scale: whether the neurons' scale must be one.
+        is_last: whether this is the output layer, whose neurons stay in place.
+        zero_path_biases: as in plant().
+
+    Returns:
+        Parameters and mask of the layer, dicts like mother, and the places of its neurons.
     """
     kernel, bias = mother["kernel"], mother["bias"]
     target_kernel = jnp.asarray(target["kernel"], jnp.float32)

@@ -1,4 +1,4 @@
-"""The inconspicuous way: lots choose the neurons, and scales keep the parameters' sizes."""
+"""The inconspicuous planting: lots choose the neurons, and scales keep the parameters' sizes."""
 
 import functools
 
@@ -29,17 +29,20 @@ def _root(incoming: jax.Array, outgoing: jax.Array, surplus: jax.Array) -> jax.A
 
 
 def _even_scales(wanted: list[jax.Array], there: list[jax.Array]) -> list[jax.Array]:
-    """Scales of all neurons, that change the sizes of the mother's parameters least.
+    """Scales of all neurons that change the sizes of the mother's parameters least.
 
-    wanted, there: for each layer (sources + 1, neurons), the bias as last row: the roots of the
-        sizes of the target's and of the mother's parameters, 0 where the target has none.
+    The change from m to v is the generalised Kullback-Leibler divergence of their roots, sum
+    sqrt(m) log(sqrt(m / v)) - sqrt(m) + sqrt(v). It is convex in the scales' logarithms, and least
+    where at each neuron the sum of sqrt(v) - sqrt(m) over the incoming parameters equals that over
+    the outgoing ones. With all others given, a neuron's own scale is the root of a quadratic
+    equation.
 
-    The change from m to v is the generalised Kullback-Leibler divergence of their roots,
-    sum sqrt(m) log(sqrt(m / v)) - sqrt(m) + sqrt(v), which is convex in the scales' logarithms and
-    least where at each neuron sqrt(v) - sqrt(m) adds up to the same over what comes in and what
-    goes out. With all others given, a neuron's own scale is the root of a quadratic equation.
+    Args:
+        wanted, there: for each layer (sources + 1, neurons), the bias as last row: the roots of the
+            sizes of the target's and of the mother's parameters, 0 where the target has none.
 
-    Returns for each layer its neurons' target output / planted output, that of the inputs first.
+    Returns:
+        For each layer its neurons' target output / planted output, that of the inputs first.
     """
     sizes = [wanted[0].shape[0] - 1, *(layer.shape[1] for layer in wanted)]
     # Padded to one shape, so that a sweep is compiled once and not once for every layer.
@@ -84,7 +87,17 @@ def _even_scales(wanted: list[jax.Array], there: list[jax.Array]) -> list[jax.Ar
 def plant_hidden(
     target: Params, params: Params, zero_path_biases: bool
 ) -> tuple[Planted, list[jax.Array]]:
-    """Plant where lots say, with the scales that make the ticket stand out least."""
+    """Plant at neurons chosen by lots, with the scales that make the ticket stand out least.
+
+    Args:
+        target: the target's view, every layer with a bias.
+        params: the mother's view, dense layers one after the other, each with a bias.
+        zero_path_biases: as in plant().
+
+    Returns:
+        The planted view, and for each space of neurons from the inputs to the outputs, which of the
+        mother's neurons the target's are: (target neurons,) integers.
+    """
     names = layer_names(target)
     places = [jnp.arange(target[names[0]]["kernel"].shape[0])]
     for name in names[:-1]:

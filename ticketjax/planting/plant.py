@@ -62,7 +62,7 @@ def _with_biases(seen: Params) -> Params:
 
 
 def _check_biases(target: Params, params: Params, layers: tuple[Layer, ...]) -> None:
-    """Refuse a ticket with a bias where the network has none; a traced one is not looked at."""
+    """Refuse a ticket with a bias where the network has none; a traced one is not checked."""
     for (name, wanted), layer in zip(target.items(), layers, strict=True):
         bias = wanted.get("bias")
         if "bias" in params[name] or bias is None or isinstance(bias, jax.core.Tracer):
@@ -74,7 +74,16 @@ def _check_biases(target: Params, params: Params, layers: tuple[Layer, ...]) -> 
 def planting_views(target: Tree, params: Tree, layers: tuple[Layer, ...]) -> tuple[Params, Params]:
     """The views of target and network that planting works on, every layer with a bias.
 
-    Raises ValueError, naming the layer, where the one cannot be planted into the other.
+    Args:
+        target, params: as in plant().
+        layers: the network's.
+
+    Returns:
+        (target, params) as {"layer_0": {"kernel", "bias"}, ...}; the biases are 0 where there are
+        none.
+
+    Raises:
+        ValueError: the target cannot be planted into the network; the message names the layer.
     """
     wanted, seen = target_view(target, layers), view(params, layers)
     if len(wanted) == len(seen):
@@ -89,7 +98,16 @@ def planting_views(target: Tree, params: Tree, layers: tuple[Layer, ...]) -> tup
 
 
 def give_back(planted: Planted, params: Tree, layers: tuple[Layer, ...]) -> Planted:
-    """A planted view as the network's own tree; its mask is False for what belongs to no layer."""
+    """A planted view as the network's own tree.
+
+    Args:
+        planted: the planted view.
+        params: the network's tree.
+        layers: the network's.
+
+    Returns:
+        Planted with trees like params; the mask is False for parameters that belong to no layer.
+    """
     nothing = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, bool), params)
     return planted._replace(
         params=restore(params, planted.params, layers), mask=restore(nothing, planted.mask, layers)
@@ -104,19 +122,19 @@ def plant(
     match: str = "cosine",
     zero_path_biases: bool = False,
 ) -> Planted:
-    """Write a target network into a random one of the same depth, and say where it went.
+    """Write a target network into a random one of the same depth.
 
-    Layer by layer from the input, hardest neuron (highest in-degree) first, each target neuron
-    takes the unused neuron whose incoming parameters have the largest cosine with its own (equally
-    good ones draw lots). Those parameters are overwritten up to a positive factor, which the next
-    layer makes good for (relu is positively homogeneous). The output layer stays in place, with one
-    factor for all outputs. Everything that is not the ticket's stays bit for bit. (Fischer and
-    Burkholz 2022, Algorithm 1 and appendix A.3; there, each output has a factor of its own.)
+    The layers are planted one by one from the input, in each the hardest neuron (highest in-degree)
+    first. Each target neuron takes the unused neuron whose incoming parameters have the largest
+    cosine with its own; lots decide between equally good ones. Those parameters are overwritten up
+    to a positive factor, for which the next layer compensates (ReLU is positively homogeneous). The
+    output layer stays in place, with one factor for all outputs. All parameters outside the ticket
+    stay bit for bit.
 
-    Convolutions alike: a filter is a neuron, and pooling commutes with positive factors. Where
-    residual branches add to one stream, its channels have one place and one factor, chosen by the
-    first layer that writes to it and kept to by all the others. Behind a normalisation, which takes
-    the factor out, it is one.
+    In convolutions a filter is a neuron, and pooling commutes with positive factors. Where residual
+    branches are added to one stream, each of its channels has one place and one factor, chosen by
+    the first layer that writes to it and used by all the others. Behind a normalisation, which
+    removes the factor, the factor is one.
 
     Pure; works under jit and vmap, for either argument.
 
@@ -124,25 +142,30 @@ def plant(
         target: a tree {"layer_0": {"kernel", "bias"}, ...} of layers one after the other, kernels
             (n_in, n_out) or (height, width, n_in, n_out) and biases (n_out,), without padding; or a
             tree like params, for a network that is no such chain. Zeros are no parameters.
-        params: the mother network; same layers and inputs and outputs, at least as wide.
-        model: the mother network's, whose layers say where things lie; None for a tree of layer_0,
-            layer_1, ...
-        match: "cosine", the above, or "hidden", which makes the ticket inconspicuous instead: lots
-            choose the neurons, and then all factors together, those that change the sizes of the
-            mother's parameters least (not in the paper; docs/protocol.md has the formulas and
-            ticketjax.audit the measure). The result is the same for any positive rescaling of the
-            target's neurons and any order of the mother's, but for rounding. Of dense chains only.
+        params: the mother network, float32; same layers and inputs and outputs, at least as wide.
+        model: the mother network's model, whose layers say where kernels and biases lie; None for a
+            tree of layer_0, layer_1, ...
+        match: "cosine", as above, or "hidden", which makes the ticket inconspicuous instead. Lots
+            choose the neurons, and then all factors are chosen together, those that change the
+            sizes of the mother's parameters least (not in the paper; docs/protocol.md has the
+            formulas and ticketjax.audit the measure). The result is the same, but for rounding, for
+            any positive rescaling of the target's neurons and any order of the mother's. For dense
+            chains only.
         zero_path_biases: also set to zero the biases that planted neurons have in the mother but
             not in the target: needed where masks cannot prune biases.
 
     Returns:
         params, mask and output_scale () > 0 with apply(params * mask, x) * output_scale == the
-        target's output. Both are trees like params.
+        target's output. params and mask are trees like params.
 
     Raises:
-        ValueError: naming the layer, if the network is too narrow or not of the same depth or kind,
-            if something stands between two layers that planting cannot be carried through, or if
-            the target has a bias where the network has none; for an unknown match.
+        ValueError: the network is too narrow or not of the same depth or kind, there is something
+            between two layers through which planting is impossible, or the target has a bias where
+            the network has none (the message names the layer); a parameter is not float32; an
+            unknown match.
+
+    Source: Fischer and Burkholz 2022, Algorithm 1 and appendix A.3; there, each output has a factor
+    of its own.
 
     >>> import numpy as np
     >>> target = {"layer_0": {"kernel": np.array([[2.0]]), "bias": np.array([0.0])}}
@@ -160,9 +183,17 @@ def plant(
 
 
 def layers_of_tree(model: Model | None, params: Tree) -> tuple[Layer, ...]:
-    """The layers that a model says, those of a chain without any.
+    """The layers that a model gives, or those of a chain if it gives none.
 
-    Raises ValueError for another tree than a chain whose layers nobody says.
+    Args:
+        model: the network's; None for a chain.
+        params: the network's parameters.
+
+    Returns:
+        The layers in the order in which they compute.
+
+    Raises:
+        ValueError: no layers are given, and the tree is no chain.
     """
     return chain_layers(params) if model is None or model.layers is None else model.layers
 
@@ -175,11 +206,19 @@ def plant_view(
     match: str = "cosine",
     zero_path_biases: bool = False,
 ) -> tuple[Planted, list[jax.Array]]:
-    """Plant one view, as planting_views() gives them, into another, and tell where.
+    """Plant one view into another, and return the places of its neurons.
+
+    Args:
+        target, params: views as planting_views() returns them.
+        wiring: the network's.
+        match, zero_path_biases: as in plant().
 
     Returns:
         The planted view, and for each space of neurons from the inputs to the outputs, which of the
         network's neurons the target's are: (target neurons,) integers.
+
+    Raises:
+        ValueError: an unknown match, or match "hidden" for a network that is no dense chain.
     """
     check_choice("match", match, MATCHES)
     if match == "hidden":

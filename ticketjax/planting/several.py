@@ -1,4 +1,4 @@
-"""Difficulty: several tickets in one network, near misses of them, tickets that are a bit off."""
+"""Difficulty: several tickets in one network, near misses of them, perturbed tickets."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -22,8 +22,12 @@ DECOY_DEVIATION = 0.3
 class Several(NamedTuple):
     """A network with tickets and decoys in it.
 
-    planted: the first ticket. tickets, decoys: the masks of all, (tickets, ...) and (decoys, ...)
-        in every leaf of a view of the layers; None for a single ticket, and without decoys.
+    Args:
+        planted: the first ticket.
+        tickets: the masks of all tickets, (tickets, ...) in every leaf of a view of the layers;
+            None for a single ticket.
+        decoys: the masks of all decoys, (decoys, ...) in every leaf of such a view; None without
+            decoys.
     """
 
     planted: Planted
@@ -32,16 +36,30 @@ class Several(NamedTuple):
 
 
 def perturb(key: jax.Array, target: Params, deviation: float) -> Params:
-    """Multiply every parameter by 1 + deviation * N(0, 1), each by its own; zeros stay zero."""
+    """Multiply each parameter by its own 1 + deviation * N(0, 1); zeros stay zero.
+
+    Args:
+        key: decides the factors.
+        target: any tree of arrays.
+        deviation: standard deviation of the factors.
+
+    Returns:
+        A tree like target.
+    """
     flat, restore = ravel_pytree(jax.tree.map(jnp.asarray, target))
     return restore(flat * (1 + deviation * jax.random.normal(key, flat.shape, jnp.float32)))
 
 
 def side_by_side(targets: Sequence[Params]) -> Params:
-    """Networks of the same depth as one: their hidden neurons apart, their outputs added.
+    """Networks of the same depth as one: their hidden neurons separate, their outputs added.
 
-    The output biases are the first one's alone, so that each network alone has its own output if
-    all have the same output biases.
+    Args:
+        targets: {"layer_0": {"kernel", "bias"}, ...} of dense layers, with the same layers, inputs
+            and outputs.
+
+    Returns:
+        The joint network, float32. Its output biases are those of the first network, so that each
+        network alone has its own output if all have the same output biases.
 
     >>> one = {"layer_0": {"kernel": np.ones((1, 1)), "bias": np.zeros(1)}}
     >>> both = side_by_side([{**one, "layer_1": layer} for layer in one.values()] * 2)
@@ -67,10 +85,15 @@ def side_by_side(targets: Sequence[Params]) -> Params:
 
 
 def check_decoys(target: Params) -> None:
-    """Raise ValueError for a target that has no near misses, as it is a single path of weights.
+    """Refuse a target that has no near misses, as it is a single path of weights.
 
-    Whatever positive sizes its weights have, it computes the same up to a scale. The target's
-    values must be known, not traced.
+    Whatever positive sizes its weights have, it computes the same up to a scale.
+
+    Args:
+        target: {"layer_0": {"kernel", "bias"}, ...}; its values must be known, not traced.
+
+    Raises:
+        ValueError: the target is a single path.
     """
     lone = all(np.count_nonzero(layer["kernel"]) <= 1 for layer in target.values())
     if lone and not any(np.any(layer["bias"]) for layer in target.values()):
@@ -124,22 +147,28 @@ def plant_several(
     match: str = "cosine",
     model: Model | None = None,
 ) -> Several:
-    """Plant a target as often as wanted, each time in other hidden neurons, with near misses.
+    """Plant a target several times, each time in other hidden neurons, with near misses.
 
-    key: decides the perturbations; a single ticket without any needs none.
-    tickets: copies of the target. Each alone is the target, with the same output scale; they share
-        the biases of the outputs, which are as good for one as for all.
-    decoys: copies whose parameters are off by 30% (times 1 + 0.3 N(0, 1), each its own), but for
-        the outputs' biases, which they share with the tickets.
-    perturbation: the ticket's parameters are first multiplied by 1 + perturbation * N(0, 1), the
-        same for all its copies. It is then no longer quite the target.
-    target, params, zero_path_biases, match, model: as in plant(). Several are for dense chains.
-        Everything is planted at once, as one target of several networks side by side, so neither
-        order nor place tells them apart.
+    With the defaults, this is plant(). Everything is planted at once, as one target of several
+    networks side by side, so that neither order nor place distinguishes them. Pure; works under jit
+    and vmap.
 
-    With the defaults, this is plant(). Pure; works under jit and vmap.
+    Args:
+        key: decides the perturbations; has no effect on a single ticket without any.
+        target, params, zero_path_biases, match, model: as in plant(). Several are for dense chains
+            only.
+        tickets: copies of the target. Each alone is the target, with the same output scale; they
+            share the biases of the outputs, which suit one as well as all.
+        decoys: copies whose parameters deviate by 30% (times 1 + 0.3 N(0, 1), each with its own
+            factor), except for the outputs' biases, which they share with the tickets.
+        perturbation: the ticket's parameters are first multiplied by 1 + perturbation * N(0, 1),
+            the same for all its copies. The ticket is then no longer exactly the target.
 
-    Raises ValueError as plant() does, and where the network has no room for that many.
+    Returns:
+        The first ticket, and the masks of all tickets and decoys.
+
+    Raises:
+        ValueError: as in plant(), or the network has no room for that many.
     """
     ticket_key, decoy_key = jax.random.split(key)
     ticket = perturb(ticket_key, target, perturbation) if perturbation else target
@@ -168,9 +197,15 @@ def plant_several(
 
 
 def nearest(masks: Params, found: Params, prune_bias: bool = True) -> Params:
-    """Which of several masks a found one has most of; among equals the first.
+    """The one of several masks that has most in common with a found mask; among equals the first.
 
-    masks: (n, ...) in every leaf, all of the same size.
+    Args:
+        masks: (n, ...) in every leaf, all of the same size.
+        found: a mask, a tree of the same shapes without the first axis.
+        prune_bias: False leaves biases out of the count.
+
+    Returns:
+        A mask like found.
     """
 
     def in_both(mask):

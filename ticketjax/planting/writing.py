@@ -1,4 +1,4 @@
-"""What both ways of planting share: sizes, lots, and writing into a layer."""
+"""Functions of both ways of planting: sizes, lots, and writing into a layer."""
 
 import jax
 import jax.numpy as jnp
@@ -7,7 +7,7 @@ from ticketjax.networks.wiring import by_tap
 
 
 def norm(x: jax.Array, axis: int | None = None) -> jax.Array:
-    """Euclidean norm that neither over- nor underflows in its squares."""
+    """Euclidean norm whose squares neither overflow nor underflow."""
     largest = jnp.max(jnp.abs(x), axis=axis, keepdims=True)
     safe = jnp.where(largest > 0, largest, 1.0)
     norm = safe * jnp.sqrt(jnp.sum((x / safe) ** 2, axis=axis, keepdims=True))
@@ -15,16 +15,24 @@ def norm(x: jax.Array, axis: int | None = None) -> jax.Array:
 
 
 def rows_of(kernel: jax.Array, bias: jax.Array) -> jax.Array:
-    """What comes into every neuron, (taps * sources + 1, neurons), the bias as last row."""
+    """Every neuron's incoming parameters, (taps * sources + 1, neurons), the bias as last row."""
     return jnp.concatenate([kernel.reshape(-1, bias.size), bias[None]])
 
 
 def lots_of(kernel: jax.Array, bias: jax.Array) -> jax.Array:
-    """A number per mother neuron, (n_out,) uint32, that says nothing of its place or parameters.
+    """A lot per mother neuron: a number from which its place and parameters cannot be inferred.
 
-    Lone parameters fit every neuron of the right sign equally well. Were the first of them taken,
-    low indices would betray the ticket, to every pruner whose ties go to low indices. So they draw
-    lots: a hash of the bits of their incoming parameters, as there is no key to draw from.
+    Single parameters fit every neuron of the right sign equally well. If the first of these neurons
+    were taken, low indices would reveal the ticket to every pruner whose ties go to low indices. So
+    the choice is by lot: a hash of the bits of the incoming parameters, as there is no key to draw
+    from.
+
+    Args:
+        kernel: the mother's kernel, (n_in, n_out) or (height, width, n_in, n_out).
+        bias: (n_out,).
+
+    Returns:
+        (n_out,) uint32.
     """
     bits = jax.lax.bitcast_convert_type(rows_of(kernel, bias), jnp.uint32)
     lot = jnp.sum(bits, axis=0, dtype=jnp.uint32)
@@ -42,9 +50,19 @@ def write(
     neurons: jax.Array,
     zero_path_biases: bool,
 ) -> tuple[dict[str, jax.Array], dict[str, jax.Array]]:
-    """A layer's parameters and mask, the target's values written where it has any.
+    """A layer's parameters and mask, the target's values written where it has parameters.
 
-    support, values: (taps * sources + 1, neurons), the bias as last row; sources, neurons: indices.
+    Args:
+        mother: "kernel" and "bias" of the mother's layer.
+        support: (taps * sources + 1, neurons) bool, the parameters that the target has, the bias as
+            last row.
+        values: (taps * sources + 1, neurons), their values.
+        sources, neurons: indices of the mother's neurons that the target's sources and neurons
+            take.
+        zero_path_biases: as in plant().
+
+    Returns:
+        Parameters and mask of the layer, dicts like mother.
     """
     bias = mother["bias"]
     taps = (support.shape[0] - 1) // sources.size

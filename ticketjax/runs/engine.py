@@ -26,7 +26,7 @@ from ticketjax.seekers.strategies import RoundInfo
 
 # On a CPU larger batches of runs gain nothing, and lose where parameters and moments leave the
 # caches (at width 1000, 8 runs at once take half as long again as one after the other); pruned
-# networks are run in these shares of the width. An accelerator wants to be filled.
+# networks are run in these shares of the width. An accelerator needs larger batches.
 CPU_RUNS_AT_ONCE = 8
 CPU_CACHE = 16 * 2**20
 CPU_BATCHES_PER_CHUNK = 16
@@ -71,8 +71,15 @@ def sharded(
 ) -> jax.stages.Wrapped:
     """Run one function on every device at once, each on its slice of the first axis.
 
-    in_axes: None for arguments that are the same on all. The only place that says how devices are
-    used.
+    Only this function says how devices are used.
+
+    Args:
+        function: of arrays, for one device's slice.
+        devices: to run on.
+        in_axes: as in jax.pmap; None for arguments that are the same on all devices.
+
+    Returns:
+        The compiled function, of arrays with a first axis of one entry per device.
     """
     return jax.pmap(function, devices=devices, in_axes=in_axes)
 
@@ -208,7 +215,11 @@ def _measure_program(
 class _Job(NamedTuple):
     """What is to be run of one setting: some seekers at some densities on some instances.
 
-    seekers: (label, seeker), as the setting has them. densities: resolved, float64.
+    Args:
+        named: the setting.
+        seekers: (label, seeker), as the setting has them.
+        densities: resolved, float64.
+        instances: their keys.
     """
 
     named: NamedSetting
@@ -224,7 +235,10 @@ class _Job(NamedTuple):
 class _Programs(NamedTuple):
     """The programs of a job, each for one chunk's slice on one device.
 
-    search: one per seeker. measure: one per width.
+    Args:
+        instance: makes the instances.
+        search: one per seeker.
+        measure: one per width.
     """
 
     instance: _Program
@@ -247,10 +261,13 @@ class _Programs(NamedTuple):
 class Step(NamedTuple):
     """What a grid begins to do: one of its setting's programs, on one chunk.
 
-    task, depth, width: the setting. program: "planting", a seeker's label or "measuring"; or
-    "computing", while the devices work on what is started, or "tickets", while those of the seeds
-    are looked up. number: of the latest program, among `of` of them, from 1 on. compiles: whether
-    it has to be compiled first.
+    Args:
+        task, depth, width: the setting.
+        program: "planting", a seeker's label or "measuring"; or "computing", while the devices work
+            on what is started, or "tickets", while those of the seeds are looked up.
+        number: of the latest program, among `of` of them, from 1 on.
+        of: how many programs there are.
+        compiles: whether it has to be compiled first.
     """
 
     task: str
@@ -272,9 +289,13 @@ class _Run(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class _Plan:
-    """How a job's instances are cut to chunks: `slots` of them on each device.
+    """How a job's instances are divided into chunks.
 
-    at_once: runs that a device measures at once. widths: to which networks are compacted.
+    Args:
+        devices: how many.
+        slots: instances of a chunk on each device.
+        at_once: runs that a device measures at once.
+        widths: to which networks are compacted.
     """
 
     devices: int

@@ -292,9 +292,16 @@ def _label(given: Any, seeker: Any) -> str:
 
 
 def labelled(seekers: Any) -> tuple[tuple[str, Seeker], ...]:
-    """Seekers as (label, seeker), from whatever Grid takes.
+    """Seekers as (label, seeker).
 
-    Raises ValueError for what is none, and for two that would have one label.
+    Args:
+        seekers: whatever Grid takes.
+
+    Returns:
+        Pairs of label and seeker, in their order.
+
+    Raises:
+        ValueError: something that is no seeker, or two seekers with the same label.
     """
     if isinstance(seekers, Mapping):
         pairs = [(label, get_seeker(seeker)) for label, seeker in seekers.items()]
@@ -492,9 +499,15 @@ class NamedSetting:
             raise ValueError(f"{place}: {error}") from None
 
     def check_seekers(self, seekers: Mapping[str, Seeker]) -> None:
-        """Raise ValueError for a seeker that returns no Found of the network's shapes.
+        """Check that every seeker returns a Found of the network's shapes.
 
-        They are traced, nothing is computed.
+        Seekers are traced; nothing is computed.
+
+        Args:
+            seekers: by label.
+
+        Raises:
+            ValueError: a seeker that returns something else.
         """
         key, density = jax.random.key(0), jax.ShapeDtypeStruct((), np.float32)
         for name, seeker in seekers.items():
@@ -539,7 +552,13 @@ class NamedSetting:
     def feasible_recall(self, density: float, scope: Scope, layers: tuple[int, ...]) -> float:
         """Largest recall of a ticket that a mask of this density and scope can have.
 
-        layers: how many prunable parameters the ticket has in each.
+        Args:
+            density: of the mask.
+            scope: as in problem.select().
+            layers: how many prunable parameters the ticket has in each layer.
+
+        Returns:
+            0..1.
         """
         scope = scope if isinstance(scope, str) else "oracle"
         shapes, prune_bias = self.setting.layer_shapes, self.setting.prune_bias

@@ -13,18 +13,28 @@ RUN = (*IDENTITY, "seeker", "density")
 class Record(NamedTuple):
     """What one run measured; every entry () but layer_*, (layers,).
 
-    density: asked; kept: fraction of the prunable parameters really kept.
-    strong_*: before any training; weak_*: after the final training; ticket_*: the bare ticket;
-        planted_*: the planted mask before training.
-    found_objective, planted_objective: loss of the found and of the planted mask on the training
-        data, as seekers see it (Setting.objective).
-    precision to neuron_recall: of the found mask against the planted one, of several the one it has
-        most of, see Recovery. decoy_recall: the recall of the decoy it has most of; 0 without any.
-    score_auc, average_precision, covering_density: of the scores for "planted", see Ranking.
-    target_error_*, disagreement: of the found network before training as a function, see
-        TargetError.
-    effective_density: kept and on a live path. collapsed: no path is left; first_dead_layer: where
-        the last one ended, -1 if none. log10_paths: how many there are.
+    Args:
+        density: asked for.
+        noise: of the data.
+        kept: fraction of the prunable parameters really kept.
+        strong_metric, strong_loss: before any training.
+        weak_metric, weak_loss: after the final training.
+        ticket_metric, ticket_loss: of the bare ticket.
+        planted_metric, planted_loss: of the planted mask before training.
+        found_objective, planted_objective: loss of the found and of the planted mask on the
+            training data, under the objective of the seekers (Setting.objective).
+        precision, recall, f1, jaccard, layer_precision, layer_recall, neuron_precision,
+            neuron_recall: of the found mask against the planted one, of several the one it has most
+            of, see Recovery.
+        decoy_recall: the recall of the decoy that the found mask has most of; 0 without any.
+        score_auc, average_precision, covering_density: of the scores for "planted", see Ranking.
+        target_error_mean, target_error_largest, target_error_root_mean_square, disagreement: of the
+            found network before training as a function, see TargetError.
+        effective_density: fraction of the prunable parameters that are kept and on a live path.
+        collapsed: whether no path is left.
+        first_dead_layer: where the last path ended, -1 if none did.
+        log10_paths: log10 of how many paths there are.
+        layer_kept: kept fraction of each layer's prunable parameters.
     """
 
     density: jax.Array

@@ -133,9 +133,15 @@ class Setting:
         )
 
     def check_target(self, target: Tree) -> None:
-        """Raise ValueError, naming the layer, if a chain of dense layers is none in this network.
+        """Check that a target that is a chain of dense layers is one in this network too.
 
         Residual sums, pooling and the like compute something else with the same parameters.
+
+        Args:
+            target: its parameters.
+
+        Raises:
+            ValueError: it is none in this network; the message names the layer.
         """
         if self.model.resizable or not _is_dense(target):
             return
@@ -144,9 +150,14 @@ class Setting:
             raise ValueError(f"nothing can be planted: {reason}")
 
     def target_apply(self, target: Tree) -> Callable[[Tree, jax.Array], jax.Array]:
-        """The function that runs a target without padding: (target, x) -> outputs.
+        """The function that runs a target without padding.
 
-        The network's own where it takes other widths or the target is not a chain of dense layers.
+        Args:
+            target: its parameters.
+
+        Returns:
+            (target, x) -> outputs: the network's own function where it takes other widths or the
+            target is not a chain of dense layers.
         """
         if self.model.resizable or not _is_dense(target):
             return self.model.apply
@@ -161,9 +172,15 @@ def _is_dense(target: Tree) -> bool:
 def setting_fields(options: dict[str, Any]) -> dict[str, Any]:
     """Fields of Setting or Grid, from options among which those of Planting and Training are flat.
 
-    "match" goes to Planting, "epochs" to Training, and so on; learning_rate is Adam's.
+    Args:
+        options: by name. "match" goes to Planting, "epochs" to Training, and so on; learning_rate
+            is Adam's.
 
-    Raises ValueError for one that is given twice, and as Planting and Training do.
+    Returns:
+        The fields by name.
+
+    Raises:
+        ValueError: an option that is given twice, or one that Planting or Training refuses.
     """
     fields = dict(options)
     if "learning_rate" in fields:

@@ -23,12 +23,21 @@ def teach(
 ) -> Tree:
     """Prune a network in rounds and train what is left: a sparse network, its pruned parameters 0.
 
-    problem: its params are the initial values. density: of the ticket; exactly so many parameters
-    are kept. seeker: a score's name. Other arguments as in multishot() and train(); epochs are of
-    the last training. Plant the result with plant(), or make it a task with tasks.teacher.
+    Plant the result with plant(), or make it a task with tasks.teacher. Pure, for jit and vmap.
 
-    Pure, for jit and vmap; density may be traced. (Fischer and Burkholz 2022, appendix: so they
-    make the ticket that they plant in a VGG16.)
+    Args:
+        key: decides everything that is random.
+        problem: its params are the initial values.
+        density: of the ticket, in (0, 1]; exactly so many parameters are kept. It may be traced.
+        seeker: a score's name.
+        rounds, round_epochs: of training and pruning, as in multishot().
+        epochs: of the last training.
+        batch_size, optimizer: as in train().
+
+    Returns:
+        The trained parameters, a tree like problem.params.
+
+    Source: Fischer and Burkholz 2022, appendix: so they make the ticket that they plant in a VGG16.
     """
     seek_key, order_key, train_key = jax.random.split(key, 3)
     seek = get_seeker(

@@ -31,20 +31,23 @@ from ticketjax.training import shuffles, train
 
 
 class Instance(NamedTuple):
-    """A planted network and its data: everything of a run that no seeker has touched yet.
+    """A planted network and its data: everything of a run that does not depend on the seeker.
 
-    planted: with the mask of the first ticket, if there are several.
-    tickets, decoys: masks of all of them, views with (n, ...) in every leaf; None for a single
-        ticket, and without decoys.
-    start: what masks are measured and trained on: the planted network's parameters, or values
-        drawn anew (Setting.reinitialise).
-    order: (epochs, steps, batch_size) int32, in which the final training sees the samples.
-    augment_key: of what the final training does to them, as jax.random.key_data() gives it; None
-        where it does nothing.
-    ticket_metric, ticket_loss: () quality of the bare ticket.
-    planted_metric, planted_loss: () quality of the planted mask: the same but for rounding, unless
-        the ticket is perturbed.
-    planted_objective: () loss of the planted mask on the training data, as seekers see it.
+    Args:
+        planted: with the mask of the first ticket, if there are several.
+        tickets, decoys: masks of all of them, views with (n, ...) in every leaf; None for a single
+            ticket, and without decoys.
+        start: what masks are measured and trained on: the planted network's parameters, or values
+            drawn anew (Setting.reinitialise).
+        train, held_out: the data.
+        order: (epochs, steps, batch_size) int32, the order of the samples in the final training.
+        augment_key: of the final training's augmentation, as jax.random.key_data() gives it; None
+            where there is none.
+        ticket_metric, ticket_loss: () quality of the bare ticket.
+        planted_metric, planted_loss: () quality of the planted mask: the same but for rounding,
+            unless the ticket is perturbed.
+        planted_objective: () loss of the planted mask on the training data, under the objective of
+            the seekers.
     """
 
     planted: Planted
@@ -86,6 +89,9 @@ def make_instance(
             task's one.
         data: the task's own, where it has them, to have them traced; None to look them up.
 
+    Returns:
+        An Instance.
+
     Raises:
         ValueError: the network is too narrow for all that is to be planted, or cannot be planted
             in; decoys of a ticket that has none; no target where every seed has its own.
@@ -116,8 +122,12 @@ def plant_instance(
 
     Args:
         setting, key: as in make_instance().
-        target: which evaluate() then has to be told too; it need not be the task's own ticket.
+        target: what is planted; it need not be the task's own ticket. evaluate() then requires it
+            too.
         train_batch, held_out: the data, of any size.
+
+    Returns:
+        An Instance.
 
     Raises:
         ValueError: as plant() does.
@@ -147,7 +157,16 @@ def complete_instance(
 ) -> Instance:
     """The instance of a planted network and data that are there already. Pure.
 
-    key: the run's, for the order of training and for values drawn anew. target: what is planted.
+    Args:
+        setting: what is fixed.
+        key: the run's, for the order of training and for values drawn anew.
+        target: what is planted.
+        planted: the network and the mask of its first ticket.
+        tickets, decoys: as in Instance.
+        train_batch, held_out: the data.
+
+    Returns:
+        An Instance.
     """
     keys = _keys(key)
     training = setting.training
@@ -197,12 +216,21 @@ def _sought(setting: Setting, instance: Instance, found: Params) -> Params:
 def seek(
     setting: Setting, seeker: Seeker, key: jax.Array, instance: Instance, density: jax.Array | float
 ) -> tuple[Found, Ranking]:
-    """Let a seeker look for the ticket; returns what it found and how its scores rank. Pure.
+    """Run a seeker on an instance. Pure.
 
-    key: the run's key, the same as make_instance() had.
+    Args:
+        setting: what is fixed.
+        seeker: (key, problem, density) -> Found.
+        key: the run's key, the same as make_instance() had.
+        instance: to search.
+        density: of the mask, in (0, 1]; may be traced.
 
-    Raises ValueError for anything but a Found whose mask is bool and whose mask and scores have the
-    shapes of the parameters.
+    Returns:
+        What the seeker found, and how its scores rank.
+
+    Raises:
+        ValueError: anything but a Found whose mask is bool and whose mask and scores have the
+            shapes of the parameters.
     """
     problem = setting.problem(instance.planted.params, instance.train)
     found = seeker(_keys(key)["seek"], problem, density)
@@ -239,15 +267,19 @@ def evaluate(
     width: int | None = None,
     target: Tree | None = None,
 ) -> dict[str, jax.Array]:
-    """Measure a mask on the instance, as it stands and after training. Pure.
+    """Measure a mask on the instance, before and after training. Pure.
 
-    mask: a tree like the network's; what cannot be pruned is kept, whatever it says.
-    width: run the network with hidden layers of this many neurons; at least active_width(mask).
-        It is the same network and the same record up to rounding, in less time. Of dense chains
-        of the library's own (Model.resizable).
-    target: what is planted, if it is not the task's own ticket.
+    Args:
+        setting: what is fixed.
+        instance: whose network is masked.
+        mask: a tree like the network's; what cannot be pruned is kept, whatever it says.
+        width: run the network with hidden layers of this many neurons; at least active_width(mask).
+            It is the same network and the same record up to rounding, in less time. Of dense chains
+            of the library's own (Model.resizable).
+        target: what is planted, if it is not the task's own ticket.
 
-    Returns the entries of Record that depend on instance and mask alone.
+    Returns:
+        The entries of Record that depend on instance and mask alone, by name.
     """
     prune_bias, layers = setting.prune_bias, setting.layers
     wiring = wires(layers)
@@ -319,14 +351,20 @@ def make_trial(
 ) -> Callable[[jax.Array, Point], Record]:
     """One whole run as a pure function trial(key, Point(density, noise)) -> Record.
 
-    seeker: a name, a score or a seeker of your own, as in get_seeker().
-    options: the remaining fields of Setting; those of Planting and Training may be given flat.
+    Args:
+        task: to be learned.
+        model: the network.
+        seeker: a name, a score or a seeker of your own, as in get_seeker().
+        **options: the remaining fields of Setting; those of Planting and Training may be given
+            flat.
 
-    The key decides data, initial network, the seeker's randomness and the order of training.
-    Density and noise may be traced; a density may also be "ticket".
+    Returns:
+        The trial. The key decides data, initial network, the seeker's randomness and the order of
+        training. Density and noise may be traced; a density may also be "ticket".
 
-    Raises ValueError for what get_seeker() or Setting refuses, and trial() for what make_instance()
-    does.
+    Raises:
+        ValueError: what get_seeker() or Setting refuses; and, by trial(), what make_instance()
+            refuses.
 
     >>> from ticketjax.networks.mlp import mlp
     >>> from ticketjax.tasks import get_task

@@ -31,8 +31,8 @@ def teacher(name: str, target: Params, data: Batch) -> Task:
         raises ValueError for more samples than there are, its ticket() for another depth.
 
     Raises:
-        ValueError: a target without parameters, or more classes or other outputs than the target
-            has.
+        ValueError: a target without parameters, more classes than the target has outputs, or
+            another number of outputs.
     """
     if not any(np.any(leaf) for leaf in jax.tree.leaves(jax.device_get(nonzero_mask(target)))):
         raise ValueError(f"target of {name} has no parameter that is not 0")
