@@ -121,7 +121,7 @@ class Setting:
         return sum(ticket_layers) / masks.count_prunable(self.layer_shapes, self.prune_bias)
 
     def problem(self, params: Tree, batch: Batch) -> Problem:
-        """What a seeker sees of a network with these parameters."""
+        """What a seeker receives for a network with these parameters."""
         return make_problem(
             self.task,
             self.model,
@@ -141,7 +141,7 @@ class Setting:
             target: its parameters.
 
         Raises:
-            ValueError: it is none in this network; the message names the layer.
+            ValueError: a chain of dense layers that is none here; the message names the layer.
         """
         if self.model.resizable or not _is_dense(target):
             return
