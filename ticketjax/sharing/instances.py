@@ -61,7 +61,12 @@ ROUNDING = 1e-5
 class Description:
     """What an instance is, in its file's metadata: enough to make it again.
 
-    task: a name of tj.TASKS, or of a network of one's own. kind: as in Task. The others as in Grid.
+    Args:
+        task: a name of tj.TASKS, or of a network of one's own.
+        kind: as in Task.
+        depth, width, noise, prune_bias: as in Grid.
+        seed: in 0..2^31-1, one of Grid's seeds.
+        match, tickets, decoys, perturbation: as in Planting.
     """
 
     task: str
@@ -116,9 +121,13 @@ class Description:
 def content_hash(tree: Tree) -> str:
     r"""SHA-256 of all arrays, in hexadecimal; metadata do not count.
 
-    Over the arrays by name, in the order of the names' code points: a line "name type shape" in
-    UTF-8 (such as "params.layer_0.bias float32 100\n", a shape as numbers joined by commas), then
-    the values, C-ordered, little-endian.
+    Args:
+        tree: nested dicts of arrays.
+
+    Returns:
+        The hash over the arrays by name, in the order of the names' code points: a line "name type
+        shape" in UTF-8 (such as "params.layer_0.bias float32 100\n", a shape as numbers joined by
+        commas), then the values, C-ordered, little-endian.
     """
     digest = hashlib.sha256()
     for name, leaf in sorted(flatten(tree).items()):
@@ -139,10 +148,16 @@ def instance_tree(instance: Instance) -> Tree:
 
 
 def answer_tree(instance: Instance, target: Params) -> Tree:
-    """What a seeker may not see: the planted mask, the target, the output scale.
+    """The part of an instance that a seeker must not receive.
 
-    target(x) = output_scale * network(params * mask, x). Several tickets, and decoys, are stacked
-    along the first axis.
+    Args:
+        instance: the whole of it.
+        target: the planted network's parameters.
+
+    Returns:
+        The planted mask, the target and the output scale, with
+        target(x) = output_scale * network(params * mask, x). Several tickets, and decoys, are
+        stacked along the first axis.
     """
     answer = {
         "mask": instance.planted.mask,
@@ -156,9 +171,17 @@ def answer_tree(instance: Instance, target: Params) -> Tree:
 
 
 def instance_shapes(description: Description, shapes: Tree) -> Tree:
-    """The shapes and types that an instance's file must have, given those that it has.
+    """The shapes and types that an instance's file must have.
 
-    Raises ValueError for what cannot be one.
+    Args:
+        description: from its metadata.
+        shapes: those that the file has.
+
+    Returns:
+        A tree of shapes and types.
+
+    Raises:
+        ValueError: shapes that cannot be those of an instance.
     """
     flat = flatten(shapes)
     layers = description.depth - 1
@@ -192,9 +215,18 @@ def instance_shapes(description: Description, shapes: Tree) -> Tree:
 
 
 def answer_shapes(description: Description, params: Params, shapes: Tree) -> Tree:
-    """The shapes and types that an answer's file must have, given those that it has.
+    """The shapes and types that an answer's file must have.
 
-    params: of the instance. Raises ValueError for what cannot be an answer.
+    Args:
+        description: of the instance.
+        params: of the instance.
+        shapes: those that the file has.
+
+    Returns:
+        A tree of shapes and types.
+
+    Raises:
+        ValueError: shapes that cannot be those of an answer.
     """
     if not isinstance(shapes.get("target"), dict):
         raise ValueError("no answer: the target is missing")
@@ -242,13 +274,21 @@ def _no_answer(params: Params) -> Tree:
 def rebuild(
     description: Description, instance: Tree, answer: Tree | None, epochs: int = 10
 ) -> tuple[Setting, Instance]:
-    """The setting and the instance of a sweep, from trees as instance_tree() and answer_tree().
+    """The setting and the instance of a sweep, from the trees of its files.
 
-    Both of the shapes that instance_shapes() and answer_shapes() give. Without an answer, only the
-    entries OF_INSTANCE mean something. epochs: of the training that masks are given. Training sees
-    the data in the order that the seed decides, as in a sweep.
+    Args:
+        description: of the instance.
+        instance: a tree as instance_tree() makes it, of the shapes that instance_shapes() gives.
+        answer: a tree as answer_tree() makes it, of the shapes that answer_shapes() gives. With
+            None, only the entries OF_INSTANCE mean something.
+        epochs: of the training that masks are given. Training uses the data in the order that the
+            seed decides, as in a sweep.
 
-    Raises ValueError for values that make no instance.
+    Returns:
+        The Setting and the Instance.
+
+    Raises:
+        ValueError: values that make no instance.
     """
     params = instance["params"]
     if answer is None:
@@ -290,9 +330,16 @@ def rebuild(
 
 
 def answer_path(instance: str | os.PathLike) -> pathlib.Path:
-    """Where the answer to an instance lies, unless it is said: a.safetensors, a.answer.safetensors.
+    """Where the answer to an instance is, by default.
 
-    Raises ValueError for an instance without that ending.
+    Args:
+        instance: path of the instance's file, such as a.safetensors.
+
+    Returns:
+        The path beside it, such as a.answer.safetensors.
+
+    Raises:
+        ValueError: an instance without that ending.
     """
     path = pathlib.Path(instance)
     if path.suffix != SUFFIX or path.name.endswith(ANSWER_SUFFIX):
@@ -307,9 +354,17 @@ def save_instance(
     answer: Tree,
     versions: Mapping[str, str],
 ) -> None:
-    """Write the trees of instance_tree() and, to answer_path(), of answer_tree().
+    """Write an instance and, to answer_path(), its answer.
 
-    versions: of what made them, by name. Raises OSError where they cannot be written.
+    Args:
+        path: of the instance's file.
+        description: goes into the metadata.
+        instance: the tree of instance_tree().
+        answer: the tree of answer_tree().
+        versions: of what made them, by name.
+
+    Raises:
+        OSError: they cannot be written.
     """
     common = {**description.metadata(), "versions": json.dumps(versions)}
     sha256 = content_hash(instance)
@@ -326,10 +381,17 @@ def _check_file(metadata: Mapping[str, str], expected: Mapping[str, str]) -> Non
 
 
 def read_instance(path: str | os.PathLike) -> tuple[Description, Tree]:
-    """Read an instance from anywhere: what it is, and the tree as instance_tree() makes it.
+    """Read an instance from a file, which need not be trusted.
 
-    Raises ValueError, naming the file, for what is no instance or was changed since it was written;
-    FileNotFoundError where there is none.
+    Args:
+        path: of the file.
+
+    Returns:
+        What it is, and the tree as instance_tree() makes it.
+
+    Raises:
+        ValueError: naming the file, for what is no instance or was changed since it was written.
+        FileNotFoundError: there is no such file.
     """
     shapes, metadata = tree_shapes(path)
     try:
@@ -345,10 +407,18 @@ def read_instance(path: str | os.PathLike) -> tuple[Description, Tree]:
 
 
 def read_answer(path: str | os.PathLike, description: Description, instance: Tree) -> Tree:
-    """Read the answer to an instance: the tree as answer_tree() makes it.
+    """Read the answer to an instance.
 
-    Raises ValueError, naming the file, for what is none or the answer to another instance;
-    FileNotFoundError where there is none.
+    Args:
+        path: of the answer's file.
+        description, instance: from read_instance().
+
+    Returns:
+        The tree as answer_tree() makes it.
+
+    Raises:
+        ValueError: naming the file, for what is none or the answer to another instance.
+        FileNotFoundError: there is no such file.
     """
     shapes, metadata = tree_shapes(path)
     try:
@@ -365,8 +435,10 @@ def read_answer(path: str | os.PathLike, description: Description, instance: Tre
 class Fingerprint(NamedTuple):
     """What tells whether two machines made the same instance.
 
-    instance, answer: content hashes; they differ where a single bit does. mask: of the planted
-        mask alone. sums: weighted sums of the parameters, the training and the held-out data.
+    Args:
+        instance, answer: content hashes; they differ where a single bit does.
+        mask: content hash of the planted mask alone.
+        sums: weighted sums of the parameters, the training and the held-out data.
     """
 
     instance: str
@@ -394,11 +466,18 @@ def fingerprint(instance: Tree, answer: Tree) -> Fingerprint:
 
 
 def compare(instance: Tree, answer: Tree, known: Fingerprint) -> str:
-    """How an instance stands to a known fingerprint: "identical", "rounding" or "different".
+    """Compare an instance with a known fingerprint.
 
-    "rounding": the ticket lies in the same places and the numbers are the same to about 1e-5, as
-    another processor or version of XLA makes them. "different": other data, another network, or
-    another ticket in it; scores are then comparable on average only.
+    Args:
+        instance: the tree of instance_tree().
+        answer: the tree of answer_tree().
+        known: the fingerprint.
+
+    Returns:
+        "identical", "rounding" or "different". With "rounding", the ticket is in the same places
+        and the numbers are the same to about 1e-5, as another processor or version of XLA makes
+        them. With "different", there are other data, another network, or another ticket in it;
+        scores are then comparable on average only.
     """
     here = fingerprint(instance, answer)
     if (here.instance, here.answer) == (known.instance, known.answer):
@@ -413,7 +492,7 @@ def compare(instance: Tree, answer: Tree, known: Fingerprint) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class LoadedInstance:
-    """An instance from a file, ready to be sought in and measured.
+    """An instance from a file, ready to be searched and measured.
 
     Args:
         description: what it is.

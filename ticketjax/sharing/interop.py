@@ -52,8 +52,14 @@ Tree = dict[str, Any]
 def flatten(tree: Tree) -> dict[str, Any]:
     """The leaves of nested dicts by their joined names: {"layer_0": {"bias": b}} -> layer_0.bias.
 
-    Raises ValueError for names that could not be told apart again, and for empty dicts, which would
-    be lost.
+    Args:
+        tree: nested dicts.
+
+    Returns:
+        The leaves by name.
+
+    Raises:
+        ValueError: names that could not be told apart again, and empty dicts, which would be lost.
     """
     flat = {}
 
@@ -81,7 +87,14 @@ def flatten(tree: Tree) -> dict[str, Any]:
 def unflatten(flat: Mapping[str, Any]) -> Tree:
     """The nested dicts that joined names stand for; the inverse of flatten().
 
-    Raises ValueError for names with an empty or too deep path, or that are both leaf and branch.
+    Args:
+        flat: leaves by their joined names.
+
+    Returns:
+        Nested dicts.
+
+    Raises:
+        ValueError: names with an empty or too deep path, or that are both leaf and branch.
     """
     tree: Tree = {}
     for path, leaf in flat.items():
@@ -106,10 +119,16 @@ def save_tree(
 ) -> None:
     """Write nested dicts of arrays, of any depth and shapes, as one safetensors file.
 
-    tree: NumPy or JAX arrays; names are joined with ".". metadata: texts by name.
+    The file appears under its name only when it is whole.
 
-    The file appears under its name only when it is whole. Raises ValueError for names, types or
-    metadata that safetensors cannot hold, OSError where the file cannot be written.
+    Args:
+        path: of the file.
+        tree: NumPy or JAX arrays; names are joined with ".".
+        metadata: texts by name.
+
+    Raises:
+        ValueError: names, types or metadata that safetensors cannot hold.
+        OSError: the file cannot be written.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as directory:
@@ -202,9 +221,18 @@ def _array(path: pathlib.Path, file: Any, name: str) -> np.ndarray:
 
 
 def tree_shapes(path: str | os.PathLike) -> tuple[Tree, dict[str, str]]:
-    """What a safetensors file says that it holds: shapes and types in place of arrays; metadata.
+    """The shapes, types and metadata that a safetensors file says that it holds.
 
-    Only the header is read. Raises as load_tree() does.
+    Only the header is read.
+
+    Args:
+        path: of the file.
+
+    Returns:
+        Nested dicts with shapes and types in place of arrays, and the metadata.
+
+    Raises:
+        ValueError, FileNotFoundError: as load_tree().
     """
     return _read(path, None, MOST_BYTES, arrays=False)
 
@@ -212,14 +240,23 @@ def tree_shapes(path: str | os.PathLike) -> tuple[Tree, dict[str, str]]:
 def load_tree(
     path: str | os.PathLike, expected: Tree | None = None, *, most_bytes: int = MOST_BYTES
 ) -> tuple[Tree, dict[str, str]]:
-    """Read a safetensors file from anywhere: (nested dicts of NumPy arrays, metadata).
+    """Read a safetensors file, which need not be trusted.
 
-    expected: a tree with the shapes and types that the file must have, arrays or what
-        jax.eval_shape gives. most_bytes: the largest file that is read.
+    Names, types and sizes are checked before any array is read.
 
-    Names, types and sizes are checked before any array is read. Raises ValueError, naming the file
-    and the entry, for what is no whole safetensors file or not as expected; FileNotFoundError where
-    there is none.
+    Args:
+        path: of the file.
+        expected: a tree with the shapes and types that the file must have, arrays or what
+            jax.eval_shape gives.
+        most_bytes: the largest file that is read, in bytes.
+
+    Returns:
+        Nested dicts of NumPy arrays, and the metadata.
+
+    Raises:
+        ValueError: naming the file and the entry, for what is no whole safetensors file or not as
+            expected.
+        FileNotFoundError: there is no such file.
     """
     return _read(path, expected, most_bytes, arrays=True)
 
@@ -299,16 +336,22 @@ def _to_ours(name: str, array: np.ndarray) -> np.ndarray:
 
 
 def from_state_dict(state: Mapping[str, Any], order: Sequence[str] | None = None) -> Params:
-    """A network's parameters from PyTorch: {"layer_0": {"kernel", "bias"}, ...}, NumPy float32.
+    """A network's parameters from PyTorch's.
 
-    state: what Module.state_dict() returns, or the arrays of a file by their joined names. A weight
-        (out, in) becomes a kernel (n_in, n_out), a convolution's (out, in, height, width) a kernel
-        (height, width, in, out). Missing biases are zero. What torch.nn.utils.prune left, *_orig
-        and *_mask, is multiplied. Our own names, with kernels, are taken as they are.
-    order: the layers' names from input to output, where these differ by more than numbers.
+    Args:
+        state: what Module.state_dict() returns, or the arrays of a file by their joined names. A
+            weight (out, in) becomes a kernel (n_in, n_out), a convolution's (out, in, height,
+            width) a kernel (height, width, in, out). Missing biases are zero. What
+            torch.nn.utils.prune left, *_orig and *_mask, is multiplied. Our own names, with
+            kernels, are taken as they are.
+        order: the layers' names from input to output, where these differ by more than numbers.
 
-    Raises ValueError for other entries (such as those of a normalisation), unknown shapes, layers
-    that do not fit each other, values that are not finite, and an order that has to be given.
+    Returns:
+        {"layer_0": {"kernel", "bias"}, ...}, NumPy float32.
+
+    Raises:
+        ValueError: other entries (such as those of a normalisation), unknown shapes, layers that do
+            not fit each other, values that are not finite, and an order that has to be given.
 
     >>> import collections
     >>> state = {"0.weight": np.ones((3, 2)), "2.weight": np.ones((1, 3)), "2.bias": np.ones(1)}
@@ -368,13 +411,19 @@ def from_state_dict(state: Mapping[str, Any], order: Sequence[str] | None = None
 def to_state_dict(
     params: Params, order: Sequence[str] | None = None, prefix: str = ""
 ) -> dict[str, np.ndarray]:
-    """Parameters or masks as PyTorch names and lays them out: {"layer_0.weight": (out, in), ...}.
+    """Parameters or masks as PyTorch names and lays them out.
 
-    order: names of PyTorch's layers from input to output, where they are others than ours. prefix:
-        stands before every name.
+    Args:
+        params: {"layer_0": {"kernel", "bias"}, ...}.
+        order: names of PyTorch's layers from input to output, where they are others than ours.
+        prefix: stands before every name.
 
-    As {name: torch.from_numpy(array)} it is what Module.load_state_dict() takes; save_tree() writes
-    unflatten() of it. Raises ValueError for an order of another length.
+    Returns:
+        {"layer_0.weight": (out, in), ...}. As {name: torch.from_numpy(array)} it is what
+        Module.load_state_dict() takes; save_tree() writes unflatten() of it.
+
+    Raises:
+        ValueError: an order of another length.
 
     >>> state = to_state_dict({"layer_0": {"kernel": np.zeros((2, 3)), "bias": np.zeros(3)}}, ["0"])
     >>> {name: array.shape for name, array in state.items()}
@@ -394,9 +443,18 @@ def to_state_dict(
 
 
 def load_target(path: str | os.PathLike, order: Sequence[str] | None = None) -> Params:
-    """A network's parameters from a safetensors file, ours or PyTorch's, as from_state_dict().
+    """A network's parameters from a safetensors file, ours or PyTorch's.
 
-    Raises as load_tree() and from_state_dict() do.
+    Args:
+        path: of the file.
+        order: as in from_state_dict().
+
+    Returns:
+        Parameters as from_state_dict() returns them.
+
+    Raises:
+        ValueError: as load_tree() and from_state_dict() do.
+        FileNotFoundError: there is no such file.
     """
     tree, _ = load_tree(path)
     try:
@@ -411,16 +469,24 @@ def load_mask(
     order: Sequence[str] | None = None,
     prune_bias: bool = True,
 ) -> Params:
-    """A mask that anyone made, from a safetensors file: bool, in the form of `params`.
+    """A mask from a safetensors file, whatever program made it.
 
-    The names say the layout: layer_0.kernel is (n_in, n_out), layer_0.weight is PyTorch's
-    (out, in). A state_dict after torch.nn.utils.prune may be given whole: its *_mask count, and
-    what it has not pruned is kept. Values are bool, or 0 and 1 of any type.
+    The names say the layout: layer_0.kernel is (n_in, n_out), layer_0.weight is PyTorch's (out,
+    in). A state_dict after torch.nn.utils.prune may be given whole: its *_mask count, and what it
+    has not pruned is kept. Values are bool, or 0 and 1 of any type.
 
-    params: arrays or shapes of the network. order: the layers' names from input to output, where
-        these differ by more than numbers. prune_bias: if not, biases need no mask and are kept.
+    Args:
+        path: of the file.
+        params: arrays or shapes of the network.
+        order: the layers' names from input to output, where these differ by more than numbers.
+        prune_bias: if not, biases need no mask and are kept.
 
-    Raises ValueError for anything else, before arrays are read where the names or shapes show it.
+    Returns:
+        A bool tree like params.
+
+    Raises:
+        ValueError: anything else, before arrays are read where the names or shapes show it.
+        FileNotFoundError: there is no such file.
     """
     tree, _ = tree_shapes(path)
     shapes = flatten(tree)
