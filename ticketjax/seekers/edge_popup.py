@@ -39,8 +39,16 @@ def _initial_scores(key: jax.Array, params: Params) -> Params:
 def popup_params(params: Params, scores: Params, mask: Params) -> Params:
     """Kept parameters, with the straight-through gradient d/ds = sgn(s) * theta.
 
-    The value is mask * theta; the derivative is that of |s| * theta for every parameter, kept or
-    not, so that a pruned one can come back.
+    The derivative is that of |s| * theta for every parameter, kept or not, so that a pruned one can
+    come back.
+
+    Args:
+        params: theta, a view {"layer_0": {"kernel", "bias"}, ...}.
+        scores: s, a tree like params.
+        mask: bool, a tree like params.
+
+    Returns:
+        mask * theta, a tree like params.
     """
 
     def one(p, s, m):
@@ -70,7 +78,7 @@ class EdgePopup(Options):
     In every step the mask keeps the top |s|, the parameters stay as they are, and
     s <- s - lr * sgn(s) * theta * dL/dtheta_eff, with momentum, weight decay and a learning rate
     that decays as a cosine over all steps. No softmax inside the network; the problem's objective
-    says whether the loss sees the output as it is or rescaled.
+    says whether the loss is of the output as it is or rescaled.
 
     Source: Ramanujan et al. 2020, arXiv 1911.13299, equations 4 to 6; annealing: Fischer and
     Burkholz 2022; global and annealed: a baseline of Sreenivasan et al. 2022, arXiv 2202.12002.
@@ -83,14 +91,15 @@ class EdgePopup(Options):
         scope: "local" as published, "global" or LayerBudgets, as in problem.select().
         epochs: how often all samples are seen.
         batch_size: samples per step.
-        learning_rate: of the first step. momentum, weight_decay: of the gradient descent.
+        learning_rate: of the first step.
+        momentum, weight_decay: of the gradient descent.
         restarts: searches, of which the best on the training data counts; see BestOf.
         levels: anneal in so many steps, each of several epochs, instead of one every epoch.
         start: what the random scores become before the search begins: a function of the view
             {"layer_0": {"kernel", "bias"}, ...}; no score may become 0.
         optimizer: moves the scores in place of the gradient descent, text such as "adam(0.01)" or
-            an optax.GradientTransformation; learning_rate, momentum and weight_decay then say
-            nothing.
+            an optax.GradientTransformation; learning_rate, momentum and weight_decay are
+            then ignored.
 
     Raises:
         ValueError: an option of another type or range, an unknown scope or optimizer, levels beyond

@@ -41,7 +41,7 @@ class IterativeHardThresholding(Options):
         batch_size: samples per step.
         learning_rate: of Adam.
         optimizer: in place of Adam, text such as "sgd(0.1)" or an optax.GradientTransformation;
-            learning_rate then says nothing.
+            learning_rate is then ignored.
 
     Raises:
         ValueError: an option of another type or range, an unknown scope or optimizer.

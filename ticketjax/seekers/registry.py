@@ -77,8 +77,10 @@ REFINEMENT = {
 class Strategy(NamedTuple):
     """A way to use a trained seeker that has a name of its own.
 
-    given: options that it sets. refined: whether what is found is refined, by the options of
-    REFINEMENT.
+    Args:
+        kind: makes the seeker from its options.
+        given: options that it sets.
+        refined: whether what is found is refined, by the options of REFINEMENT.
     """
 
     kind: Callable[..., Seeker]
@@ -119,7 +121,15 @@ LIFTS = {"singleshot": Singleshot, "multishot": Multishot}
 def options_of(seeker: str | Callable[..., Any], strategy: str | None = None) -> tuple[str, ...]:
     """The names of the options that a seeker's name, or a score, takes with a strategy.
 
-    Raises ValueError for an unknown name or strategy.
+    Args:
+        seeker: a name from SEEKERS, or a score.
+        strategy: as in get_seeker(); None for the seeker's first one.
+
+    Returns:
+        The names.
+
+    Raises:
+        ValueError: an unknown name or strategy.
     """
     lifts = _lifts(seeker)
     strategy = next(iter(lifts)) if strategy is None else strategy
@@ -211,9 +221,13 @@ def read_seeker(text: str, names: dict[str, Any] | None = None) -> Any:
 
 
 def seeker_text(seeker: Any) -> str:
-    """A seeker as an expression in the registry's names: "multishot(snip, rounds=3)".
+    """A seeker as an expression in the registry's names.
 
-    A function of your own is written by its name.
+    Args:
+        seeker: any. A function of your own is written by its name.
+
+    Returns:
+        The expression, such as "multishot(snip, rounds=3)".
     """
     return written(seeker, lambda kind: getattr(kind, "name", kind.__name__))
 

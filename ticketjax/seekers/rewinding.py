@@ -25,8 +25,8 @@ class Rewinding(Options):
     density^(k / rounds) largest magnitudes; a pruned parameter never returns. The learning rate is
     constant here, so what is rewound of its schedule is Adam's own: moments and bias correction.
     After the last pruning there is no training: the project measures and trains the final mask
-    from the *initial* values, as it does for every seeker, so this tells what trained weights know
-    about the mask and not how good they are.
+    from the *initial* values, as it does for every seeker, so this measures what trained weights
+    tell about the mask and not how good they are.
 
     Found.scores are the trained magnitudes, -inf for what an earlier round pruned.
 
@@ -39,7 +39,7 @@ class Rewinding(Options):
         batch_size: samples per step.
         learning_rate: of Adam.
         optimizer: in place of Adam, text such as "sgd(0.1)" or an optax.GradientTransformation;
-            learning_rate then says nothing.
+            learning_rate is then ignored.
 
     Raises:
         ValueError: an option of another type or range, an unknown scope or optimizer.

@@ -34,10 +34,12 @@ SCORE_SAMPLES = 40
 
 
 class RoundInfo(NamedTuple):
-    """What a strategy tells of every round, as the entries of Found.info.
+    """What a strategy records of every round, as the entries of Found.info.
 
-    round_layer_kept: (rounds, layers), kept fraction of each layer's prunable parameters.
-    round_first_dead_layer: (rounds,) int32, the first layer that no path gets through, -1 if none.
+    Args:
+        round_layer_kept: (rounds, layers), kept fraction of each layer's prunable parameters.
+        round_first_dead_layer: (rounds,) int32, the first layer that no path gets through, -1 if
+            none.
     """
 
     round_layer_kept: jax.Array
@@ -132,7 +134,7 @@ class Singleshot(_Rounds):
         scope: "global", "local" or LayerBudgets, as in problem.select().
         rounds: n > 1 prunes gradually, to density^(k/n) in round k, scoring the pruned network anew
             each time (as SynFlow does). A pruned parameter never returns.
-        score_samples: training samples that the score sees; "auto" for 40, as the published
+        score_samples: training samples that the score receives; "auto" for 40, as the published
             experiments draw for all three tasks; None for all.
         sanity: "invert" keeps the lowest scores instead of the highest, "shuffle" puts the final
             mask's entries into a random order within each kernel and bias (Frankle et al. 2021, Su
@@ -196,9 +198,17 @@ class Multishot(_Rounds):
 
 
 def is_seeker(function: Any) -> bool:
-    """Whether this is a whole seeker (key, problem, density), not a score.
+    """Whether this is a whole seeker, not a score.
 
-    Raises ValueError for a function that takes neither a seeker's nor a score's arguments.
+    Args:
+        function: (key, problem, density) -> Found, or a score (key, problem, params, mask) ->
+            scores.
+
+    Returns:
+        True for a seeker.
+
+    Raises:
+        ValueError: a function that takes neither a seeker's nor a score's arguments.
     """
     # Plantings, trainings and budgets are options too, and cannot be called.
     if not callable(function) or isinstance(function, type):
@@ -220,9 +230,16 @@ def is_seeker(function: Any) -> bool:
 
 
 def as_seeker(function: Any) -> Seeker:
-    """A seeker as it is, a class of seekers with its defaults, a score as a singleshot pruner.
+    """Make a seeker of a seeker, of a class of seekers, or of a score.
 
-    Raises ValueError as is_seeker(), and for a class that lacks something.
+    Args:
+        function: one of these.
+
+    Returns:
+        A seeker as it is, a class of seekers with its defaults, a score as a singleshot pruner.
+
+    Raises:
+        ValueError: as is_seeker(), and for a class with a required argument.
     """
     if isinstance(function, type) and issubclass(function, Options):
         try:

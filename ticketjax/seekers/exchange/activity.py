@@ -30,13 +30,17 @@ def useful(mask: jax.Array, sizes: tuple[int, ...], prunable: jax.Array) -> jax.
 def pool(
     draws: Sequence[jax.Array], mask: jax.Array, sizes: tuple[int, ...], narrow: tuple[int, ...]
 ) -> tuple[jax.Array, jax.Array]:
-    """Where the parameters of a narrower network are in the vector; whether it is wide enough.
-
-    It has all active neurons and random other ones.
+    """Choose a narrower network, of all active neurons and random other ones.
 
     Args:
         draws: numbers in [0, 1), one per neuron of every layer that is to become narrower; none of
             the others.
+        mask: (parameters,), as flatten() makes it.
+        sizes: neurons of every layer.
+        narrow: neurons of every layer of the narrower network.
+
+    Returns:
+        Where its parameters are in the vector, and whether it is wide enough.
     """
     active = active_neurons(mask, sizes)
     neurons = []

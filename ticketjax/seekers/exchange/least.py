@@ -7,7 +7,13 @@ import jax.numpy as jnp
 def least(values: jax.Array, count: int) -> tuple[jax.Array, jax.Array]:
     """The `count` smallest of each row and where they are, in ascending order.
 
-    NaN, as where a change overflows, counts as infinite: else it would come first.
+    Args:
+        values: (..., n). NaN, as where a change overflows, counts as infinite: otherwise it would
+            come first.
+        count: how many, at most n.
+
+    Returns:
+        The values and their indices, both (..., count).
     """
     values = jnp.where(jnp.isnan(values), jnp.inf, values)
     if count > 1:

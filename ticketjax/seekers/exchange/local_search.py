@@ -28,10 +28,12 @@ from ticketjax.seekers.exchange.vectors import (
 
 
 class Move(NamedTuple):
-    """What one round led to; every entry ().
+    """The result of one round; every entry ().
 
-    loss: of the mask kept after the round. kept: its prunable parameters that can matter.
-    accepted: whether the round changed it.
+    Args:
+        loss: of the mask kept after the round.
+        kept: its prunable parameters that can matter.
+        accepted: whether the round changed it.
     """
 
     loss: jax.Array
@@ -105,7 +107,7 @@ def search(
         key: of the random numbers.
         rounds: how many.
         samples: training samples that a round screens changes with, drawn anew in every round: a
-            search that sees the same few fits them, not the task. What the screening likes best is
+            search on the same few fits them, not the task. What is best in the screening is
             decided on all training data.
         temperature: T, falling linearly from this to 0. What is decided on all training data is
             drawn among what looks good on the samples, by a change of the log loss of r in

@@ -47,10 +47,11 @@ class Neighbourhood(NamedTuple):
 class Pieces(NamedTuple):
     """Numbers in [0, 1) that draw random pieces of path.
 
-    length, first, source: (count,): how many layers a piece runs through, the first of them, and
-        the neuron that it leaves.
-    layers: (layers, 3, count): in every layer, whether the neuron there has its bias, which neuron
-        it is within the piece, and which at the end of it.
+    Args:
+        length, first, source: (count,): how many layers a piece runs through, the first of them,
+            and the neuron that it leaves.
+        layers: (layers, 3, count): in every layer, whether the neuron there has its bias, which
+            neuron it is within the piece, and which at the end of it.
     """
 
     length: jax.Array
@@ -62,11 +63,14 @@ class Pieces(NamedTuple):
 class Draws(NamedTuple):
     """The random numbers of a round, all in [0, 1).
 
-    neurons: which neurons a narrower network has besides the active ones, (n,) for every layer that
-        has more than it takes, (0,) for the others.
-    samples: (), where the samples stand. singles: (half of them,), which parameters are looked at.
-    pieces: as in Pieces. noise: (candidates,), at least 2, for the choice among them.
-    warmth: (), whether a change for the worse is made.
+    Args:
+        neurons: which neurons a narrower network has besides the active ones, (n,) for every layer
+            that has more than it takes, (0,) for the others.
+        samples: (), which samples are drawn.
+        singles: (half of Neighbourhood.singles,), which parameters are tried.
+        pieces: as in Pieces.
+        noise: (candidates,), at least 2, for the choice among them.
+        warmth: (), whether a change for the worse is made.
     """
 
     neurons: tuple[jax.Array, ...]
@@ -106,9 +110,16 @@ Shapes = TypeVar("Shapes")
 
 
 def draw(key: jax.Array, shapes: Shapes) -> Shapes:
-    """A tree of uniform numbers in [0, 1) of these shapes.
+    """A tree of uniform numbers in [0, 1).
 
     They are drawn at once: a draw per array would take most of the program's compilation.
+
+    Args:
+        key: of the numbers.
+        shapes: a tree of arrays or shapes.
+
+    Returns:
+        A tree of float32 arrays of these shapes.
     """
     leaves, structure = jax.tree.flatten(shapes)
     *ends, count = itertools.accumulate(math.prod(leaf.shape) for leaf in leaves)
@@ -132,8 +143,12 @@ def among(drawn: jax.Array, members: jax.Array) -> jax.Array:
 class Network(NamedTuple):
     """The narrow network of a round, all vectors as flatten() makes them.
 
-    theta: parameters. mask: what is kept, without anything that cannot matter. prunable: which
-    parameters are. free: which of them may be added or removed singly in this round.
+    Args:
+        sizes: neurons of every layer.
+        theta: (n,) parameters.
+        mask: (n,) what is kept, without anything that cannot matter.
+        prunable: (n,) which parameters are prunable.
+        free: (n,) which of them may be added or removed singly in this round.
     """
 
     sizes: tuple[int, ...]
@@ -144,17 +159,20 @@ class Network(NamedTuple):
 
 
 def segments(draws: Pieces, network: Network, received: list[jax.Array]) -> jax.Array:
-    """Masks with a random piece of path added, (count, parameters).
+    """Masks with a random piece of path added.
 
-    It leaves an active neuron (an input, if there is no other), runs through one or more random
-    neurons of the layers that follow, with or without their biases, and enters an active neuron or
-    an output. Neurons are drawn among those that pass something on of what they get along the
-    piece: of nine weights in a row, all but one choice in 256 would be dead.
+    A piece leaves an active neuron (an input, if there is no other), runs through one or more
+    random neurons of the layers that follow, with or without their biases, and enters an active
+    neuron or an output. Neurons are drawn among those that pass something on of what they get along
+    the piece: of nine weights in a row, all but one choice in 256 would be dead.
 
     Args:
         draws: as many pieces as they are for.
         network: whose mask the pieces are added to.
         received: what each layer receives, (n_in, n) per layer.
+
+    Returns:
+        (count, parameters).
     """
     sizes, mask, count = network.sizes, network.mask, draws.length.size
     layers = len(sizes) - 1

@@ -12,11 +12,13 @@ from ticketjax.seekers.exchange.vectors import layers_of, starts_of
 
 
 class State(NamedTuple):
-    """A masked network on some samples, as the screening sees it.
+    """A masked network on some samples, as the screening uses it.
 
-    received: what each layer receives, (n_in, n) per layer.
-    pulls, reaches: the loss's slope by what a layer's neurons receive, (neurons, n), and the root
-    of its curvature, (neurons, n, outputs), per layer.
+    Args:
+        network: with the mask.
+        received: what each layer receives, (n_in, n) per layer.
+        pulls: the loss's slope by what a layer's neurons receive, (neurons, n) per layer.
+        reaches: the root of the loss's curvature by the same, (neurons, n, outputs) per layer.
     """
 
     network: Network
@@ -51,10 +53,17 @@ def _grid(*sizes: int) -> list[jax.Array]:
 
 
 def detours(state: State, count: int, prune_bias: bool) -> jax.Array:
-    """Masks with one neuron more, that one active neuron feeds and that feeds one.
+    """Masks with one neuron more, which receives from one active neuron and feeds another one.
 
-    Of all such neurons, with and without their bias, those by which the loss falls most per
-    parameter: (count, parameters), fewer if there are not as many.
+    Args:
+        state: of the network.
+        count: how many masks.
+        prune_bias: whether biases may be pruned; then neurons with and without their bias are
+            tried.
+
+    Returns:
+        (count, parameters), of all such neurons those by which the loss falls most per parameter;
+        fewer if there are not as many.
     """
     sizes, theta, mask, prunable, _ = state.network
     nothing = mask.size
@@ -89,8 +98,13 @@ def detours(state: State, count: int, prune_bias: bool) -> jax.Array:
 def replacements(state: State, count: int) -> jax.Array:
     """Masks in which a hidden neuron that is not active takes the place of an active one.
 
-    Of all such pairs, those by which the loss falls most: (count, parameters), fewer if there are
-    not as many.
+    Args:
+        state: of the network.
+        count: how many masks.
+
+    Returns:
+        (count, parameters), of all such pairs those by which the loss falls most; fewer if there
+        are not as many.
     """
     sizes, theta, mask, prunable, _ = state.network
     active = active_neurons(mask, sizes)

@@ -32,8 +32,10 @@ class Samples(NamedTuple):
 class Limits(NamedTuple):
     """What bounds a round.
 
-    size: how many prunable parameters a mask may have. heat: with any, the finalists are drawn,
-    each with probability in proportion to exp(fall of the log loss per parameter / heat).
+    Args:
+        size: how many prunable parameters a mask may have.
+        heat: if it is not 0, the finalists are drawn, each with probability in proportion to
+            exp(fall of the log loss per parameter / heat).
     """
 
     size: jax.Array | int
@@ -43,9 +45,13 @@ class Limits(NamedTuple):
 class _Look(NamedTuple):
     """The network on the samples, and what every single flip of a parameter would do to the loss.
 
-    outputs: (outputs, n), with the loss's slope and the root of its curvature by them. own:
-    (parameters,), the estimated change of the loss. changes: (parameters, n), what the neuron that
-    it feeds gives out more. reach: (neurons, n, outputs), the root by what neurons give out.
+    Args:
+        state: of the network.
+        outputs: (outputs, n).
+        slope, root: of the loss by the outputs: its slope and the root of its curvature.
+        own: (parameters,), the estimated change of the loss.
+        changes: (parameters, n), what the neuron that the parameter feeds gives out more.
+        reach: (neurons, n, outputs), the root by what neurons give out.
     """
 
     state: State
@@ -65,8 +71,10 @@ class _Look(NamedTuple):
 class _Additions(NamedTuple):
     """Changes that add something.
 
-    own: (changes,), the estimated change of the loss. effects: as in _Look. new: (changes,), how
-    many parameters they add.
+    Args:
+        own: (changes,), the estimated change of the loss.
+        effects: as in _Look.
+        new: (changes,), how many parameters they add.
     """
 
     own: jax.Array
@@ -77,8 +85,10 @@ class _Additions(NamedTuple):
 class _Candidates(NamedTuple):
     """Masks to be evaluated.
 
-    masks: (candidates, parameters). more: (candidates,), how many parameters each adds, at least 1.
-    possible: whether it is one at all.
+    Args:
+        masks: (candidates, parameters).
+        more: (candidates,), how many parameters each adds, at least 1.
+        possible: (candidates,), whether it is a possible one at all.
     """
 
     masks: jax.Array
@@ -196,9 +206,19 @@ def improve(
     draws: Draws,
     around: Neighbourhood,
 ) -> tuple[jax.Array, jax.Array]:
-    """The best changes of a neighbourhood, (finalists, parameters), and what each adds.
+    """The best changes of a neighbourhood.
 
-    What is impossible, or changes nothing, adds a number of parameters that is infinite.
+    Args:
+        problem: whose loss is to fall.
+        network: the narrow one of the round.
+        samples: to screen with.
+        limits: of the round.
+        draws: its random numbers.
+        around: the neighbourhood.
+
+    Returns:
+        Masks, (finalists, parameters), and how many parameters each adds: infinitely many for what
+        is impossible or changes nothing.
     """
     sizes, theta, mask, prunable, _ = network
     look = _look(problem, network, samples)

@@ -22,9 +22,18 @@ def loss_of(
 def slope_and_root(
     problem: Problem, outputs: jax.Array, y: jax.Array, weights: jax.Array | None = None
 ) -> tuple[jax.Array, jax.Array]:
-    """The loss's slope by the outputs (n, o), and a root of its curvature (n, o, o).
+    """The loss's slope by the outputs, and a root of its curvature.
 
     The output scale is held: at its best value, the loss is stationary in it.
+
+    Args:
+        problem: whose loss it is.
+        outputs: (outputs, n).
+        y: the samples' targets or labels.
+        weights: (n,), as in loss().
+
+    Returns:
+        The slope, (n, o), and the root, (n, o, o), for o outputs.
     """
     o, n = outputs.shape
     outputs, one = outputs.T, jnp.eye(o, dtype=jnp.float32)
@@ -49,10 +58,19 @@ def slope_and_root(
 
 
 def draw_samples(u: jax.Array, slope: jax.Array, count: int) -> tuple[jax.Array, jax.Array]:
-    """Samples to screen with, (count,), and their weights, which make up for how they are drawn.
+    """Draw samples to screen with.
 
-    Half by chance, half in proportion to the slope (n, o) of the loss: where the network is right
-    already, most changes make no difference. One u in [0, 1) draws all (systematic sampling).
+    Half are drawn by chance, half in proportion to the slope of the loss: where the network is
+    right already, most changes make no difference.
+
+    Args:
+        u: () in [0, 1), which draws all (systematic sampling).
+        slope: (n, o), by the outputs.
+        count: how many samples.
+
+    Returns:
+        Their indices and their weights, which correct for how they are drawn; both (count,), or
+        (n,) if there are no more samples than that.
     """
     n = slope.shape[0]
     if count >= n:

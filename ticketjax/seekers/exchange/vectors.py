@@ -14,9 +14,15 @@ from ticketjax.problem import Problem
 
 
 def check_dense(problem: Problem) -> None:
-    """Raise ValueError, naming the layer, for what is no chain of dense layers with ReLU between.
+    """Check that a network is a chain of dense layers with ReLU between.
 
     The search computes the network's output itself, so that nothing else may take part in it.
+
+    Args:
+        problem: of the network.
+
+    Raises:
+        ValueError: another network; the message names the layer.
     """
     refusal = "exchange searches networks of dense layers one after the other, with ReLU between: "
     reason = why_no_planting(problem.known_layers, as_chain=True)
@@ -52,7 +58,11 @@ def biases_of(params: Params) -> tuple[bool, ...]:
 def flatten(tree: Params) -> jax.Array:
     """One vector: layers from input to output, the kernel row-major before the bias.
 
-    A missing bias is one of zeros, and False in a mask.
+    Args:
+        tree: a view {"layer_0": {"kernel", "bias"}, ...}.
+
+    Returns:
+        (parameters,). A missing bias is one of zeros, and False in a mask.
     """
     parts = []
     for name in layer_names(tree):

@@ -15,14 +15,14 @@ EPOCHS = 170
 
 @dataclasses.dataclass(frozen=True, kw_only=True, repr=False)
 class GemMiner(GateSeeker):
-    """A seeker that rounds a score in [0, 1] per parameter and lets the lowest die, epoch by epoch.
+    """A seeker that rounds a score in [0, 1] per parameter and removes the lowest, epoch by epoch.
 
     The scores start as U(0, 1). In every step m = alive * 1[s > 1/2] multiplies the parameters,
     Adam moves s by the gradient of the loss by m (straight through) and of penalty * sum s^2 over
     the alive, and s is clipped to [0, 1]. After every epoch i that is a multiple of `period`, and
-    after the last, all but the share density^(i / epochs) of the parameters are dead: the lowest
-    scores die and never come back. Those that are left in the end are kept, whether above 1/2 or
-    not: exactly K.
+    after the last, all but the share density^(i / epochs) of the parameters are dead: those of
+    the lowest scores, which never come back. Those that are left in the end are kept, whether above
+    1/2 or not: exactly K.
 
     Source: Sreenivasan et al. 2022, arXiv 2202.12002, the weights frozen (before its fine-tuning).
     Departures: a period of 1 instead of 5, Adam, gradients of norm 1, and the budget, which need
@@ -30,9 +30,9 @@ class GemMiner(GateSeeker):
 
     Args:
         epochs: 170 are about 6,000 steps at 9,000 samples.
-        scope: of the last selection and of every death, as in problem.select().
+        scope: of the last selection and of every removal, as in problem.select().
         penalty: of the squares of the scores.
-        period: epochs from one death to the next; 5 as published.
+        period: epochs from one removal to the next; 5 as published.
         batch_size, learning_rate, decay, unit_gradients, restarts, optimizer: as in GateSeeker.
 
     Raises:

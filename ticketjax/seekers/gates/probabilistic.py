@@ -16,7 +16,7 @@ from ticketjax.seekers.gates.search import (
 )
 
 EPOCHS = 400
-# Probabilities as the logarithm sees them: 0 would leave no gradient to come back by. Of 20,000
+# The least probability within a logarithm: 0 would leave no gradient to come back by. Of 20,000
 # parameters that are out, one comes up by chance in 50 steps.
 LEAST_PROBABILITY = 1e-6
 HALVINGS = 30
@@ -25,8 +25,13 @@ HALVINGS = 30
 def keep_within(probabilities: jax.Array, budget: jax.Array | float) -> jax.Array:
     """The projection v >= 0 of s onto the budget: the least with sum clip(s - v, 0, 1) <= budget.
 
-    probabilities: (n,) of any size, before clipping; budget at least 0. Returns () v, from above
-    and to within max(s) / 2^30: the sum never exceeds the budget but for rounding.
+    Args:
+        probabilities: s, (n,) of any size, before clipping.
+        budget: at least 0.
+
+    Returns:
+        () v, from above and to within max(s) / 2^30: the sum never exceeds the budget but for
+        rounding.
     """
 
     def halve(_, bounds):
@@ -44,6 +49,14 @@ def sample(key: jax.Array, probabilities: jax.Array, temperature: jax.Array | fl
     """A relaxed draw m = sigmoid((logit s + Logistic(0, 1)) / temperature); P(m > 1/2) = s.
 
     The gradient passes straight through the bounds that keep the logit finite.
+
+    Args:
+        key: of the noise.
+        probabilities: s, (n,).
+        temperature: above 0.
+
+    Returns:
+        (n,) m.
     """
     bounded = jnp.clip(probabilities, LEAST_PROBABILITY, 1 - LEAST_PROBABILITY)
     bounded = probabilities + jax.lax.stop_gradient(bounded - probabilities)

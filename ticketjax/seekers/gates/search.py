@@ -29,10 +29,11 @@ SCHEDULES = ("cubic", "log")
 
 
 class Gates(NamedTuple):
-    """Where a search stands.
+    """The state of a search.
 
-    values: (n,) float32, one per prunable parameter: what the optimizer moves.
-    memory: whatever else the method needs in the next step, a tree of arrays.
+    Args:
+        values: (n,) float32, one per prunable parameter: what the optimizer moves.
+        memory: whatever else the method needs in the next step, a tree of arrays.
     """
 
     values: jax.Array
@@ -42,8 +43,9 @@ class Gates(NamedTuple):
 class Moment(NamedTuple):
     """When a step takes place.
 
-    progress: () float32, the fraction of all steps that is done after this one, 1 in the last.
-    density: () float32, what the search is to arrive at.
+    Args:
+        progress: () float32, the fraction of all steps that is done after this one, 1 in the last.
+        density: () float32, of the mask that the search has to return.
     """
 
     progress: jax.Array
@@ -87,9 +89,16 @@ class Method:
 def density_now(moment: Moment, schedule: str, ramp: tuple[float, float]) -> jax.Array:
     """Density at a moment: 1 before the ramp, the target after it, falling fast and then slowly.
 
-    With r = (1 - t)^3 and t the fraction of the ramp that is done: "cubic" is
-    density + (1 - density) r (Zhu and Gupta 2017, arXiv 1710.01878), "log" is density^(1 - r), the
-    same curve for the logarithm, which spends most of the time near a very low density.
+    Args:
+        moment: of the search.
+        schedule: with r = (1 - t)^3 and t the fraction of the ramp that is done, "cubic" is
+            density + (1 - density) r (Zhu and Gupta 2017, arXiv 1710.01878); "log" is
+            density^(1 - r), the same curve for the logarithm, which is near a very low density for
+            most of the time.
+        ramp: the fractions of the search between which the density falls.
+
+    Returns:
+        () float32.
     """
     first, last = ramp
     remaining = (1 - jnp.clip((moment.progress - first) / (last - first), 0, 1)) ** 3
@@ -102,6 +111,14 @@ def raised_multiplier(multiplier: jax.Array, rate: float, size: jax.Array, budge
     """One step of dual ascent on size <= budget: max(0, multiplier + rate log(size / budget)).
 
     The logarithm has the difference's sign, and is as quick at 10 parameters as at 10,000.
+
+    Args:
+        multiplier: () at least 0, before the step.
+        rate: size of the step.
+        size, budget: () numbers of parameters.
+
+    Returns:
+        () the multiplier after the step.
     """
     # A size that underflows is far below any budget.
     excess = jnp.log(jnp.maximum(size, 1e-3) / jnp.maximum(budget, 1e-3))
@@ -120,7 +137,13 @@ def dual_ascent(
 ) -> Callable[[Gates, Moment], Gates]:
     """The step of a method whose memory is a multiplier: raise it while too many gates are open.
 
-    schedule, ramp: of the budget, as in density_now().
+    Args:
+        open_gates: (gates, moment) -> (), how many gates are open.
+        rate: as in raised_multiplier().
+        schedule, ramp: of the budget, as in density_now().
+
+    Returns:
+        The after_step of a Method.
     """
 
     def after_step(gates: Gates, moment: Moment) -> Gates:
@@ -212,7 +235,7 @@ class GateSeeker(Options, abc.ABC):
             that neither the loss's size nor a few violent batches decide.
         restarts: searches, of which the best on the training data counts; see BestOf.
         optimizer: moves the gates in place of Adam, text such as "sgd(0.1)" or an
-            optax.GradientTransformation; learning_rate and decay then say nothing.
+            optax.GradientTransformation; learning_rate and decay are then ignored.
 
     Raises:
         ValueError: an option of another type or range, an unknown optimizer.
@@ -303,8 +326,8 @@ class ScheduledGateSeeker(GateSeeker):
     Args:
         schedule, ramp: of the budget K_t, "log" or "cubic", and the fractions of the search between
             which it falls; see density_now().
-
-    The others are those of GateSeeker.
+        scope, epochs, batch_size, learning_rate, decay, unit_gradients, restarts, optimizer: as in
+            GateSeeker.
     """
 
     schedule: str = option("log", choices=SCHEDULES)
@@ -326,8 +349,9 @@ class PricedGateSeeker(ScheduledGateSeeker):
         penalty: lambda at first.
         dual_rate: how fast lambda answers to too many or too few open gates; with 0, it stays the
             penalty.
-
-    The others are those of ScheduledGateSeeker.
+        schedule, ramp: as in ScheduledGateSeeker.
+        scope, epochs, batch_size, learning_rate, decay, unit_gradients, restarts, optimizer: as in
+            GateSeeker.
     """
 
     penalty: float = option(0.0, least=0)
