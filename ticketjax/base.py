@@ -14,7 +14,7 @@ width, n_in, n_out): its neurons are the filters. A layer without a bias has no 
 """
 
 Tree = Any
-"""Parameters of a network of anybody's making: any tree of arrays."""
+"""Parameters of any network: any tree of arrays."""
 
 REGRESSION = "regression"
 CLASSIFICATION = "classification"

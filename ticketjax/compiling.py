@@ -1,4 +1,4 @@
-"""How long JAX has been tracing, lowering and compiling, from the events that it tells of."""
+"""How long JAX has been tracing, lowering and compiling, from the events that it reports."""
 
 import collections
 from typing import Any
@@ -40,7 +40,7 @@ class Compiling:
     def _on_duration(self, event: str, duration_secs: float, **_: Any) -> None:
         entry = self.entry()
         if event == TRACE:
-            # Functions within functions are traced first, and the outermost's time holds theirs.
+            # Inner functions are traced first; the outermost function's time includes theirs.
             self._tracing = max(self._tracing, duration_secs)
         elif event == LOWER:
             entry["tracing"] += self._tracing

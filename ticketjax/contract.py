@@ -1,4 +1,4 @@
-"""What a user's functions return, looked at before anything is made of it."""
+"""Checks of the values that a user's functions return, before they are used."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -103,7 +103,7 @@ def check_parameters(params: Tree) -> None:
         ValueError: a leaf of another type. The message names the leaf and the type.
     """
     for path, leaf in jax.tree_util.tree_leaves_with_path(params):
-        # NumPy's float64 is float32 to JAX, unless that is told otherwise.
+        # JAX converts NumPy's float64 to float32, unless 64-bit types are enabled.
         dtype = jnp.result_type(leaf)
         if dtype != jnp.float32:
             place = jax.tree_util.keystr(path, simple=True, separator="/")

@@ -68,12 +68,14 @@ def _least_squares_scale(outputs: jax.Array, y: jax.Array, weights) -> jax.Array
 @jax.jit
 def _inverse_temperature(logits: jax.Array, y: jax.Array, weights) -> jax.Array:
     # The cross entropy is convex in the inverse temperature: its slope, the mean of
-    # E_softmax[logit] - logit of the label, grows with it and is bisected. Taken relative to the
-    # label's, most logits of a good network add next to nothing, and little is cancelled.
+    # E_softmax[logit] - logit of the label, grows with it and is bisected. Logits are taken
+    # relative to the label's: most logits of a good network then add almost nothing, and little
+    # precision is lost to cancellation.
     margins = (logits - jnp.take_along_axis(logits, y[:, None], axis=1)).T
     magnitude = _magnitude(margins, axis=None)
     unit = margins / magnitude
-    # Classes first, samples in the last axis: rows of four would leave most of a CPU's lanes idle.
+    # Classes first, samples in the last axis: rows of four classes would leave most SIMD lanes of a
+    # CPU idle.
     below = unit - jnp.max(unit, axis=0)[None]
 
     def halve(_, bounds):
@@ -81,7 +83,7 @@ def _inverse_temperature(logits: jax.Array, y: jax.Array, weights) -> jax.Array:
         middle = (low + high) / 2
         share = jnp.exp(below * jnp.exp(middle))
         each = (1.0 if weights is None else weights) / jnp.sum(share, axis=0)
-        # One sum: a mean of sums is taken one number at a time on a CPU, under a vmap over one.
+        # A single sum: under a vmap over one, a CPU computes a mean of sums one number at a time.
         too_cold = jnp.sum(share * unit * each[None]) > 0
         return jnp.where(too_cold, low, middle), jnp.where(too_cold, middle, high)
 

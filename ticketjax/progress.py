@@ -1,4 +1,4 @@
-"""A progress bar that says what is happening, and what all of it took."""
+"""A progress bar that shows the current step, and the time of all runs at the end."""
 
 import contextlib
 import sys
@@ -10,9 +10,9 @@ from tqdm import tqdm
 
 from ticketjax.compiling import Compiling
 
-# Its own default is a lock among processes, of which a command that is stopped leaves something.
+# tqdm's default is a lock between processes, which leaves something behind if a command is stopped.
 tqdm.set_lock(threading.RLock())
-# Whether a bar stands on the line where the cursor is: whoever prints then begins a new one.
+# Whether the cursor is on the line of a bar: code that prints must then begin a new line.
 line_is_begun = False
 
 

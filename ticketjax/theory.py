@@ -479,7 +479,7 @@ def _log_failure(log_chance: np.ndarray, width: int) -> float:
 def _log_existence(log_failures: Vector) -> float:
     if max(log_failures) >= 0:
         return -math.inf
-    # log(1 - e^f), whichever way keeps its digits.
+    # log(1 - e^f), in the form that keeps its digits.
     return sum(
         math.log(-math.expm1(failure)) if failure > -0.7 else math.log1p(-math.exp(failure))
         for failure in log_failures

@@ -42,8 +42,8 @@ def shuffles(key: jax.Array, epochs: int, size: int, batch_size: int = BATCH_SIZ
         )
 
     def order(epoch_key):
-        # One sort by random bits, where jax.random.permutation sorts twice to be rid of the bias
-        # that equal bits leave: at 10,000 samples, one pair in a hundred epochs.
+        # One sort by random bits. jax.random.permutation sorts twice, to remove the bias of equal
+        # bits: at 10,000 samples, one pair in a hundred epochs.
         return jnp.argsort(jax.random.bits(epoch_key, (size,), jnp.uint32))[: steps * batch_size]
 
     orders = jax.vmap(order)(jax.random.split(key, epochs)) if epochs else jnp.zeros((0, size))
@@ -51,7 +51,7 @@ def shuffles(key: jax.Array, epochs: int, size: int, batch_size: int = BATCH_SIZ
 
 
 def _transposed(params: Tree) -> Tree:
-    # Networks multiply kernels as (n_out, n_in). Stored so from step to step, none is turned over.
+    # Networks multiply kernels as (n_out, n_in). Kernels stored so are not transposed at each step.
     return jax.tree.map(lambda leaf: leaf.T if leaf.ndim == 2 else leaf, params)
 
 
@@ -82,7 +82,7 @@ def train(
     if problem.augment is not None and key is None:
         raise ValueError("key must be given: the problem augments its training data")
     transformation = make_optimizer(optimizer)
-    # A mask of another shape would be broadcast to a network that nobody meant.
+    # A mask of another shape would be broadcast, without an error, to an unintended network.
     chex.assert_trees_all_equal_shapes(problem.params, mask)
     mask = _transposed(mask)
 
@@ -96,7 +96,7 @@ def train(
             batch = batch._replace(x=problem.augment(step_key, batch.x))
         gradients = apply_mask(jax.grad(batch_loss)(params, batch), mask)
         updates, state = transformation.update(gradients, state, params)
-        # What adds something of its own to a zero gradient, as noise does, moves no pruned one.
+        # An optimizer that adds to a zero gradient, noise for example, changes no pruned parameter.
         params = optax.apply_updates(params, apply_mask(updates, mask))
         return (count + 1, params, state), None
 

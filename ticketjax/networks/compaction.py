@@ -1,4 +1,4 @@
-"""The same sparse network in a narrower one: neurons that cannot matter are left out."""
+"""The same sparse network with fewer neurons: those that cannot affect the output are left out."""
 
 from collections.abc import Sequence
 
@@ -39,7 +39,7 @@ def active_spaces(
 
 
 def active_neurons(mask: Params) -> list[jax.Array]:
-    """Which hidden neurons can matter to the output, one bool vector per hidden layer."""
+    """Which hidden neurons can affect the output, one bool vector per hidden layer."""
     layers = [mask[name] for name in layer_names(mask)]
     kernels = [layer["kernel"] != 0 for layer in layers]
     biases = [layer["bias"] != 0 if "bias" in layer else None for layer in layers]
@@ -47,7 +47,7 @@ def active_neurons(mask: Params) -> list[jax.Array]:
 
 
 def active_width(mask: Params) -> jax.Array:
-    """Width that the hidden layers need to hold every neuron that can matter; () int32."""
+    """Width of the hidden layers that holds every neuron that can affect the output; () int32."""
     return jnp.max(jnp.stack([jnp.sum(layer) for layer in active_neurons(mask)] or [jnp.int32(0)]))
 
 

@@ -15,8 +15,8 @@ from ticketjax.base import Layer, Model, Task
 from ticketjax.networks.mlp import dense_network, initial_parameters
 
 # Widths of the convolutions at width 1, pooling between the groups (Simonyan and Zisserman 2015,
-# arXiv 1409.1556, table 1). What they call the layers are the convolutions and three dense ones, of
-# which there is one here.
+# arXiv 1409.1556, table 1). Their number of layers counts the convolutions and three dense layers;
+# here there is one dense layer.
 VGG_STAGES = {
     11: ((64,), (128,), (256,) * 2, (512,) * 2, (512,) * 2),
     13: ((64,) * 2, (128,) * 2, (256,) * 2, (512,) * 2, (512,) * 2),
@@ -57,7 +57,14 @@ def _convolve(x: jax.Array, kernel: jax.Array, stride: int, precision: str | Non
 
 
 class Convolution(nn.Module):
-    """A convolution of images (n, height, width, channels)."""
+    """A convolution of images (n, height, width, channels).
+
+    Args:
+        width: number of filters.
+        window: height and width of the kernel.
+        stride: distance between neighbouring places of the window, in pixels.
+        precision: precision of the products, as in mlp().
+    """
 
     width: int
     window: int
@@ -74,7 +81,12 @@ class Convolution(nn.Module):
 
 
 class Classifier(nn.Module):
-    """The dense layer behind the convolutions; it reads all remaining places of the image."""
+    """The dense layer behind the convolutions; it reads all remaining places of the image.
+
+    Args:
+        width: number of outputs.
+        precision: precision of the matrix product, as in mlp().
+    """
 
     width: int
     precision: str | None
@@ -98,6 +110,11 @@ class VGG(nn.Module):
     """Convolutions of 3 x 3, max pooling between stages, average pooling before one dense layer.
 
     Parameters {"layer_0": {"kernel": (3, 3, channels, width), "bias"}, ..., the last one dense}.
+
+    Args:
+        widths: number of filters of every convolution, then the number of outputs.
+        stages: number of convolutions of every stage.
+        precision: precision of the products, as in mlp().
     """
 
     widths: tuple[int, ...]
@@ -120,7 +137,7 @@ class VGG(nn.Module):
 def _unit_size(x: jax.Array) -> jax.Array:
     """Every channel of every image over its root mean square; no parameters, no other images."""
     square = jnp.mean(x * x, axis=(1, 2), keepdims=True)
-    # Twice, because the gradient of a root at 0 is infinite, even where it is not taken.
+    # `where` twice, because the gradient of the root at 0 is infinite, even if it is not selected.
     is_some = square > 0
     return jnp.where(is_some, x / jnp.sqrt(jnp.where(is_some, square, 1.0)), 0.0)
 
@@ -128,8 +145,14 @@ def _unit_size(x: jax.Array) -> jax.Array:
 class ResNet18(nn.Module):
     """Residual network of four widths, two blocks of two convolutions each.
 
-    Parameters {"layer_0": ..., "layer_17": ...} as they compute, and "layer_<i>_shortcut" beside
-    the second convolution of a block that changes the width: 1 x 1, added to the same stream.
+    Parameters {"layer_0": ..., "layer_17": ...} in the order in which they compute, and
+    "layer_<i>_shortcut" beside the second convolution of a block that changes the width: 1 x 1,
+    added to the same stream.
+
+    Args:
+        widths: number of filters or outputs of every layer, by its name.
+        normalised: whether each convolution's output is divided by its size, channel by channel.
+        precision: precision of the products, as in mlp().
     """
 
     widths: dict[str, int]

@@ -14,13 +14,18 @@ import jax.numpy as jnp
 from ticketjax.base import Model, Params, Task
 
 PRECISIONS = ("highest", "high", "default", None)
-# Every layer is a piece of the program: more of them would take hours to compile.
+# Every layer adds to the program: more of them would take hours to compile.
 DEEPEST = 1000
 MOST_PARAMETERS = 2**31 - 1
 
 
 class Dense(nn.Module):
-    """A dense layer of samples in the last axis, which CPUs multiply a quarter faster."""
+    """A dense layer of samples in the last axis, which CPUs multiply a quarter faster.
+
+    Args:
+        width: number of neurons.
+        precision: precision of the matrix product, as in mlp().
+    """
 
     width: int
     precision: str | None
@@ -34,7 +39,12 @@ class Dense(nn.Module):
 
 
 class MLP(nn.Module):
-    """Fully connected ReLU network; parameters {"layer_0": {"kernel", "bias"}, ...}."""
+    """Fully connected ReLU network; parameters {"layer_0": {"kernel", "bias"}, ...}.
+
+    Args:
+        widths: number of neurons of every layer, the outputs last.
+        precision: precision of the matrix products, as in mlp().
+    """
 
     widths: tuple[int, ...]
     precision: str | None
@@ -47,7 +57,7 @@ class MLP(nn.Module):
             x = Dense(width, self.precision, name=f"layer_{i}")(x)
             if i < len(self.widths) - 1:
                 x = nn.relu(x)
-        # Otherwise XLA turns the last product over, to one that takes it five times as long.
+        # Otherwise XLA transposes the last product, which then takes five times as long.
         return jax.lax.optimization_barrier(x).T
 
 
@@ -120,7 +130,7 @@ def mlp(task: Task, depth: int, width: int, precision: str | None = "highest") -
     if precision not in PRECISIONS:
         named = ", ".join(filter(None, PRECISIONS))
         raise ValueError(f"precision must be one of {named} or None, got {precision!r}")
-    # By position: to the cache, an argument given by its name is another one.
+    # By position: the cache treats an argument given by name as a different one.
     return _mlp(task, depth, width, precision)
 
 

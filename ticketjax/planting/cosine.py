@@ -82,8 +82,8 @@ def _fit(wanted: jax.Array, support: jax.Array, there: jax.Array) -> tuple[jax.A
     size = jnp.where(size > 0, size, 1.0)
     matching_size = jnp.where(matching_size > 0, matching_size, 1.0)
     fit = jnp.sum(wanted / size[None] * there, axis=0) / matching_size
-    # The paper's factor theta.m / |m|^2; it must be positive for relu, so where nothing of the
-    # right direction was left, the one that keeps the size of the mother's parameters.
+    # The paper's factor theta.m / |m|^2; it must be positive for ReLU. Where no neuron of
+    # the right direction was left, it is the one that keeps the size of the mother's parameters.
     factor = size * jnp.where(fit > 0, fit, 1.0) / matching_size
     # A single parameter of the right sign is matched by a scale alone: it stays as it is.
     unchanged = (in_degree == 1) & (fit > 0)

@@ -9,12 +9,12 @@ from ticketjax.base import Params, Planted
 from ticketjax.masks import layer_names
 from ticketjax.planting.writing import lots_of, norm, write
 
-# There are fewer biases than weights, so each that stands out says more.
+# There are fewer biases than weights, so each bias that stands out carries more information.
 BIAS_IMPORTANCE = 3.0
-# What is all planted has no background to stand out from, but is to keep about the size it had.
+# A fully planted array has no background to stand out from, but should about keep its size.
 LEAST_IMPORTANCE = 0.01
-# Of neurons' scales: the tickets' are then settled to rounding at depth 5, and within a few percent
-# for nearly all at depth 10. Any scales are exact.
+# Sweeps over the neurons' scales. The tickets' scales have then converged to rounding at depth 5,
+# and nearly all of them to a few percent at depth 10. Planting is exact with any scales.
 SWEEPS = 100
 OVER_RELAXATION = 1.6
 
@@ -68,7 +68,7 @@ def _even_scales(wanted: list[jax.Array], there: list[jax.Array]) -> list[jax.Ar
         incoming = jnp.sum(weights * roots[:-1, :, None], axis=1) + biases
         outgoing = jnp.sum(weights[1:] / roots[2:, None, :], axis=2)
         outgoing = jnp.append(outgoing, jnp.zeros((1, widest), jnp.float32), axis=0)
-        # The outputs have one scale: what comes in is then all that does.
+        # The outputs have one scale: their incoming sums are added over all outputs.
         incoming = jnp.where(is_last, jnp.sum(incoming, axis=1, keepdims=True), incoming)
         ours = jnp.where(is_last, jnp.sum(surplus, axis=1, keepdims=True), surplus)
         best = _root(incoming, outgoing, ours)

@@ -92,7 +92,7 @@ def ticket(depth: int) -> Params:
         components = np.array([[1.0, 0.0], [0.0, 1.0], [0.0, 1.0]])
 
     counts = (_KNOTS, _KNOTS) if depth <= 5 else _folded_knots(math.sin(sector))
-    # Outside the last boundary g need only be larger, and its last slopes see to that.
+    # Outside the last boundary g only has to be larger, which its last slopes ensure.
     radius = math.sqrt(_BOUNDARIES[-1])
     ranges = (radius, radius * math.sin(sector))
     squares = [
@@ -108,7 +108,7 @@ def ticket(depth: int) -> Params:
 
     slope_changes = np.concatenate([slope_changes for _, _, slope_changes, _ in squares])
     offset = sum(offset for _, _, _, offset in squares)
-    # Logit c is 5 * 2^c g plus what makes it equal its neighbours at their boundaries.
+    # Logit c is 5 * 2^c g plus the constant that makes it equal its neighbours at their boundaries.
     slopes = 5.0 * 2.0 ** np.arange(4)
     steps = (slopes[1:] - slopes[:-1]) * _BOUNDARIES
     equal_at_boundaries = -np.concatenate([[0.0], np.cumsum(steps)])

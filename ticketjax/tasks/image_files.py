@@ -333,7 +333,7 @@ def _read_idx(path: pathlib.Path, shape: tuple[int, ...]) -> np.ndarray:
     if path.suffix == ".gz":
         try:
             with gzip.open(path) as file:
-                # One byte more shows a longer file without reading on, and checks the sum.
+                # One byte more detects a longer file without reading on, and checks the checksum.
                 content = file.read(expected + 1)
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
             raise ValueError(f"{path}: damaged: {error}") from None

@@ -13,10 +13,10 @@ from ticketjax.tasks.parameters import parameters as as_parameters
 
 ATTEMPTS = 200
 POINTS = 4096
-# Of the points, a hidden neuron is active on between so many and the rest.
+# A hidden neuron is drawn to be active on a share of the points from this to 1 minus this.
 LEAST_ACTIVE = 0.2
 BALANCING_STEPS = 300
-# The rarest class is at least so often as the most frequent one.
+# Least ratio of the rarest class's frequency to that of the most frequent one.
 BALANCE = 0.5
 
 Layers = list[tuple[np.ndarray, np.ndarray]]
@@ -32,7 +32,7 @@ def _supports(
     supports = []
     for n_in, n_out in itertools.pairwise(sizes):
         weights = np.zeros((n_in, n_out), bool)
-        # Everyone once, the longer side in a random order, the shorter one again and again.
+        # In a random order, each neuron of the longer side once, those of the shorter repeatedly.
         longer = max(n_in, n_out)
         rows = np.resize(draw.permutation(n_in), longer)
         columns = np.resize(draw.permutation(n_out), longer)
