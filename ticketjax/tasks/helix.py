@@ -47,8 +47,9 @@ def ticket(depth: int) -> Params:
     are hidden neurons; 1 is added to keep them positive through the identities that follow, and
     taken off by the last layer. The third coordinate is linear in x, so two knots are all it has.
 
-    Half of the knots look to the right and half to the left of the middle: fewer neurons are then
-    active at once, their sum cancels less, and float32 loses less of it.
+    The knots right of the middle have neurons that are active to their right, those left of it
+    neurons that are active to their left: fewer neurons are then active at once, their sum cancels
+    less, and float32 loses less precision.
 
     Args:
         depth: layers of neurons, the input included; at least 3.
