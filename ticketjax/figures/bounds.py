@@ -14,10 +14,14 @@ from ticketjax.records.titles import task_title
 
 
 class Bound(NamedTuple):
-    """A lower bound on the chance that a random network holds a task's ticket, by its width.
+    """A lower bound on the probability that a random network holds a task's ticket, by its width.
 
-    task: whose ticket. initialisation: the mother network's, "uniform" or "normal".
-    log10_width: (n,), rising. probability: (n,). required: log10 of the width that is enough.
+    Args:
+        task: the name of the task that the ticket is of.
+        initialisation: the mother network's, "uniform" or "normal".
+        log10_width: (n,), rising.
+        probability: (n,), the bound at each width.
+        required: log10 of the width that is enough.
     """
 
     task: str
@@ -57,9 +61,17 @@ def draw_bounds(
     title: str = "",
     subtitle: str = "",
 ) -> None:
-    """Draw the chance that tickets exist against width, all tasks on one axis and each closer.
+    """Draw the probability that tickets exist against width: on one axis, then each task closer.
 
-    Dots mark the widths at which it is 1 - delta, dotted lines the landmarks (log10 of widths).
+    Dots mark the widths at which the probability is 1 - delta, dotted lines mark the landmarks.
+
+    Args:
+        curves: the bounds, one for each task and initialisation.
+        path: the file to write.
+        delta: 1 - delta is the probability that the dots mark.
+        landmarks: log10 of widths by label.
+        title: the title of the figure.
+        subtitle: the title of the upper panel.
     """
     tasks = {
         task: [curve for curve in curves if curve.task == task]
@@ -79,7 +91,7 @@ def draw_bounds(
         for i, (task, both) in enumerate(tasks.items()):
             colour = COLOURS[i % len(COLOURS)]
             name = task_title(task)
-            # On the side where there is room, of the curve that is nearest to it.
+            # The name is written on the side with room, beside the nearest curve.
             required = [curve.required for curve in both]
             left = min(required) > widest / 2
             end, side, shift = (min, "right", -8) if left else (max, "left", 8)

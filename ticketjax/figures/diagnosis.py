@@ -24,8 +24,15 @@ def draw_diagnosis(
 ) -> None:
     """Draw every seeker's cases side by side: recall, quality before training, ratio of losses.
 
-    Means with their 95% intervals. baseline: the bare ticket's metric. Right of the line at 1 in
-    the last panel, the search failed; left of it, the objective prefers what was found.
+    Points are means, lines their 95% intervals. To the right of the line at 1 in the last panel,
+    the search failed; to the left of it, the objective prefers the mask that was found.
+
+    Args:
+        cases: the cases of all seekers.
+        baseline: the bare ticket's metric.
+        path: the file to write.
+        accuracy: whether the metric is an accuracy; else it is a mean squared error.
+        title: the title of the figure.
     """
     seekers = list(dict.fromkeys(case.seeker for case in cases))
     names = list(dict.fromkeys(case.case for case in cases))

@@ -10,7 +10,7 @@ import matplotlib.pyplot as plt
 
 from ticketjax.figures.style import COLOURS, FAINT, INK, RULE
 
-# Text stays text, and the page is what lies behind.
+# Text is kept as text, and the background is transparent.
 SETTINGS: dict[Any, Any] = {
     "savefig.format": "svg",
     "svg.fonttype": "none",
@@ -19,7 +19,7 @@ SETTINGS: dict[Any, Any] = {
     "savefig.facecolor": "none",
     "legend.facecolor": "none",
 }
-# What a page may redefine, for example on a dark ground.
+# Colours that a page may redefine, for example on a dark background.
 VARIABLES = {
     INK: "ink",
     FAINT: "faint",
@@ -29,14 +29,19 @@ VARIABLES = {
 
 
 def inline_svg(draw: Callable[[BinaryIO], None], title: str, *, themed: bool) -> str:
-    """An SVG element that fills the width of what it stands in, with the title as its label.
+    """An SVG element that fills the width of its container, with the title as its label.
 
-    draw: a figure's function, its path left open.
-    themed: colours are CSS variables (--ink, --faint, --rule, --series-0, ...), those of prints as
-        their defaults; else the figure is for a light ground.
+    Args:
+        draw: a figure's function with all arguments set but its path.
+        title: the label of the element.
+        themed: True for colours as CSS variables (--ink, --faint, --rule, --series-0, ...) whose
+            defaults are the printed colours; False for a figure on a light background.
+
+    Returns:
+        The element as text.
     """
     file = io.BytesIO()
-    # Names within the SVG follow from the salt; two figures on a page must not share theirs.
+    # Ids in the SVG follow from the salt; two figures on a page must not share ids.
     with plt.rc_context({**SETTINGS, "svg.hashsalt": title}):
         draw(file)
     text = file.getvalue().decode()

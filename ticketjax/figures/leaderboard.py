@@ -16,10 +16,12 @@ from ticketjax.records.titles import format_metric, task_title
 class Entry(NamedTuple):
     """One seeker of a leaderboard.
 
-    title: how it was used. passes: over the training data, with gradients, in one search.
-    seconds: of wall time per run within compiled programs. Either is NaN if unknown.
-    metrics: by (task, quality), each (seeds,); quality is "strong" or "weak".
-    kept: the fraction of the parameters that its masks keep, where that is not the budget.
+    Args:
+        title: how the seeker was used.
+        passes: passes over the training data, with gradients, in one search; NaN if unknown.
+        seconds: wall time per run within compiled programs; NaN if unknown.
+        metrics: by (task, quality), each (seeds,); quality is "strong" or "weak".
+        kept: the fraction of the parameters that the masks keep, if that is not the budget.
     """
 
     title: str
@@ -48,7 +50,14 @@ def _errors(entry: Entry, quality: str, kinds: Mapping[str, str]) -> list[float]
 def ranked(entries: Sequence[Entry], kinds: Mapping[str, str]) -> list[Entry]:
     """Best first: by the mean over tasks of the rank before training, then of that after it.
 
-    Entries that are equal on a task share its mean rank. kinds: of the tasks, by name.
+    Entries that are equal on a task share its mean rank.
+
+    Args:
+        entries: the seekers of the leaderboard.
+        kinds: kinds of the tasks, by name of the task.
+
+    Returns:
+        The entries in their new order.
     """
 
     def mean_ranks(quality: str) -> np.ndarray:
@@ -72,7 +81,13 @@ def leaderboard_table(
 ) -> str:
     """A text table, best first: mean [95% interval of the mean] per task and quality.
 
-    tickets: the bare ticket's metric per task, the last row. kinds: of the tasks, by name.
+    Args:
+        entries: the seekers of the leaderboard.
+        tickets: the bare ticket's metric by name of the task, shown in the last row.
+        kinds: kinds of the tasks, by name of the task.
+
+    Returns:
+        The table as text.
     """
     columns = list(entries[0].metrics)
     heads = ["", "passes", "s/run"]
@@ -110,8 +125,13 @@ def leaderboard_figure(
 ) -> None:
     """Draw the standings, best on top: a panel per task, better to the right.
 
-    Filled before training, open after; means with 95% intervals over every seed as a faint dot.
-    The bare ticket dashed. Arguments as in leaderboard_table().
+    Filled markers are means before training, open markers means after training; lines are 95%
+    intervals of the means, faint dots are single seeds. A dashed line marks the bare ticket.
+
+    Args:
+        entries, tickets, kinds: as in leaderboard_table().
+        path: the file to write.
+        title: the title of the figure.
     """
     order = ranked(entries, kinds)
     tasks = list(dict.fromkeys(task for task, _ in entries[0].metrics))

@@ -22,7 +22,7 @@ from ticketjax.records.summaries import (
 )
 from ticketjax.records.titles import place_title
 
-# Beyond, the numbers in the cells of a map would only be noise.
+# A map of more cells has no numbers in them: they would not be readable.
 LABELLED_CELLS = 120
 ANCHORED: dict[str, Any] = {"ha": "right", "rotation_mode": "anchor"}
 
@@ -55,7 +55,7 @@ def _heats(rows: pa.Table, accuracy: bool) -> list[Heat]:
         if accuracy:
             norm, colours, form = Normalize(0, 1), "viridis", _short
         else:
-            # One scale for both, on which the bare ticket has a place.
+            # One scale for both qualities and the bare ticket.
             names = (*(f"{each}_metric" for each in QUALITIES), "ticket_metric")
             values = np.concatenate([rows[name].to_numpy() for name in names])
             values = values[np.isfinite(values) & (values > 0)]
@@ -113,12 +113,16 @@ def draw_phases(
 
     Rows of maps are the recall of the ticket and the quality before and after training, means over
     seeds; bright is good. A stroke in the corner of a cell says that no mask of that density and
-    scope can hold the whole ticket. The ticket's own density, which is another one at each width,
-    has the first column.
+    scope can hold the whole ticket. The first column is the ticket's own density, which differs
+    between widths.
 
-    where: task, model, depth, noise; and what else records must have.
+    Args:
+        records: the records of a grid.
+        where: columns and the values that records must have: task, model, depth, noise, and others.
+        path: the file to write.
 
-    Raises ValueError if there is no such record.
+    Raises:
+        ValueError: there is no such record.
     """
     rows = rows_where(records, **where)
     if not rows.num_rows:

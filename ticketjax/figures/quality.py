@@ -35,8 +35,10 @@ BANDS = {
 class Panel(NamedTuple):
     """One plot of quality against density.
 
-    quality: "strong" or "weak". where: columns and the values that records must have in them, a
-    task among them. title: replaces the default one.
+    Args:
+        quality: "strong" or "weak".
+        where: columns and the values that records must have in them; a task is among them.
+        title: replaces the default title.
     """
 
     quality: str
@@ -108,7 +110,7 @@ def _draw_panel(axes: plt.Axes, records: pa.Table, panel: Panel, series: list[Se
         axes.set_ylim(0, _highest_accuracy(rows_where(records, task=task)))
         axes.set_ylabel("accuracy")
     else:
-        # Without a number to show, a logarithmic axis has no limits.
+        # A logarithmic axis without a finite value has no limits.
         if np.any(summary[f"{column}_mean"].to_numpy() > 0) or baseline > 0:
             axes.set_yscale("log")
         axes.set_ylabel("mean squared error")
@@ -148,10 +150,17 @@ def draw_quality(
     title: str = "",
     columns: int = 2,
 ) -> None:
-    """Draw quality against density, one panel each, into a PNG (or PDF, SVG) file.
+    """Draw quality against density, one plot per panel, into a PNG (or PDF, SVG) file.
 
-    Per series the mean as a line, its 95% interval as a band on the lighter one of the range over
-    seeds; the bare ticket dashed.
+    Each series has its mean as a line, the 95% interval of the mean as a dark band, and the range
+    over seeds as a lighter band below it. A dashed line marks the bare ticket.
+
+    Args:
+        records: the records of a grid.
+        panels: the plots.
+        path: the file to write.
+        title: the title of the figure.
+        columns: the number of columns of plots.
     """
     series = series_of(records)
     columns = min(columns, len(panels))

@@ -20,8 +20,8 @@ PANEL_WIDTH = 4
 def _ticket_layers(rows: pa.Table) -> np.ndarray:
     """Share of each layer's parameters that the planted ticket has, (layers,).
 
-    What a mask keeps of a layer, times its precision there, is planted; over its recall, all that
-    is. NaN where no mask has kept anything planted.
+    What a mask keeps of a layer, times its precision there, is the planted part that it keeps; this
+    divided by its recall is the whole planted part. NaN if no mask keeps any planted parameter.
     """
     names = ("layer_kept", "layer_precision", "layer_recall")
     for name in names:
@@ -69,11 +69,17 @@ def draw_rounds(
 ) -> None:
     """Draw every layer's density after every round of pruning, one panel per seeker.
 
-    where: columns and the values that records must have, WHERE and a density among them. Solid is
-    the mean over seeds, dashed in the same colour what the planted ticket has of the layer, if any
-    of the records kept part of that. A line ends where the layer is empty in every seed.
+    Solid lines are means over seeds. A dashed line in the same colour is the density of the planted
+    ticket in that layer, if any of the records kept a part of it. A line ends where the layer is
+    empty in every seed.
 
-    Raises ValueError if no such record was made in rounds.
+    Args:
+        records: the records of a grid.
+        where: columns and the values that records must have; WHERE and a density are among them.
+        path: the file to write.
+
+    Raises:
+        ValueError: no such record was made in rounds.
     """
     rows = rows_where(records, **where)
     rows = rows.filter(pc.is_valid(rows["round_layer_kept"]))

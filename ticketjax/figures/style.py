@@ -12,7 +12,7 @@ from ticketjax.records.store import write_whole
 # Okabe and Ito's palette: told apart with any colour vision, and by markers in grey.
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#5D3A9B", "#000000")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
-# Of titles, bold ones too.
+# Of titles, including bold ones.
 CHARACTERS_PER_INCH = 12
 INK, FAINT, RULE = "#222222", "#8a8a8a", "#e8e8e8"
 STYLE: dict[Any, Any] = {
@@ -27,7 +27,14 @@ STYLE: dict[Any, Any] = {
 
 
 def wrapped(text: str, inches: float) -> str:
-    r"""A title in lines that fit so many inches, broken between words.
+    r"""A title in lines of at most so many inches, broken between words.
+
+    Args:
+        text: the title.
+        inches: the width of a line.
+
+    Returns:
+        The lines, joined by line breaks.
 
     >>> wrapped("multishot(snip, rounds=3)", 1.5)
     'multishot(snip,\nrounds=3)'
@@ -44,9 +51,12 @@ def tidy(axes: plt.Axes) -> None:
 
 
 def save(canvas: plt.Figure, path: str | os.PathLike | BinaryIO) -> None:
-    """Save a figure in the format that its name ends in: whole, or not at all.
+    """Save a figure, whole or not at all, in the format of the file name's suffix.
 
-    A file that is open is written in the format of the settings.
+    Args:
+        canvas: the figure.
+        path: the file to write, PNG without a suffix; an open file is written in the format of the
+            settings, and directly.
     """
     if not isinstance(path, str | os.PathLike):
         canvas.savefig(path, dpi=160)

@@ -15,9 +15,14 @@ Draw = Callable[[BinaryIO], None]
 
 
 class Figure(NamedTuple):
-    """A figure of a page. panels: its parts, each a function of the file to draw into.
+    """A figure of a page.
 
-    whole: draws all parts into one file.
+    Args:
+        heading: the heading above it.
+        name: the name of its file, without the suffix and the report's own prefix.
+        whole: draws all parts into one file.
+        panels: its parts: the title of each, and a function of the file to draw it into.
+        wide: whether the figure is too wide for a phone.
     """
 
     heading: str

@@ -13,8 +13,14 @@ class Html(str):
 def element(tag: str, *content: object, **attributes: object) -> Html:
     """An element: content that is not Html is escaped, and so are the attributes' values.
 
-    A trailing underscore of an attribute's name is dropped, others are hyphens; None leaves the
-    attribute out.
+    Args:
+        tag: the name of the element.
+        *content: what it contains.
+        **attributes: values by name. A trailing underscore of a name is dropped, other underscores
+            become hyphens; None leaves the attribute out.
+
+    Returns:
+        The element.
 
     >>> element("td", "a < b", class_="wide", data_value=3)
     '<td class="wide" data-value="3">a &lt; b</td>'

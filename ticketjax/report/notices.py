@@ -30,7 +30,7 @@ MEASURED = tuple(
     for network in ("strong", "weak", "ticket")
     for measure in ("metric", "loss")
 )
-# What a configuration's lists hold, whose product is the runs.
+# Lists of a configuration, with the types of their items; the runs are their product.
 AXES: tuple[tuple[str, type | tuple[type, ...]], ...] = (
     ("task", str),
     ("model", str),
@@ -41,14 +41,17 @@ AXES: tuple[tuple[str, type | tuple[type, ...]], ...] = (
     ("seekers", str),
     ("densities", (int, float, str)),
 )
-# Of a network of somebody's own, only its records say these.
+# Only the records say these of a user's own network.
 SIZES = ("depth", "width")
 
 
 class Notice(NamedTuple):
     """One thing to know, with its details.
 
-    problem: whether something is wrong with the records, not only with what was found.
+    Args:
+        text: what to know.
+        details: more about it, one text each.
+        problem: whether something is wrong with the records, not only with what was found.
     """
 
     text: str
@@ -57,13 +60,19 @@ class Notice(NamedTuple):
 
 
 def ranges(numbers: Iterable[int]) -> str:
-    """Whole numbers with neighbours drawn together.
+    """Whole numbers in rising order, with three or more neighbours written as a range.
+
+    Args:
+        numbers: the numbers, in any order.
+
+    Returns:
+        The numbers and ranges, separated by commas.
 
     >>> ranges([0, 1, 2, 3, 7, 9, 10])
     '0-3, 7, 9, 10'
     """
     texts: list[str] = []
-    # Neighbours have the same distance to their place in the list.
+    # Consecutive numbers have the same distance to their index in the list.
     for _, pairs in itertools.groupby(enumerate(sorted(numbers)), lambda pair: pair[1] - pair[0]):
         run = [number for _, number in pairs]
         texts += [f"{run[0]}-{run[-1]}"] if len(run) > 2 else map(str, run)
@@ -104,7 +113,7 @@ def expected_runs(configuration: dict[str, Any]) -> int | None:
 
 
 def _axis(configuration: dict[str, Any], name: str) -> Any:
-    # Before networks had names, there was one.
+    # Records of earlier versions have no names of networks: there was only one.
     return configuration.get(name, [MLP] if name == "model" else None)
 
 

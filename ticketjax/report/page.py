@@ -21,7 +21,12 @@ ONE_PANEL = 360
 
 
 class Drawing(NamedTuple):
-    """A figure as an SVG element. wide: it does not fit a phone, and is for a light ground."""
+    """A figure as an SVG element.
+
+    Args:
+        svg: the element.
+        wide: whether the figure is too wide for a phone and made for a light background.
+    """
 
     svg: str
     wide: bool
@@ -30,8 +35,13 @@ class Drawing(NamedTuple):
 class Section(NamedTuple):
     """One grid of a page.
 
-    drawings: (heading, figures) each. command: makes the grid again; None if that is not known.
-    text: its tables as text.
+    Args:
+        name: its name.
+        results: its results.
+        notices: what a reader must know of its records.
+        drawings: (heading, figures) each.
+        command: makes the grid again; None if that is not known.
+        text: its tables as text.
     """
 
     name: str
@@ -50,9 +60,18 @@ class Attachment(NamedTuple):
 
 
 def page(title: str, sections: Sequence[Section], attachments: Sequence[Attachment] = ()) -> str:
-    """The page of one grid, or of several with what lay beside them.
+    """The page of one grid, or of several grids with the files beside them.
 
-    It runs no script but its own and loads nothing: its policy says so to the browser.
+    The page runs no script but its own and loads nothing; its content security policy tells the
+    browser so.
+
+    Args:
+        title: the title of the page.
+        sections: the grids.
+        attachments: files that lay beside the grids.
+
+    Returns:
+        The page as HTML.
     """
     if len(sections) == 1 and not attachments:
         body = join(_header(title, sections[0], "h1"), *_content(sections[0]))
@@ -125,7 +144,7 @@ def _header(title: str, section: Section, tag: str) -> Html:
     configuration = section.results.configuration
     tasks = [task_title(str(task)) for task in _listed(configuration.get("task"))]
     models = _listed(configuration.get("model", MLP))
-    # A network of somebody's own has its depth and width, whatever the grid says.
+    # A user's own network has its own depth and width, not those of the grid.
     known = places_of(section.results.records)
     sizes: dict[str, Any] = {
         name: sorted({place[name] for place in known}) if known else configuration.get(name)
@@ -162,7 +181,7 @@ def _content(section: Section) -> list[Html]:
                 class_="aside",
             ),
         ]
-    # Networks of somebody's own have theirs, whatever the grid says.
+    # Users' own networks have their own sizes, not those of the grid.
     unused = () if MLP in _listed(results.configuration.get("model", MLP)) else SIZES
     configuration = {n: entry for n, entry in results.configuration.items() if n not in unused}
     environment = {

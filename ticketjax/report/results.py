@@ -14,8 +14,11 @@ from ticketjax.runs.record import SCHEMA
 class Results(NamedTuple):
     """One grid's results.
 
-    manifest: {} if there is none that can be read. records: without rows if there are none.
-    damages: what could not be read, a sentence each.
+    Args:
+        directory: where they lie.
+        manifest: {} if there is none that can be read.
+        records: without rows if there are none.
+        damages: what could not be read, a sentence each.
     """
 
     directory: pathlib.Path
@@ -36,7 +39,14 @@ def _holds_results(directory: pathlib.Path) -> bool:
 def find_results(directory: pathlib.Path) -> list[pathlib.Path]:
     """The directory itself, or those in it that hold results, by name.
 
-    Raises ValueError if there are none.
+    Args:
+        directory: where to look.
+
+    Returns:
+        The directories that hold results.
+
+    Raises:
+        ValueError: there are none.
     """
     if _holds_results(directory):
         return [directory]

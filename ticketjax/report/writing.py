@@ -14,15 +14,23 @@ from ticketjax.report.notices import Notice, notices
 from ticketjax.report.page import Attachment, Drawing, Section, page
 from ticketjax.report.results import Results
 
-# What a report writes begins so, and is not taken for what lay there.
+# Files that a report writes begin with this, and are not attached to the next report.
 PREFIX = "report"
 PNG = b"\x89PNG\r\n\x1a\n"
-# Beyond, a file beside the grids is left out of the page.
+# Bytes; a larger file beside the grids is left out of the page.
 LARGEST_ATTACHMENT = 16 * 2**20
 
 
 class Report(NamedTuple):
-    """What was written. text: the tables. figures: PNG files. notices: by the grid's name."""
+    """What was written.
+
+    Args:
+        page: the HTML file.
+        table: the text file.
+        figures: PNG files.
+        text: the tables.
+        notices: what a reader must know, by the grid's name.
+    """
 
     page: pathlib.Path
     table: pathlib.Path
@@ -78,9 +86,17 @@ def write_report(
 ) -> Report:
     """Write report.html, report.txt and report-*.png of the results found in a directory.
 
-    results: of find_results() and read_results(). commands: how each is made again, if known.
+    Args:
+        directory: the directory of the results.
+        results: what find_results() and read_results() return.
+        commands: the command that makes each of the results again; None if it is not known.
+        out: the directory to write to.
 
-    Raises OSError if `out` cannot be written.
+    Returns:
+        The report.
+
+    Raises:
+        OSError: `out` cannot be written.
     """
     out.mkdir(parents=True, exist_ok=True)
     sections, figures = [], []

@@ -18,8 +18,10 @@ POINTS = 201  # along every input
 class Side(NamedTuple):
     """One of the two networks.
 
-    title: above it. params: kept parameters, others 0. outputs: (points, outputs) on plane(task),
-        with the scale that suits the task.
+    Args:
+        title: the text above it.
+        params: kept parameters, the others 0.
+        outputs: (points, outputs) on plane(task), with the scale that suits the task.
     """
 
     title: str
@@ -28,9 +30,16 @@ class Side(NamedTuple):
 
 
 def plane(task: Task) -> np.ndarray:
-    """Where the networks are drawn as functions: (points, inputs), inputs 1 or 2.
+    """The points at which the networks are drawn as functions.
 
-    Raises ValueError for a task with more inputs.
+    Args:
+        task: a task of 1 or 2 inputs.
+
+    Returns:
+        (points, inputs), float32, a grid on [-1, 1] along every input.
+
+    Raises:
+        ValueError: the task has more inputs.
     """
     axis = np.linspace(-1, 1, POINTS, dtype=np.float32)
     if task.inputs not in (1, 2):
@@ -67,8 +76,14 @@ def _draw_function(axes: plt.Axes, task: Task, outputs: np.ndarray, truth: np.nd
 def comparison(path: str | os.PathLike, task: Task, planted: Side, found: Side) -> None:
     """Draw two networks above each other's functions, into a PNG (PDF, SVG) file.
 
-    Classes are colours; where a network gives another than the planted one does, it is dark. Curves
-    lie on those of the planted ticket, broad and grey.
+    Colours are classes; a point is dark where the class differs from that of the planted network.
+    Curves are drawn over those of the planted ticket, which are broad and grey.
+
+    Args:
+        path: the file to write.
+        task: the task of both networks.
+        planted: the planted ticket.
+        found: the ticket that was found.
     """
     inputs = ["$x$"] if task.inputs == 1 else ["$x_1$", "$x_2$"]
     if task.kind == CLASSIFICATION:

@@ -28,6 +28,9 @@ def construction(path: str | os.PathLike) -> None:
     (a) Circle's samples as the layers of its ticket fold them, and the logits at the end; (b) the
     piecewise linear approximation of a function of one variable; (c), (d) the tickets of depth 5.
 
+    Args:
+        path: the file to write.
+
     Source: what Figure 2 of Fischer and Burkholz (2022) shows.
     """
     with plt.rc_context(STYLE):

@@ -18,12 +18,17 @@ _AXIS: dict[str, Any] = {"color": INK, "linestyle": (0, (4, 3)), "linewidth": 1}
 
 
 def folds(params: Params, x: np.ndarray) -> list[np.ndarray]:
-    """What Circle's ticket makes of the plane: the input and what each layer before the knots does.
+    """The plane as Circle's ticket folds it: the input, then each layer before the knots.
 
-    x: (n, 2). Returns arrays (n, 2), (n, 4), (n, 2), (n, 3), ...: the parts by sign of both
-    coordinates, their sums |x1| and |x2|, then per fold the component along its axis and the two
-    signs of the component across. Every array has rows of the norm of x, for each layer only turns
-    and mirrors.
+    Args:
+        params: the parameters of Circle's ticket.
+        x: (n, 2), points of the plane.
+
+    Returns:
+        Arrays (n, 2), (n, 4), (n, 2), (n, 3), ...: the input, the parts by sign of both
+        coordinates, their sums |x1| and |x2|, then per fold the component along its axis and the
+        two signs of the component across. The rows of every array have the norm of x, because each
+        layer only rotates and mirrors.
     """
     return activations(params, x)[: len(params) - 1]
 
@@ -52,7 +57,12 @@ def _distinct(points: np.ndarray) -> int:
 
 
 def draw_folds(axes: Sequence[plt.Axes], halves: Sequence[plt.Axes]) -> None:
-    """Draw input, |x1| and |x2|, two more folds; halves: the parts by sign of each coordinate."""
+    """Draw the input, |x1| and |x2|, and two more folds.
+
+    Args:
+        axes: four, one for each of these.
+        halves: two, for the parts by sign of each coordinate.
+    """
     x, y = sample_of(CIRCLE, 0.0, 1800)
     # 16 points that the folds, which halve the sector of the points every time, bring together.
     angles = np.pi / 4 * np.repeat(np.arange(8), 2) + np.tile([0.24, -0.24], 8)

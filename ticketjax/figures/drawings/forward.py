@@ -7,9 +7,16 @@ from ticketjax.masks import layer_names
 
 
 def activations(params: Params, x: np.ndarray) -> list[np.ndarray]:
-    """What every layer of neurons puts out, the input first and the output last.
+    """The outputs of every layer of neurons, the input first and the output last.
 
-    x: (n, inputs). Returns arrays (n, neurons); ReLU acts on all but the first and the last.
+    ReLU acts on all but the first and the last.
+
+    Args:
+        params: kernels (n_in, n_out) and biases (n_out,) by layer.
+        x: (n, inputs).
+
+    Returns:
+        Arrays (n, neurons), one per layer of neurons.
 
     >>> from ticketjax.tasks.circle import CIRCLE
     >>> x = np.array([[0.5, -0.5]])

@@ -13,9 +13,9 @@ from ticketjax.figures.style import COLOURS, FAINT, INK
 from ticketjax.masks import layer_names
 
 POSITIVE, NEGATIVE, ZERO = COLOURS[0], COLOURS[4], "#ffffff"
-# Points, of a layer's largest weight, and of those that would be too thin to be seen.
+# Line widths in points: of a layer's largest weight, and the least of any weight.
 WIDEST, THINNEST = 2.4, 0.4
-# Orders settle within a few sweeps; past that they would only alternate between equals.
+# Orders settle within a few sweeps; further sweeps only alternate between equal orders.
 _SWEEPS = 8
 
 
@@ -33,7 +33,7 @@ def _heights(orders: Sequence[np.ndarray], kernels: Sequence[np.ndarray]) -> lis
     sizes = [kernels[0].shape[0], *(kernel.shape[1] for kernel in kernels)]
     heights = [np.full(size, np.nan) for size in sizes]
     for order, height in zip(orders, heights, strict=True):
-        # Small layers stay together around the middle: no spread beyond what they need.
+        # The neurons of a small layer are drawn close together around the middle.
         spread = min(1.0, 0.18 * (order.size - 1))
         height[order] = 0.5 + spread * (0.5 - np.linspace(0, 1, order.size)) * (order.size > 1)
     return heights
@@ -51,15 +51,20 @@ def _barycentres(connected: np.ndarray, heights: np.ndarray, own: np.ndarray) ->
 
 
 def arrange(kernels: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """Where to draw the neurons of every layer, such that edges cross little.
+    """Where to draw the neurons of every layer so that few edges cross.
 
     Hidden layers are sorted by the mean height of their neighbours, in turn those before and those
-    after, as layered graphs commonly are (Sugiyama, Tagawa and Toda 1981): fewest crossings is
-    NP-hard, and a ticket that splits into paths untangles this way. Neurons with equal neighbours,
-    as knots, keep their order. Inputs and outputs stay as they are: they have names.
+    after, as is common for layered graphs (Sugiyama, Tagawa and Toda 1981). The fewest crossings
+    are NP-hard to find; this method is enough to untangle a ticket that splits into paths. Neurons
+    with equal neighbours, such as knots, keep their order. Inputs and outputs keep their places,
+    because they have names.
 
-    kernels: (n_in, n_out) each. Returns heights (neurons,) in [0, 1] for inputs, hidden layers and
-    outputs; NaN for a hidden neuron without edges.
+    Args:
+        kernels: one per layer, (n_in, n_out) each.
+
+    Returns:
+        Heights (neurons,) in [0, 1] for inputs, hidden layers and outputs; NaN for a hidden neuron
+        without edges.
     """
     orders = _alive(kernels)
     heights = _heights(orders, kernels)
@@ -89,16 +94,19 @@ def ticket(
 ) -> list[np.ndarray]:
     """Draw a sparse network as a graph: an edge per non-zero weight, a column per layer.
 
-    An edge is as wide as |w| relative to the largest of its layer, between THINNEST and WIDEST
-    points, blue above and vermilion below zero; a neuron has the colour of its bias's sign and is
-    white without one. Hidden neurons without edges are not drawn.
+    The width of an edge is |w| relative to the largest of its layer, between THINNEST and WIDEST
+    points. Its colour is blue above zero and vermilion below. A neuron has the colour of its bias's
+    sign and is white without one. Hidden neurons without edges are not drawn.
 
-    params: kernels (n_in, n_out), biases (n_out,), any tree of this form: a planted ticket, a found
-        one, what training made of it.
-    inputs, outputs: names beside the first and the last column.
-    captions: below the columns, input to output; by default their numbers.
+    Args:
+        axes: the axes to draw into.
+        params: kernels (n_in, n_out) and biases (n_out,), any tree of this form: a planted ticket,
+            a found one, or a trained one.
+        inputs, outputs: names beside the first and the last column.
+        captions: texts below the columns, from input to output; by default their numbers.
 
-    Returns the heights of `arrange`, the axes' own coordinates; column l stands at x = l.
+    Returns:
+        The heights of arrange(), in the axes' own coordinates; column l is at x = l.
     """
     names = layer_names(params)
     kernels = [np.asarray(params[name]["kernel"]) for name in names]
@@ -107,7 +115,7 @@ def ticket(
     for i, kernel in enumerate(kernels):
         before, after = np.nonzero(kernel)
         weights = kernel[before, after]
-        # The thin ones last, on top of the wide ones.
+        # Thin edges are drawn last, on top of the wide ones.
         order = np.argsort(-np.abs(weights), kind="stable")
         before, after, weights = before[order], after[order], weights[order]
         ends = [

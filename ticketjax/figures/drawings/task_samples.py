@@ -101,8 +101,11 @@ def _helix_samples(axes: Axes3D) -> None:
 def samples(path: str | os.PathLike) -> None:
     """Draw samples of Circle and of Helix, both with the default noise, into a PNG (PDF, SVG).
 
-    Circle: classes by colour, the true boundaries as circles. Helix: the colour is the input, the
-    line the curve without noise.
+    Colours are the classes of Circle, circles are its true boundaries. In Helix the colour is the
+    input, the line is the curve without noise.
+
+    Args:
+        path: the file to write.
 
     Source: what Figure 1 of Fischer and Burkholz (2022) shows.
     """
