@@ -1,4 +1,4 @@
-"""Is the ticket hidden? What simple statistics tell of it, without any data or search."""
+"""Whether a ticket is hidden: simple statistics of it, without any data or search."""
 
 from typing import NamedTuple
 
@@ -15,7 +15,7 @@ _TERMS, _SMALLEST_ARGUMENT = 20, 0.3
 
 
 class Traces(NamedTuple):
-    """What simple statistics tell of a ticket; each entry (layers,) float32, or () overall.
+    """Simple statistics that may reveal a ticket; each entry (layers,) float32, or () overall.
 
     An *_auc is the chance that something planted has a larger value than something of the same
     layer that is not planted (the background); ties count half. It is 0.5 where the ticket is

@@ -1,4 +1,4 @@
-"""Why a ticket was not found: the search, the objective, or because it could not be kept at all."""
+"""Why a ticket was not found: the search failed, the objective is wrong, or no mask can hold it."""
 
 from typing import NamedTuple
 

@@ -1,4 +1,4 @@
-"""Is it the ticket all the same? Networks compared as functions."""
+"""Whether a found network is the target as a function: networks compared by their outputs."""
 
 import math
 from typing import NamedTuple

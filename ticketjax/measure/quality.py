@@ -215,7 +215,7 @@ def ranking(scores: Params, planted: Params, prune_bias: bool = True) -> Ranking
     excess = jnp.sum(jnp.where(positive, rank - (flat.size + 1) / 2, 0.0))
     negatives = flat.size - positives
     auc = 0.5 + excess / jnp.maximum(positives, 1) / jnp.maximum(negatives, 1)
-    # The others are put above all planted ones, where the count below does not see them.
+    # The others are put above all planted ones, where the count below excludes them.
     planted_first = jnp.sort(jnp.where(positive, flat, ~jnp.zeros_like(flat)))
     planted_below = jnp.searchsorted(planted_first, flat, side="left")
     kept = flat.size - below

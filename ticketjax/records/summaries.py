@@ -33,7 +33,7 @@ VARIANT = (
 )
 COUNTED = {"rounds": "round", "tickets": "ticket", "decoys": "decoy"}
 POINT = (*WHERE, "seeker", *VARIANT, "density")
-# What follows from the point, and stands in every row of a summary.
+# What follows from the point, and is in every row of a summary.
 OF_POINT = ("kind", "ticket_density")
 RESAMPLES = 4000
 ENDS = ("low", "high")

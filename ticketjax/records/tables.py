@@ -34,7 +34,7 @@ def budget_mark(row: dict) -> str:
 
 
 def _cell(row: dict, column: str, accuracy: bool) -> tuple[str, str]:
-    """What stands in a cell's two lines; of one seed there is only the mean."""
+    """A cell's two lines; of one seed there is only the mean."""
     mark = f", {budget_mark(row)}" if row["outside_budget"] else ""
     if row[f"{column}_count"] == 0:
         return f"diverged{mark}", ""

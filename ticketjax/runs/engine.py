@@ -465,7 +465,7 @@ def _run_chunk(
     named, asked = job.named, job.densities
     densities = np.broadcast_to(asked.astype(np.float32), (plan.devices, asked.size))
 
-    # While something is compiled, nothing runs: so the watch knows how long the runs take.
+    # While something is compiled, nothing runs: so the watch measures how long the runs take.
     setting = named.setting
     if setting.task.ticket_of is not None:
         begin(TICKETS, False)

@@ -190,7 +190,10 @@ def make_grid(**fields: Any) -> Grid:
             name or as a score, for all of them: strategy, scope, rounds, round_epochs,
             score_samples, search_epochs (a trained seeker's epochs), options (any other ones, a
             mapping or pairs) and sanity ("reinitialise" is Grid's own). A seeker that is a value
-            keeps what it says.
+            keeps its own options.
+
+    Returns:
+        A Grid.
 
     Raises:
         ValueError: naming the argument, for anything that cannot be run.

@@ -24,14 +24,14 @@ class Setting:
 
     Args:
         task, model: what is learned and by which network; the depth follows from the model.
-        samples: drawn per run; the fraction held_out of them is kept for measuring. A task's own
-            data say both themselves.
+        samples: drawn per run. A task's own data decide this and held_out.
+        held_out: fraction of the samples that is kept for measuring.
         planting, training: how a ticket is planted, and masks are trained.
         objective: what seekers optimise, "raw" or "rescaled" outputs.
         prune_bias: whether biases may be pruned; if not, the planted neurons' spare biases are
             zero, so that the ticket is still in the network.
-        reinitialise: measure and train masks on parameters drawn anew, which no seeker has seen: a
-            sanity check (Frankle et al. 2021). There is no ticket in them.
+        reinitialise: measure and train masks on parameters drawn anew, which no seeker has
+            received: a sanity check (Frankle et al. 2021). There is no ticket in them.
 
     Raises:
         ValueError: values that make no run.

@@ -1,1 +1,1 @@
-"""Seekers: algorithms that look for a ticket, one file each; their names stand in registry."""
+"""Seekers: algorithms that look for a ticket, one file each; their names are in registry."""

@@ -80,10 +80,6 @@ class EdgePopup(Options):
     that decays as a cosine over all steps. No softmax inside the network; the problem's objective
     says whether the loss is of the output as it is or rescaled.
 
-    Source: Ramanujan et al. 2020, arXiv 1911.13299, equations 4 to 6; annealing: Fischer and
-    Burkholz 2022; global and annealed: a baseline of Sreenivasan et al. 2022, arXiv 2202.12002.
-    Departure: a layer's kernel and bias are ranked together; the authors rank them apart.
-
     Args:
         annealed: keep density^(i / epochs) in epoch i instead of the target from the start.
         normalise: rank |s| / mean |s| of the layer, so that layers of few inputs, where scores
@@ -104,6 +100,10 @@ class EdgePopup(Options):
     Raises:
         ValueError: an option of another type or range, an unknown scope or optimizer, levels beyond
             epochs.
+
+    Source: Ramanujan et al. 2020, arXiv 1911.13299, equations 4 to 6; annealing: Fischer and
+    Burkholz 2022; global and annealed: a baseline of Sreenivasan et al. 2022, arXiv 2202.12002.
+    Departure: a layer's kernel and bias are ranked together; the authors rank them apart.
 
     >>> seeker = EdgePopup(annealed=True, scope="global")  # (key, problem, density) -> Found
     """

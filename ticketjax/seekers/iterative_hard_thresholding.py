@@ -29,10 +29,6 @@ class IterativeHardThresholding(Options):
     away, as the project measures masks on initial values. Found.scores are |W| before the last
     threshold.
 
-    Source: Blumensath and Davies 2009, arXiv 0805.0510, equation 2; of networks: Jin et al. 2016,
-    arXiv 1607.05423. Departures from the latter: its two phases, training of what a threshold has
-    left and then of the whole network, are one, with a threshold at every step; Adam.
-
     Args:
         annealed: keep density^(i / epochs) in epoch i instead of the target from the start, where
             the first step already decides nearly everything.
@@ -45,6 +41,10 @@ class IterativeHardThresholding(Options):
 
     Raises:
         ValueError: an option of another type or range, an unknown scope or optimizer.
+
+    Source: Blumensath and Davies 2009, arXiv 0805.0510, equation 2; of networks: Jin et al. 2016,
+    arXiv 1607.05423. Departures from the latter: its two phases, training of what a threshold has
+    left and then of the whole network, are one, with a threshold at every step; Adam.
 
     >>> seeker = IterativeHardThresholding(annealed=True)  # (key, problem, density) -> Found
     """

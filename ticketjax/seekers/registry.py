@@ -207,6 +207,9 @@ def read_seeker(text: str, names: dict[str, Any] | None = None) -> Any:
         text: as in get_seeker().
         names: further names, of functions of your own.
 
+    Returns:
+        The seeker, score or class.
+
     Raises:
         ValueError: no such expression.
     """

@@ -30,8 +30,6 @@ class Rewinding(Options):
 
     Found.scores are the trained magnitudes, -inf for what an earlier round pruned.
 
-    Source: Renda, Frankle and Carbin 2020, arXiv 2003.02389, section 2.
-
     Args:
         scope: "global", "local" or LayerBudgets, as in problem.select().
         rounds: of training and pruning.
@@ -43,6 +41,8 @@ class Rewinding(Options):
 
     Raises:
         ValueError: an option of another type or range, an unknown scope or optimizer.
+
+    Source: Renda, Frankle and Carbin 2020, arXiv 2003.02389, section 2.
 
     >>> seeker = Rewinding(rounds=5)  # (key, problem, density) -> Found
     """

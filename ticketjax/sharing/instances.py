@@ -139,7 +139,7 @@ def content_hash(tree: Tree) -> str:
 
 
 def instance_tree(instance: Instance) -> Tree:
-    """What everyone may see: the network's parameters, and the data."""
+    """The public part of an instance: the network's parameters, and the data."""
     return {
         "params": instance.planted.params,
         "train": instance.train._asdict(),
@@ -514,7 +514,7 @@ class LoadedInstance:
 
     @property
     def problem(self) -> Problem:
-        """What a seeker may see of it."""
+        """The part of it that a seeker receives."""
         return self.setting.problem(self.params, self.arrays.train)
 
 

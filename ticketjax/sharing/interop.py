@@ -144,7 +144,7 @@ def save_tree(
     for name, leaf in flatten(tree).items():
         if name == RESERVED:
             raise ValueError(f"{name} is what safetensors calls its metadata")
-        # The file holds the memory as it lies.
+        # The file holds the bytes in the order in which they are in memory.
         array = np.asarray(leaf, order="C")
         array = array.astype(array.dtype.newbyteorder("="), copy=False)
         if array.dtype not in DTYPES.values():
@@ -297,7 +297,7 @@ def _layers(names: Sequence[str], order: Sequence[str] | None) -> dict[str, set[
 
 
 def _is_ours(layers: Mapping[str, set[str]]) -> bool:
-    """Whether the layout is ours, (n_in, n_out), or PyTorch's: the names say it."""
+    """Whether the names say that the layout is ours, (n_in, n_out), and not PyTorch's."""
     allowed = {"ours": _OURS, "torch": _TORCH, "pruned": _TORCH_PRUNED}
     styles = set()
     for layer, parts in layers.items():

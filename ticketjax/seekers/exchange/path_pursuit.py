@@ -26,8 +26,6 @@ class PathPursuit(Options):
     objective "rescaled". Found.scores are 1 for what is kept and 0 for the rest; info has the loss
     (rounds,) and the parameters in use (rounds,).
 
-    Source: this project; after matching pursuit (Mallat and Zhang 1993).
-
     Args:
         exchange: with the budget used, go on by exchanging (see refined.refine()); recommended: a
             target of one path, as ReLU's, is then found whole.
@@ -38,6 +36,8 @@ class PathPursuit(Options):
     Raises:
         ValueError: an option of another type or range. When called, for a network that is no chain
             of dense layers with ReLU between; the message names the layer.
+
+    Source: this project; after matching pursuit (Mallat and Zhang 1993).
 
     >>> seeker = PathPursuit(exchange=True)  # (key, problem, density) -> Found
     """

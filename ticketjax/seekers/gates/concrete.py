@@ -19,10 +19,6 @@ class Concrete(ScheduledGateSeeker):
     loss + lambda (sum sigmoid(a) - K_t); then lambda <- max(0, lambda + dual_rate
     log(sum sigmoid(a) / K_t)). K_t follows the density's schedule. The K largest a are kept.
 
-    Source: Arora and Teuscher 2025 (concrete ticket search), arXiv 2512.07142; gates after Maddison
-    et al. 2017, arXiv 1611.00712. Departures: dual ascent, on the logarithm, instead of their
-    balancing of gradients; a budget that falls slowly; gradients of norm 1; the task's own loss.
-
     Args:
         epochs: 60 are about 2,100 steps at 9,000 samples.
         decay: off, because the multiplier would go on moving when the gates no longer can.
@@ -33,6 +29,10 @@ class Concrete(ScheduledGateSeeker):
 
     Raises:
         ValueError: an option of another type or range, a ramp that does not rise.
+
+    Source: Arora and Teuscher 2025 (concrete ticket search), arXiv 2512.07142; gates after Maddison
+    et al. 2017, arXiv 1611.00712. Departures: dual ascent, on the logarithm, instead of their
+    balancing of gradients; a budget that falls slowly; gradients of norm 1; the task's own loss.
 
     >>> seeker = Concrete(epochs=10)  # (key, problem, density) -> Found
     """

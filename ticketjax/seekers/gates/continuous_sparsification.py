@@ -25,10 +25,6 @@ class ContinuousSparsification(PricedGateSeeker):
     factor, so that in a ReLU network without biases only the output's scale differs, but biases
     enter with another weight than in the search.
 
-    Source: Savarese et al. 2020, arXiv 1912.04427, the weights frozen. Departures: beta grows in
-    every step instead of every epoch, lambda by dual ascent, Adam, gradients of norm 1, and an
-    exact budget.
-
     Args:
         epochs: 60 are about 2,100 steps at 9,000 samples.
         decay: off, because the multiplier would go on moving when the gates no longer can.
@@ -42,6 +38,10 @@ class ContinuousSparsification(PricedGateSeeker):
     Raises:
         ValueError: an option of another type or range, a ramp that does not rise, a penalty and a
             dual_rate of 0.
+
+    Source: Savarese et al. 2020, arXiv 1912.04427, the weights frozen. Departures: beta grows in
+    every step instead of every epoch, lambda by dual ascent, Adam, gradients of norm 1, and an
+    exact budget.
 
     >>> seeker = ContinuousSparsification(epochs=10)  # (key, problem, density) -> Found
     """

@@ -24,10 +24,6 @@ class GemMiner(GateSeeker):
     the lowest scores, which never come back. Those that are left in the end are kept, whether above
     1/2 or not: exactly K.
 
-    Source: Sreenivasan et al. 2022, arXiv 2202.12002, the weights frozen (before its fine-tuning).
-    Departures: a period of 1 instead of 5, Adam, gradients of norm 1, and the budget, which need
-    not agree with s > 1/2.
-
     Args:
         epochs: 170 are about 6,000 steps at 9,000 samples.
         scope: of the last selection and of every removal, as in problem.select().
@@ -37,6 +33,10 @@ class GemMiner(GateSeeker):
 
     Raises:
         ValueError: an option of another type or range.
+
+    Source: Sreenivasan et al. 2022, arXiv 2202.12002, the weights frozen (before its fine-tuning).
+    Departures: a period of 1 instead of 5, Adam, gradients of norm 1, and the budget, which need
+    not agree with s > 1/2.
 
     >>> seeker = GemMiner(epochs=10, period=5)  # (key, problem, density) -> Found
     """

@@ -76,11 +76,6 @@ class Probabilistic(ScheduledGateSeeker):
     clipping: in the same order wherever s differs, and among equals by where the last step of Adam
     would have had them. Exactly K are kept, whatever ties.
 
-    Source: Zhou et al. 2021 (ProbMask), arXiv 2105.01571, the weights frozen. Departures: s starts
-    at 0.5 instead of 1; one draw per step instead of K = 2; no choice among 10 masks in the end,
-    but the ranking above; gradients of norm 1 instead of norms clipped at 3; the log schedule; the
-    bounds of the logit.
-
     Args:
         epochs: 400 are about 14,000 steps at 9,000 samples.
         decay: on, to end without the noise that Adam's steps leave in the probabilities.
@@ -94,6 +89,11 @@ class Probabilistic(ScheduledGateSeeker):
 
     Raises:
         ValueError: an option of another type or range, a ramp that does not rise.
+
+    Source: Zhou et al. 2021 (ProbMask), arXiv 2105.01571, the weights frozen. Departures: s starts
+    at 0.5 instead of 1; one draw per step instead of K = 2; no choice among 10 masks in the end,
+    but the ranking above; gradients of norm 1 instead of norms clipped at 3; the log schedule; the
+    bounds of the logit.
 
     >>> seeker = Probabilistic(epochs=50, hard=True)  # (key, problem, density) -> Found
     """

@@ -20,10 +20,6 @@ class RelaxedBernoulli(PricedGateSeeker):
     lambda <- max(0, lambda + dual_rate log(sum Phi(mu / sigma) / K_t)), K_t following the density's
     schedule. The K largest mu are kept, as ones.
 
-    Source: Tsayag and Lindenbaum 2026, arXiv 2603.08914; gates after Yamada et al. 2020,
-    arXiv 1810.04247. Departures: lambda by dual ascent, gradients of norm 1, and an exact budget
-    of ones in the end instead of clip(mu, 0, 1).
-
     Args:
         epochs: 60 are about 2,100 steps at 9,000 samples.
         schedule, ramp: of the budget K_t, see density_now().
@@ -35,6 +31,10 @@ class RelaxedBernoulli(PricedGateSeeker):
     Raises:
         ValueError: an option of another type or range, a ramp that does not rise, a penalty and a
             dual_rate of 0.
+
+    Source: Tsayag and Lindenbaum 2026, arXiv 2603.08914; gates after Yamada et al. 2020,
+    arXiv 1810.04247. Departures: lambda by dual ascent, gradients of norm 1, and an exact budget
+    of ones in the end instead of clip(mu, 0, 1).
 
     >>> seeker = RelaxedBernoulli(epochs=10)  # (key, problem, density) -> Found
     """

@@ -20,13 +20,13 @@ def grasp(key: jax.Array, problem: Problem, params: Tree, mask: Tree) -> Tree:
     largest -theta * (H g) first; here as everywhere the highest scores are kept. With the rescaled
     objective, H is that of the loss at the fitted scale: the scale does not move with theta.
 
-    Source: Wang, Zhang and Grosse 2020, arXiv 2002.07376, equation 8.
-
     Args:
         key, problem, params, mask: as in Score.
 
     Returns:
         Scores, a tree like params.
+
+    Source: Wang, Zhang and Grosse 2020, arXiv 2002.07376, equation 8.
     """
     del key
     if problem.kind == CLASSIFICATION:

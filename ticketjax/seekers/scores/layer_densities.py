@@ -58,13 +58,13 @@ def erk(key: jax.Array, problem: Problem, params: Tree, mask: Tree) -> Tree:
     so kept dense. Needs the global scope; a layer is its kernel and, where biases are pruned, its
     bias.
 
-    Source: Evci et al. 2020, arXiv 1911.11134, section 3 (after Mocanu et al. 2018).
-
     Args:
         key, problem, params, mask: as in Score.
 
     Returns:
         Scores, a tree like params; 0 for parameters of no layer.
+
+    Source: Evci et al. 2020, arXiv 1911.11134, section 3 (after Mocanu et al. 2018).
     """
     return _by_layer_share(_erk_share)(key, problem, params, mask)
 
@@ -72,13 +72,14 @@ def erk(key: jax.Array, problem: Problem, params: Tree, mask: Tree) -> Tree:
 def balanced(key: jax.Array, problem: Problem, params: Tree, mask: Tree) -> Tree:
     """Random pruning that keeps as many parameters in every layer, or all that a layer has.
 
-    Needs the global scope. Source: Gadhikar, Mukherjee and Burkholz 2023, arXiv 2210.02412,
-    section 3.
+    Needs the global scope.
 
     Args:
         key, problem, params, mask: as in Score.
 
     Returns:
         Scores, a tree like params; 0 for parameters of no layer.
+
+    Source: Gadhikar, Mukherjee and Burkholz 2023, arXiv 2210.02412, section 3.
     """
     return _by_layer_share(_balanced_share)(key, problem, params, mask)

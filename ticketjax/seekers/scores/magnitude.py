@@ -10,13 +10,13 @@ from ticketjax.problem import Problem
 def magnitude(key: jax.Array, problem: Problem, params: Tree, mask: Tree) -> Tree:
     """Score |theta|. Lifted by Multishot it is iterative magnitude pruning.
 
-    Source: Frankle and Carbin 2019, arXiv 1803.03635.
-
     Args:
         key, problem, params, mask: as in Score.
 
     Returns:
         Scores, a tree like params.
+
+    Source: Frankle and Carbin 2019, arXiv 1803.03635.
     """
     del key, problem, mask
     return jax.tree.map(jnp.abs, params)

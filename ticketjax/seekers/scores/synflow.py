@@ -60,13 +60,13 @@ def synflow(key: jax.Array, problem: Problem, params: Tree, mask: Tree) -> Tree:
     by a common factor, which changes no ranking. In a network of which something is not positively
     homogeneous, activations are not kept in the range of float32, as they otherwise are.
 
-    Source: Tanaka, Kunin, Yamins and Ganguli 2020, arXiv 2006.05467, equation 3 and algorithm 1.
-
     Args:
         key, problem, params, mask: as in Score.
 
     Returns:
         Scores, a tree like params; 0 for parameters of no layer.
+
+    Source: Tanaka, Kunin, Yamins and Ganguli 2020, arXiv 2006.05467, equation 3 and algorithm 1.
     """
     del key
     positive = jax.tree.map(jnp.abs, apply_mask(params, mask))
