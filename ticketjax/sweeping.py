@@ -27,9 +27,10 @@ def run_into(
 
     Args:
         wanted, done, devices, share: as in run().
-        parts: where records go.
-        shown: the bar that tells of it.
-        on_chunk: called after every chunk with its runs, and the seconds of compiled programs.
+        parts: where records are written.
+        shown: the progress bar.
+        on_chunk: called after every chunk with its number of runs, and the seconds that its
+            compiled programs took.
 
     Raises:
         BudgetError, OSError: as run() and Store.write().
@@ -66,21 +67,21 @@ def sweep(
     """Run a grid and return its records, one row per run, as an Arrow table.
 
     Args:
-        out: a results directory. What is finished there is not computed again; it may grow by
-            seeds, densities and seekers. None keeps the records in memory alone.
-        devices: to share the work among; all by default.
-        progress: show a bar.
-        wait: for another process that has the directory open, instead of refusing.
-        **fields: of Grid, of Planting and Training, and options of seekers that are given by name,
-            as in make_grid(). docs/protocol.md says what every column of the records means.
+        out: a results directory. Runs that are finished there are not computed again; seeds,
+            densities and seekers may be added to it. None keeps the records in memory only.
+        devices: the devices to share the work among; all by default.
+        progress: whether to show a bar.
+        wait: whether to wait for another process that has the directory open, instead of refusing.
+        **fields: fields of Grid, of Planting and Training, and options of seekers that are given by
+            name, as in make_grid(). docs/protocol.md says what every column of the records means.
 
     Returns:
-        The records of this grid; of a directory, those that were asked for.
+        The records of this grid; if the directory holds more, only the ones of this grid.
 
     Raises:
-        ValueError: naming the field, for anything that cannot be run, before any work; as
-            BudgetError, a seeker that keeps another number of parameters than the density allows;
-            a directory that holds another grid.
+        ValueError: a value cannot be run (raised before any work; the message names the field);
+            the directory holds another grid; or, as BudgetError, a seeker keeps another number of
+            parameters than the density allows.
         OSError: the directory cannot be written.
 
     >>> records = sweep(task="relu", depth=3, width=10, seekers="snip", densities="ticket",

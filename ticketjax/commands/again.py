@@ -12,12 +12,12 @@ from ticketjax.choices import Planting, Training
 from ticketjax.commands.figure5 import SEARCHES
 from ticketjax.commands.flags import flagged
 
-# Flags that every command gets spelled out, whatever its own default is.
+# Flags that every command line contains, also with the default value.
 ALWAYS = ("densities", "noise", "objective")
-# Of fields of Grid that have flags of their own name; a command leaves out what is the default.
+# Fields of Grid whose flags have the same name; a flag is left out if it has the default value.
 OTHERS = ("samples", "precision", "chunk_size")
 FILE = "path/to/file.py"
-# Which command shows seekers of one kind best; the expressions say all that they are.
+# The command that suits each kind of seeker best; the expressions describe seekers in full.
 MODULES = {"singleshot": "singleshot", "multishot": "multishot", "edge_popup": "edge_popup"}
 
 
@@ -107,13 +107,13 @@ def _options(kind: type, given: dict[str, Any]) -> list[str]:
 
 
 def command_of(configuration: dict[str, Any], directory: str) -> str | None:
-    """The command line, to be pasted into a shell; into the same directory it continues.
+    """The command line that makes the results again, to be pasted into a shell.
 
-    What is not the library's own, a seeker, task, network or optimizer, is named by its name only:
-    the file has to be filled in.
+    Run with the same directory, it continues there. A user's own seeker, task, network or optimizer
+    is given by its name only: the user has to fill in its file.
 
     Args:
-        configuration: of a manifest.
+        configuration: the configuration of a manifest.
         directory: where the results lie.
 
     Returns:

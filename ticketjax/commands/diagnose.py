@@ -36,11 +36,12 @@ if TYPE_CHECKING:
     from ticketjax.runs.setting import Setting
 
 SAMPLES = {"40": 40, "400": 400, "all": None}
-# What a verdict is on: one budget, all samples.
+# The case that verdicts are about.
 BASE = "one budget, all samples"
-# Of a seed's key, beyond those of a run: who is added to the ticket that a search starts at.
+# Folded into a seed's key, beyond a run's own numbers, to draw the parameters that are added to
+# the ticket that a search starts at.
 START = 1000
-# For every parameter of the ticket, so many others.
+# The number of other parameters for every parameter of the ticket.
 DILUTIONS = (1, 10)
 
 
@@ -177,7 +178,7 @@ def _diagnose(
     seekers: dict[str, str | Callable],
     cases: dict[str, list[dict]],
 ) -> None:
-    """Print and draw one place. cases: by name, its records of all seekers, as rows."""
+    """Print and draw one place; `cases` has the records of all seekers, as rows, by name."""
     import numpy as np
 
     from ticketjax.base import CLASSIFICATION

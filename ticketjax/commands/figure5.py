@@ -35,7 +35,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "densities": ["0.01", "0.05", "0.1", "0.5"],
     },
 }
-# What the presets leave open, as the paper has it.
+# Fields that the presets do not set, with the paper's values.
 OF_FIGURE_5: dict[str, Any] = {
     "dataset": "cifar10",
     "model": "vgg16",
@@ -43,7 +43,7 @@ OF_FIGURE_5: dict[str, Any] = {
     "levels": 5,
     "score_samples": 1_000,
 }
-# Spelled out, because what defines them needs JAX, which flags are not to wait for.
+# Listed here, because the module that defines them imports JAX, which is slow.
 NETWORKS = ["lenet300", "resnet18", "vgg11", "vgg13", "vgg16", "vgg19"]
 SEARCHES = "edge_popup,probabilistic"
 

@@ -245,10 +245,16 @@ def numbers(flag: str, kind: type) -> list:
 
 
 def density_of(text: str) -> float | str:
-    """A density that a flag says: a number in (0, 1], or "ticket".
+    """A density given on the command line: a number in (0, 1], or "ticket".
+
+    Args:
+        text: the value of the flag.
+
+    Returns:
+        The number, or "ticket".
 
     Raises:
-        ValueError: anything else.
+        ValueError: the text is anything else.
     """
     from ticketjax.names import suggestion
 
@@ -363,9 +369,9 @@ def running() -> dict:
 
 
 def use_all_cores() -> None:
-    """Ask XLA for as many host devices as there are cores, unless XLA_FLAGS says how many.
+    """Ask XLA for as many host devices as there are cores, unless XLA_FLAGS sets their number.
 
-    Matters on machines without accelerator only, and only before JAX is first imported.
+    This has an effect only on machines without accelerator, and only before JAX is first imported.
     """
     count = "--xla_force_host_platform_device_count"
     present = os.environ.get("XLA_FLAGS", "")
@@ -396,7 +402,7 @@ def _join_job() -> None:
         from ticketjax.commands.job import join
 
         join(**job)
-        # JAX's preemption service has taken SIGTERM.
+        # JAX's preemption service has replaced the handler of SIGTERM.
         interruption.install()
 
 
@@ -406,7 +412,7 @@ def _parse(argv: list[str]) -> list[str]:
     except flags.Error as error:
         sys.exit(_refuse(error))
     except SystemExit:
-        # absl has shown the help, and thinks of that as a failure.
+        # absl exits with a failure status after it has shown the help.
         sys.exit(0)
     if len(rest) > 1:
         sys.exit(_refuse(f"only flags are taken, got {' '.join(map(repr, rest[1:]))}"))
@@ -461,19 +467,22 @@ def start(command: types.ModuleType) -> None:
 
 
 def launch(main: Callable[[], int]) -> None:
-    """Parse the flags and run main(): refusals in one line, with exit status 2.
+    """Parse the flags and run main(); a refusal is one line, with exit status 2.
 
-    Signals end it at once.
+    Signals end the process at once.
+
+    Args:
+        main: the command, () -> exit status.
     """
     interruption.install()
 
     def run(argv):
         del argv
-        # JAX tells, as information, of every accelerator that it does not find.
+        # JAX logs a message for every accelerator that it does not find.
         logging.set_verbosity(logging.WARNING)
         warnings.formatwarning = lambda message, *_, **__: f"warning: {message}\n"
         use_all_cores()
-        # Figures go to files: no command needs, or waits for, a display.
+        # Figures are written to files: no command needs a display.
         os.environ.setdefault("MPLBACKEND", "Agg")
         if "compilation_cache" in FLAGS and FLAGS.compilation_cache:
             import jax
@@ -487,7 +496,7 @@ def launch(main: Callable[[], int]) -> None:
         except FlagError as error:
             return _refuse(error)
         except OSError as error:
-            # A full disk, a directory that is not ours: files are written whole or not at all.
+            # For example a full disk, or no permission: files are written whole or not at all.
             print(f"error: {error}; {RESUME}", file=sys.stderr)
             return 1
         except (AssertionError, MemoryError, RuntimeError) as error:

@@ -40,7 +40,7 @@ STRONG = {
     "probabilistic": ("plain", "global"),
 }
 OPTIMIZER = "adam(learning_rate=0.001)"
-# What a ticket follows from, but for its seed.
+# The fields that determine a ticket, besides its seed.
 OF_TICKETS = (
     "dataset",
     "images",
@@ -57,16 +57,25 @@ OF_TICKETS = (
 
 @dataclasses.dataclass(frozen=True)
 class ImageRuns:
-    """Pruners and searches on one dataset and network, and all that their records follow from.
+    """Pruners and searches on one dataset and network, with all that determines their records.
 
-    dataset, images, test_images: data, and how many of its images are used, the first ones.
-    model, channels: a name of MODELS, and what its channels are multiplied by.
-    seekers, searches: pruners, and names of STRONG. densities: at which they are measured.
-    ticket_density: of what is planted, made by SynFlow.
-    rounds, round_epochs: of pruning, of the ticket too. epochs: of the final training.
-    search_epochs, levels: of a strong search, and in how many steps edge-popup anneals.
-    batch_size: everywhere. score_samples: that a score sees. augment: whether training does.
-    seeds: repetitions.
+    Args:
+        dataset: the name of the dataset.
+        images, test_images: how many of its training and test images are used, the first ones.
+        model: a name of MODELS.
+        channels: what the network's channels are multiplied by.
+        seekers: names of pruners.
+        searches: names of STRONG.
+        densities: the densities at which all of them are measured.
+        ticket_density: the density of the planted ticket, which SynFlow makes.
+        rounds, round_epochs: rounds of pruning and epochs in each, for the ticket too.
+        epochs: epochs of the final training.
+        search_epochs: epochs of a strong search.
+        levels: the number of steps in which edge-popup anneals.
+        batch_size: the batch size everywhere.
+        score_samples: the number of samples that a score sees.
+        augment: whether training augments the images.
+        seeds: repetitions.
     """
 
     dataset: str
@@ -92,8 +101,20 @@ class ImageRuns:
 def image_grids(runs: ImageRuns, data_dir: str, out: str) -> dict[str, Grid]:
     """The grids of these runs by directory, below `out`: one of the pruners, one of the searches.
 
-    Raises ValueError for what cannot be run, FileNotFoundError without the data. Tickets are made
-    as the grids are run; ValueError then for files of tickets that belong to other runs.
+    The tickets are made when the grids are run. Running raises ValueError for files of tickets that
+    belong to other runs.
+
+    Args:
+        runs: the pruners and searches.
+        data_dir: the directory of the dataset's files.
+        out: the results directory.
+
+    Returns:
+        The grids by directory.
+
+    Raises:
+        ValueError: the runs are not possible.
+        FileNotFoundError: the data is missing.
     """
     task, model = _task_and_model(runs, data_dir, out)
     shared: dict[str, Any] = {
@@ -104,7 +125,7 @@ def image_grids(runs: ImageRuns, data_dir: str, out: str) -> dict[str, Grid]:
         "seeds": runs.seeds,
         "samples": runs.images + runs.test_images,
         "training": _training(runs),
-        # A run takes minutes, and is on disk when it is finished.
+        # A run takes minutes, so each is written to disk when it is finished.
         "chunk_size": 1,
     }
     grids = {}
@@ -187,9 +208,9 @@ def _task_and_model(runs: ImageRuns, data_dir: str, out: str) -> tuple[Task, Mod
 
 
 class _Tickets:
-    """The ticket of every seed: read from where earlier runs have left it, or made and left there.
+    """The ticket of every seed: read from the file of earlier runs, or made and written there.
 
-    Called with a seed; raises ValueError for a file that belongs to other runs.
+    An instance is called with a seed. It raises ValueError for a file that belongs to other runs.
     """
 
     def __init__(self, runs: ImageRuns, task: Task, model: Model, directory: str):
@@ -215,7 +236,7 @@ class _Tickets:
 
     @functools.cached_property
     def _alike(self) -> Tree:
-        # In NumPy: it is asked for while programs are traced.
+        # In NumPy, because it is needed while programs are traced.
         leaves, structure = jax.tree.flatten(self._shapes)
         sizes = [leaf.size for leaf in leaves]
         kept = np.arange(sum(sizes)) < round(self._runs.ticket_density * sum(sizes))

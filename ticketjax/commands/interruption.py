@@ -17,7 +17,7 @@ import threading
 
 RESUME = "what is finished is kept: the same command continues from there"
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
-# A pipe that nobody reads must not keep the process.
+# The process must end even if nobody reads the pipe.
 SECONDS_TO_FLUSH = 0.2
 
 _listening = False
@@ -26,8 +26,9 @@ _listening = False
 def install() -> None:
     """Let the signals end this process, with status 128 + the signal's number.
 
-    To be called in the main thread; again if something else has taken a signal since. One that is
-    ignored from the start, as SIGINT is in a shell's background job, stays ignored.
+    It must be called in the main thread, and again if other code has set a handler for a signal
+    since. A signal that is ignored from the start, as SIGINT is in a shell's background job, stays
+    ignored.
     """
     global _listening
     if not _listening:
@@ -36,7 +37,7 @@ def install() -> None:
         os.set_blocking(tell, False)
         signal.set_wakeup_fd(tell, warn_on_full_buffer=False)
         threading.Thread(target=_listen, args=(told,), daemon=True).start()
-        # Registered before all others, it is called after them.
+        # Exit functions run in reverse order: the first one registered is called last.
         atexit.register(_ignore_from_now_on)
     for number in SIGNALS:
         if signal.getsignal(number) != signal.SIG_IGN:
@@ -44,8 +45,8 @@ def install() -> None:
 
 
 def _ignore_from_now_on() -> None:
-    # All is done, and the thread does not run while Python ends. With a handler of Python's left,
-    # Python would restore the default one, and a signal then would take the place of the status.
+    # All work is done, and the thread does not run while Python ends. If a Python handler were
+    # still set, Python would restore the default one, and a signal would replace the exit status.
     for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)
 
@@ -63,12 +64,12 @@ def _listen(told: int) -> None:
 
 
 def _leave(number: int) -> None:
-    # What is printed stays in Python's buffer where standard output is a file or a pipe.
+    # Output stays in Python's buffer if standard output is a file or a pipe.
     flushing = threading.Thread(target=_flush, daemon=True)
     with contextlib.suppress(RuntimeError):  # no threads any more: Python is ending
         flushing.start()
         flushing.join(SECONDS_TO_FLUSH)
-    # A terminal shows ^C.
+    # The terminal shows ^C on this line.
     bar = getattr(sys.modules.get("ticketjax.progress"), "line_is_begun", False)
     newline = "\n" if bar or os.isatty(2) else ""
     with contextlib.suppress(OSError):

@@ -24,9 +24,10 @@ from ticketjax.records import store
 # Seconds that a process waits for the others to start, and to answer.
 WAIT = 300
 ANSWER = 60
-# JAX's own limit, which ends the process with its stack trace, is never reached.
+# Seconds that JAX's own limit is longer, so that it is never reached: it would end the process
+# with a stack trace.
 BEYOND = 600
-# What may differ: it changes no record.
+# Flags that may differ between processes, because they change no record.
 OWN_FLAGS = (*JOB, "chunk_size", "compilation_cache", "wait", "data_dir")
 OPENED = b"."
 # A machine that has lost its power sends nothing: its connections break after a minute.
@@ -36,10 +37,10 @@ _connections: dict[int, socket.socket] = {}
 
 
 def join(**job: Any) -> None:
-    """Meet the other processes; all of them run with the same flags and versions, or none.
+    """Connect to the other processes, and check that all have the same flags and versions.
 
     Args:
-        **job: as jax.distributed.initialize() takes it; what is None is detected.
+        **job: as jax.distributed.initialize() takes it; a value of None is detected.
 
     Raises:
         FlagError: the others are not found, or one of them has other flags or versions.
@@ -50,7 +51,7 @@ def join(**job: Any) -> None:
         token = secrets.token_hex()
         own = {"port": server and server.getsockname()[1], "token": token, "runs": _what_runs()}
         all_processes = [json.loads(text) for text in _exchange(json.dumps(own))]
-        # Looked at while JAX's service is still there to tell.
+        # Checked while JAX's service still runs.
         jax.process_index()
         _refuse_differences([process["runs"] for process in all_processes])
         _connect(server, all_processes[0]["port"], all_processes[0]["token"])
@@ -65,7 +66,7 @@ def _initialize(job: dict[str, Any]) -> None:
             f"process {job['process_id']} of {job['num_processes']} ({job['coordinator_address']})"
         )
     print(f"{who} waits for the others of its job, at most {WAIT} s", file=sys.stderr, flush=True)
-    # Nothing of Python runs in the main thread until all are there.
+    # The main thread runs no Python code until all processes have connected.
     timer = threading.Timer(WAIT, _give_up, [who])
     timer.daemon = True
     timer.start()
@@ -192,12 +193,12 @@ def tell_opened() -> None:
         try:
             connection.sendall(OPENED)
         except OSError:
-            # Noticed, and told, where the runs are.
+            # The code that runs the grids notices and reports it.
             continue
 
 
 def wait_until_opened() -> None:
-    """As another process, wait for process 0 to have opened the results directories.
+    """Wait, in a process other than process 0, until process 0 has opened the results directories.
 
     Raises:
         ConnectionError: process 0 has ended, because it was refused or killed.

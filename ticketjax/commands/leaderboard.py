@@ -49,10 +49,10 @@ GATES = (
     "continuous_sparsification",
     "gem_miner",
 )
-# Of a search with restarts, so many share the passes.
+# Rounds of pruning; restarts of a search, which share its passes.
 ROUNDS, RESTARTS = 10, 4
 PURSUIT_ROUNDS = 1000
-# How much a seeker computes that has no passes over the data.
+# The passes of seekers whose computation is not counted in passes over the data.
 UNKNOWN = float("nan")
 TIMES = "seconds.json"
 
@@ -82,10 +82,10 @@ class Contender:
     """A line of the leaderboard.
 
     Args:
-        title: how it is called.
-        seeker: an expression, or a seeker or score of somebody's own.
-        passes: over the training data, with gradients, in one search.
-        objective: what it optimises.
+        title: its name in the table and the figure.
+        seeker: an expression, or a user's own seeker or score.
+        passes: passes over the training data, with gradients, in one search.
+        objective: the objective that the seeker optimises.
     """
 
     title: str
@@ -151,7 +151,7 @@ class _Clock:
         self.times: dict[str, list] = collections.defaultdict(list)
         if self.path.exists():
             for name, chunks in json.loads(self.path.read_text(encoding="utf-8")).items():
-                # Earlier versions subtracted the compilation, now and then more than there was.
+                # Earlier versions subtracted the compilation, at times more than the total.
                 self.times[name] = [(runs, seconds) for runs, seconds in chunks if seconds >= 0]
 
     def chunk(self, directory: str, runs: int, seconds: float) -> None:

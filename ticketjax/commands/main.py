@@ -8,7 +8,7 @@ from ticketjax.commands import NAMES, interruption
 from ticketjax.names import suggestion
 from ticketjax.version import VERSION
 
-# In the process of the command, and in none that only imports this.
+# Set only in the process of the command, not in one that imports this module.
 if os.path.basename(sys.argv[0]).removesuffix(".exe") == "ticketjax":
     interruption.install()
 

@@ -37,9 +37,13 @@ def define() -> None:
 
 @dataclasses.dataclass(frozen=True)
 class Figure:
-    """A figure: its grids by directory name, the paper's number of repetitions, its panels.
+    """A figure of the paper.
 
-    panels: quality, columns that records must have, and a title or None.
+    Args:
+        title: its title.
+        seeds: the paper's number of repetitions.
+        grids: fields of its grids by name of the directory.
+        panels: quality, columns and the values that records must have, and a title or None.
     """
 
     title: str

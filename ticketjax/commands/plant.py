@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from ticketjax.sharing.interop import Tree
 
 SUITES = ("v1",)
-# What a network of --target decides itself, and what it alone needs.
+# Flags that a network of --target replaces (OF_TASKS), and flags that only it needs (OF_TARGETS).
 OF_TASKS = ("task", "depth")
 OF_TARGETS = ("layers", "kind")
 OF_PLANTING = ("width", "noise", "prune_bias", *(field.name for field in flagged(Planting)))
@@ -145,7 +145,7 @@ def _drawn(grid: Grid) -> Iterator[tuple[Description, Tree, Tree]]:
         @jax.jit
         def draw(seed, noise, setting=setting):
             instance = make_instance(setting, run_key(seed), noise)
-            # What a record says of it besides is not asked for, and not computed.
+            # Other columns of the record are not requested, so they are not computed.
             answer = instances.answer_tree(instance, setting.target)
             return instances.instance_tree(instance), answer
 
@@ -209,10 +209,16 @@ def _plant_suite() -> int:
 
 
 def write_suite(published: dict, directory: pathlib.Path) -> int:
-    """Write a suite's instances and compare them; 1 if some are not the published ones, else 0.
+    """Write a suite's instances and compare them with the published ones.
 
-    published: its name, its grid (fields of Grid), and fingerprints of its instances by name. What
-    was made here goes into suite.json, in the same form.
+    The suite as made here is written to suite.json, in the form of `published`.
+
+    Args:
+        published: its name, its grid (fields of Grid), and fingerprints of its instances by name.
+        directory: where to write.
+
+    Returns:
+        1 if some instances are not the published ones, else 0.
     """
     from tqdm import tqdm
 
@@ -243,6 +249,6 @@ def write_suite(published: dict, directory: pathlib.Path) -> int:
 
 def main() -> int:
     """Write one instance, or a suite."""
-    # Accelerators round otherwise, and the last bits decide where a ticket goes.
+    # Accelerators round differently, and the last bits decide where a ticket is planted.
     os.environ["JAX_PLATFORMS"] = "cpu"
     return _plant_suite() if FLAGS.suite else _plant_one()

@@ -22,7 +22,7 @@ from ticketjax.runs.engine import BudgetError
 from ticketjax.runs.grid import Grid, make_grid
 from ticketjax.sweeping import records_of, run_into
 
-# Between two looks at what the other processes have finished.
+# Seconds between two checks of what the other processes have finished.
 SECONDS_BETWEEN_LOOKS = 2
 
 
@@ -34,8 +34,14 @@ def is_first() -> bool:
 def grid_of(**fields: Any) -> Grid:
     """The grid of these fields, as make_grid() takes them.
 
+    Args:
+        **fields: as in make_grid().
+
+    Returns:
+        The grid.
+
     Raises:
-        FlagError: it cannot be run.
+        FlagError: the grid cannot be run.
     """
     try:
         return make_grid(**fields)
@@ -46,24 +52,26 @@ def grid_of(**fields: Any) -> Grid:
 def run_grids(
     grids: dict[str, Grid], on_chunk: Callable[[str, int, float], None] | None = None
 ) -> pa.Table | None:
-    """Run what is missing of each grid in its directory; returns the grids' records.
+    """Run what is missing of each grid in its directory.
 
-    Of several processes each runs its share, waits for the others', and only the first one
-    returns the records, the rest None.
+    With several processes, each runs its share and waits for the shares of the others.
 
     Args:
         grids: by directory.
-        on_chunk: called after every chunk with its directory, its runs and the seconds that its
-            compiled programs took.
+        on_chunk: called after every chunk with its directory, its number of runs, and the seconds
+            that its compiled programs took.
+
+    Returns:
+        The grids' records in the first process, None in the others.
 
     Raises:
-        FlagError: a directory that cannot be opened, and a seeker that does not keep to its budget.
+        FlagError: a directory cannot be opened, or a seeker does not keep to its budget.
         ConnectionError: another process has ended before all runs were done.
     """
-    # The others find what the first one has opened, or the first one gone.
+    # The other processes wait until the first one has opened the directories, or has ended.
     if not is_first():
         job.wait_until_opened()
-    # In one order, so that of two commands that share directories neither waits for the other.
+    # Sorted, so that two commands that share directories do not wait for each other.
     opened = {directory: _open(directory, grids[directory]) for directory in sorted(grids)}
     if is_first():
         job.tell_opened()
@@ -73,7 +81,7 @@ def run_grids(
     own = {directory: wanted.run_names(share) for directory, wanted in grids.items()}
     total = sum(map(len, own.values()))
     finished = sum(len(runs & done[directory]) for directory, runs in own.items())
-    # One bar for all processes: theirs are as far.
+    # One bar for all processes, because the others are about as far.
     with progress(total, finished, quiet=not is_first()) as shown:
         for directory, wanted in grids.items():
             shown.name(_name(wanted))
@@ -128,7 +136,7 @@ def _all_done(results: Collection[tuple[Grid, store.Store]]) -> bool:
 
 def _stop_if_one_is_gone(results: Collection[tuple[Grid, store.Store]]) -> None:
     gone = job.gone()
-    # Looked at in this order: a process that is gone has written all that it ever will.
+    # Checked in this order: a process that has ended writes nothing more.
     if gone is not None and not _all_done(results):
         raise job.has_ended(gone)
 

@@ -145,7 +145,7 @@ def _curves(task: str, target: Params, factor: float) -> list[Bound]:
     low, high = min(required.values()), max(required.values())
     margin = max(1.2, 0.4 * (high - low))
     log10_width = np.linspace(max(0, low - margin), high + margin, 400)
-    # Wider than floats reach: the leading digits, then zeros.
+    # Widths beyond the range of floats: the leading digits, then zeros.
     widths = [int(10 ** (x % 1 + 15)) * 10 ** int(x) // 10**15 for x in log10_width]
     curves = []
     for initialisation, enough in required.items():

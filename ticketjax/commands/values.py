@@ -26,7 +26,7 @@ def _module(path: str) -> types.ModuleType:
     path = os.path.abspath(path)
     if path not in _files:
         name = os.path.basename(path).removesuffix(".py")
-        # Known by its name, as dataclasses and pickles want it, unless that is another's.
+        # Dataclasses and pickle need the module by its name, unless another module has that name.
         name = f"{name}_file" if name in sys.modules else name
         spec = importlib.util.spec_from_file_location(name, path)
         assert spec is not None and spec.loader is not None
@@ -37,7 +37,13 @@ def _module(path: str) -> types.ModuleType:
 
 
 def own(text: str) -> Any:
-    """What path/to/file.py:name names.
+    """The object that path/to/file.py:name names.
+
+    Args:
+        text: path/to/file.py:name.
+
+    Returns:
+        The object.
 
     Raises:
         ValueError: there is no such file, or it has no such name.
@@ -76,18 +82,18 @@ def _expression(text: str) -> Any:
 
 
 def read_seeker_flag(text: str) -> tuple[str, Any]:
-    """A seeker as a flag says it, and how records are to call it.
+    """A seeker given on the command line, and its label in records.
 
     Args:
-        text: a name of the registry, an expression, or path/to/file.py:name, which may stand within
-            an expression too; LABEL=... before any of these.
+        text: a name of the registry, an expression, or path/to/file.py:name, which may also stand
+            within an expression; LABEL=... before any of these.
 
     Returns:
-        The label, and a name, which is to take a command's options; or a score, a function of
-        one's own or a seeker.
+        The label and the seeker. The seeker is a name, to which a command's options apply; or a
+        score, a user's own function or a seeker.
 
     Raises:
-        ValueError: what is none of these.
+        ValueError: the text is none of these.
     """
     label = None
     if labelled := _LABELLED.fullmatch(text):
@@ -108,8 +114,14 @@ def read_seeker_flag(text: str) -> tuple[str, Any]:
 def read_seekers(texts: list[str]) -> dict[str, Any]:
     """The seekers of a flag by label, as make_grid() takes them.
 
+    Args:
+        texts: the values of the flag, each as read_seeker_flag() takes it.
+
+    Returns:
+        Seekers by label.
+
     Raises:
-        ValueError: as read_seeker_flag(), and for two different ones with one label.
+        ValueError: as read_seeker_flag(), and for two different seekers with one label.
     """
     made: dict[str, Any] = {}
     for label, value in map(read_seeker_flag, texts):
@@ -122,8 +134,14 @@ def read_seekers(texts: list[str]) -> dict[str, Any]:
 def read_task(text: str) -> Task:
     """A task by its name, or as path/to/file.py:TASK names it.
 
+    Args:
+        text: the value of the flag.
+
+    Returns:
+        The task.
+
     Raises:
-        ValueError: there is none.
+        ValueError: there is no such task.
     """
     if not is_own(text):
         return get_task(text)
@@ -134,10 +152,16 @@ def read_task(text: str) -> Task:
 
 
 def read_tasks(texts: list[str]) -> list[Task]:
-    """As read_task(), several of them.
+    """Several tasks, each as read_task() reads it.
+
+    Args:
+        texts: the values of the flag.
+
+    Returns:
+        The tasks in the same order.
 
     Raises:
-        ValueError: as read_task(), and for two of one name.
+        ValueError: as read_task(), and for two tasks of one name.
     """
     tasks = {text: read_task(text) for text in texts}
     names = [task.name for task in tasks.values()]
@@ -157,10 +181,16 @@ def _takes_one(function: Any) -> bool:
 
 
 def read_models(texts: list[str]) -> dict[str, Model | Callable[[Task], Model]] | None:
-    """Networks that path/to/file.py:make names, by that name; None for none.
+    """Networks that path/to/file.py:make names, by that name.
+
+    Args:
+        texts: the values of the flag.
+
+    Returns:
+        Networks, or functions task -> Model, by name; None if there are no values.
 
     Raises:
-        ValueError: no Model and no function, and two of one name.
+        ValueError: an object is no Model and no function, or two have one name.
     """
     models: dict[str, Any] = {}
     for text in texts:
