@@ -30,7 +30,7 @@ def _training_rate(setting, width: int, runs: int, repeats: int) -> list[float]:
     make, seeds = phases.make_instances(setting, runs)
     training = phases.make_training(setting, width)
     instances = make(seeds)
-    # What is planted is as good a mask as any: a masked network takes the time of a dense one.
+    # Any mask will do, here the planted one: a masked network takes as long as a dense one.
     planted = instances.planted.mask
     jax.block_until_ready(training(instances, planted))
     epochs, steps, batch_size = instances.order.shape[-3:]
@@ -54,7 +54,7 @@ def measure(task: list[str], epochs: int, seeds: int, chunk_size: int | str, rep
     first, second = (
         seconds(lambda: sum(records.num_rows for records in run(grid))) for _ in range(2)
     )
-    # Before anything else can take more.
+    # Read first, before other programs can use more memory.
     on_device, in_process = peak_device_memory(), peak_memory()
     circle = tj.make_grid(task="circle", epochs=epochs, seeds=1).settings()[0]
     at_once = chunk_size

@@ -98,7 +98,7 @@ def measure(task: list[str], seeds: int, epochs: int, cache: str) -> dict:
     from ticketjax.runs import engine
 
     jax.config.update("jax_compilation_cache_dir", cache)
-    # The commands' own threshold.
+    # The threshold that the commands use.
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
     watch = _Watch()
     first = tj.make_grid(task=task, epochs=epochs, seeds=seeds)

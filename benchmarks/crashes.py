@@ -48,7 +48,7 @@ GRID = (
     *("--seekers=magnitude", "--densities=ticket", "--chunk_size=1", f"--seeds={SEEDS}"),
 )
 ENVIRONMENT = {
-    # One device and one run at once: the programs are the same, however much there is to be done.
+    # One device and one run at once: the programs are then the same for any number of runs.
     "XLA_FLAGS": "--xla_force_host_platform_device_count=1",
     "JAX_PLATFORMS": "cpu",
     "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
@@ -61,7 +61,7 @@ FORKED = multiprocessing.get_context("forkserver")
 def _command(directory: str) -> None:
     for stream in (sys.stdout, sys.stderr):
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-    # A shell's background job, and what it starts, would ignore it.
+    # A shell's background job would ignore the signal, and so would the processes that it starts.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.argv = ["singleshot", *GRID, f"--out={directory}"]
     runpy.run_module("experiments.singleshot", run_name="__main__")
@@ -119,7 +119,7 @@ class Interrupt(NamedTuple):
 
 def start_command(directory: pathlib.Path) -> subprocess.Popen:
     """The grid as a user starts it, with nothing compiled."""
-    # Who ignores Ctrl-C, as a shell's background job does, would hand that on.
+    # A shell's background job ignores Ctrl-C, and its child processes would inherit that.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         return subprocess.Popen(
@@ -172,7 +172,7 @@ def _kill(root: pathlib.Path, expected, seconds: float, chance: random.Random) -
         ends = []
         for _ in range(FLAGS.kills_per_directory):
             ends.append(_disturb(directory, signal.SIGKILL, seconds, chance))
-            # Those that came after the run had ended are none.
+            # A kill after the end of the run does not count.
             kills += ends[-1]["status"] == -signal.SIGKILL
             if ends[-1]["after"] == chunks:
                 break

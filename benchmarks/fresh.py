@@ -16,9 +16,18 @@ class Failure(Exception):
 
 
 def call(module: str, function: str, **arguments):
-    """The function's answer; arguments and answer must be what JSON can hold.
+    """Call a function in a new process and return its answer.
 
-    Raises Failure if the process fails, for example for want of memory.
+    Args:
+        module: the name of the function's module.
+        function: the name of the function.
+        **arguments: its arguments, values that JSON can hold.
+
+    Returns:
+        The function's answer, which must be a value that JSON can hold.
+
+    Raises:
+        Failure: the process fails, for example because memory is short.
     """
     command = [sys.executable, "-m", "benchmarks.fresh", module, function, json.dumps(arguments)]
     answer = subprocess.run(command, capture_output=True, text=True, check=False)

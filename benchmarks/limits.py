@@ -10,9 +10,9 @@ from benchmarks.timing import seconds
 from ticketjax.runs.engine import sharded
 
 PRODUCT_SIZES = (512, 1024, 2048, 4096)
-# An accelerator is not filled by less.
+# Smaller arrays do not use all of an accelerator.
 MORE_PRODUCT_SIZES = (8192,)
-# Far beyond any cache, and what the second level of one holds.
+# One size far larger than any cache, and one that fits a second-level cache.
 MEMORY_BYTES, CACHE_BYTES = 2**28, 2**20
 TRAFFIC = 2**32
 REPEATS = 5

@@ -19,7 +19,7 @@ from ticketjax.commands.flags import FLAGS, launch
 flags.DEFINE_integer("repeats", 3, "Turns of every candidate.", lower_bound=1)
 flags.DEFINE_integer("seeds", 10, "Seeds of the sweeps in a turn.", lower_bound=1)
 flags.DEFINE_integer("epochs", 10, "Epochs of the final training.", lower_bound=1)
-# A hundred are its best: fewer take longer per run.
+# A hundred are the fastest: fewer take longer per run.
 flags.DEFINE_integer("expert_runs", 100, "Runs that the expert trains at once.", lower_bound=1)
 
 ONE_BY_ONE = "same trial, jit, one by one"
@@ -131,7 +131,7 @@ def main() -> int:
     print(f"repeats: {FLAGS.repeats}, seeds: {FLAGS.seeds}, epochs: {FLAGS.epochs}\n")
     print(f"{'':42}{'s per run, median [min, max]':>30}{'first time':>12}{'ratio [min, max]':>24}")
     for name, values in seconds.items():
-        # Turn by turn: what slows the machine down for a while slows both.
+        # In turns, so that a temporary load on the machine slows both.
         ratios = [other / own for other, own in zip(seconds[reference], values, strict=True)]
         print(f"{name:42}{spread(values):>30}{first[name]:>12.3f}{spread(ratios, 1):>24}")
     print(f'\nratio: speed relative to "{reference}", of the same turn.')

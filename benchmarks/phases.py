@@ -26,7 +26,13 @@ from ticketjax.training import train
 class Phase(NamedTuple):
     """A program that does one thing for `executions` instances or masks, and the work of one.
 
-    times: how often a sweep does it per planted network. besides: what it does that is no product.
+    Args:
+        name: the name of the phase.
+        program: runs it, () -> results.
+        executions: the number of instances or masks in one call of the program.
+        times: how often a sweep does it per planted network.
+        work: FLOP and bytes for one instance or mask.
+        besides: what the phase does besides matrix products.
     """
 
     name: str
@@ -94,7 +100,7 @@ def _make_selection(densities: np.ndarray):
 
 def _make_ranking(setting: Setting):
     def one(scores, instance):
-        # All that seek() does but seeking.
+        # Everything that seek() does except seeking.
         found = Found(instance.planted.mask, scores, {})
         return seek(setting, lambda *_: found, jax.random.key(0), instance, 1.0)[1]
 
@@ -102,7 +108,7 @@ def _make_ranking(setting: Setting):
 
 
 def _make_evaluation(setting: Setting, width: int):
-    # All that evaluate() does but training.
+    # Everything that evaluate() does except training.
     return _vectorised(
         lambda instance, mask: evaluate(
             setting, instance._replace(order=instance.order[:0]), mask, width
@@ -180,7 +186,7 @@ def of_grid(grid: Grid, runs: int) -> list[Phase]:
             "32 comparisons of every parameter, a bisection on its bits",
         ),
     ]
-    # Of all masks, those of the first score at the last density: which one matters to no phase.
+    # The masks of the first score at the last density; the choice affects no phase.
     chosen = jax.tree.map(lambda leaf: leaf[:, :, 0, -1], found)
     for width, count in reversed(list(zip(widths, counts, strict=True))):
         narrow = hidden_width(sizes, width)

@@ -21,7 +21,7 @@ flags.DEFINE_list("densities", ["ticket", "0.01", "0.1", "0.5", "1"], "Those of 
 flags.DEFINE_integer("epochs", 10, "Epochs of the final training.", lower_bound=1)
 flags.DEFINE_integer("width", 100, "Neurons of every hidden layer.", lower_bound=8)
 
-# From this share of a rate on, the machine cannot do much better.
+# Above this share of a rate, little is left to gain.
 DOMINATED = 0.5
 
 

@@ -50,7 +50,7 @@ def measure(depth: int, width: int, runs: int, repeats: int) -> dict:
     begin = time.perf_counter()
     next(run(grid))
     first = time.perf_counter() - begin
-    # Chunk by chunk, as the commands write them: records are not to count as memory.
+    # Chunk by chunk, as the commands write them, so that records do not count as memory.
     turns = [
         seconds(lambda: sum(records.num_rows for records in run(grid))) for _ in range(repeats)
     ]

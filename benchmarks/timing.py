@@ -17,9 +17,17 @@ def seconds(function: Callable[[], object]) -> float:
 def in_turns(
     measures: Mapping[str, Callable[[], float]], repeats: int
 ) -> tuple[dict[str, float], dict[str, list[float]]]:
-    """What each measurement gives at first, with compilation, and in each of the turns after it.
+    """Take every measurement once with compilation, then repeatedly in turns.
 
-    In turns, so that whatever else the machine does falls upon all alike.
+    In turns, other load on the machine affects all measurements alike.
+
+    Args:
+        measures: functions without arguments that return a value, by name.
+        repeats: the number of turns after the first.
+
+    Returns:
+        The first value of each measurement, with compilation, by name; and its values in all later
+        turns, by name.
     """
     first = {name: measure() for name, measure in measures.items()}
     later = {name: [] for name in measures}

@@ -30,13 +30,24 @@ def train_many(
 ) -> tuple[list, float]:
     """Train R masked networks; return their effective parameters and the seconds it took.
 
-    x: (R, n, inputs) float32. y: (R, n) int class for "classification", (R, n, outputs) float32
-    for "regression". params, masks: [(kernel (R, n_in, n_out), bias (R, n_out)), ...] NumPy arrays.
-    seeds: R integers, run r is shuffled as `train_one(seed=seeds[r])` is; 0 to R-1 by default.
-    runs_at_once: the most runs in one batched product; more runs are trained group by group.
+    Args:
+        x: (R, n, inputs) float32.
+        y: (R, n) int class for "classification", (R, n, outputs) float32 for "regression".
+        params, masks: [(kernel (R, n_in, n_out), bias (R, n_out)), ...] NumPy arrays.
+        kind: "classification" or "regression".
+        epochs: passes over the samples.
+        batch_size: samples per step.
+        learning_rate: of Adam.
+        seeds: R integers; run r is shuffled as `train_one(seed=seeds[r])` is. 0 to R-1 by default.
+        runs_at_once: the most runs in one batched product; more runs are trained group by group.
 
-    Raises ImportError without PyTorch, ValueError for an unknown kind, less than one batch, or
-    seeds that are not one per run.
+    Returns:
+        The effective parameters, in the form of `params`, and the seconds.
+
+    Raises:
+        ImportError: PyTorch is not installed.
+        ValueError: the kind is unknown, there is less than one batch, or the seeds are not one per
+            run.
     """
     try:
         import torch
@@ -53,7 +64,7 @@ def train_many(
     if len(seeds) != runs:
         raise ValueError(f"seeds has {len(seeds)} entries; {runs} runs need one each")
 
-    # The first optimizer of a process imports a second or two of compiler: start-up, not training.
+    # The first optimizer of a process imports a compiler, for a second or two: not training time.
     torch.optim.Adam([torch.zeros(1)])
     begin = time.perf_counter()
     groups = -(-runs // runs_at_once)

@@ -16,12 +16,25 @@ def train_one(
 ) -> tuple[list, float]:
     """Train one masked network; return its effective parameters and the seconds it took.
 
-    x: (n, inputs) float32. y: (n,) int class for "classification", (n, outputs) float32 for
-    "regression". params, masks: [(kernel (n_in, n_out), bias (n_out,)), ...] NumPy arrays.
-    Every epoch is a new permutation drawn from `seed`; a last short batch is dropped.
-    Loss: cross entropy, or mean squared error over samples and outputs.
+    Every epoch is a new permutation drawn from `seed`; a last short batch is dropped. The loss is
+    cross entropy, or the mean squared error over samples and outputs.
 
-    Raises ImportError without PyTorch, ValueError for an unknown kind or less than one batch.
+    Args:
+        x: (n, inputs) float32.
+        y: (n,) int class for "classification", (n, outputs) float32 for "regression".
+        params, masks: [(kernel (n_in, n_out), bias (n_out,)), ...] NumPy arrays.
+        kind: "classification" or "regression".
+        epochs: passes over the samples.
+        batch_size: samples per step.
+        learning_rate: of Adam.
+        seed: determines the permutations.
+
+    Returns:
+        The effective parameters, in the form of `params`, and the seconds.
+
+    Raises:
+        ImportError: PyTorch is not installed.
+        ValueError: the kind is unknown, or there is less than one batch.
     """
     try:
         import torch
@@ -37,7 +50,7 @@ def train_one(
         raise ValueError(f"x has {len(x)} samples; at least batch_size={batch_size} are needed")
     loss_of = losses[kind]
 
-    # The first optimizer of a process imports a second or two of compiler: start-up, not training.
+    # The first optimizer of a process imports a compiler, for a second or two: not training time.
     torch.optim.Adam([torch.zeros(1)])
     begin = time.perf_counter()
     x = torch.tensor(np.asarray(x, np.float32))

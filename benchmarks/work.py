@@ -36,9 +36,17 @@ def gradient_flop(sizes: tuple[int, ...], samples: int) -> int:
 
 
 def hessian_gradient_flop(sizes: tuple[int, ...], samples: int) -> int:
-    """Gradient g and H g: each of the gradient's products is derived for both of its factors.
+    """FLOP of the gradient g and of H g.
 
-    The data does not move: the two products of the first layer are derived for one factor each.
+    Each of the gradient's products is derived for both of its factors. The data is constant, so the
+    two products of the first layer are derived for one factor each.
+
+    Args:
+        sizes: neurons of every layer, the input included.
+        samples: the number of samples.
+
+    Returns:
+        FLOP of all matrix products.
     """
     first = 2 * samples * sizes[0] * sizes[1]
     return (
@@ -51,8 +59,18 @@ def hessian_gradient_flop(sizes: tuple[int, ...], samples: int) -> int:
 def instance(sizes, ticket_sizes, samples: int, orders: int) -> Work:
     """Draw data and order, plant, measure the bare ticket.
 
-    The only products are the ticket's own. Written are inputs and labels, the order of training,
-    the parameters and the planted mask; each parameter is read and written once more by planting.
+    The only products are those of the ticket. The arrays written are inputs and labels, the order
+    of training, the parameters and the planted mask. Planting reads and writes each parameter once
+    more.
+
+    Args:
+        sizes: neurons of every layer of the network, the input included.
+        ticket_sizes: neurons of every layer of the ticket, the input included.
+        samples: the number of samples.
+        orders: the number of indices in the order of training.
+
+    Returns:
+        FLOP and bytes for one instance.
     """
     count = parameters(sizes)
     data = samples * (sizes[0] + 1) * FLOAT
@@ -65,7 +83,14 @@ def instance(sizes, ticket_sizes, samples: int, orders: int) -> Work:
 def scores(sizes, samples: int) -> Work:
     """All five scores once: SNIP a gradient, GraSP H g, SynFlow a gradient at one sample.
 
-    Each reads the parameters and writes its scores; random only writes.
+    Each score reads the parameters and writes its values; random only writes.
+
+    Args:
+        sizes: neurons of every layer, the input included.
+        samples: the number of samples that SNIP and GraSP use.
+
+    Returns:
+        FLOP and bytes for the five scores together.
     """
     flop = gradient_flop(sizes, samples) + hessian_gradient_flop(sizes, samples)
     return Work(flop + gradient_flop(sizes, 1), 9 * parameters(sizes) * FLOAT)
