@@ -83,7 +83,7 @@ def wait_for_parts(process: multiprocessing.Process, directory: pathlib.Path, co
 
 
 def _disturb(directory: pathlib.Path, how: int, seconds: float, chance: random.Random) -> dict:
-    """Start the grid and end it by a signal; what is there then."""
+    """Start the grid and end it by a signal; returns what is in the directory then."""
     before = parts(directory)
     process = begin(directory)
     if chance.random() < 0.5:
@@ -110,7 +110,7 @@ def finish(directory: pathlib.Path) -> None:
 
 
 class Interrupt(NamedTuple):
-    """What came of a signal: the command's status, seconds until its end, standard error."""
+    """The result of a signal: the command's status, seconds until its end, standard error."""
 
     status: int
     seconds: float
@@ -134,7 +134,7 @@ def start_command(directory: pathlib.Path) -> subprocess.Popen:
 
 
 def wait_for_first_import(process: subprocess.Popen) -> None:
-    """Until the command catches SIGTERM, the first thing that it does; Linux tells."""
+    """Wait until the command catches SIGTERM, which it does first; Linux shows whether it does."""
     bit = 1 << (signal.SIGTERM - 1)
     while process.poll() is None:
         status = pathlib.Path(f"/proc/{process.pid}/status").read_text()

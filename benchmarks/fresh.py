@@ -46,7 +46,7 @@ def peak_memory() -> int:
 
 
 def peak_device_memory() -> int | None:
-    """The most bytes that a device has held; None where JAX does not tell, as on a CPU."""
+    """The most bytes that a device has held; None if JAX does not report it, as on a CPU."""
     import jax
 
     peaks = [(d.memory_stats() or {}).get("peak_bytes_in_use") for d in jax.local_devices()]

@@ -80,7 +80,7 @@ def help_of(kind: type) -> dict[str, str]:
 
 
 def flagged(kind: type) -> list[dataclasses.Field]:
-    """The fields of a dataclass of options that a flag can say: words, numbers, texts."""
+    """The fields of a dataclass of options that can be flags: words, numbers, texts."""
     fields = dataclasses.fields(kind)
     return [field for field in fields if isinstance(field.default, bool | int | float | str)]
 
@@ -110,13 +110,13 @@ def define_options(kind: type) -> None:
 
 
 def planting() -> Planting:
-    """What the flags of Planting say."""
+    """The Planting that the flags describe."""
     said: dict[str, Any] = {field.name: FLAGS[field.name].value for field in flagged(Planting)}
     return Planting(**said)
 
 
 def training() -> Training:
-    """What the flags of Training say."""
+    """The Training that the flags describe."""
     from ticketjax.commands.values import own_or_text
 
     said: dict[str, Any] = {field.name: FLAGS[field.name].value for field in flagged(Training)}
@@ -199,7 +199,7 @@ def define_grid(
 
 
 def define_budget() -> None:
-    """Define the flag that lets masks pass which keep another number than they may."""
+    """Define the flag that allows masks which keep another number of parameters than the budget."""
     flags.DEFINE_bool(
         "check_budget",
         True,

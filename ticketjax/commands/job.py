@@ -88,7 +88,7 @@ def _give_up(who: str) -> None:
 
 
 def _what_runs() -> dict[str, str]:
-    """Flags and versions, as they are to be told."""
+    """Flags and versions of this process, in the form in which processes exchange them."""
     flags = {flag.name: flag for flag in FLAGS.get_key_flags_for_module(sys.argv[0])}
     told = {}
     for name, flag in sorted(flags.items()):
@@ -183,12 +183,12 @@ def gone() -> int | None:
 
 
 def has_ended(index: int) -> ConnectionError:
-    """What a process says that cannot go on without another one."""
+    """The error of a process that cannot continue because another process has ended."""
     return ConnectionError(f"--distributed: process {index} has ended before all runs were done")
 
 
 def tell_opened() -> None:
-    """As process 0, let the others go on: the results directories are open, and locked."""
+    """As process 0, tell the others to continue: the results directories are open and locked."""
     for connection in _connections.values():
         try:
             connection.sendall(OPENED)

@@ -95,7 +95,7 @@ class Contender:
 
 
 def contenders(passes: int) -> dict[str, Contender]:
-    """All that the registry has, by directory name, with so many passes for those that train."""
+    """All seekers of the registry, by directory name; those that train make so many passes."""
     in_rounds = f"rounds={ROUNDS}, round_epochs={passes // ROUNDS}"
     annealed = f"annealed=True, epochs={passes}"
     restarts = f"concrete(epochs={passes // RESTARTS}, restarts={RESTARTS})"
@@ -130,7 +130,7 @@ def contenders(passes: int) -> dict[str, Contender]:
 
 
 def _own() -> dict[str, Contender]:
-    """The seekers of --seeker; how much they compute is theirs to say."""
+    """The seekers of --seeker; the number of passes that they make is not known."""
     from ticketjax.commands.values import read_seekers
 
     with naming("seeker"):

@@ -98,7 +98,7 @@ def _target() -> tuple[Task, int]:
 
 
 def _grid(**fields) -> Grid:
-    """A grid of instances, with nobody who looks for the tickets."""
+    """A grid of instances, without seekers."""
     from ticketjax.commands.running import grid_of
 
     return grid_of(**fields, seekers="random", densities="ticket", epochs=0)
@@ -131,7 +131,7 @@ def _grid_of_flags() -> Grid:
 
 
 def _drawn(grid: Grid) -> Iterator[tuple[Description, Tree, Tree]]:
-    """Every instance of a grid: what it is, what everyone may see, the answer."""
+    """Every instance of a grid: its description, its public part, the answer."""
     import jax
     import numpy as np
 

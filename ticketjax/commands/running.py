@@ -111,7 +111,7 @@ def run_grids(
 
 
 def _name(wanted: Grid) -> str:
-    """What the bar calls a grid: what its seekers are, if they are of one kind."""
+    """The name of a grid on the bar: the kind of its seekers, if they are of one kind."""
     kinds = {getattr(type(seeker), "name", "own") for _, seeker in wanted.seekers}
     return kinds.pop() if len(kinds) == 1 else "seekers"
 

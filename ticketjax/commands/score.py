@@ -131,7 +131,7 @@ def _table(description: Description, entries: dict[str, Any]) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """For JSON, which knows no NaN and no infinity."""
+    """A value for JSON, which has no NaN and no infinity."""
     if isinstance(value, list):
         return [_plain(entry) for entry in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -37,7 +37,7 @@ class Entry(NamedTuple):
 
 
 def _errors(entry: Entry, quality: str, kinds: Mapping[str, str]) -> list[float]:
-    """Mean error per task, the lower the better; a metric that is no number is the worst."""
+    """Mean error per task, the lower the better; a metric that is not finite is the worst."""
     means = []
     for (task, of), values in entry.metrics.items():
         if of == quality:

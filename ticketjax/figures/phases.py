@@ -28,7 +28,15 @@ ANCHORED: dict[str, Any] = {"ha": "right", "rotation_mode": "anchor"}
 
 
 class Heat(NamedTuple):
-    """How the cells of a map are coloured: a column of records, what it is called, its scale."""
+    """How the cells of a map are coloured.
+
+    Args:
+        column: the column of records that is shown.
+        title: its name in the figure.
+        norm: the scale of the colours.
+        colours: the name of the colour map.
+        form: value -> the text in a cell.
+    """
 
     column: str
     title: str

@@ -47,7 +47,7 @@ class Panel(NamedTuple):
 
 
 def _highest_accuracy(rows: pa.Table) -> float:
-    """Where the axis ends: at 1, unless all that a task has shown is in the lower half."""
+    """The end of the axis: 1, unless all accuracies of a task are in the lower half."""
     columns = ("strong_metric", "weak_metric", "ticket_metric")
     largest = np.max([np.nanmax(rows[name].to_numpy(), initial=0) for name in columns])
     return 1.02 if largest == 0 or largest > 0.5 else 1.15 * float(largest)
