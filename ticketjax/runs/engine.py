@@ -231,6 +231,11 @@ class _Job(NamedTuple):
     def runs_per_instance(self) -> int:
         return len(self.seekers) * self.densities.size
 
+    @property
+    def searches(self) -> bool:
+        """Whether a seeker trains, so that a run takes long."""
+        return any(trains(seeker) for _, seeker in self.seekers)
+
 
 class _Programs(NamedTuple):
     """The programs of a job, each for one chunk's slice on one device.
@@ -309,9 +314,7 @@ class _Plan:
         named, instances = job.named, len(job.instances)
         at_once = _auto_chunk_size(named, devices) if isinstance(chunk_size, str) else chunk_size
         # A search that trains is as expensive as the measuring, and runs all of a chunk at once.
-        searches = any(trains(seeker) for _, seeker in job.seekers)
-        batched = on_cpu and not searches and isinstance(chunk_size, str)
-        batches = CPU_BATCHES_PER_CHUNK if batched else 1
+        batches = CPU_BATCHES_PER_CHUNK if on_cpu and not job.searches else 1
         most = max(1, at_once * batches // job.runs_per_instance) * len(devices)
         # Equal shares, so that no chunk is mostly padding and one program serves all.
         slots = -(-instances // (-(-instances // most) * len(devices)))
@@ -549,8 +552,9 @@ def _run_chunk(
 def _jobs(grid: Grid, done: Collection[tuple], share: tuple[int, int]) -> Iterator[_Job]:
     """What is missing of a grid, as few and as large rectangles as there are.
 
-    Where not even one instance's runs fit into a given chunk, they are of one seeker and as many
-    densities as do, so that what is finished is written soon.
+    Where runs take long, as those of seekers that train, and an instance has more of them than a
+    given chunk, a job is of one seeker and as many densities as a chunk has, so that what is
+    finished is written soon.
     """
     for named in grid.settings():
         densities = named.resolve(grid.densities)
@@ -571,12 +575,13 @@ def _jobs(grid: Grid, done: Collection[tuple], share: tuple[int, int]) -> Iterat
                     seeker for seeker, own in zip(seekers, missing, strict=True) if own == these
                 )
                 whole = _Job(named, chosen, densities[list(these)], instances)
-                if isinstance(grid.chunk_size, str) or whole.runs_per_instance <= grid.chunk_size:
+                size = grid.chunk_size
+                if isinstance(size, str) or whole.runs_per_instance <= size or not whole.searches:
                     yield whole
                     continue
                 for seeker in chosen:
-                    for start in range(0, whole.densities.size, grid.chunk_size):
-                        some = whole.densities[start : start + grid.chunk_size]
+                    for start in range(0, whole.densities.size, size):
+                        some = whole.densities[start : start + size]
                         yield _Job(named, (seeker,), some, instances)
 
 
@@ -601,8 +606,8 @@ def run(
 
     Yields:
         Arrow tables. A chunk holds whole instances: all missing seekers at all missing densities of
-        some seeds and noise levels of one task and network; if these are more runs than a given
-        chunk_size, one of the seekers at so many of the densities.
+        some seeds and noise levels of one task and network. Where a seeker trains, and there are
+        more of them than a given chunk_size, it holds one seeker at so many of the densities.
 
     Raises:
         BudgetError: before anything of a chunk is yielded, a mask outside its budget, unless the
