@@ -87,25 +87,12 @@ def _score(
     description: Description, instance: Tree, answer: Tree | None, mask: Params
 ) -> dict[str, Any]:
     """The entries of a record, as plain values."""
-    import jax
-
-    from ticketjax.measure.equivalence import functionally_recovered
-    from ticketjax.runs.trial import evaluate
     from ticketjax.sharing import instances
 
     with naming("instance"):
-        setting, planted = instances.rebuild(description, instance, answer, FLAGS.epochs)
-    measure = jax.jit(lambda instance, mask: evaluate(setting, instance, mask))
-    entries = {name: value.tolist() for name, value in measure(planted, mask).items()}
-    if answer is None:
-        return {name: entries[name] for name in instances.OF_INSTANCE}
-    entries["functionally_recovered"] = functionally_recovered(
-        description.kind,
-        disagreement=entries["disagreement"],
-        root_mean_square=entries["target_error_root_mean_square"],
-        noise=description.noise,
-    )
-    return entries
+        setting, arrays = instances.rebuild(description, instance, answer, FLAGS.epochs)
+    loaded = instances.LoadedInstance(description, setting, arrays, answer is not None)
+    return instances.evaluate(loaded, mask)
 
 
 def _cell(value: Any) -> str:
