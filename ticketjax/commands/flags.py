@@ -138,7 +138,12 @@ def define_networks(seeds: int = 25, seekers: str = PRUNERS, width: str = "100")
         "how records call it.",
     )
     flags.DEFINE_list("options", [], "Further options of the seekers: name=value,...")
-    flags.DEFINE_enum("objective", "raw", ["raw", "rescaled"], "What seekers optimise.")
+    flags.DEFINE_enum(
+        "objective",
+        None,
+        ["raw", "rescaled"],
+        "What all seekers optimise; by default, what is published for each of them.",
+    )
     flags.DEFINE_list("noise", ["0.01"], "Noise levels.")
     flags.DEFINE_integer("seeds", seeds, "Seeds 0 to N-1.", lower_bound=1)
     flags.DEFINE_list("seed_list", None, "These seeds, instead of --seeds.")
