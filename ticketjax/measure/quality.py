@@ -230,8 +230,8 @@ def ranking(scores: Params, planted: Params, prune_bias: bool = True) -> Ranking
     # Twice the mean rank among equals, less twice the middle one. Whole numbers are added exactly,
     # in any order; in two parts, as the sum of a large network's would overflow.
     doubled = jnp.where(positive, below + not_above - flat.size, 0)
-    thousands = jnp.sum(doubled // 4096).astype(jnp.float32)
-    excess = (thousands * 4096 + jnp.sum(doubled % 4096).astype(jnp.float32)) / 2
+    coarse = jnp.sum(doubled // 4096).astype(jnp.float32)
+    excess = (coarse * 4096 + jnp.sum(doubled % 4096).astype(jnp.float32)) / 2
     negatives = flat.size - positives
     auc = 0.5 + excess / jnp.maximum(positives, 1) / jnp.maximum(negatives, 1)
     # The others are put above all planted ones, where the count below excludes them.
