@@ -157,12 +157,12 @@ def _evidence(rows: list[dict], case: Case, kept: np.ndarray | None) -> Evidence
     import numpy as np
 
     from ticketjax.measure.diagnosis import Evidence
-    from ticketjax.records.summaries import intervals_of_means
+    from ticketjax.records.statistics import intervals_of_means
 
     ratios = case.measures["ratio"]
     bounds = intervals_of_means(ratios[None])[:, 0]
-    # A single seed has no interval: its own value is all there is.
-    bounds = np.where(np.isfinite(bounds), bounds, ratios.mean())
+    # Fewer than five seeds have no interval: a verdict needs that all of them agree.
+    bounds = np.where(np.isfinite(bounds), bounds, [ratios.min(), ratios.max()])
     return Evidence(
         recall=float(case.measures["recall"].mean()),
         recovered=float(np.mean([row["functionally_recovered"] for row in rows])),
@@ -185,8 +185,8 @@ def _diagnose(
     from ticketjax.base import CLASSIFICATION
     from ticketjax.figures import draw_diagnosis
     from ticketjax.measure.diagnosis import Case, verdict
+    from ticketjax.records.statistics import mean_of_finite
     from ticketjax.records.store import write_whole
-    from ticketjax.records.summaries import mean_of_finite
     from ticketjax.records.tables import case_table
     from ticketjax.records.titles import place_name, place_title
 
