@@ -35,15 +35,15 @@ def test_gradient_of_a_score_is_sign_times_parameter_times_gradient(kind, object
     @jax.jit
     def slope(s):
         kept = jax.tree.map(jnp.asarray, oracle.tree_of(mask))
-        return jax.grad(lambda s: problem.loss(popup_params(problem.params, s, kept)))(s)
+        return jax.grad(lambda s: problem.descent_loss(popup_params(problem.params, s, kept)))(s)
 
     got = slope(jax.tree.map(jnp.asarray, oracle.tree_of(scores)))
     x, y = (np.asarray(array) for array in problem.batch)
     effective = oracle.combine(np.multiply, layers, mask)
-    factor = 1.0
+    fit = 1.0, 0.0
     if objective == "rescaled":
-        factor = oracle.fitted_scale(kind, oracle.outputs(effective, x), y)
-    gradient = oracle.gradient(kind, effective, x, y, factor)
+        fit = oracle.followed(kind, oracle.outputs(effective, x), y)
+    gradient = oracle.gradient(kind, effective, x, y, *fit)
     expected = oracle.combine(lambda s, p, g: np.sign(s) * p * g, scores, layers, gradient)
     assert any(np.any((g != 0) & ~m) for g, m in zip(gradient[1], mask[1], strict=True))
     assert_close(got, expected, 2e-4)

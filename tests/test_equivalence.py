@@ -9,6 +9,7 @@ from ticketjax.masks import apply_mask
 from ticketjax.measure.equivalence import (
     functionally_recovered,
     input_grid,
+    is_found,
     target_error,
 )
 from ticketjax.networks.mlp import mlp
@@ -21,8 +22,8 @@ error_of = jax.jit(target_error, static_argnums=0)
 def test_grids_by_hand():
     np.testing.assert_allclose(input_grid(1, 3), [[-1], [0], [1]])
     assert input_grid(2, 8).tolist() == [[-1, -1], [-1, 1], [1, -1], [1, 1]]
-    assert input_grid(1).shape == (1024, 1) and input_grid(2).shape == (1024, 2)
-    assert input_grid(3).shape == (1000, 3)
+    assert input_grid(1).shape == (4096, 1) and input_grid(2).shape == (4096, 2)
+    assert input_grid(3, 1024).shape == (1000, 3)
     with pytest.raises(ValueError, match=r"points must be at least the 2\^4 corners, got 15"):
         input_grid(4, 15)
 
@@ -36,7 +37,15 @@ def test_regression_error_by_hand():
     assert float(got.mean) == pytest.approx((0.8 + 0.4) / 4)
     assert float(got.largest) == pytest.approx(0.8)
     assert float(got.root_mean_square) == pytest.approx(np.sqrt((0.64 + 0.16) / 4))
+    # The target's outputs span 1 and 2.
+    assert float(got.relative) == pytest.approx(0.4)
     assert float(got.disagreement) == 0
+    # One point in a thousand that is wrong leaves a small mean squared error, and is no ticket.
+    target = jnp.linspace(-1, 1, 1000)[:, None]
+    wrong = target.at[500].add(0.02)
+    assert float(jnp.mean((wrong - target) ** 2)) < 1e-6
+    assert is_found("regression", error_of("regression", target, target))
+    assert not is_found("regression", error_of("regression", wrong, target))
 
 
 def test_classification_error_by_hand():
@@ -79,9 +88,10 @@ def test_a_planted_mask_is_the_target_and_its_complement_is_not(name):
 
     same, other = errors(jax.random.key(0))
     assert float(same.largest) < 1e-4 and float(same.disagreement) < 2e-3
+    assert is_found(task.kind, same) and not is_found(task.kind, other)
 
     def recovered(error):
-        return functionally_recovered(task.kind, error.disagreement, error.root_mean_square, 0.01)
+        return functionally_recovered(task.kind, error.disagreement, error.largest, 0.01)
 
     assert recovered(same) and not recovered(other)
 

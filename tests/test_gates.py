@@ -205,10 +205,10 @@ def search_in_numpy(search, problem, key, density, rate, decay):
         t = (i + 1) / STEPS
         mask, slope = search.mask(jax.random.fold_in(step_key, i), t)
         effective = oracle.combine(np.multiply, layers, unflat(mask * 1.0))
-        factor = 1.0
+        fit = 1.0, 0.0
         if problem.objective == "rescaled":
-            factor = oracle.fitted_scale(problem.kind, oracle.outputs(effective, x), y)
-        g = oracle.gradient(problem.kind, effective, x, y, factor)
+            fit = oracle.followed(problem.kind, oracle.outputs(effective, x), y)
+        g = oracle.gradient(problem.kind, effective, x, y, *fit)
         g = flat(oracle.tree_of(g)) * theta * slope
         g = g / np.linalg.norm(g) + search.penalty_slope(t)
         first, second = 0.9 * first + 0.1 * g, 0.999 * second + 0.001 * g * g

@@ -14,7 +14,7 @@ from tests.oracles.networks import he_network
 from ticketjax import masks
 from ticketjax.base import CLASSIFICATION, REGRESSION, Batch, Task
 from ticketjax.networks.mlp import mlp
-from ticketjax.objective import loss, metric, output_scale
+from ticketjax.objective import loss, metric, output_scale, output_sign
 from ticketjax.problem import Problem, make_problem
 from ticketjax.tasks import get_task
 
@@ -82,17 +82,54 @@ def test_a_network_with_an_output_that_is_not_finite_has_no_accuracy(bad):
 # Least squares
 
 
-def test_regression_scale_against_lstsq():
+def test_regression_scale_against_least_squares_without_negative_factors():
     generator = np.random.default_rng(0)
     outputs = generator.standard_normal((200, 3)).astype(np.float32)
     y = (outputs * [2.0, -0.5, 0.0] + 0.3 * generator.standard_normal((200, 3))).astype(np.float32)
-    expected = [
-        np.linalg.lstsq(outputs[:, [j]].astype(np.float64), y[:, j], rcond=None)[0][0]
-        for j in range(3)
-    ]
+    expected = [scipy.optimize.nnls(outputs[:, [j]], y[:, j])[0][0] for j in range(3)]
     scale = fit(REGRESSION, outputs, y)
-    assert scale.shape == (3,)
+    assert scale.shape == (3,) and scale[1] == expected[1] == 0
     np.testing.assert_allclose(scale, expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", [REGRESSION, CLASSIFICATION])
+def test_the_sign_of_an_output_is_that_of_its_best_factor(kind):
+    if kind == REGRESSION:
+        outputs = np.random.default_rng(2).standard_normal((200, 2)).astype(np.float32)
+        y = 3 * outputs
+    else:
+        outputs, y = labelled_logits(2)
+    sign = jax.jit(output_sign, static_argnums=0)
+    assert sign(kind, outputs, y) == sign(kind, 1e-20 * outputs, y) == 1
+    assert sign(kind, -outputs, y) == sign(kind, -1e20 * outputs, y) == -1
+    assert sign(kind, 0 * outputs, y) == 0
+    if kind == REGRESSION:
+        # One output of the wrong sign is enough.
+        assert sign(kind, outputs * [1, -1], y) == -1
+
+
+def test_descent_leads_from_the_wrong_sign_to_the_right_one():
+    problem = problem_of(REGRESSION, "rescaled")
+    shape = problem.batch.y.shape
+    outputs = np.random.default_rng(3).standard_normal(shape).astype(np.float32)
+
+    def loss_of(way):
+        # The second output has the wrong sign, the third too and almost none of the target's.
+        signs = jnp.array([1.0, -2.0, -1e-3])
+        own = outputs * (signs + way)[None]
+        here = dataclasses.replace(problem, apply=lambda params, x: own)
+        here = dataclasses.replace(here, batch=Batch(problem.batch.x, jnp.asarray(outputs)))
+        return here.loss({}), here.descent_loss({})
+
+    zeros = jnp.zeros(3)
+    flat, leading = loss_of(zeros)
+    assert float(flat) == pytest.approx(2 / 3 * np.mean(outputs[:, 1:] ** 2), rel=1e-5)
+    assert float(leading) == float(flat)
+    exact, led = (jax.grad(lambda way, i=i: loss_of(way)[i])(zeros) for i in range(2))
+    assert np.all(np.asarray(exact)[1:] == 0)
+    assert np.all(np.asarray(led)[1:] < -0.1)
+    # Where the factor is positive the two are one.
+    assert float(exact[0]) == float(led[0])
 
 
 @pytest.mark.parametrize("power", POWERS)
@@ -214,7 +251,8 @@ def loss_in_float64(problem, params):
             return cross_entropy(outputs, y)
         return best_temperature(outputs, y, bounds=(-3.0, 5.0))[1]
     if problem.objective == "rescaled":
-        outputs = outputs * ((outputs * y).sum(axis=0) / (outputs**2).sum(axis=0))
+        factor = (outputs * y).sum(axis=0) / (outputs**2).sum(axis=0)
+        outputs = outputs * np.maximum(factor, 0)
     return np.mean((outputs - y) ** 2)
 
 
@@ -300,7 +338,7 @@ def test_make_problem_knows_the_ticket_density():
         kept = sum(np.count_nonzero(layer[part]) for layer in ticket.values() for part in parts)
         there = sum(layer[part].size for layer in params.values() for part in parts)
         assert problem.ticket_density == kept / there
-        assert problem.prune_bias == prune_bias and problem.objective == "raw"
+        assert problem.prune_bias == prune_bias and problem.objective is None
         assert masks.budget(problem.ticket_density, there) == kept
 
 

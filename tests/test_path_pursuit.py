@@ -96,10 +96,10 @@ def test_the_loss_falls_as_the_budget_is_used():
 
 
 def test_the_first_path_by_hand():
-    # Only the path through neuron 1 computes relu(-x), up to a factor: here -2.
+    # Two paths compute relu(-x) up to a factor, one of them its negative.
     params = {
-        "layer_0": {"kernel": [[1.0, -2.0]], "bias": [3.0, 0.0]},
-        "layer_1": {"kernel": [[1.0], [-1.0]], "bias": [-0.5]},
+        "layer_0": {"kernel": [[-3.0, -2.0, 1.0]], "bias": [0.0, 0.0, 3.0]},
+        "layer_1": {"kernel": [[-4.0], [1.0], [1.0]], "bias": [-0.5]},
     }
     params = {
         name: {part: np.array(values, np.float32) for part, values in layer.items()}
@@ -109,14 +109,14 @@ def test_the_first_path_by_hand():
     problem = Problem(
         params,
         Batch(x, 2 * np.maximum(-x, 0)),
-        mlp(get_task("relu"), 3, 2).apply,
+        mlp(get_task("relu"), 3, 3).apply,
         REGRESSION,
         "rescaled",
     )
     seek = PathPursuit(exchange=True, rounds=3, samples=41)
-    found = jax.jit(seek, static_argnums=2)(KEY, problem, 2 / 7)
-    assert found.mask["layer_0"]["kernel"].tolist() == [[False, True]]
-    assert found.mask["layer_1"]["kernel"].tolist() == [[False], [True]]
+    found = jax.jit(seek, static_argnums=2)(KEY, problem, 2 / 10)
+    assert found.mask["layer_0"]["kernel"].tolist() == [[False, True, False]]
+    assert found.mask["layer_1"]["kernel"].tolist() == [[False], [True], [False]]
     assert int(masks.count_kept(found.mask)) == 2
     assert found.info["loss"][-1] < 1e-12
 

@@ -103,18 +103,18 @@ def test_gradient_scores_are_those_of_the_oracle(widths, kind, objective, densit
             noise = np.random.default_rng(seed).gumbel(size=out.shape)
             y = np.argmax(out / out.std() + noise, axis=1).astype(np.int32)
         problem = problem_of(layers, kind, (x, y), objective)
-        scale = oracle.fitted_scale(kind, out, y) if objective == "rescaled" else 1.0
+        scale, shift = (1.0, 0.0) if objective == "raw" else oracle.followed(kind, out, y)
         arguments = KEY, problem, problem.params, tree(mask)
         # At the best scale the gradients of the samples may nearly cancel.
         rounding = 1e-4 if objective == "rescaled" else 1e-7
 
-        expected = oracle.snip(kind, layers, mask, x, y, scale)
+        expected = oracle.snip(kind, layers, mask, x, y, scale, shift)
         assert_scores_close(SCORES["snip"](*arguments), expected, rounding=rounding)
 
         # GraSP divides logits by 200, which a fitted temperature makes good for; a regression
         # output is not divided. The scale is held constant in the second derivative.
         divisor = 200.0 if kind == CLASSIFICATION and objective == "raw" else 1.0
-        expected = oracle.grasp(kind, layers, mask, x, y, scale / divisor)
+        expected = oracle.grasp(kind, layers, mask, x, y, scale / divisor, shift)
         assert_scores_close(SCORES["grasp"](*arguments), expected, rounding=rounding)
 
 

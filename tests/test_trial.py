@@ -10,7 +10,7 @@ import pytest
 
 import ticketjax as tj
 from tests.oracles import backprop as oracle
-from ticketjax.measure.equivalence import input_grid, target_error
+from ticketjax.measure.equivalence import input_grid, is_found, target_error
 from ticketjax.measure.quality import recovery
 from ticketjax.networks.paths import first_dead_layer, log10_paths
 from ticketjax.runs.setting import Setting, setting_fields
@@ -166,9 +166,16 @@ def test_every_entry_of_a_record_is_numpys(
             )
         ),
     )
-    for name in ("mean", "largest", "root_mean_square"):
+    for name in ("mean", "largest", "root_mean_square", "relative"):
         expected[f"target_error_{name}"] = getattr(error, name)
     expected["disagreement"] = error.disagreement
+    expected["found"] = is_found(kind, error)
+    out = oracle.outputs(oracle.combine(np.multiply, layers, mask), train.x)
+    labels = np.eye(out.shape[1])[train.y] if kind == "classification" else train.y
+    centred = out - out.mean(axis=1, keepdims=True) if kind == "classification" else out
+    each = (centred * labels).sum(axis=0)
+    expected["output_sign"] = np.sign(each.sum() if kind == "classification" else each.min())
+    expected["own_metric"] = expected["own_loss"] = np.nan
     expected["score_auc"] = np.mean((pairs > 0) + 0.5 * (pairs == 0))
     expected["effective_density"] = on_live_paths(mask) / kept.size
     expected["collapsed"] = expected["effective_density"] == 0
@@ -176,7 +183,8 @@ def test_every_entry_of_a_record_is_numpys(
     assert set(expected) == set(record._fields)
     for field, value in expected.items():
         got = getattr(record, field)
-        kinds = {"collapsed": bool, "first_dead_layer": np.int32}
+        kinds = {"collapsed": bool, "found": bool}
+        kinds |= {"first_dead_layer": np.int32, "output_sign": np.int32}
         assert got.dtype == kinds.get(field, np.float32), field
         assert got.shape == ((depth - 1,) if field.startswith("layer_") else ()), field
         np.testing.assert_allclose(got, value, rtol=1e-3, atol=1e-6, err_msg=field)

@@ -4,6 +4,7 @@ A network is a list of layers (kernel (n_in, n_out), bias (n_out,)); so are grad
 """
 
 import numpy as np
+import scipy.optimize
 
 
 def layers_of(tree):
@@ -58,10 +59,10 @@ def loss_slope(kind, out, y):
 
 
 def fitted_scale(kind, out, y):
-    """Least-squares factor of each output, or the inverse temperature of least cross entropy."""
+    """Least-squares factor of each output, at least 0, or the best inverse temperature."""
     if kind == "regression":
         columns = zip(out.T, np.asarray(y, np.float64).T, strict=True)
-        return np.array([np.linalg.lstsq(o[:, None], t, rcond=None)[0][0] for o, t in columns])
+        return np.array([scipy.optimize.nnls(o[:, None], t)[0][0] for o, t in columns])
     low, high = 1e-9, 1e9
     for _ in range(200):  # the slope by the inverse temperature grows with it
         middle = np.sqrt(low * high)
@@ -70,10 +71,22 @@ def fitted_scale(kind, out, y):
     return low
 
 
-def gradient(kind, layers, x, y, factor=1.0):
-    """Gradient of the loss of factor * output by every parameter."""
+def followed(kind, out, y):
+    """The factor by which a descent follows the outputs, and what is taken from them.
+
+    Where the best factor is 0, the output counts as 0 and its change by the target's size.
+    """
+    factor = fitted_scale(kind, out, y)
+    if kind != "regression":
+        return factor, 0.0
+    size = np.sqrt((np.asarray(y, np.float64) ** 2).sum(axis=0) / (out**2).sum(axis=0))
+    return np.where(factor > 0, factor, size), np.where(factor > 0, 0, size * out)
+
+
+def gradient(kind, layers, x, y, factor=1.0, shift=0.0):
+    """Gradient of the loss of factor * output - shift by every parameter."""
     values = activations(layers, x)
-    slope = loss_slope(kind, values[-1] * factor, y) * factor
+    slope = loss_slope(kind, values[-1] * factor - shift, y) * factor
     gradients = []
     for i in reversed(range(len(layers))):
         gradients.insert(0, (values[i].T @ slope, slope.sum(axis=0)))
@@ -81,11 +94,11 @@ def gradient(kind, layers, x, y, factor=1.0):
     return gradients
 
 
-def hessian_gradient(kind, layers, mask, x, y, factor=1.0, step=1e-6):
+def hessian_gradient(kind, layers, mask, x, y, factor=1.0, shift=0.0, step=1e-6):
     """H g of the kept parameters: central difference of the gradient along itself."""
 
     def kept_gradient(at):
-        return combine(lambda m, g: m * g, mask, gradient(kind, at, x, y, factor))
+        return combine(lambda m, g: m * g, mask, gradient(kind, at, x, y, factor, shift))
 
     g = kept_gradient(layers)
     size = step / max(np.max(np.abs(array)) for layer in g for array in layer)
@@ -94,16 +107,16 @@ def hessian_gradient(kind, layers, mask, x, y, factor=1.0, step=1e-6):
     return combine(lambda a, b: (a - b) / (2 * size), after, before)
 
 
-def snip(kind, layers, mask, x, y, factor=1.0):
+def snip(kind, layers, mask, x, y, factor=1.0, shift=0.0):
     """|theta g| of the network with the mask applied."""
     kept = combine(np.multiply, layers, mask)
-    return combine(lambda p, g: np.abs(p * g), kept, gradient(kind, kept, x, y, factor))
+    return combine(lambda p, g: np.abs(p * g), kept, gradient(kind, kept, x, y, factor, shift))
 
 
-def grasp(kind, layers, mask, x, y, factor=1.0):
+def grasp(kind, layers, mask, x, y, factor=1.0, shift=0.0):
     """theta * (H g) of the network with the mask applied."""
     kept = combine(np.multiply, layers, mask)
-    return combine(np.multiply, kept, hessian_gradient(kind, kept, mask, x, y, factor))
+    return combine(np.multiply, kept, hessian_gradient(kind, kept, mask, x, y, factor, shift))
 
 
 def synflow(layers, mask):

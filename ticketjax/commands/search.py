@@ -7,7 +7,8 @@ r"""Search by seekers that learn which frozen parameters to keep, or by a seeker
 The mask is measured on the initial parameters (a strong ticket) and after training them (a weak
 one). Most of these seekers take the output's scale out of the loss, because a planted ticket is
 exact only up to a factor; --objective=raw or rescaled decides it for all. --options sets what a
-seeker's docstring lists, for example --options=restarts=4,learning_rate=0.01. A strategy such as "annealed" is named by --strategy.
+seeker's docstring lists, for example --options=restarts=4,learning_rate=0.01. A strategy such as
+"annealed" is named by --strategy.
 """
 
 from absl import flags
