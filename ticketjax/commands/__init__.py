@@ -12,6 +12,7 @@ NAMES = (
     "search",
     "phase",
     "diagnose",
+    "tune",
     "leaderboard",
     "paper",
     "vgg",

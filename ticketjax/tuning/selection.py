@@ -1,0 +1,69 @@
+"""Which of the settings that were tried is the best, by their records on validation data."""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+from scipy.stats import rankdata
+
+from ticketjax.records.summaries import places_of, rows_where, shows_accuracy
+
+
+class Try(NamedTuple):
+    """A setting that was tried.
+
+    Args:
+        setting: the expression.
+        rank: mean over tasks of its rank among the settings tried, from 1 on; the best has the
+            lowest.
+        validation: by task, the mean over seeds of the metric on validation data: accuracy or mean
+            squared error; NaN if a run diverged.
+        runs: by task, how many seeds.
+    """
+
+    setting: str
+    rank: float
+    validation: dict[str, float]
+    runs: dict[str, int]
+
+
+def compared(records: pa.Table, settings: Sequence[str], quality: str) -> list[Try]:
+    """Settings compared: the mean over seeds per task, ranked, and the mean of these ranks.
+
+    Tasks count alike, whatever the size of their errors. Settings that are equal on a task share
+    its mean rank. One whose mean is not finite, as some run diverged, is the last.
+
+    Args:
+        records: of all settings on the same tasks and seeds; `seeker` is the expression.
+        settings: the expressions, in the order of what is returned.
+        quality: "strong" or "weak".
+
+    Returns:
+        One Try for each setting.
+    """
+    means, runs, ranks = {}, {}, []
+    for place in places_of(records, ["task"]):
+        of_task = rows_where(records, **place)
+        rows = [rows_where(of_task, seeker=setting) for setting in settings]
+        metrics = [own[f"{quality}_metric"].to_numpy().astype(float) for own in rows]
+        found = np.array([np.mean(metric) for metric in metrics])
+        found = np.where(np.isfinite(found), found, math.nan)
+        errors = -found if shows_accuracy(of_task) else found
+        ranks.append(rankdata(np.where(np.isfinite(errors), errors, math.inf)))
+        means[place["task"]], runs[place["task"]] = found, [metric.size for metric in metrics]
+    return [
+        Try(
+            setting,
+            float(np.mean([rank[i] for rank in ranks])),
+            {task: float(found[i]) for task, found in means.items()},
+            {task: numbers[i] for task, numbers in runs.items()},
+        )
+        for i, setting in enumerate(settings)
+    ]
+
+
+def best(tries: Sequence[Try]) -> Try:
+    """The one of the lowest rank; of equals the first, which is nearest to what is published."""
+    return min(tries, key=lambda one: one.rank)
