@@ -119,20 +119,18 @@ def _networks(configuration: dict[str, Any]) -> list[str]:
     return flags + [f"--{name}={_listed(configuration[name])}" for name in ("depth", "width")]
 
 
-def _of_tuning(
-    configuration: dict[str, Any], source: dict[str, Any], functions: list[str], directory: str
-) -> str:
+def _of_tuning(configuration: dict[str, Any], source: dict[str, Any], directory: str) -> str:
     """Of the candidates for one setting, whose results lie below those of all seekers."""
     path = pathlib.Path(directory)
-    texts = [_seeker(text, text, functions, False) for text in configuration["seekers"].values()]
-    first, *others = texts
-    flags = [*_networks(configuration), f"--seeker={path.name}={first}"]
+    first, *others = configuration["seekers"]
+    # A label that is an expression is the seeker's own.
+    flags = [f"--seeker={first if '(' in path.name else f'{path.name}={first}'}"]
     flags += [f"--candidate={text}" for text in others]
-    flags += [f"--density={_listed(configuration['densities'])}"]
+    flags += [*_networks(configuration), f"--density={_listed(configuration['densities'])}"]
     if "split_from" in source:
         flags.append(f"--samples={source['split_from']}")
-    flags += [*_options(Training, configuration.get("training", {})), _seeds(configuration["seeds"])]
-    return _joined("tune", [*flags, f"--out={path.parent}"])
+    flags += _options(Training, configuration.get("training", {}))
+    return _joined("tune", [*flags, _seeds(configuration["seeds"]), f"--out={path.parent}"])
 
 
 def command_of(configuration: dict[str, Any], directory: str) -> str | None:
@@ -153,13 +151,13 @@ def command_of(configuration: dict[str, Any], directory: str) -> str | None:
     seekers = configuration.get("seekers")
     if not isinstance(seekers, dict) or "task" not in configuration:
         return None
-    functions = [name for name in configuration.get("functions", {}) if " " not in name]
     for source in configuration.get("source", {}).values():
         if source.get("split") == "validation":
-            return _of_tuning(configuration, source, functions, directory)
+            return _of_tuning(configuration, source, directory)
         if "dataset" in source:
             return _of_images(configuration, source, directory)
     defaults = {field.name: field.default for field in dataclasses.fields(Grid)}
+    functions = [name for name in configuration.get("functions", {}) if " " not in name]
     flags = _networks(configuration)
     module = _module(seekers)
     simple = module == "singleshot"

@@ -17,6 +17,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import os
+import pathlib
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +29,6 @@ from ticketjax.commands.flags import (
     FlagError,
     naming,
     numbers,
-    refuse_empty,
 )
 from ticketjax.tuning.candidates import LINES, Line
 from ticketjax.tuning.seeds import DEVELOPMENT, development_seeds, purposes
@@ -48,8 +48,8 @@ def define() -> None:
         "seeker",
         [],
         f'A label of the leaderboard, whose candidates are listed; "{ALL}" for all of these; or '
-        "LABEL=EXPRESSION, or path/to/file.py:name of your own, the first candidate. As often as "
-        "wanted.",
+        "LABEL=EXPRESSION, or path/to/file.py:name of your own, the first candidate. A list, or as "
+        "often as wanted.",
     )
     flags.DEFINE_multi_string(
         "candidate", [], "A further candidate of one --seeker, an expression."
@@ -158,11 +158,14 @@ def _few(candidates: dict[str, Any]) -> dict[str, Any]:
 
 def _lines() -> dict[str, Line]:
     """The lines of --seeker, by label, with the first candidate or all that are listed."""
+    from ticketjax import expressions
     from ticketjax.commands.values import read_seeker_flag, split_label
 
-    refuse_empty("seeker")
     lines = {}
-    for text in [*LINES] if ALL in FLAGS.seeker else FLAGS.seeker:
+    given = [part for text in FLAGS.seeker for part in expressions.split(text)]
+    if not given:
+        raise FlagError("--seeker: at least one is needed")
+    for text in [*LINES] if ALL in given else given:
         if text in LINES:
             lines[text] = LINES[text]
             continue
@@ -190,6 +193,9 @@ def _there(path: str, candidates: Mapping[str, dict[str, Any]]) -> dict[str, Fro
     """The settings that are in the file already; a list of tries in it may not lose any."""
     from ticketjax.tuning.settings import read_settings
 
+    above = pathlib.Path(path).absolute().parent
+    if not next(parent for parent in (above, *above.parents) if parent.exists()).is_dir():
+        raise FlagError(f"--settings={path}: {above} is no directory")
     if not os.path.exists(path):
         return {}
     try:
