@@ -84,7 +84,7 @@ def test_the_lowest_mean_rank_is_chosen_by_hand():
         {
             ("a", "regression", "x"): (0.25, 0.5),
             ("a", "regression", "y"): (0.1, 0.1),
-            ("a", "regression", "z"): (0.375, 0.375),
+            ("a", "regression", "z"): (0.379, 0.379),
             ("b", "classification", "x"): (0.9, 0.7),
             ("b", "classification", "y"): (0.5, 0.9),
             ("b", "classification", "z"): (0.9, float("nan")),

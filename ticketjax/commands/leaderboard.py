@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from ticketjax.tuning.settings import Frozen
 
 TIMES = "seconds.json"
+NO_RESULTS = "development seeds, on which settings may be tried: no results"
 
 
 def define() -> None:
@@ -154,7 +155,8 @@ def main() -> int:
         for name, c in chosen.items()
     }
     run_grids({f"{FLAGS.out}/{name}": wanted for name, wanted in grids.items()}, clock.chunk)
-    _show(chosen, grids, clock, told({n: frozen[n] for n in chosen if n in frozen}))
+    settings = told({name: frozen[name] for name in chosen if name in frozen})
+    _show(chosen, grids, clock, NO_RESULTS if FLAGS.development else settings)
     return 0
 
 

@@ -29,11 +29,17 @@ class Try(NamedTuple):
     runs: dict[str, int]
 
 
+def _two_digits(error: float) -> float:
+    return float(f"{error:.1e}") if math.isfinite(error) else math.inf
+
+
 def compared(records: pa.Table, settings: Sequence[str], quality: str) -> list[Try]:
     """Settings compared: the mean over seeds per task, ranked, and the mean of these ranks.
 
-    Tasks count alike, whatever the size of their errors. Settings that are equal on a task share
-    its mean rank. One whose mean is not finite, as some run diverged, is the last.
+    Tasks count alike, whatever the size of their errors: mean squared errors, and shares of wrong
+    classes. These are compared to two digits, since settings that all find the ticket differ by
+    the noise of the data. Settings that are equal on a task share its mean rank. One whose mean is
+    not finite, as some run diverged, is the last.
 
     Args:
         records: of all settings on the same tasks and seeds; `seeker` is the expression.
@@ -50,8 +56,8 @@ def compared(records: pa.Table, settings: Sequence[str], quality: str) -> list[T
         metrics = [own[f"{quality}_metric"].to_numpy().astype(float) for own in rows]
         found = np.array([np.mean(metric) for metric in metrics])
         found = np.where(np.isfinite(found), found, math.nan)
-        errors = -found if shows_accuracy(of_task) else found
-        ranks.append(rankdata(np.where(np.isfinite(errors), errors, math.inf)))
+        errors = 1 - found if shows_accuracy(of_task) else found
+        ranks.append(rankdata([_two_digits(error) for error in errors]))
         means[place["task"]], runs[place["task"]] = found, [metric.size for metric in metrics]
     return [
         Try(
