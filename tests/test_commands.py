@@ -106,6 +106,7 @@ def test_help_is_no_failure(module, flag, tmp_path, forks):
         ("tune", "--seeker=snip,a=snop", "--seeker=snip,a=snop: seeker must be one of"),
         ("tune", "--seeds=3", "error: --seeker: at least one is needed"),
         ("report", "--results=nowhere", "--results=nowhere: there is no such directory"),
+        ("compare_seekers", "snip", "error: takes A B and flags, got 'snip'\n"),
         ("singleshot", "--seekers=multishot(snop)", "--seekers=multishot(snop): seeker must be"),
         ("singleshot", "--seekers=snip(", "--seekers=snip(: seeker must be a name or a call"),
         ("singleshot", "--seekers=refined(no/such.py:x)", "no/such.py is not a Python file"),

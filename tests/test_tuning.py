@@ -54,8 +54,8 @@ def test_tuning_computes_nothing_on_held_out_data():
     ours = validation_task(task, 100).sample(key, 90, 0.1)
     for own, of_run in zip(ours, RELU.sample(key, 100, 0.1), strict=True):
         np.testing.assert_array_equal(own, of_run[:90])
-    with pytest.raises(ValueError, match="90 training samples of 100, not 91"):
-        validation_task(RELU, 100).sample(key, 91, 0.1)
+    # Where there is no grid of inputs, networks are compared on another draw.
+    assert validation_task(RELU, 100).sample(key, 300, 0.0).x.shape == (300, 1)
 
 
 def test_data_of_a_tasks_own_are_split_without_the_held_out():
@@ -233,7 +233,7 @@ def test_the_paper_is_made_on_result_seeds_with_published_settings(monkeypatch):
     for grid in made.values():
         assert purposes(grid.seeds) == ("results",) and grid.seeds[0] == FIRST_RESULT
     assert len(made["out/singleshot-depth3"].seeds) == 25
-    options = "{0}, scope='{1}', rounds={2}, score_samples='auto', sanity='none'"
+    options = "{0}, scope='{1}', rounds={2}, score_samples='auto', sanity='none', objective='raw'"
     published = {f"singleshot({options.format(name, 'global', 1)})" for name in paper.PRUNERS}
     published.add(f"singleshot({options.format('synflow', 'global', 100)})")
     rounds = "round_epochs=5, batch_size=32, optimizer=None"
@@ -245,7 +245,7 @@ def test_the_paper_is_made_on_result_seeds_with_published_settings(monkeypatch):
     searches = {text for text in texts if text.startswith("edge_popup(")}
     assert texts - searches == published
     for text in searches:
-        for said in ("scope='local'", "epochs=10", "learning_rate=0.1", "weight_decay=0.0005"):
+        for said in ("scope='local'", "epochs=10", "learning_rate=0.1", "objective='raw'"):
             assert said in text
     flags.development = True
     assert purposes(freezing.seeds(25)) == ("development",)

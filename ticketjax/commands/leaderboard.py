@@ -72,13 +72,11 @@ class Contender:
         title: its name in the table and the figure.
         seeker: as get_seeker() gives it.
         passes: passes over the training data, with gradients, in one search; NaN if unknown.
-        objective: the objective that the seeker optimises.
     """
 
     title: str
     seeker: Any
     passes: float
-    objective: str
 
 
 def _contender(label: str, seeker: Any) -> Contender:
@@ -88,7 +86,7 @@ def _contender(label: str, seeker: Any) -> Contender:
     if FLAGS.passes is not None:
         with naming("passes"):
             seeker = with_passes(seeker, FLAGS.passes)
-    return Contender(line.title, seeker, passes_of(seeker), line.objective)
+    return Contender(line.title, seeker, passes_of(seeker))
 
 
 def _contenders(frozen: dict[str, Frozen]) -> dict[str, Contender]:
@@ -150,10 +148,7 @@ def main() -> int:
         refuse_unfrozen({name: c.seeker for name, c in chosen.items()}, frozen)
     common = {**contest(), "seeds": seeds()}
     clock = _Clock(f"{FLAGS.out}/{TIMES}")
-    grids = {
-        name: grid_of(**common, seekers={name: c.seeker}, objective=c.objective)
-        for name, c in chosen.items()
-    }
+    grids = {name: grid_of(**common, seekers={name: c.seeker}) for name, c in chosen.items()}
     run_grids({f"{FLAGS.out}/{name}": wanted for name, wanted in grids.items()}, clock.chunk)
     settings = told({name: frozen[name] for name in chosen if name in frozen})
     _show(chosen, grids, clock, NO_RESULTS if FLAGS.development else settings)
@@ -166,8 +161,9 @@ def _show(
     import pyarrow.compute as pc
 
     from ticketjax.figures import leaderboard
+    from ticketjax.records.statistics import mean_of_finite
     from ticketjax.records.store import write_whole
-    from ticketjax.records.summaries import QUALITIES, mean_of_finite, outside_budget
+    from ticketjax.records.summaries import QUALITIES, outside_budget
     from ticketjax.records.titles import seeker_title
     from ticketjax.sweeping import records_of
 
@@ -176,18 +172,19 @@ def _show(
     entries, tickets = [], {}
     for name, contender in chosen.items():
         records = records_of(grids[name], f"{FLAGS.out}/{name}")
-        metrics = {}
+        metrics, found = {}, {}
         for task in kinds:
             own = records.filter(pc.equal(records["task"], task))
             for quality in QUALITIES:
                 metrics[task, quality] = own[f"{quality}_metric"].to_numpy().astype(float)
             tickets[task] = mean_of_finite(own["ticket_metric"].to_numpy())
+            found[task] = own["found"].drop_null().to_numpy().astype(bool)
         seconds = clock.seconds_per_run(name)
         first, comma, rest = contender.title.partition(",")
         title = f"{seeker_title(first)}{comma}{rest}"
         outside = outside_budget(records)
         kept = float(records["kept"].to_numpy()[outside].mean()) if outside.any() else None
-        entries.append(leaderboard.Entry(title, contender.passes, seconds, metrics, kept))
+        entries.append(leaderboard.Entry(title, contender.passes, seconds, metrics, kept, found))
     density = "the planted ticket's density" if FLAGS.density == "ticket" else FLAGS.density
     network = f"depth {settings[0].depth}, width {settings[0].width}"
     if FLAGS.model:

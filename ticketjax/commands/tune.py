@@ -280,12 +280,7 @@ def main() -> int:
     common = contest()
     common["task"] = [validation_task(task, FLAGS.samples) for task in common["task"]]
     common["samples"] = training_samples(FLAGS.samples)
-    grids = {
-        label: grid_of(
-            **common, seeds=seeds, seekers=candidates[label], objective=lines[label].objective
-        )
-        for label in lines
-    }
+    grids = {label: grid_of(**common, seeds=seeds, seekers=candidates[label]) for label in lines}
     # One alone has nothing to be compared with.
     wanted = {label: grid for label, grid in grids.items() if len(candidates[label]) > 1}
     if wanted:

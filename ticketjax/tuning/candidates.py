@@ -24,13 +24,11 @@ class Line(NamedTuple):
         candidates: settings to try, as expressions; the first is the published one.
         quality: "strong" or "weak", the quality by which one of them is chosen: what the seeker is
             made for.
-        objective: the objective that the seeker optimises.
     """
 
     title: str
     candidates: tuple[str, ...]
     quality: str = "strong"
-    objective: str = "rescaled"
 
 
 def _with(text: str, *options: str) -> tuple[str, ...]:
@@ -77,12 +75,12 @@ LINES: dict[str, Line] = {
             f"edge_popup(annealed=True, epochs={PASSES})",
             *(f"learning_rate={rate}" for rate in (0.03, 0.3, 1.0)),
         ),
-        objective="raw",
     ),
     "edge_popup-global": Line(
         "edge_popup, global",
         _with(
-            f"edge_popup(annealed=True, epochs={PASSES}, normalise=True, scope='global')",
+            f"edge_popup(annealed=True, epochs={PASSES}, normalise=True, scope='global', "
+            "objective='rescaled')",
             *(f"learning_rate={rate}" for rate in (0.03, 0.3, 1.0)),
         ),
     ),

@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
-from scipy.stats import rankdata
 
+from ticketjax.records.statistics import ranks
 from ticketjax.records.summaries import places_of, rows_where, shows_accuracy
 
 
@@ -49,7 +49,7 @@ def compared(records: pa.Table, settings: Sequence[str], quality: str) -> list[T
     Returns:
         One Try for each setting.
     """
-    means, runs, ranks = {}, {}, []
+    means, runs, ranked = {}, {}, []
     for place in places_of(records, ["task"]):
         of_task = rows_where(records, **place)
         rows = [rows_where(of_task, seeker=setting) for setting in settings]
@@ -57,12 +57,12 @@ def compared(records: pa.Table, settings: Sequence[str], quality: str) -> list[T
         found = np.array([np.mean(metric) for metric in metrics])
         found = np.where(np.isfinite(found), found, math.nan)
         errors = 1 - found if shows_accuracy(of_task) else found
-        ranks.append(rankdata([_two_digits(error) for error in errors]))
+        ranked.append(ranks(np.array([_two_digits(error) for error in errors])))
         means[place["task"]], runs[place["task"]] = found, [metric.size for metric in metrics]
     return [
         Try(
             setting,
-            float(np.mean([rank[i] for rank in ranks])),
+            float(np.mean([rank[i] for rank in ranked])),
             {task: float(found[i]) for task, found in means.items()},
             {task: numbers[i] for task, numbers in runs.items()},
         )

@@ -23,15 +23,18 @@ def training_samples(samples: int) -> int:
 
 @dataclasses.dataclass(frozen=True)
 class _TrainingSamples:
-    """Task.sample() of the training samples: those of a whole run's draw that are not held out."""
+    """Task.sample() of the training samples: those of a whole run's draw that are not held out.
+
+    Any other number of samples is a draw of its own, as where networks are compared with the target
+    on points of no run's.
+    """
 
     sample: Callable[..., Batch]
     samples: int
 
     def __call__(self, key: jax.Array, n: int, noise: jax.Array | float) -> Batch:
-        most = training_samples(self.samples)
-        if n > most:
-            raise ValueError(f"there are {most} training samples of {self.samples}, not {n}")
+        if n != training_samples(self.samples):
+            return self.sample(key, n, noise)
         # The whole draw, as another number of samples might be another draw.
         drawn = self.sample(key, self.samples, noise)
         return Batch(drawn.x[:n], drawn.y[:n])
@@ -50,12 +53,12 @@ class _TrainingData:
 
 
 def validation_task(task: Task, samples: int) -> Task:
-    """A task whose samples are the training data alone of another task's runs.
+    """A task without its held-out data: validation data take their place.
 
-    A run of training_samples(samples) samples of it searches on the first nine tenths of the
-    training data that a run of `samples` samples of the task has, and is measured on the last
-    tenth. Nothing is computed on the held-out data. The key decides both draws alike, so that
-    the held-out data of a seed stay unseen whatever is chosen on its validation data.
+    A run of training_samples(samples) samples of it has the training data that a run of `samples`
+    samples of the task has with the same key. Its seekers have the first nine tenths of them, and
+    masks are measured on the last tenth. Nothing is computed on the held-out data, which stay
+    unseen whatever is chosen.
 
     Args:
         task: any; of one with data of its own, the training data are split.
