@@ -14,6 +14,7 @@ from tests.processes import python
 from ticketjax.commands import NAMES
 from ticketjax.commands.again import command_of
 from ticketjax.records.store import load_records
+from ticketjax.tuning.settings import read_settings
 
 TINY = ["--task=relu", "--depth=3", "--width=6", "--samples=100", "--epochs=1", "--seeds=2"]
 
@@ -98,6 +99,12 @@ def test_help_is_no_failure(module, flag, tmp_path, forks):
         ("search", "--options=restart=2", "restart"),
         ("leaderboard", "--only=snop", "--only=snop: must be among random, "),
         ("leaderboard", "--density=half", "--density=half: "),
+        ("leaderboard", "--passes=50", ": multishot(magnitude) is no frozen setting, and seeds"),
+        ("leaderboard", "--passes=1", "--passes=1: must be at least 10 for Multishot("),
+        ("leaderboard", "--seeker=multishot(snip)", "--development runs anything on development"),
+        ("leaderboard", "--settings=no.json", "--settings=no.json: no.json cannot be read: "),
+        ("tune", "--seeker=snip,a=snop", "--seeker=snip,a=snop: seeker must be one of"),
+        ("tune", "--seeds=3", "error: --seeker: at least one is needed"),
         ("report", "--results=nowhere", "--results=nowhere: there is no such directory"),
         ("compare_seekers", "snip", "error: takes A B and flags, got 'snip'\n"),
         ("singleshot", "--seekers=multishot(snop)", "--seekers=multishot(snop): seeker must be"),
@@ -283,21 +290,71 @@ def test_search_takes_options_and_a_seeker_of_ones_own(tmp_path):
     assert row["objective"] == "rescaled"
 
 
-def test_leaderboard_ranks_named_seekers_and_ones_own(tmp_path):
+def test_leaderboard_ranks_named_seekers_and_ones_own_once_it_is_frozen(tmp_path, forks):
     (tmp_path / "own.py").write_text(OWN)
     flags = ["--task=relu", "--depth=3", "--width=6", "--samples=100", "--epochs=0", "--seeds=2"]
-    flags += ["--only=random,own-mine", "--seeker=own.py:mine", "--out=out"]
+    own = [*flags, "--only=random,own-mine", "--seeker=own.py:mine"]
+    # Its own directory for each: records of development seeds are no results.
+    refused = forks.command("leaderboard", *own, "--out=results", directory=tmp_path)
+    assert refused.returncode == 2 and not (tmp_path / "results").exists()
+    assert refused.stderr.startswith("error: own-mine: singleshot(mine) is no frozen setting")
+    alone = [*own, "--only=own-mine", "--development", "--out=tried"]
+    tried = command("leaderboard", *alone, directory=tmp_path)
+    assert tried.returncode == 0, tried.stderr
+    assert tried.stdout.startswith("2 development seeds, ")
+    assert set(load_records(tmp_path / "tried" / "own-mine")["seed"].to_pylist()) == {0, 1}
+
+    # One setting alone needs no runs.
+    settings = ["--seeker=own.py:mine", "--settings=settings.json"]
+    frozen = forks.command("tune", *settings, directory=tmp_path)
+    assert (frozen.returncode, frozen.stderr) == (0, "")
+    flags += ["--only=random,mine", "--settings=settings.json", "--out=results"]
     result = command("leaderboard", *flags, directory=tmp_path)
     assert result.returncode == 0, result.stderr
     assert {"random", "mine"} <= {line.split()[0] for line in result.stdout.splitlines() if line}
-    assert (tmp_path / "out" / "leaderboard.png").stat().st_size > 10_000
-    times = json.loads((tmp_path / "out" / "seconds.json").read_text())
+    assert ": nothing to tune" in result.stdout
+    assert set(load_records(tmp_path / "results" / "mine")["seed"].to_pylist()) == {1000, 1001}
+    assert (tmp_path / "results" / "leaderboard.png").stat().st_size > 10_000
+    times = json.loads((tmp_path / "results" / "seconds.json").read_text())
     assert all(seconds > 0 for chunks in times.values() for _, seconds in chunks)
     # As earlier versions had it now and then, which subtracted the compilation.
     times["random"].append([2, -1.5])
-    (tmp_path / "out" / "seconds.json").write_text(json.dumps(times))
+    (tmp_path / "results" / "seconds.json").write_text(json.dumps(times))
     again = command("leaderboard", *flags, directory=tmp_path)
     assert again.stdout == result.stdout and "4/4" in again.stderr
+
+
+def test_tune_chooses_the_better_setting_and_writes_down_what_it_tried(tmp_path, forks):
+    place = [*("--task=relu", "--depth=3", "--width=6", "--samples=100", "--epochs=0")]
+    flags = [*place, "--density=0.5", "--settings=settings.json", "--out=out"]
+    worse, better = "singleshot(magnitude, sanity='invert')", "singleshot(magnitude)"
+    chosen = [f"--seeker=M={worse}", "--vary=sanity=none"]
+    result = command("tune", *flags, *chosen, "--seeds=3", directory=tmp_path)
+    assert result.returncode == 0, result.stderr
+    (line,) = [line for line in result.stdout.splitlines() if line.endswith("chosen")]
+    assert line.startswith(f"{better} ")
+    frozen = read_settings(tmp_path / "settings.json")["M"]
+    assert (frozen.setting, frozen.tuning.seeds) == (better, (0, 1, 2))
+    assert [one.setting for one in frozen.tried] == [worse, better]
+    # The mean over seeds, as the records have it.
+    records = load_records(tmp_path / "out" / "M").to_pylist()
+    for one in frozen.tried:
+        metrics = [row["strong_metric"] for row in records if row["seeker"] == one.setting]
+        assert one.validation == {"relu": pytest.approx(sum(metrics) / 3)}
+        assert one.runs == {"relu": 3}
+    manifest = json.loads((tmp_path / "out" / "M" / "manifest.json").read_text())
+    again = shlex.split(command_of(manifest["configuration"], "out/M").replace("\\\n", ""))
+    assert again[2] == "experiments.tune" and set(place) < set(again)
+    second = command("tune", *again[3:], "--settings=settings.json", directory=tmp_path)
+    assert second.stdout == result.stdout and "6/6" in second.stderr
+    # What was tried may not be left out, and no other seeds may be.
+    for others, message in [
+        (["--seeker=M=magnitude"], f"of M {worse} was tried too"),
+        ([*chosen, "--seed_list=5,100"], "--seed_list=5,100: settings are tuned on development"),
+    ]:
+        refused = forks.command("tune", *flags, *others, directory=tmp_path)
+        assert refused.returncode == 2 and message in refused.stderr
+    assert read_settings(tmp_path / "settings.json") == {"M": frozen}
 
 
 def test_edge_popup_runs(tmp_path):

@@ -51,6 +51,7 @@ def test_wheel_and_sdist_are_whole_and_work_elsewhere(tmp_path):
     ours = {p.relative_to(ROOT).as_posix() for p in (ROOT / "ticketjax").rglob("*.py")}
     assert {p.relative_to(away).as_posix() for p in away.rglob("*.py")} == ours
     assert (away / "ticketjax/py.typed").exists()
+    assert (away / "ticketjax/tuning/settings.json").exists()
     assert list(away.glob("*.dist-info/licenses/LICENSE"))
     where = {"cwd": tmp_path, "PYTHONPATH": str(away)}
     script = "import ticketjax; print(ticketjax.__file__)"

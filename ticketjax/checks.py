@@ -141,25 +141,38 @@ class Options:
         return written(self)
 
 
-def written(value: Any, name_of: Callable[[type], str] = lambda kind: kind.__name__) -> str:
+def written(
+    value: Any,
+    name_of: Callable[[type], str] = lambda kind: kind.__name__,
+    complete: bool = False,
+) -> str:
     """Options as an expression: Multishot(snip, rounds=3), without what is left at its default.
 
     Args:
         value: Options, a function, a number, a word, None or a tuple of these.
         name_of: how a class is called.
+        complete: say defaults too.
     """
+
+    def of(entry: Any) -> str:
+        return written(entry, name_of, complete)
+
     if isinstance(value, Options):
         parts = []
         for field in dataclasses.fields(value):  # type: ignore[arg-type]
             own = getattr(value, field.name)
-            if field.default is not dataclasses.MISSING and own == field.default:
+            is_default = field.default is not dataclasses.MISSING and own == field.default
+            if is_default and not complete:
                 continue
             how = getattr(field.metadata.get("rule"), "text", None)
-            text = repr(how(own)) if how and not isinstance(own, str) else written(own, name_of)
+            if how is None or own is None or isinstance(own, str):
+                text = of(own)
+            else:
+                text = repr(how(own))
             parts.append(text if not field.kw_only else f"{field.name}={text}")
         return f"{name_of(type(value))}({', '.join(parts)})"
     if isinstance(value, tuple):
-        return f"({', '.join(written(entry, name_of) for entry in value)}{',' * (len(value) == 1)})"
+        return f"({', '.join(map(of, value))}{',' * (len(value) == 1)})"
     if callable(value):
         return getattr(value, "__name__", type(value).__name__)
     return repr(value)

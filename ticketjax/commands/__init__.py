@@ -13,6 +13,7 @@ NAMES = (
     "search",
     "phase",
     "diagnose",
+    "tune",
     "leaderboard",
     "paper",
     "vgg",

@@ -106,6 +106,33 @@ def _options(kind: type, given: dict[str, Any]) -> list[str]:
     return flags
 
 
+def _networks(configuration: dict[str, Any]) -> list[str]:
+    """The flags of the tasks and the networks."""
+    from ticketjax.runs.grid import MLP
+    from ticketjax.tasks import TASKS
+
+    tasks = [name if name in TASKS else f"{FILE}:{name}" for name in configuration["task"]]
+    flags = [f"--task={_listed(tasks)}"]
+    models = [name for name in configuration.get("model", []) if name != MLP]
+    if models:
+        return [*flags, f"--model={_listed([f'{FILE}:{name}' for name in models])}"]
+    return flags + [f"--{name}={_listed(configuration[name])}" for name in ("depth", "width")]
+
+
+def _of_tuning(configuration: dict[str, Any], source: dict[str, Any], directory: str) -> str:
+    """Of the candidates for one setting, whose results lie below those of all seekers."""
+    path = pathlib.Path(directory)
+    first, *others = configuration["seekers"]
+    # A label that is an expression is the seeker's own.
+    flags = [f"--seeker={first if '(' in path.name else f'{path.name}={first}'}"]
+    flags += [f"--candidate={text}" for text in others]
+    flags += [*_networks(configuration), f"--density={_listed(configuration['densities'])}"]
+    if "split_from" in source:
+        flags.append(f"--samples={source['split_from']}")
+    flags += _options(Training, configuration.get("training", {}))
+    return _joined("tune", [*flags, _seeds(configuration["seeds"]), f"--out={path.parent}"])
+
+
 def command_of(configuration: dict[str, Any], directory: str) -> str | None:
     """The command line that makes the results again, to be pasted into a shell.
 
@@ -119,24 +146,19 @@ def command_of(configuration: dict[str, Any], directory: str) -> str | None:
     Returns:
         The command line; None for a manifest of an earlier version.
     """
-    from ticketjax.runs.grid import MLP, Grid
-    from ticketjax.tasks import TASKS
+    from ticketjax.runs.grid import Grid
 
     seekers = configuration.get("seekers")
     if not isinstance(seekers, dict) or "task" not in configuration:
         return None
     for source in configuration.get("source", {}).values():
+        if source.get("split") == "validation":
+            return _of_tuning(configuration, source, directory)
         if "dataset" in source:
             return _of_images(configuration, source, directory)
     defaults = {field.name: field.default for field in dataclasses.fields(Grid)}
     functions = [name for name in configuration.get("functions", {}) if " " not in name]
-    tasks = [name if name in TASKS else f"{FILE}:{name}" for name in configuration["task"]]
-    flags = [f"--task={_listed(tasks)}"]
-    models = [name for name in configuration.get("model", []) if name != MLP]
-    if models:
-        flags.append(f"--model={_listed([f'{FILE}:{name}' for name in models])}")
-    else:
-        flags += [f"--{name}={_listed(configuration[name])}" for name in ("depth", "width")]
+    flags = _networks(configuration)
     module = _module(seekers)
     simple = module == "singleshot"
     texts = [_seeker(label, text, functions, simple) for label, text in seekers.items()]

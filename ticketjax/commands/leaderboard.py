@@ -1,11 +1,14 @@
 r"""The leaderboard: every seeker at equal compute on the three tasks, before and after training.
 
     ticketjax leaderboard --seeds=25 --out=results/leaderboard
-    ticketjax leaderboard --seeker=path/to/file.py:function
+    ticketjax leaderboard --development --seeds=3 --seeker=path/to/file.py:function
 
-Every seeker looks for a ticket at the planted one's own density. One that trains, scores or gates,
-may pass --passes times over the training data; scores at initialisation take what they take. Prints
-the standings and draws them; both tell the passes and the seconds. --only names entries to run.
+Every seeker looks for a ticket at the planted one's own density, with its frozen setting: 100
+passes over the training data for those that train, scores or gates; scores at initialisation take
+what they take. On result seeds, 1000 and up, only frozen settings are run, the library's own and
+those of --settings, a file that tune writes. With --development, on seeds 0 to N-1, anything is:
+other --passes, a --seeker of your own. Prints the standings and draws them; both tell the passes
+and the seconds. --only names entries to run.
 
 Seconds are wall time within compiled programs, on all devices of the machine, over the runs that it
 was spent on: of drawing, planting, seeking, the final training and measuring, without compiling.
@@ -22,58 +25,42 @@ from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
-from ticketjax.choices import Training
-from ticketjax.commands.flags import (
-    FLAGS,
-    FlagError,
-    define_budget,
-    define_options,
-    define_running,
-    define_task_and_model,
-    density_of,
-    naming,
-    running,
-    tasks_and_models,
-    training,
+from ticketjax.commands.contest import contest, define_contest
+from ticketjax.commands.flags import FLAGS, FlagError, naming
+from ticketjax.commands.frozen import (
+    define_seeds,
+    read_frozen,
+    read_setting,
+    refuse_unfrozen,
+    seeds,
+    told,
 )
+from ticketjax.tuning.candidates import LINES, Line
 
 if TYPE_CHECKING:
     from ticketjax.runs.grid import Grid
+    from ticketjax.tuning.settings import Frozen
 
-SINGLESHOT = ("random", "erk", "balanced", "magnitude", "snip", "grasp", "synflow")
-MULTISHOT = ("magnitude", "snip", "grasp", "synflow")
-GATES = (
-    "probabilistic",
-    "concrete",
-    "relaxed_bernoulli",
-    "continuous_sparsification",
-    "gem_miner",
-)
-# Rounds of pruning; restarts of a search, which share its passes.
-ROUNDS, RESTARTS = 10, 4
-PURSUIT_ROUNDS = 1000
-# The passes of seekers whose computation is not counted in passes over the data.
-UNKNOWN = float("nan")
 TIMES = "seconds.json"
+NO_RESULTS = "development seeds, on which settings may be tried: no results"
 
 
 def define() -> None:
     """Define the flags."""
-    define_running(out="results/leaderboard")
-    define_task_and_model(tasks="relu,circle,helix")
-    flags.DEFINE_integer("depth", 5, "Layers of neurons, the input included.", lower_bound=2)
-    flags.DEFINE_integer("width", 100, "Neurons of every hidden layer.", lower_bound=1)
-    flags.DEFINE_string("density", "ticket", 'A number, or "ticket", the planted ticket\'s own.')
-    flags.DEFINE_integer("seeds", 25, "Seeds 0 to N-1.", lower_bound=1)
+    define_contest(out="results/leaderboard")
+    define_seeds(25)
     flags.DEFINE_integer(
-        "passes", 100, "Over the training data, of each search.", lower_bound=ROUNDS
+        "passes",
+        None,
+        "Over the training data, of each search that trains, instead of what its setting says.",
+        lower_bound=1,
     )
-    flags.DEFINE_integer("samples", 10_000, "Samples per run, a tenth held out.", lower_bound=1)
-    define_options(Training)
+    flags.DEFINE_string(
+        "settings", None, "File of frozen settings, as tune writes it, beside the library's own."
+    )
     flags.DEFINE_multi_string(
         "seeker", [], "path/to/file.py:name of your own, or an expression, as often as wanted."
     )
-    define_budget()
     flags.DEFINE_list("only", [], "Directories of the entries to run; all if empty.")
 
 
@@ -83,64 +70,45 @@ class Contender:
 
     Args:
         title: its name in the table and the figure.
-        seeker: an expression, or a user's own seeker or score.
-        passes: passes over the training data, with gradients, in one search.
-        objective: the objective that the seeker optimises.
+        seeker: as get_seeker() gives it.
+        passes: passes over the training data, with gradients, in one search; NaN if unknown.
     """
 
     title: str
     seeker: Any
     passes: float
-    objective: str = "rescaled"
 
 
-def contenders(passes: int) -> dict[str, Contender]:
-    """All seekers of the registry, by directory name; those that train make so many passes."""
-    in_rounds = f"rounds={ROUNDS}, round_epochs={passes // ROUNDS}"
-    annealed = f"annealed=True, epochs={passes}"
-    restarts = f"concrete(epochs={passes // RESTARTS}, restarts={RESTARTS})"
-    pursuit = f"path_pursuit(exchange=True, rounds={PURSUIT_ROUNDS})"
-    return {
-        **{name: Contender(name, f"singleshot({name})", 0) for name in SINGLESHOT},
-        "synflow-100": Contender("synflow, 100 rounds", "singleshot(synflow, rounds=100)", 0),
-        **{
-            f"{name}-multishot": Contender(
-                f"{name}, multishot", f"multishot({name}, {in_rounds})", passes
-            )
-            for name in MULTISHOT
-        },
-        "rewinding-multishot": Contender("rewinding, multishot", f"rewinding({in_rounds})", passes),
-        "iterative_hard_thresholding": Contender(
-            "iterative_hard_thresholding", f"iterative_hard_thresholding({annealed})", passes
-        ),
-        "edge_popup-published": Contender(
-            "edge_popup, as published", f"edge_popup({annealed})", passes, objective="raw"
-        ),
-        "edge_popup-global": Contender(
-            "edge_popup, global", f"edge_popup({annealed}, normalise=True, scope='global')", passes
-        ),
-        **{name: Contender(name, f"{name}(epochs={passes})", passes) for name in GATES},
-        "concrete-restarts": Contender(f"concrete, {RESTARTS} restarts", restarts, passes),
-        "probabilistic-refined": Contender(
-            "probabilistic, refined", f"refined(probabilistic(epochs={passes}))", passes
-        ),
-        "path_pursuit": Contender("path_pursuit", "path_pursuit()", UNKNOWN),
-        "path_pursuit-refined": Contender("path_pursuit, refined", pursuit, UNKNOWN),
-    }
+def _contender(label: str, seeker: Any) -> Contender:
+    from ticketjax.tuning.passes import passes_of, with_passes
+
+    line = LINES.get(label, Line(label, ()))
+    if FLAGS.passes is not None:
+        with naming("passes"):
+            seeker = with_passes(seeker, FLAGS.passes)
+    return Contender(line.title, seeker, passes_of(seeker))
 
 
-def _own() -> dict[str, Contender]:
-    """The seekers of --seeker; the number of passes that they make is not known."""
+def _contenders(frozen: dict[str, Frozen]) -> dict[str, Contender]:
+    """All seekers with a frozen setting, and those of --seeker, as far as --only names them."""
     from ticketjax.commands.values import read_seekers
+    from ticketjax.seekers.registry import get_seeker
 
     with naming("seeker"):
-        own = read_seekers(FLAGS.seeker)
-    return {f"own-{label}": Contender(label, seeker, UNKNOWN) for label, seeker in own.items()}
-
-
-def _density() -> str | float:
-    with naming("density"):
-        return density_of(FLAGS.density)
+        own = {label: get_seeker(seeker) for label, seeker in read_seekers(FLAGS.seeker).items()}
+    labels = [*frozen, *(f"own-{label}" for label in own)]
+    with naming("only"):
+        if not {*FLAGS.only} <= {*labels}:
+            raise ValueError(f"must be among {', '.join(labels)}")
+    chosen = [label for label in labels if not FLAGS.only or label in FLAGS.only]
+    found = {}
+    for label in chosen:
+        if label in frozen:
+            found[label] = _contender(label, read_setting(label, frozen[label].setting))
+        else:
+            own_label = label.removeprefix("own-")
+            found[label] = dataclasses.replace(_contender(label, own[own_label]), title=own_label)
+    return found
 
 
 class _Clock:
@@ -174,36 +142,22 @@ def main() -> int:
 
     if FLAGS.distributed:
         raise FlagError("--distributed: the leaderboard tells one machine's seconds")
-    listed = {**contenders(FLAGS.passes), **_own()}
-    with naming("only"):
-        unknown = [name for name in FLAGS.only if name not in listed]
-        if unknown:
-            raise ValueError(f"must be among {', '.join(listed)}")
-    chosen = {name: c for name, c in listed.items() if not FLAGS.only or name in FLAGS.only}
-    common = {
-        **tasks_and_models(),
-        "training": training(),
-        "samples": FLAGS.samples,
-        "depth": FLAGS.depth,
-        "width": FLAGS.width,
-        "densities": _density(),
-        "seeds": FLAGS.seeds,
-        "check_budget": FLAGS.check_budget,
-        **running(),
-    }
-    if len(common["model"] or ()) > 1:
-        raise FlagError("--model: the leaderboard is of one network")
+    frozen = read_frozen(FLAGS.settings)
+    chosen = _contenders(frozen)
+    if not FLAGS.development:
+        refuse_unfrozen({name: c.seeker for name, c in chosen.items()}, frozen)
+    common = {**contest(), "seeds": seeds()}
     clock = _Clock(f"{FLAGS.out}/{TIMES}")
-    grids = {
-        name: grid_of(**common, seekers={name: c.seeker}, objective=c.objective)
-        for name, c in chosen.items()
-    }
+    grids = {name: grid_of(**common, seekers={name: c.seeker}) for name, c in chosen.items()}
     run_grids({f"{FLAGS.out}/{name}": wanted for name, wanted in grids.items()}, clock.chunk)
-    _show(chosen, grids, clock)
+    settings = told({name: frozen[name] for name in chosen if name in frozen})
+    _show(chosen, grids, clock, NO_RESULTS if FLAGS.development else settings)
     return 0
 
 
-def _show(chosen: dict[str, Contender], grids: dict[str, Grid], clock: _Clock) -> None:
+def _show(
+    chosen: dict[str, Contender], grids: dict[str, Grid], clock: _Clock, settings_said: str
+) -> None:
     import pyarrow.compute as pc
 
     from ticketjax.figures import leaderboard
@@ -235,8 +189,9 @@ def _show(chosen: dict[str, Contender], grids: dict[str, Grid], clock: _Clock) -
     network = f"depth {settings[0].depth}, width {settings[0].width}"
     if FLAGS.model:
         network = f"{settings[0].model}, {network}"
-    title = f"{FLAGS.seeds} seeds, {network}, at {density}"
-    text = leaderboard.leaderboard_table(entries, tickets, kinds)
+    of = "development seeds" if FLAGS.development else "seeds"
+    title = f"{FLAGS.seeds} {of}, {network}, at {density}"
+    text = f"{leaderboard.leaderboard_table(entries, tickets, kinds)}\n\n{settings_said}"
     path = f"{FLAGS.out}/leaderboard"
     content = f"{title}\n\n{text}\n".encode()
     write_whole(f"{path}.txt", lambda file: file.write(content))

@@ -4,9 +4,11 @@
     ticketjax paper --figure=5 --data_dir=DIR --preset=cpu
     ticketjax paper --figure=all
 
-Repetitions are the paper's; --seeds shortens them. Grids that figures share are run once, and what
-was stopped continues. Figures 1 and 2 draw tasks and tickets and need no runs. Figure 3 is 1,875
-runs: 25 seeds, 5 pruners, 5 densities, 3 tasks. Figure 5 is of real images; see experiments.vgg.
+Repetitions are the paper's; --seeds shortens them. Seeds are those of results, from 1000 on: the
+settings are the published ones, which are not tuned. --development takes seeds from 0 on. Grids
+that figures share are run once, and what was stopped continues. Figures 1 and 2 draw tasks and
+tickets and need no runs. Figure 3 is 1,875 runs: 25 seeds, 5 pruners, 5 densities, 3 tasks. Figure
+5 is of real images; see experiments.vgg.
 """
 
 import dataclasses
@@ -16,6 +18,7 @@ from absl import flags
 
 from ticketjax.commands.figure5 import OF_FIGURE_5, PRESETS, SEARCHES, runs_of, show
 from ticketjax.commands.flags import FLAGS, FlagError, define_running, naming, refuse_empty, running
+from ticketjax.commands.frozen import define_seeds, seeds
 
 PRUNERS = ("random", "magnitude", "snip", "grasp", "synflow")
 DENSITIES = ("ticket", 0.01, 0.1, 0.5, 1.0)
@@ -28,7 +31,7 @@ def define() -> None:
     """Define the flags."""
     define_running(out="results/paper")
     flags.DEFINE_list("figure", ["3"], f'Which figures: {", ".join(map(str, NUMBERS))}, or "all".')
-    flags.DEFINE_integer("seeds", None, "Repetitions instead of the paper's.", lower_bound=1)
+    define_seeds(None, "Seeds, as many as the paper's repetitions if not said")
     flags.DEFINE_string("data_dir", None, "For figure 5: directory of CIFAR-10's official files.")
     flags.DEFINE_enum(
         "preset", "full", list(PRESETS), "For figure 5: the paper's setting, or one for two cores."
@@ -160,7 +163,7 @@ def _draw(number: int) -> None:
 def _make_of_images() -> None:
     settings = dict(PRESETS[FLAGS.preset])
     settings["densities"] = [float(density) for density in settings["densities"]]
-    settings["seeds"] = tuple(range(FLAGS.seeds or settings["seeds"]))
+    settings["seeds"] = tuple(seeds(settings["seeds"]))
     settings |= {"seekers": PRUNERS, "searches": SEARCHES.split(",")}
     show(runs_of({**OF_FIGURE_5, **settings}), FLAGS.data_dir, f"{FLAGS.out}/vgg")
 
@@ -172,9 +175,8 @@ def _make(number: int) -> None:
     from ticketjax.records.tables import table
 
     figure = FIGURES[number]
-    seeds = FLAGS.seeds or figure.seeds
     grids = {
-        f"{FLAGS.out}/{name}": grid_of(**fields, seeds=seeds, **running())
+        f"{FLAGS.out}/{name}": grid_of(**fields, seeds=seeds(figure.seeds), **running())
         for name, fields in figure.grids.items()
     }
     records = run_grids(grids)

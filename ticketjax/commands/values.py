@@ -81,6 +81,18 @@ def _expression(text: str) -> Any:
     return read_seeker(_WITHIN.sub(placeholder, text), names)
 
 
+def split_label(text: str) -> tuple[str | None, str]:
+    """The label and the rest of LABEL=expression; no label for an expression alone.
+
+    >>> split_label("IMP=multishot(magnitude)"), split_label("concrete(epochs=3)")
+    (('IMP', 'multishot(magnitude)'), (None, 'concrete(epochs=3)'))
+    """
+    label, expression = None, text
+    if labelled := _LABELLED.fullmatch(text):
+        label, expression = labelled.groups()
+    return label, expression.strip()
+
+
 def read_seeker_flag(text: str) -> tuple[str, Any]:
     """A seeker given on the command line, and its label in records.
 
@@ -95,10 +107,7 @@ def read_seeker_flag(text: str) -> tuple[str, Any]:
     Raises:
         ValueError: the text is none of these.
     """
-    label = None
-    if labelled := _LABELLED.fullmatch(text):
-        label, text = labelled.groups()
-    text = text.strip()
+    label, text = split_label(text)
     if is_own(text):
         value = own(text)
         seeker = get_seeker(value)

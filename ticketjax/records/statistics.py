@@ -166,6 +166,21 @@ def holm(p: np.ndarray) -> np.ndarray:
     return adjusted
 
 
+def ranks(values: np.ndarray) -> np.ndarray:
+    """The rank of each value, the least having 1; equal values share the mean of their ranks.
+
+    Args:
+        values: (n,), none of them NaN.
+
+    Returns:
+        (n,).
+
+    >>> ranks(np.array([0.5, 0.1, 0.5])).tolist()
+    [2.5, 1.0, 2.5]
+    """
+    return scipy.stats.rankdata(values)
+
+
 def quartiles(values: np.ndarray) -> np.ndarray:
     """Lower quartile, median and upper quartile of each row.
 

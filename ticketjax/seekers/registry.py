@@ -223,16 +223,17 @@ def read_seeker(text: str, names: dict[str, Any] | None = None) -> Any:
     return expressions.read(text, _NAMES | (names or {}), "seeker")
 
 
-def seeker_text(seeker: Any) -> str:
+def seeker_text(seeker: Any, complete: bool = False) -> str:
     """A seeker as an expression in the registry's names.
 
     Args:
         seeker: any. A function of your own is written by its name.
+        complete: say also the options that are left at their defaults.
 
     Returns:
         The expression, such as "multishot(snip, rounds=3)".
     """
-    return written(seeker, lambda kind: getattr(kind, "name", kind.__name__))
+    return written(seeker, lambda kind: getattr(kind, "name", kind.__name__), complete)
 
 
 def seeker_label(seeker: Any) -> str:

@@ -1,0 +1,55 @@
+"""What the leaderboard and tuning share: one network on several tasks, one density, any seekers."""
+
+from typing import Any
+
+from absl import flags
+
+from ticketjax.choices import Training
+from ticketjax.commands.flags import (
+    FLAGS,
+    FlagError,
+    define_budget,
+    define_options,
+    define_running,
+    define_task_and_model,
+    density_of,
+    naming,
+    running,
+    tasks_and_models,
+    training,
+)
+
+
+def define_contest(out: str) -> None:
+    """Define the flags of a grid that all seekers have in common, but for its seeds."""
+    define_running(out=out)
+    define_task_and_model(tasks="relu,circle,helix")
+    flags.DEFINE_integer("depth", 5, "Layers of neurons, the input included.", lower_bound=2)
+    flags.DEFINE_integer("width", 100, "Neurons of every hidden layer.", lower_bound=1)
+    flags.DEFINE_string("density", "ticket", 'A number, or "ticket", the planted ticket\'s own.')
+    flags.DEFINE_integer("samples", 10_000, "Samples per run, a tenth held out.", lower_bound=1)
+    define_options(Training)
+    define_budget()
+
+
+def density() -> str | float:
+    """--density as a number, or "ticket"."""
+    with naming("density"):
+        return density_of(FLAGS.density)
+
+
+def contest() -> dict[str, Any]:
+    """The fields of Grid that the flags of define_contest() describe."""
+    common = {
+        **tasks_and_models(),
+        "training": training(),
+        "samples": FLAGS.samples,
+        "depth": FLAGS.depth,
+        "width": FLAGS.width,
+        "densities": density(),
+        "check_budget": FLAGS.check_budget,
+        **running(),
+    }
+    if len(common["model"] or ()) > 1:
+        raise FlagError("--model: one network at a time")
+    return common

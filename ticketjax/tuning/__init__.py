@@ -1,0 +1,1 @@
+"""Settings of seekers: tried on development seeds and validation data, then frozen in a file."""

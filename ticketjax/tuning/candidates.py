@@ -1,0 +1,147 @@
+"""The leaderboard's seekers, and the settings to be tried of each: plain data.
+
+The first candidate of a seeker is the published setting, or the library's default where none is
+published for such networks. Every seeker that has something to tune has as many candidates, TRIES,
+all of the same number of passes over the training data. One that has nothing to tune, scores
+without data and layer densities, has one.
+"""
+
+from typing import NamedTuple
+
+TRIES = 4
+# Passes over the training data in one search.
+PASSES = 100
+RESTARTS = 4
+# Scores at initialisation without anything to tune.
+PLAIN = ("random", "erk", "balanced", "magnitude", "synflow")
+
+
+class Line(NamedTuple):
+    """A line of the leaderboard.
+
+    Args:
+        title: its name in the table and the figure.
+        candidates: settings to try, as expressions; the first is the published one.
+        quality: "strong" or "weak", the quality by which one of them is chosen: what the seeker is
+            made for.
+    """
+
+    title: str
+    candidates: tuple[str, ...]
+    quality: str = "strong"
+
+
+def _with(text: str, *options: str) -> tuple[str, ...]:
+    """An expression, and the same with further options before its last parenthesis."""
+    separator = "" if text.endswith("()") else ", "
+    return (text, *(f"{text[:-1]}{separator}{option})" for option in options))
+
+
+def _data_score(name: str) -> Line:
+    text = f"singleshot({name})"
+    samples = (f"score_samples={number}" for number in (400, 2000, None))
+    return Line(name, _with(text, *samples), "weak")
+
+
+def _rounds(title: str, text: str, other_rate: str) -> Line:
+    """Pruning in rounds: more or fewer rounds of as many passes, or a higher learning rate."""
+    divided = (f"rounds={n}, round_epochs={PASSES // n}" for n in (10, 20, 5))
+    first, *others = (_with(text, option)[1] for option in divided)
+    return Line(title, (first, *others, _with(first, other_rate)[1]), "weak")
+
+
+LINES: dict[str, Line] = {
+    **{name: Line(name, (f"singleshot({name})",), "weak") for name in PLAIN},
+    **{name: _data_score(name) for name in ("snip", "grasp")},
+    "synflow-100": Line("synflow, 100 rounds", ("singleshot(synflow, rounds=100)",), "weak"),
+    **{
+        f"{name}-multishot": _rounds(
+            f"{name}, multishot", f"multishot({name})", "optimizer='adam(learning_rate=0.003)'"
+        )
+        for name in ("magnitude", "snip", "grasp", "synflow")
+    },
+    "rewinding-multishot": _rounds("rewinding, multishot", "rewinding()", "learning_rate=0.003"),
+    "iterative_hard_thresholding": Line(
+        "iterative_hard_thresholding",
+        _with(
+            f"iterative_hard_thresholding(annealed=True, epochs={PASSES})",
+            *(f"learning_rate={rate}" for rate in (0.0003, 0.003, 0.01)),
+        ),
+        "weak",
+    ),
+    "edge_popup-local": Line(
+        "edge_popup, local",
+        _with(
+            f"edge_popup(annealed=True, epochs={PASSES})",
+            *(f"learning_rate={rate}" for rate in (0.03, 0.3, 1.0)),
+        ),
+    ),
+    "edge_popup-global": Line(
+        "edge_popup, global",
+        _with(
+            f"edge_popup(annealed=True, epochs={PASSES}, normalise=True, scope='global', "
+            "objective='rescaled')",
+            *(f"learning_rate={rate}" for rate in (0.03, 0.3, 1.0)),
+        ),
+    ),
+    "probabilistic": Line(
+        "probabilistic",
+        _with(
+            f"probabilistic(epochs={PASSES})",
+            *("learning_rate=0.01", "learning_rate=0.1", "temperatures=(1.0, 0.1)"),
+        ),
+    ),
+    "concrete": Line(
+        "concrete",
+        _with(
+            f"concrete(epochs={PASSES})",
+            *("learning_rate=0.02", "learning_rate=0.1", "dual_rate=0.003"),
+        ),
+    ),
+    "relaxed_bernoulli": Line(
+        "relaxed_bernoulli",
+        _with(
+            f"relaxed_bernoulli(epochs={PASSES})",
+            *("learning_rate=0.005", "learning_rate=0.02", "dual_rate=0.003"),
+        ),
+    ),
+    "continuous_sparsification": Line(
+        "continuous_sparsification",
+        _with(
+            f"continuous_sparsification(epochs={PASSES})",
+            *("learning_rate=0.01", "learning_rate=0.05", "dual_rate=0.003"),
+        ),
+    ),
+    "gem_miner": Line(
+        "gem_miner",
+        _with(
+            f"gem_miner(epochs={PASSES})",
+            *("learning_rate=0.01", "learning_rate=0.1", "period=5"),
+        ),
+    ),
+    "concrete-restarts": Line(
+        f"concrete, {RESTARTS} restarts",
+        _with(
+            f"concrete(epochs={PASSES // RESTARTS}, restarts={RESTARTS})",
+            *("learning_rate=0.02", "learning_rate=0.1", "dual_rate=0.003"),
+        ),
+    ),
+    "probabilistic-refined": Line(
+        "probabilistic, refined",
+        _with(
+            f"refined(probabilistic(epochs={PASSES}))",
+            *("temperature=0.02", "temperature=0.05", "samples=128"),
+        ),
+    ),
+    "path_pursuit": Line(
+        "path_pursuit", _with("path_pursuit()", "samples=256", "samples=1024", "width=26")
+    ),
+    "path_pursuit-refined": Line(
+        "path_pursuit, refined",
+        _with(
+            "path_pursuit(exchange=True, rounds=1000)",
+            *("temperature=0.01", "temperature=0.03", "samples=256"),
+        ),
+    ),
+}
+"""By label, which is the directory of its records and the key of its setting."""
