@@ -4,8 +4,10 @@ r"""The leaderboard: every seeker at equal compute on the three tasks, before an
     ticketjax leaderboard --seeker=path/to/file.py:function
 
 Every seeker looks for a ticket at the planted one's own density. One that trains, scores or gates,
-may pass --passes times over the training data; scores at initialisation take what they take. Prints
-the standings and draws them; both tell the passes and the seconds. --only names entries to run.
+may pass --passes times over the training data; scores at initialisation take what they take. The
+baselines random_paths and random_masks draw three masks for each pass, since a loss alone costs
+about a third of a gradient. Prints the standings and draws them; both tell the passes and the
+seconds. --only names entries to run.
 
 Seconds are wall time within compiled programs, on all devices of the machine, over the runs that it
 was spent on: of drawing, planting, seeking, the final training and measuring, without compiling.
@@ -49,6 +51,10 @@ GATES = (
     "continuous_sparsification",
     "gem_miner",
 )
+# Masks drawn at random, the best of which counts; "magnitude" is the third of the baselines.
+DRAWN = ("random_paths", "random_masks")
+# A pass without gradients takes about a third of one with them.
+DRAWS_PER_PASS = 3
 # Rounds of pruning; restarts of a search, which share its passes.
 ROUNDS, RESTARTS = 10, 4
 PURSUIT_ROUNDS = 1000
@@ -101,6 +107,10 @@ def contenders(passes: int) -> dict[str, Contender]:
     restarts = f"concrete(epochs={passes // RESTARTS}, restarts={RESTARTS})"
     pursuit = f"path_pursuit(exchange=True, rounds={PURSUIT_ROUNDS})"
     return {
+        **{
+            name: Contender(name, f"{name}(draws={DRAWS_PER_PASS * passes})", passes)
+            for name in DRAWN
+        },
         **{name: Contender(name, f"singleshot({name})", 0) for name in SINGLESHOT},
         "synflow-100": Contender("synflow, 100 rounds", "singleshot(synflow, rounds=100)", 0),
         **{
