@@ -107,12 +107,12 @@ def contenders(passes: int) -> dict[str, Contender]:
     restarts = f"concrete(epochs={passes // RESTARTS}, restarts={RESTARTS})"
     pursuit = f"path_pursuit(exchange=True, rounds={PURSUIT_ROUNDS})"
     return {
+        **{name: Contender(name, f"singleshot({name})", 0) for name in SINGLESHOT},
+        "synflow-100": Contender("synflow, 100 rounds", "singleshot(synflow, rounds=100)", 0),
         **{
             name: Contender(name, f"{name}(draws={DRAWS_PER_PASS * passes})", passes)
             for name in DRAWN
         },
-        **{name: Contender(name, f"singleshot({name})", 0) for name in SINGLESHOT},
-        "synflow-100": Contender("synflow, 100 rounds", "singleshot(synflow, rounds=100)", 0),
         **{
             f"{name}-multishot": Contender(
                 f"{name}, multishot", f"multishot({name}, {in_rounds})", passes

@@ -55,5 +55,5 @@ def best_of_draws(
         for dtype in (bool, jnp.float32)
     ]
     start = (jnp.float32(jnp.inf), *nothing)
-    (_, mask, scores), least = jax.lax.scan(step, start, jnp.arange(draws))
+    (_, mask, scores), least = jax.lax.scan(step, start, jnp.arange(draws, dtype=jnp.int32))
     return Found(mask, scores, {"draw_losses": least[jnp.array(marks(draws)) - 1]})

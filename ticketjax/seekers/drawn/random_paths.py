@@ -14,9 +14,9 @@ from ticketjax.problem import Problem, resolve_density
 from ticketjax.seekers.drawn.draws import best_of_draws
 from ticketjax.seekers.drawn.walks import Part, draw_walks, parts_of, sizes_of, split, unread
 
-# A mask is filled with this many paths at once, or with a 64th of the parameters if that is more.
-# There are as many paths as parameters at most: at the highest densities, where the last missing
-# weights would take ever more paths, the rest is random.
+# A mask is filled with this many paths at once, or with a 64th of the parameters if that is more,
+# and with that many blocks at most: at the highest densities, the last missing weights would take
+# ever more paths.
 PATHS_AT_ONCE, LARGEST_BLOCKS = 128, 64
 
 
@@ -45,8 +45,8 @@ def _add(
     size = filled.kept.size - 1
     walks = draw_walks(jax.random.fold_in(key, filled.block), parts, size, count)
     # In the order of numbers: the weights of path 0, its biases, the weights of path 1, ...
-    numbers = jnp.arange(2 * count).reshape(count, 2).T
-    first = jnp.full(size + 1, 2 * count)
+    numbers = jnp.arange(2 * count, dtype=jnp.int32).reshape(count, 2).T
+    first = jnp.full(size + 1, 2 * count, jnp.int32)
     for where, number in zip(walks, numbers, strict=True):
         first = first.at[where].min(jnp.broadcast_to(number, where.shape))
     # What a path adds of every layer: what it is the first one to run through.
@@ -58,15 +58,15 @@ def _add(
     )
     per_number = added.transpose(2, 0, 1).reshape(2 * count, len(parts)).astype(jnp.int32)
     if budgets.size == 1:
-        per_number = jnp.sum(per_number, axis=1, keepdims=True)
-    spent = filled.spent[None] + jnp.cumsum(per_number, axis=0)
+        per_number = jnp.sum(per_number, axis=1, keepdims=True, dtype=jnp.int32)
+    spent = filled.spent[None] + jnp.cumsum(per_number, axis=0, dtype=jnp.int32)
     exceeds = jnp.any(spent > budgets[None], axis=1)
     end = jnp.where(jnp.any(exceeds), jnp.argmax(exceeds), 2 * count)
     fits = jnp.arange(2 * count)[:, None] < end
     return _Filled(
         kept=filled.kept | (first < end),
         partly=~filled.kept & (first == end) & (end % 2 == 1),
-        spent=filled.spent + jnp.sum(jnp.where(fits, per_number, 0), axis=0),
+        spent=filled.spent + jnp.sum(jnp.where(fits, per_number, 0), axis=0, dtype=jnp.int32),
         block=filled.block + 1,
         full=end < 2 * count,
     )
@@ -84,9 +84,9 @@ class RandomPaths(Options):
     nothing otherwise.
 
     What is then left of the budget goes to parameters of neurons that no kept weight reads, which
-    change nothing, drawn at random; and if there are none, to any others. At most as many paths are
-    drawn as there are prunable parameters, which covers a share of about 1 - 1/e of the largest
-    kernel or more; what higher densities leave is random too.
+    change nothing, drawn at random; and if there are too few, to any others. About as many paths are
+    drawn as there are prunable parameters, at most, and no fewer than 128: they cover a share of
+    about 1 - 1/e of the largest kernel or more. What higher densities leave is random too.
 
     The best draw has the least loss of mask * initial parameters on the training data; among equals
     it is the first. Found.scores rank the parameters as the best draw's selection did: above 2
@@ -145,7 +145,6 @@ def _scores(key: jax.Array, problem: Problem, density: jax.Array | float, scope:
     )
     kept, partly = filled.kept[:size], filled.partly[:size]
     level = jnp.where(kept, 3, jnp.where(partly, 2, jnp.where(unread(kept, parts), 1, 0)))
-    scores = split(
-        level + jax.random.uniform(rest_key, (size,)), seen, problem.prune_bias, rest=0.0
-    )
+    ranks = level + jax.random.uniform(rest_key, (size,), jnp.float32)
+    scores = split(ranks, seen, problem.prune_bias, rest=0.0)
     return problem.restore(scores, jax.tree.map(jnp.zeros_like, problem.params))

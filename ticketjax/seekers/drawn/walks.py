@@ -111,7 +111,7 @@ def draw_walks(key: jax.Array, parts: list[Part], size: int, count: int) -> Walk
     # of 32 bits prefers no neuron by more than a part in 2^32 / neurons.
     bits = jax.random.bits(key, (3 * len(parts) + 1, count), jnp.uint32)
     last = parts[-1]
-    space = jnp.full(count, last.wire.writes)
+    space = jnp.full(count, last.wire.writes, jnp.int32)
     neuron = (bits[-1] % last.sinks).astype(jnp.int32)
     weights, biases = [], []
     for i in reversed(range(len(parts))):
