@@ -84,9 +84,9 @@ class RandomPaths(Options):
     nothing otherwise.
 
     What is then left of the budget goes to parameters of neurons that no kept weight reads, which
-    change nothing, drawn at random; and if there are too few, to any others. About as many paths are
-    drawn as there are prunable parameters, at most, and no fewer than 128: they cover a share of
-    about 1 - 1/e of the largest kernel or more. What higher densities leave is random too.
+    change nothing, drawn at random; and if there are too few, to any others. At most about as many
+    paths are drawn as there are prunable parameters (or 128, if that is more). They cover a share
+    of about 1 - 1/e of the largest kernel or more; what higher densities leave is random too.
 
     The best draw has the least loss of mask * initial parameters on the training data; among equals
     it is the first. Found.scores rank the parameters as the best draw's selection did: above 2
