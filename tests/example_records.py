@@ -41,10 +41,10 @@ def records(values, measure="weak_metric", **columns):
 
 def cases():
     measures = {
-        "recall": np.array([0.25, 0.5, 1.0]),
-        "strong": np.array([0.5, 0.5, 0.5]),
-        "weak": np.array([0.75, 0.75, 0.75]),
-        "ratio": np.array([2.0, 2.0, 2.0]),
+        "recall": np.array([0.25, 0.5, 1.0, 0.75, 0.5]),
+        "strong": np.full(5, 0.5),
+        "weak": np.full(5, 0.75),
+        "ratio": np.full(5, 2.0),
     }
     started = {"recall": np.array([0.125])}
     return [Case("snip", "all samples", measures), Case("snip", "started", started)]

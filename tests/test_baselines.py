@@ -26,7 +26,7 @@ def loss_in_numpy(problem, mask, rescaled=True):
     x, y = (np.asarray(array) for array in problem.batch)
     layers = oracle.combine(np.multiply, oracle.layers_of(problem.params), oracle.layers_of(mask))
     out = oracle.outputs(layers, x)
-    scale = oracle.fitted_scale(problem.kind, out, y) if rescaled else 1.0
+    scale = np.maximum(oracle.fitted_scale(problem.kind, out, y), 0) if rescaled else 1.0
     return oracle.loss(problem.kind, out * scale, y)
 
 
@@ -122,7 +122,7 @@ def filled_in_python(problem, key, density, scope):
 @functools.cache
 def fill_of(scope, prune_bias):
     problem = problems.problem_of(
-        problems.layers_of(1, (2, 14, 13, 3)), CLASSIFICATION, prune_bias=prune_bias
+        problems.layers_of(1, (2, 14, 13, 3)), CLASSIFICATION, None, prune_bias
     )
     return problem, jax.jit(tj.RandomPaths(draws=1, scope=scope))
 
@@ -177,7 +177,7 @@ def test_paths_fill_the_budget_as_a_loop_over_them_does(scope, prune_bias, densi
 
 
 def test_the_best_of_random_masks_is_that_of_a_loop():
-    problem = problems.problem_of(problems.layers_of(2), REGRESSION)
+    problem = problems.problem_of(problems.layers_of(2), REGRESSION, None)
     density, draws = 0.4, 11
     everything = jax.tree.map(lambda p: jnp.ones(p.shape, bool), problem.params)
     for objective in ("raw", "rescaled"):
@@ -200,7 +200,7 @@ def test_the_best_of_random_masks_is_that_of_a_loop():
 
 
 def test_more_draws_begin_with_the_same_ones_and_keys_may_be_batched():
-    problem = problems.problem_of(problems.layers_of(3), REGRESSION)
+    problem = problems.problem_of(problems.layers_of(3), REGRESSION, None)
     keys = jax.random.split(KEY, 3)
     one, few = (jax.jit(tj.RandomPaths(draws=draws)) for draws in (9, 4))
     together = jax.jit(jax.vmap(tj.RandomPaths(draws=9), (0, None, None)))(keys, problem, 0.3)
@@ -217,7 +217,7 @@ def test_more_draws_begin_with_the_same_ones_and_keys_may_be_batched():
 
 def test_enough_draws_find_the_best_path_of_all():
     layers = problems.layers_of(4, (2, 2, 3, 1))
-    problem = problems.problem_of(layers, REGRESSION, "rescaled")
+    problem = problems.problem_of(layers, REGRESSION, None)
     found = jax.jit(tj.RandomPaths(draws=300))(KEY, problem, 3 / problem.prunable)
     everything = jax.tree.map(np.ones_like, problem.params)
     losses = []

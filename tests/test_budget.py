@@ -160,12 +160,12 @@ def outside(values, **columns):
 
 
 def test_tables_mark_what_is_outside_its_budget():
-    within = example_records.records([0.25, 0.25], within_budget=True)
-    lines = table(pa.concat_tables([within, outside([0.5, 0.5], seeker="mine")])).splitlines()
+    within = example_records.records([0.25] * 5, within_budget=True)
+    lines = table(pa.concat_tables([within, outside([0.5] * 5, seeker="mine")])).splitlines()
     assert [line.strip() for line in lines if line.startswith(("SNIP", "mine", "kept"))][3:] == [
         "SNIP    0.250 [0.250, 0.250]",
         "mine    0.500 [0.500, 0.500], kept 0.9",
-        "kept another number than the density allows: mine 2 of 2 at 0.1",
+        "kept another number than the density allows: mine 5 of 5 at 0.1",
     ]
     # One seed, and one that diverged.
     assert "0.500, kept 0.9" in table(outside([0.5]))

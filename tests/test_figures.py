@@ -34,7 +34,8 @@ def curves_of(axes):
 
 
 @pytest.mark.parametrize(
-    ("values", "bands"), [([0.5], []), ([0.25, 0.5, 1.0], list(quality.BANDS))]
+    ("values", "bands"),
+    [([0.5], 0), ([0.25, 0.5, 1.0], 1), ([0.25, 0.5, 1.0, 0.75, 0.5], 2)],
 )
 def test_figure_shows_its_bands_and_says_what_they_are(values, bands, canvases):
     table = pa.concat_tables(
@@ -47,16 +48,38 @@ def test_figure_shows_its_bands_and_says_what_they_are(values, bands, canvases):
     panels = [quality.Panel("weak", {"task": task}) for task in ("circle", "relu")]
     quality.draw_quality(table, panels, "figure.png")
     (canvas,) = canvases
-    assert texts(canvas.legends[0].get_texts()) == ["SNIP", "bare ticket", *bands]
+    shown = list(quality.BANDS)[2 - bands :]
+    assert texts(canvas.legends[0].get_texts()) == ["SNIP", "bare ticket", *shown]
     mean = pytest.approx(np.mean(values))
     for axes, task in zip(canvas.axes, ("Circle", "ReLU"), strict=True):
         assert axes.get_title(loc="left") == f"{task}, after training (weak)"
         assert curves_of(axes) == {"SNIP": ([0.006, 0.1], [mean, mean])}
-        # Of three values the interval is as wide as the range; of one there is none.
         heights = [band.get_datalim(axes.transData).intervaly for band in axes.collections]
         assert len(heights) == 2
         assert heights[1].tolist() == [min(values), max(values)]
-        assert heights[0].tolist() == [min(values), max(values)] or not bands
+        # Fewer than five values have no interval.
+        expected = [0.246, 0.954] if bands == 2 else [math.inf, -math.inf]
+        assert heights[0].tolist() == pytest.approx(expected, abs=1e-3)
+
+
+def test_shares_of_seeds_that_found_a_ticket_stand_below_strong_panels(canvases):
+    table = pa.concat_tables(
+        [records([0.5] * 3, density=0.1), records([0.5] * 7, density=0.006, found=True)]
+        + [records([0.5] * 18, density=0.006, found=False)]
+    )
+    panels = [quality.Panel(name, {"task": "circle"}) for name in ("strong", "weak")]
+    quality.draw_quality(table, panels, "figure.png")
+    *plots, strip = canvases[0].axes
+    assert [axes.get_title(loc="left")[8:] for axes in plots] == [
+        "before training (strong)",
+        "after training (weak)",
+    ]
+    (points,) = strip.lines
+    # Where records do not say so, there is no point.
+    np.testing.assert_allclose(points.get_xydata(), [[0.006, 7 / 25]])
+    (segments,) = (bars.get_segments() for bars in strip.collections)
+    np.testing.assert_allclose(segments[0][:, 1], [0.1428, 0.4758], atol=1e-4)
+    assert strip.get_ylabel() == "found" and strip.get_xlabel() == "density"
 
 
 @pytest.mark.parametrize(
@@ -164,7 +187,7 @@ def test_a_diagnosis_has_a_mark_per_case_and_measure(accuracy, canvases):
         ]
         for axes in canvas.axes
     ]
-    assert marks[0] == [(pytest.approx(7 / 12), 0), (0.125, 1)]
+    assert marks[0] == [(pytest.approx(0.6), 0), (0.125, 1)]
     assert marks[1] == [(0.5, 0)]
     # Kept as the decimal logarithm of the ratio.
     assert marks[2] == [(pytest.approx(100), 0)]

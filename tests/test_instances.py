@@ -14,8 +14,8 @@ import jax
 import numpy as np
 import pytest
 
-from ticketjax.runs.engine import run_key
 from ticketjax.runs.grid import make_grid
+from ticketjax.runs.programs import run_key
 from ticketjax.runs.trial import make_instance
 from ticketjax.sharing import instances, interop
 

@@ -12,10 +12,10 @@ KINDS = {"relu": "regression", "circle": "classification"}
 
 def entry(title, relu, circle, weak=0.5, passes=10, seconds=0.25):
     metrics = {
-        ("relu", "strong"): np.full(3, relu),
-        ("relu", "weak"): np.full(3, weak),
-        ("circle", "strong"): np.full(3, circle),
-        ("circle", "weak"): np.full(3, weak),
+        ("relu", "strong"): np.full(5, relu),
+        ("relu", "weak"): np.full(5, weak),
+        ("circle", "strong"): np.full(5, circle),
+        ("circle", "weak"): np.full(5, weak),
     }
     return Entry(title, passes, seconds, metrics)
 
@@ -64,9 +64,24 @@ def test_long_searches_have_whole_numbers():
 
 
 def test_a_run_that_diverged_leaves_the_others_mean():
-    metrics = entry("a", 0.1, 0.75).metrics | {("relu", "strong"): np.array([0.1, np.nan, 0.1])}
+    metrics = entry("a", 0.1, 0.75).metrics | {("relu", "strong"): np.array([0.1] * 5 + [np.nan])}
     (line,) = leaderboard_table([Entry("a", 1, 1, metrics)], TICKETS, KINDS).splitlines()[1:2]
-    assert "1.0e-1 [1.0e-1, 1.0e-1], 1 diverged" in line
+    assert "1.0e-1 [1.0e-1, 1.0e-1], 1 of 6 diverged" in line
+
+
+def test_shares_of_seeds_that_found_a_ticket_stand_beside_strong_metrics(tmp_path, monkeypatch):
+    canvases = []
+    monkeypatch.setattr(leaderboard, "save", lambda canvas, path: canvases.append(canvas))
+    found = {"circle": np.arange(25) < 7, "relu": np.zeros(0, bool)}
+    entries = [entry("a", 0.1, 0.75)._replace(found=found), entry("b", 0.2, 0.5)]
+    head, *lines = leaderboard_table(entries, TICKETS, KINDS).splitlines()
+    assert "ReLU found" not in head
+    at = head.index("Circle found")
+    assert head.index("Circle strong") < at < head.index("Circle weak")
+    assert [line[at:].split("  ")[0] for line in lines] == ["7 of 25 [14%, 48%]", "-", ""]
+    leaderboard_figure(entries, TICKETS, KINDS, tmp_path / "figure.png")
+    relu, circle = ([text.get_text() for text in axes.texts] for axes in canvases[0].axes)
+    assert (relu, circle) == ([], ["7 of 25 [14%, 48%]", "-", "found"])
 
 
 def test_kinds_decide_what_is_better_whatever_the_task_is_called():

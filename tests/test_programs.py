@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import ticketjax as tj
-from ticketjax.runs.engine import run_key
+from ticketjax.runs.programs import run_key
 from ticketjax.runs.setting import Setting
 from ticketjax.sharing import instances
 

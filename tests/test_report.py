@@ -94,14 +94,15 @@ def said(path):
 def test_page_holds_all_and_loads_nothing(tmp_path):
     found = directory(
         tmp_path / "grid",
-        records([0.25, 0.5, 1.0]),
+        records([0.25, 0.5, 1.0, 0.75, 0.5], found=True),
+        {**CONFIGURATION, "seeds": list(range(5))},
         devices=["cpu:0"],
         machine="Linux",
         versions={"jax": "0.10.2"},
     )
     report, read = written(found)
     assert {path.suffix for path in found.iterdir()} == {"", ".json", ".png", ".txt", ".html"}
-    assert "0.583 [0.250, 1.000]" in report.table.read_text()
+    assert "0.600 [0.246, 0.954]" in report.table.read_text()
     # Nothing is fetched from anywhere: references are to the page itself, data are within it.
     references = [
         value
@@ -121,8 +122,9 @@ def test_page_holds_all_and_loads_nothing(tmp_path):
     assert labels == [f"Circle, depth 5, width 100, noise 0.01: {q}" for q in ("strong", "weak")]
     assert {"SNIP"} == {text for text in read.texts["th"] if text == "SNIP"}
     values = [cell["data-value"] for cell in read.all("td")]
-    assert float(values[2]) == pytest.approx(7 / 12)
-    assert {"0.10.2", "cpu:0", "Linux", "0-2"} <= set(read.texts["dd"])
+    assert [float(value) for value in values[1:4]] == pytest.approx([0.5, 1, 0.6])
+    assert "5 of 5" in read.texts["td"] and "[57%, 100%]" in read.texts["small"]
+    assert {"0.10.2", "cpu:0", "Linux", "0-4"} <= set(read.texts["dd"])
     assert "python -m experiments.singleshot" in read.texts["pre"]
     assert "Every run of the grid is here, and every loss is finite." in read.texts["li"]
 

@@ -16,15 +16,16 @@ from ticketjax.records.tables import case_table, table
 
 def test_table_says_what_its_brackets_are():
     more = records([1.0, 1.0, 1.0], density=0.006, seeker="synflow", ticket_metric=0.99)
-    text = table(pa.concat_tables([records([0.25, 0.5, 1.0], ticket_metric=0.99), more]))
+    five = records([0.25, 0.5, 1.0, 0.75, 0.5], ticket_metric=0.99)
+    text = table(pa.concat_tables([five, more]))
     weak = text.split("\n\n")[1].splitlines()
     assert weak == [
         "Circle, depth 5, width 100, noise 0.01: weak accuracy (after training)",
-        "mean [95% interval of the mean] (min, max) of 3 seeds; bare ticket 0.990",
+        "mean [95% interval of the mean] (min, max) of 3-5 seeds; bare ticket 0.990",
         "seeker   ticket 0.006          0.1",
-        "SNIP     -                     0.583 [0.250, 1.000]",
+        "SNIP     -                     0.600 [0.246, 0.954]",
         "                                     (0.250, 1.000)",
-        "SynFlow  1.000 [1.000, 1.000]  -",
+        "SynFlow  1.000                 -",
         "               (1.000, 1.000)",
     ]
 
@@ -96,7 +97,7 @@ def test_a_table_of_cases_by_hand():
     assert text.splitlines() == [
         "seeker  case         recall                strong                weak                  "
         "loss, found/planted",
-        "SNIP    all samples  0.583 [0.250, 1.000]  0.500 [0.500, 0.500]  0.750 [0.750, 0.750]  "
+        "SNIP    all samples  0.600 [0.246, 0.954]  0.500 [0.500, 0.500]  0.750 [0.750, 0.750]  "
         "100 [100, 100]",
         "SNIP    started      0.125",
         "",
@@ -119,9 +120,11 @@ def test_table_says_what_diverged_and_has_the_others_mean(bad):
     ]
     strong, weak, _ = table(pa.concat_tables(parts)).split("\n\n")
     assert "diverged" not in strong
-    assert weak.splitlines()[2:] == [
+    legend = "mean (min, max) of 3 seeds; fewer than 5 have no interval; bare ticket 0.500"
+    assert weak.splitlines()[1:] == [
+        legend,
         "seeker  ticket 0.006  0.1                   0.5",
-        "SNIP    diverged      0.583 [0.250, 1.000]  0.625 [0.250, 1.000]",
+        "SNIP    diverged      0.583                 0.625",
         "                            (0.250, 1.000)        (0.250, 1.000)",
         "diverged, in no number above: SNIP 3 of 3 at ticket 0.006, SNIP 1 of 3 at 0.5",
     ]
@@ -129,7 +132,7 @@ def test_table_says_what_diverged_and_has_the_others_mean(bad):
 
 def test_a_table_of_cases_says_what_diverged():
     measures = {
-        "recall": np.array([0.5, 0.5]),
+        "recall": np.full(6, 0.5),
         "strong": np.array([0.5, math.nan]),
         "weak": np.array([math.nan, math.inf]),
     }
@@ -139,3 +142,22 @@ def test_a_table_of_cases_says_what_diverged():
         "0.500, 1 of 2 diverged",
         "diverged",
     ]
+
+
+def test_strong_blocks_say_who_found_a_ticket_and_modes_have_a_median():
+    # 7 of 25 found one, and only they are near 1.
+    values = np.repeat([0.96, 0.2], [7, 18]) + np.tile([0, 0.02, 0.04, 0.01, 0.03], 5)
+    runs = [records([v], "strong_metric", found=v > 0.9, density=0.006) for v in values]
+    unknown = records([0.5] * 5, density=0.1, found=None)
+    strong, weak = table(pa.concat_tables([*runs, unknown])).split("\n\n")[:2]
+    assert strong.splitlines()[1:] == [
+        "mean [95% interval of the mean] (min, max) of 5-25 seeds; of two modes also median "
+        "[quartiles]; seeds that found a ticket [95% interval of the share]; bare ticket 0.500",
+        "seeker  ticket 0.006                 0.1",
+        "SNIP    0.433 [0.290, 0.576]         0.500 [0.500, 0.500]",
+        "              (0.200, 1.000)               (0.500, 0.500)",
+        "        median 0.230 [0.210, 0.960]",
+        "        found 7 of 25 [14%, 48%]",
+    ]
+    assert "found" not in weak and "median" not in weak
+    assert "found" not in table(unknown)

@@ -81,14 +81,16 @@ def check_found(found: Any, params: Tree) -> None:
         params: the parameters that the seeker was given.
 
     Raises:
-        ValueError: no Found, a mask or scores that do not fit, or an info that is no mapping. The
-            message says what a seeker returns.
+        ValueError: no Found, a mask, scores or parameters that do not fit, or an info that is no
+            mapping. The message says what a seeker returns.
     """
     if not isinstance(found, Found):
         kind = f"a {type(found).__name__}" if found is not None else "None"
         raise ValueError(f"a seeker returns Found(mask, scores, info), this one returned {kind}")
     check_mask(found.mask, params)
     check_scores(found.scores, params)
+    if found.params is not None:
+        _check_tree("params", found.params, params)
     if not isinstance(found.info, Mapping):
         raise ValueError(f"info must be a dict of arrays, got a {type(found.info).__name__}")
 

@@ -77,7 +77,8 @@ def count_kept(mask: Params, prune_bias: bool = True) -> jax.Array:
 def share(count: jax.Array | int, size: int) -> jax.Array:
     """Return count / size, float32, exactly 1 if count equals size.
 
-    Behind the barrier, the size is no constant: XLA would multiply by its rounded inverse.
+    The divisor is chosen at run time, and so is no constant: XLA would multiply by its rounded
+    inverse, and not for every number of devices.
 
     Args:
         count: number of parameters counted, may be traced.
@@ -86,7 +87,7 @@ def share(count: jax.Array | int, size: int) -> jax.Array:
     Returns:
         () float32.
     """
-    return count / jax.lax.optimization_barrier(jnp.float32(size))
+    return count / jnp.where(jnp.asarray(count) < 0, jnp.float32(1), jnp.float32(size))
 
 
 def density(mask: Params, prune_bias: bool = True) -> jax.Array:

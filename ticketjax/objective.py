@@ -1,5 +1,7 @@
 """Losses and metrics of a network's output, as it is or with its scale taken out."""
 
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 import optax
@@ -56,12 +58,27 @@ def _magnitude(outputs: jax.Array, axis: int | None) -> jax.Array:
     return jnp.where(largest > 0, largest, 1.0)
 
 
-def _least_squares_scale(outputs: jax.Array, y: jax.Array, weights) -> jax.Array:
+class _Fit(NamedTuple):
+    """Outputs against targets, per output: (outputs,) each.
+
+    Args:
+        factor: the least-squares factor, of any sign; 0 for an output that is always 0.
+        size: the factor that brings the output to the target's root mean square; likewise.
+    """
+
+    factor: jax.Array
+    size: jax.Array
+
+
+def _fit(outputs: jax.Array, y: jax.Array, weights: jax.Array | None) -> _Fit:
     magnitude = _magnitude(outputs, axis=0)
     unit = outputs / magnitude[None]
     weighted = unit if weights is None else unit * weights[:, None]
     energy = jnp.sum(weighted * unit, axis=0)
-    return jnp.sum(weighted * y, axis=0) / jnp.where(energy > 0, energy, 1.0) / magnitude
+    divisor = jnp.where(energy > 0, energy, 1.0)
+    wanted = jnp.sum(y**2 if weights is None else y**2 * weights[:, None], axis=0)
+    size = jnp.where(energy > 0, jnp.sqrt(wanted / divisor), 0.0)
+    return _Fit(jnp.sum(weighted * y, axis=0) / divisor / magnitude, size / magnitude)
 
 
 # Compiled here, because a loop that runs outside of jit is compiled again at every call.
@@ -95,20 +112,80 @@ def _inverse_temperature(logits: jax.Array, y: jax.Array, weights) -> jax.Array:
 def output_scale(
     kind: str, outputs: jax.Array, y: jax.Array, weights: jax.Array | None = None
 ) -> jax.Array:
-    """The positive temperature or least-squares factors that fit the outputs to the labels best.
+    """The factors, at least 0, or the inverse temperature that fit the outputs to the labels best.
+
+    A planted ticket is the target up to positive factors. So a network that computes the negative
+    of the target fits it with the factor 0, as badly as one that computes nothing.
 
     Args:
         kind, outputs, y, weights: as in loss(). Outputs from 1e-30 to 1e30 in magnitude are
             handled.
 
     Returns:
-        (outputs,) factors for regression, which minimise the squared error per output, or a ()
-        inverse temperature for classification, which minimises the cross entropy. An output that is
-        always 0 gets the factor 0.
+        (outputs,) factors for regression, which minimise the squared error per output among those
+        that are at least 0, or a () inverse temperature above 0 for classification, which minimises
+        the cross entropy. An output that is always 0 gets the factor 0.
     """
     if kind == REGRESSION:
-        return _least_squares_scale(outputs, y, weights)
+        return jnp.maximum(_fit(outputs, y, weights).factor, 0.0)
     return _inverse_temperature(outputs, y, weights)
+
+
+def output_sign(kind: str, outputs: jax.Array, y: jax.Array) -> jax.Array:
+    """Whether the best factor would be positive if it were allowed any sign.
+
+    Args:
+        kind, outputs, y: as in loss().
+
+    Returns:
+        () int32: -1 if some output (classification: the logits, which share one factor) would fit
+        better with a negative factor, otherwise 0 if some output fits best with 0, otherwise 1.
+    """
+    if kind == REGRESSION:
+        return jnp.min(jnp.sign(_fit(outputs, y, None).factor)).astype(jnp.int32)
+    # The cross entropy is convex in the factor: its slope at 0 has the sign of the best one.
+    unit = outputs / _magnitude(outputs, axis=None)
+    label = jnp.take_along_axis(unit, y[:, None], axis=1)[:, 0]
+    return jnp.sign(jnp.mean(label - jnp.mean(unit, axis=1))).astype(jnp.int32)
+
+
+def search_scale(
+    kind: str, outputs: jax.Array, y: jax.Array, weights: jax.Array | None = None
+) -> jax.Array:
+    """The factors by which a search follows a change of the outputs: output_scale(), but never 0.
+
+    Where the best factor is 0 the rescaled loss is flat, and has no slope that leads to the
+    positive side. There a change of the output counts by the factor that brings the output to the
+    target's size.
+
+    Args:
+        kind, outputs, y, weights: as in output_scale().
+
+    Returns:
+        Factors like output_scale()'s; 0 only for an output that is always 0.
+    """
+    if kind == REGRESSION:
+        fit = _fit(outputs, y, weights)
+        return jnp.where(fit.factor > 0, fit.factor, fit.size)
+    return _inverse_temperature(outputs, y, weights)
+
+
+def rescaled_for_descent(kind: str, outputs: jax.Array, y: jax.Array) -> jax.Array:
+    """The outputs at their best scale, with a derivative that is not 0 where the scale is.
+
+    Args:
+        kind, outputs, y: as in loss().
+
+    Returns:
+        rescale(outputs, output_scale(...)), the scale held constant in the derivative, which is
+        that of search_scale() instead. The two differ where the best factor is 0.
+    """
+    scale = jax.lax.stop_gradient(output_scale(kind, outputs, y))
+    if kind != REGRESSION:
+        return rescale(outputs, scale)
+    followed = jax.lax.stop_gradient(search_scale(kind, outputs, y))
+    change = rescale(outputs - jax.lax.stop_gradient(outputs), followed)
+    return jnp.where(scale > 0, rescale(outputs, scale), change)
 
 
 def rescale(outputs: jax.Array, scale: jax.Array) -> jax.Array:

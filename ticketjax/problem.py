@@ -12,7 +12,14 @@ from ticketjax.checks import check_choice
 from ticketjax.contract import check_parameters
 from ticketjax.networks.layers import chain_layers, keep_the_rest, restore, target_view, view
 from ticketjax.networks.resolve import layers_of
-from ticketjax.objective import KINDS, OBJECTIVES, loss, output_scale, rescale
+from ticketjax.objective import (
+    KINDS,
+    OBJECTIVES,
+    loss,
+    output_scale,
+    rescale,
+    rescaled_for_descent,
+)
 
 IMAGES_AT_ONCE = 500
 
@@ -31,8 +38,9 @@ class Problem:
         batch: training data.
         apply: (params, x) -> outputs.
         kind: the task's kind.
-        objective: "raw" (loss of the output as it is) or "rescaled" (loss after the best output
-            scale, or temperature, is fitted).
+        objective: the loss of every seeker that has a loss: "raw" (of the output as it is) or
+            "rescaled" (after the best output scale, at least 0, or temperature is fitted). None
+            leaves it to each seeker, whose field objective says what is published for it.
         prune_bias: whether biases count as prunable; otherwise every mask keeps all of them.
         ticket_density: the density that "ticket" stands for; None where the task has no ticket.
         layers: as in Model, found where the model does not say them. Parameters of no layer are
@@ -48,7 +56,7 @@ class Problem:
     batch: Batch
     apply: Callable[[Tree, jax.Array], jax.Array] = _static()
     kind: str = _static()
-    objective: str = _static(default="raw")
+    objective: str | None = _static(default=None)
     prune_bias: bool = _static(default=True)
     ticket_density: float | None = _static(default=None)
     layers: tuple[Layer, ...] | None = _static(default=None)
@@ -60,7 +68,9 @@ class Problem:
 
         "rescaled" fits the output scale anew at every call and holds it constant in the gradient,
         which is exact: at the best scale, the loss is stationary in it. Not so for second
-        derivatives, which leave out how the scale itself moves.
+        derivatives, which leave out how the scale itself moves. Where an output fits best with the
+        factor 0 the loss is flat; descent_loss() leads out of there. Without an objective it is the
+        raw loss.
 
         Args:
             params: a tree like the problem's own.
@@ -73,6 +83,36 @@ class Problem:
             scale = output_scale(self.kind, outputs, self.batch.y)
             outputs = rescale(outputs, jax.lax.stop_gradient(scale))
         return loss(self.kind, outputs, self.batch.y)
+
+    def descent_loss(self, params: Tree) -> jax.Array:
+        """The loss for searches that follow its gradient: loss(), but nowhere flat by its scale.
+
+        Where an output fits the target best with the factor 0, as one of the wrong sign does, its
+        gradient is that of the output brought to the target's size, which leads to the right sign.
+
+        Args:
+            params: a tree like the problem's own.
+
+        Returns:
+            () float32, the value of loss().
+        """
+        if self.objective != "rescaled":
+            return self.loss(params)
+        outputs = self.apply(params, self.batch.x)
+        return loss(self.kind, rescaled_for_descent(self.kind, outputs, self.batch.y), self.batch.y)
+
+    def by_default(self, objective: str) -> "Problem":
+        """The problem with this objective, if it has none of its own.
+
+        Args:
+            objective: a seeker's, "raw" or "rescaled".
+
+        Returns:
+            The same Problem where it says an objective, which overrides the seekers' own.
+        """
+        if self.objective is not None:
+            return self
+        return dataclasses.replace(self, objective=objective)
 
     def select(
         self, scores: Tree, density: jax.Array | float | str, scope: masks.Scope = "global"
@@ -178,7 +218,7 @@ def make_problem(
     params: Tree,
     batch: Batch,
     *,
-    objective: str = "raw",
+    objective: str | None = None,
     prune_bias: bool = True,
     augment: Callable[[jax.Array, jax.Array], jax.Array] | None = None,
 ) -> Problem:
@@ -200,7 +240,8 @@ def make_problem(
             float32; data of the wrong shape, which would otherwise broadcast to a loss that means
             nothing; layers that the tree does not have.
     """
-    check_choice("objective", objective, OBJECTIVES)
+    if objective is not None:
+        check_choice("objective", objective, OBJECTIVES)
     check_choice("a task's kind", task.kind, KINDS)
     check_parameters(params)
     _check_batch(task, batch)

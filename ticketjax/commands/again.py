@@ -13,9 +13,9 @@ from ticketjax.commands.figure5 import SEARCHES
 from ticketjax.commands.flags import flagged
 
 # Flags that every command line contains, also with the default value.
-ALWAYS = ("densities", "noise", "objective")
+ALWAYS = ("densities", "noise")
 # Fields of Grid whose flags have the same name; a flag is left out if it has the default value.
-OTHERS = ("samples", "precision", "chunk_size")
+OTHERS = ("objective", "samples", "precision", "chunk_size")
 FILE = "path/to/file.py"
 # The command that suits each kind of seeker best; the expressions describe seekers in full.
 MODULES = {"singleshot": "singleshot", "multishot": "multishot", "edge_popup": "edge_popup"}

@@ -40,7 +40,9 @@ def define() -> None:
     flags.DEFINE_string(
         "density", "ticket", 'Fraction to keep; "ticket" is the planted one\'s own.'
     )
-    flags.DEFINE_enum("objective", "rescaled", ["raw", "rescaled"], "What the seeker optimises.")
+    flags.DEFINE_enum(
+        "objective", None, ["raw", "rescaled"], "What the seeker optimises, in place of its own."
+    )
     flags.DEFINE_float("noise", 0.01, "Noise level.", lower_bound=0)
     flags.DEFINE_integer("samples", 10_000, "Samples, a tenth held out.", lower_bound=10)
     flags.DEFINE_integer(
@@ -61,11 +63,11 @@ def main() -> int:
     from ticketjax.commands.values import read_models, read_seeker_flag, read_task
     from ticketjax.figures.drawings import Side, comparison, plane
     from ticketjax.masks import apply_mask, count_kept
-    from ticketjax.measure.quality import quality_and_objective
+    from ticketjax.measure.quality import strong_quality
     from ticketjax.networks.paths import live_parameters
     from ticketjax.objective import output_scale, rescale
     from ticketjax.records.titles import format_metric, seeker_title
-    from ticketjax.runs.engine import run_key
+    from ticketjax.runs.programs import run_key
     from ticketjax.runs.trial import make_instance, seek
 
     with naming("task"):
@@ -105,7 +107,7 @@ def main() -> int:
 
     def side(name, mask):
         params = apply_mask(problem.params, mask)
-        quality, _ = quality_and_objective(problem, params, instance.held_out)
+        quality = strong_quality(problem, params, instance.held_out)
         live = live_parameters(problem.view(mask))
         fitted = output_scale(task.kind, problem.apply(params, problem.batch.x), problem.batch.y)
         outputs = rescale(problem.apply(params, jnp.asarray(points)), fitted)

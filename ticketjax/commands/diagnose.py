@@ -6,8 +6,9 @@ r"""Why was the ticket not found: the search, the objective, or could it not be 
 Every seeker looks at the ticket's own density: with one budget and scores on 40, 400 and all
 samples; with the ticket's own layer densities; and started at the ticket. Prints recall, quality,
 how the loss of what was found compares with the ticket's under the seeker's own objective, and a
-verdict. Expect raw outputs to be the wrong objective for all that look at them: the planted ticket
-is exact only up to a factor. --objective=rescaled takes that out, and shows searches that fail.
+verdict. Each seeker has the objective that is published for it. Expect raw outputs to be the wrong
+one for all that look at them: the planted ticket is exact only up to a factor.
+--objective=rescaled takes that out, and shows searches that fail.
 """
 
 from __future__ import annotations
@@ -156,12 +157,12 @@ def _evidence(rows: list[dict], case: Case, kept: np.ndarray | None) -> Evidence
     import numpy as np
 
     from ticketjax.measure.diagnosis import Evidence
-    from ticketjax.records.summaries import intervals_of_means
+    from ticketjax.records.statistics import intervals_of_means
 
     ratios = case.measures["ratio"]
     bounds = intervals_of_means(ratios[None])[:, 0]
-    # A single seed has no interval: its own value is all there is.
-    bounds = np.where(np.isfinite(bounds), bounds, ratios.mean())
+    # Fewer than five seeds have no interval: a verdict needs that all of them agree.
+    bounds = np.where(np.isfinite(bounds), bounds, [ratios.min(), ratios.max()])
     return Evidence(
         recall=float(case.measures["recall"].mean()),
         recovered=float(np.mean([row["functionally_recovered"] for row in rows])),
@@ -184,8 +185,8 @@ def _diagnose(
     from ticketjax.base import CLASSIFICATION
     from ticketjax.figures import draw_diagnosis
     from ticketjax.measure.diagnosis import Case, verdict
+    from ticketjax.records.statistics import mean_of_finite
     from ticketjax.records.store import write_whole
-    from ticketjax.records.summaries import mean_of_finite
     from ticketjax.records.tables import case_table
     from ticketjax.records.titles import place_name, place_title
 
@@ -207,17 +208,18 @@ def _diagnose(
     place = place_title(_place(named, noise))
     rows = cases[BASE]
     metric = mean_of_finite(np.array([row["ticket_metric"] for row in rows]))
+    objective = f"objective {FLAGS.objective or 'as published'}"
     text = "\n".join(
         [
-            f"{place}: at the ticket's density, {rows[0]['density']:.2g}; objective "
-            f"{FLAGS.objective}; bare ticket {metric:.3g}",
+            f"{place}: at the ticket's density, {rows[0]['density']:.2g}; {objective}; bare ticket "
+            f"{metric:.3g}",
             f"mean [95% interval of the mean] of {len(seeds)} seeds",
             case_table(collected, verdicts, accuracy),
         ]
     )
     name = f"{FLAGS.out}/diagnosis-{place_name(_place(named, noise))}"
     write_whole(f"{name}.txt", lambda file: file.write(f"{text}\n".encode()))
-    title = f"{place}, objective {FLAGS.objective}: why is the ticket not found?"
+    title = f"{place}, {objective}: why is the ticket not found?"
     draw_diagnosis(collected, metric, f"{name}.png", accuracy=accuracy, title=title)
     print(f"{text}\n\nfigure: {name}.png\ntable: {name}.txt\n")
 

@@ -6,13 +6,14 @@ Nothing here imports JAX before the flags are parsed: help and refusals come at 
 import ast
 import contextlib
 import dataclasses
+import functools
 import inspect
 import os
 import re
 import sys
 import types
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from absl import app, flags, logging
@@ -138,7 +139,12 @@ def define_networks(seeds: int = 25, seekers: str = PRUNERS, width: str = "100")
         "how records call it.",
     )
     flags.DEFINE_list("options", [], "Further options of the seekers: name=value,...")
-    flags.DEFINE_enum("objective", "raw", ["raw", "rescaled"], "What seekers optimise.")
+    flags.DEFINE_enum(
+        "objective",
+        None,
+        ["raw", "rescaled"],
+        "What all seekers optimise; by default, what is published for each of them.",
+    )
     flags.DEFINE_list("noise", ["0.01"], "Noise levels.")
     flags.DEFINE_integer("seeds", seeds, "Seeds 0 to N-1.", lower_bound=1)
     flags.DEFINE_list("seed_list", None, "These seeds, instead of --seeds.")
@@ -406,7 +412,7 @@ def _join_job() -> None:
         interruption.install()
 
 
-def _parse(argv: list[str]) -> list[str]:
+def _parse(argv: list[str], names: Sequence[str] = ()) -> list[str]:
     try:
         rest = FLAGS(["--help" if argument == "-h" else argument for argument in argv])
     except flags.Error as error:
@@ -414,8 +420,10 @@ def _parse(argv: list[str]) -> list[str]:
     except SystemExit:
         # absl exits with a failure status after it has shown the help.
         sys.exit(0)
-    if len(rest) > 1:
-        sys.exit(_refuse(f"only flags are taken, got {' '.join(map(repr, rest[1:]))}"))
+    given = rest[1:]
+    if len(given) != len(names):
+        wanted = f"takes {' '.join(names)} and flags" if names else "only flags are taken"
+        sys.exit(_refuse(f"{wanted}, got {' '.join(map(repr, given)) or 'flags alone'}"))
     return rest
 
 
@@ -463,21 +471,21 @@ def start(command: types.ModuleType) -> None:
     """Run a command: a module with define(), which defines its flags, and main()."""
     interruption.install()
     command.define()
-    launch(command.main)
+    launch(command.main, getattr(command, "ARGUMENTS", ()))
 
 
-def launch(main: Callable[[], int]) -> None:
+def launch(main: Callable[..., int], names: Sequence[str] = ()) -> None:
     """Parse the flags and run main(); a refusal is one line, with exit status 2.
 
     Signals end the process at once.
 
     Args:
-        main: the command, () -> exit status.
+        main: the command, (*arguments) -> exit status.
+        names: what the arguments are called that are no flags; as many must be given.
     """
     interruption.install()
 
     def run(argv):
-        del argv
         # JAX logs a message for every accelerator that it does not find.
         logging.set_verbosity(logging.WARNING)
         warnings.formatwarning = lambda message, *_, **__: f"warning: {message}\n"
@@ -492,7 +500,7 @@ def launch(main: Callable[[], int]) -> None:
         try:
             if "distributed" in FLAGS:
                 _join_job()
-            return main()
+            return main(*argv[1:])
         except FlagError as error:
             return _refuse(error)
         except OSError as error:
@@ -510,4 +518,4 @@ def launch(main: Callable[[], int]) -> None:
         if module.startswith(f"{__package__}."):
             for flag in defined:
                 FLAGS.register_key_flag_for_module(sys.argv[0], flag)
-    app.run(run, flags_parser=_parse)
+    app.run(run, flags_parser=functools.partial(_parse, names=names))

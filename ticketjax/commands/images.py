@@ -17,8 +17,8 @@ from ticketjax.choices import Training
 from ticketjax.masks import check_density, count_prunable
 from ticketjax.networks import images as networks
 from ticketjax.problem import make_problem
-from ticketjax.runs.engine import run_key, sharded
 from ticketjax.runs.grid import Grid
+from ticketjax.runs.programs import run_key, sharded
 from ticketjax.runs.teaching import teach
 from ticketjax.seekers.registry import get_seeker
 from ticketjax.sharing import interop

@@ -217,8 +217,9 @@ def _show(chosen: dict[str, Contender], grids: dict[str, Grid], clock: _Clock) -
     import pyarrow.compute as pc
 
     from ticketjax.figures import leaderboard
+    from ticketjax.records.statistics import mean_of_finite
     from ticketjax.records.store import write_whole
-    from ticketjax.records.summaries import QUALITIES, mean_of_finite, outside_budget
+    from ticketjax.records.summaries import QUALITIES, outside_budget
     from ticketjax.records.titles import seeker_title
     from ticketjax.sweeping import records_of
 
@@ -227,18 +228,19 @@ def _show(chosen: dict[str, Contender], grids: dict[str, Grid], clock: _Clock) -
     entries, tickets = [], {}
     for name, contender in chosen.items():
         records = records_of(grids[name], f"{FLAGS.out}/{name}")
-        metrics = {}
+        metrics, found = {}, {}
         for task in kinds:
             own = records.filter(pc.equal(records["task"], task))
             for quality in QUALITIES:
                 metrics[task, quality] = own[f"{quality}_metric"].to_numpy().astype(float)
             tickets[task] = mean_of_finite(own["ticket_metric"].to_numpy())
+            found[task] = own["found"].drop_null().to_numpy().astype(bool)
         seconds = clock.seconds_per_run(name)
         first, comma, rest = contender.title.partition(",")
         title = f"{seeker_title(first)}{comma}{rest}"
         outside = outside_budget(records)
         kept = float(records["kept"].to_numpy()[outside].mean()) if outside.any() else None
-        entries.append(leaderboard.Entry(title, contender.passes, seconds, metrics, kept))
+        entries.append(leaderboard.Entry(title, contender.passes, seconds, metrics, kept, found))
     density = "the planted ticket's density" if FLAGS.density == "ticket" else FLAGS.density
     network = f"depth {settings[0].depth}, width {settings[0].width}"
     if FLAGS.model:

@@ -17,10 +17,10 @@ USAGE = "usage: ticketjax NAME [--flag=value ...]; ticketjax NAME --help lists t
 
 
 def _listed() -> str:
-    lines = []
+    lines, longest = [], max(map(len, NAMES))
     for name in NAMES:
         module = importlib.import_module(f"ticketjax.commands.{name}")
-        lines.append(f"  {name:11} {str(module.__doc__).splitlines()[0]}")
+        lines.append(f"  {name:{longest}} {str(module.__doc__).splitlines()[0]}")
     return "\n".join(lines)
 
 

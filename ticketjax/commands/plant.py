@@ -135,7 +135,7 @@ def _drawn(grid: Grid) -> Iterator[tuple[Description, Tree, Tree]]:
     import jax
     import numpy as np
 
-    from ticketjax.runs.engine import run_key
+    from ticketjax.runs.programs import run_key
     from ticketjax.runs.trial import make_instance
     from ticketjax.sharing import instances
 

@@ -23,7 +23,8 @@ def define() -> None:
     flags.DEFINE_string("out", None, "Where to write; the results directory by default.")
 
 
-def _check_directory(directory: pathlib.Path) -> None:
+def check_directory(directory: pathlib.Path) -> None:
+    """Refuse what is no directory, with the name of one beside it that was perhaps meant."""
     if directory.is_dir():
         return
     beside = directory.parent.iterdir() if directory.parent.is_dir() else ()
@@ -40,7 +41,7 @@ def main() -> int:
     directory = pathlib.Path(FLAGS.results)
     out = pathlib.Path(FLAGS.out or FLAGS.results)
     with naming("results"):
-        _check_directory(directory)
+        check_directory(directory)
     if out.exists() and not out.is_dir():
         raise FlagError(f"--out={out}: is not a directory")
     from ticketjax.commands.again import command_of

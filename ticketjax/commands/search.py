@@ -1,15 +1,16 @@
 r"""Search by seekers that learn which frozen parameters to keep, or by a seeker of your own.
 
     ticketjax search --task=relu,circle,helix --seekers=probabilistic,path_pursuit \
-        --densities=ticket,0.01 --seeds=10 --objective=rescaled --out=results/search
+        --densities=ticket,0.01 --seeds=10 --out=results/search
     ticketjax search --seekers=path/to/file.py:function --densities=ticket
 
 The mask is measured on the initial parameters (a strong ticket) and after training them (a weak
-one). --objective=rescaled, the default here, takes the output's scale out of the loss: a planted
-ticket is exact only up to a factor. --options sets what a seeker's docstring lists, for example
---options=restarts=4,learning_rate=0.01. A strategy such as "annealed" is named by --strategy. Both
-pass by the baselines among the seekers (random_paths, random_masks, magnitude): name these beside
-seekers of your own. An expression such as "random_paths(draws=1000)" sets their options.
+one). Most of these seekers take the output's scale out of the loss, because a planted ticket is
+exact only up to a factor; --objective=raw or rescaled decides it for all. --options sets what a
+seeker's docstring lists, for example --options=restarts=4,learning_rate=0.01. A strategy such as
+"annealed" is named by --strategy. Both pass by the baselines among the seekers (random_paths,
+random_masks, magnitude): name these beside seekers of your own. An expression such as
+"random_paths(draws=1000)" sets their options.
 """
 
 from absl import flags
@@ -22,7 +23,6 @@ def define() -> None:
     """Define the flags."""
     define_grid(seeds=10, seekers=",".join(("probabilistic", *BASELINES)))
     define_running(out="results/search")
-    FLAGS.set_default("objective", "rescaled")
     flags.DEFINE_string(
         "strategy", "plain", "How the seekers search; their names are in the README."
     )

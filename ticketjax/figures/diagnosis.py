@@ -10,7 +10,8 @@ from matplotlib.ticker import LogLocator, NullLocator
 
 from ticketjax.figures.style import COLOURS, FAINT, INK, MARKERS, STYLE, save, tidy
 from ticketjax.measure.diagnosis import Case
-from ticketjax.records.summaries import intervals_of_means, mean_of_finite
+from ticketjax.records.statistics import intervals_of_means, mean_of_finite
+from ticketjax.records.summaries import metric_interval
 from ticketjax.records.titles import format_ratio, seeker_title
 
 
@@ -24,8 +25,9 @@ def draw_diagnosis(
 ) -> None:
     """Draw every seeker's cases side by side: recall, quality before training, ratio of losses.
 
-    Points are means, lines their 95% intervals. To the right of the line at 1 in the last panel,
-    the search failed; to the left of it, the objective prefers the mask that was found.
+    Points are means, lines their 95% intervals, from five seeds on. To the right of the line at 1
+    in the last panel, the search failed; to the left of it, the objective prefers the mask that was
+    found.
 
     Args:
         cases: the cases of all seekers.
@@ -59,9 +61,12 @@ def draw_diagnosis(
                     continue
                 place = names.index(case.case)
                 y = first[seekers.index(case.seeker)] + slots[case.seeker].index(case)
-                mean = mean_of_finite(np.asarray(case.measures[name]))
-                bounds = intervals_of_means(np.asarray(case.measures[name])[None])[:, 0]
-                x = np.array([mean, *bounds])
+                values = np.asarray(case.measures[name])
+                if name == "ratio":
+                    low, high = intervals_of_means(values[None])[:, 0]
+                else:
+                    low, high = metric_interval(values, accuracy or name == "recall")
+                x = np.array([mean_of_finite(values), low, high])
                 x = 10.0**x if name == "ratio" else x
                 colour, marker = COLOURS[place % len(COLOURS)], MARKERS[place % len(MARKERS)]
                 ax.plot(x[1:], [y, y], color=colour, linewidth=2, alpha=0.6)

@@ -1,16 +1,19 @@
 """Standings of seekers: one table and one figure over several tasks."""
 
 import os
+import types
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import matplotlib.pyplot as plt
 import numpy as np
 
 from ticketjax.base import CLASSIFICATION
 from ticketjax.figures.style import COLOURS, FAINT, INK, STYLE, save, tidy
-from ticketjax.records.summaries import QUALITIES, intervals_of_means, mean_of_finite
-from ticketjax.records.titles import format_metric, task_title
+from ticketjax.records.statistics import mean_of_finite
+from ticketjax.records.summaries import QUALITIES, metric_interval
+from ticketjax.records.tables import metric_text
+from ticketjax.records.titles import format_metric, format_share, task_title
 
 
 class Entry(NamedTuple):
@@ -22,6 +25,8 @@ class Entry(NamedTuple):
         seconds: wall time per run within compiled programs; NaN if unknown.
         metrics: by (task, quality), each (seeds,); quality is "strong" or "weak".
         kept: the fraction of the parameters that the masks keep, if that is not the budget.
+        found: by task, whether a strong ticket was found, (seeds,) bool; no value where records do
+            not say so.
     """
 
     title: str
@@ -29,11 +34,17 @@ class Entry(NamedTuple):
     seconds: float
     metrics: dict[tuple[str, str], np.ndarray]
     kept: float | None = None
+    found: Mapping[str, np.ndarray] = types.MappingProxyType({})
 
     @property
     def label(self) -> str:
         """The title, marked if it did not keep to the budget."""
         return self.title if self.kept is None else f"{self.title} (kept {self.kept:.3g})"
+
+    def share_found(self, task: str) -> str:
+        """The share of seeds that found a strong ticket; "-" if records do not say so."""
+        found = self.found.get(task, ())
+        return format_share(int(sum(found)), len(found)) if len(found) else "-"
 
 
 def _errors(entry: Entry, quality: str, kinds: Mapping[str, str]) -> list[float]:
@@ -76,10 +87,17 @@ def _figures(value: float) -> str:
     return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
 
 
+def _says_found(entries: Sequence[Entry], task: str) -> bool:
+    return any(len(entry.found.get(task, ())) for entry in entries)
+
+
 def leaderboard_table(
     entries: Sequence[Entry], tickets: Mapping[str, float], kinds: Mapping[str, str]
 ) -> str:
     """A text table, best first: mean [95% interval of the mean] per task and quality.
+
+    Before training there is also the share of seeds that found a ticket [its 95% interval], and
+    where seeds are of two modes their median [quartiles].
 
     Args:
         entries: the seekers of the leaderboard.
@@ -89,26 +107,22 @@ def leaderboard_table(
     Returns:
         The table as text.
     """
-    columns = list(entries[0].metrics)
-    heads = ["", "passes", "s/run"]
-    for task, quality in columns:
-        measure = "accuracy" if kinds[task] == CLASSIFICATION else "MSE"
-        heads.append(f"{task_title(task)} {quality} {measure}")
-    lines = [heads]
-    for entry in ranked(entries, kinds):
-        cells = []
-        for task, quality in columns:
-            values = entry.metrics[task, quality]
-            numbers = [mean_of_finite(values), *intervals_of_means(values[None])[:, 0]]
-            accuracy = kinds[task] == CLASSIFICATION
-            mean, low, high = (format_metric(number, accuracy) for number in numbers)
-            cell = mean if "nan" in (low, high) else f"{mean} [{low}, {high}]"
-            diverged = np.sum(~np.isfinite(values))
-            cells.append(f"{cell}, {diverged} diverged" if diverged else cell)
-        lines.append([entry.label, _figures(entry.passes), _figures(entry.seconds), *cells])
-    bare = [format_metric(tickets[task], kinds[task] == CLASSIFICATION) for task, _ in columns]
-    lines.append(["bare ticket", "", "", *bare])
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    order = ranked(entries, kinds)
+    columns = [
+        ["", *(entry.label for entry in order), "bare ticket"],
+        ["passes", *(_figures(entry.passes) for entry in order), ""],
+        ["s/run", *(_figures(entry.seconds) for entry in order), ""],
+    ]
+    for task, quality in entries[0].metrics:
+        accuracy = kinds[task] == CLASSIFICATION
+        head = f"{task_title(task)} {quality} {'accuracy' if accuracy else 'MSE'}"
+        cells = [metric_text(entry.metrics[task, quality], accuracy) for entry in order]
+        columns.append([head, *cells, format_metric(tickets[task], accuracy)])
+        if quality == "strong" and _says_found(entries, task):
+            shares = (entry.share_found(task) for entry in order)
+            columns.append([f"{task_title(task)} found", *shares, ""])
+    lines = list(zip(*columns, strict=True))
+    widths = [max(map(len, column)) for column in columns]
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
         for line in lines
@@ -126,7 +140,9 @@ def leaderboard_figure(
     """Draw the standings, best on top: a panel per task, better to the right.
 
     Filled markers are means before training, open markers means after training; lines are 95%
-    intervals of the means, faint dots are single seeds. A dashed line marks the bare ticket.
+    intervals of the means, faint dots are single seeds. A dashed line marks the bare ticket. At the
+    right edge stands the share of seeds that found a ticket, with its 95% interval, as far as
+    records say so.
 
     Args:
         entries, tickets, kinds: as in leaderboard_table().
@@ -167,7 +183,7 @@ def _draw_task(
             values = entry.metrics[task, quality]
             y = place + shift
             axes.plot(values, np.full(len(values), y), ".", color=colour, alpha=0.25, ms=3.5)
-            axes.plot(intervals_of_means(values[None])[:, 0], [y, y], color=colour, lw=1.8)
+            axes.plot(metric_interval(values, accuracy), [y, y], color=colour, lw=1.8)
             face = colour if quality == "strong" else "white"
             axes.plot(
                 mean_of_finite(values),
@@ -186,6 +202,15 @@ def _draw_task(
         axes.invert_xaxis()
     axes.set_xlabel("accuracy" if accuracy else "mean squared error")
     axes.set_title(task_title(task), loc="left", color=INK)
+    if _says_found(order, task):
+        beside: dict[str, Any] = {
+            "transform": axes.get_yaxis_transform(),
+            "fontsize": 7,
+            "va": "center",
+        }
+        for place, entry in enumerate(order):
+            axes.text(1.02, place, entry.share_found(task), **beside)
+        axes.text(1.02, -0.8, "found", color=FAINT, **beside)
     tidy(axes)
     axes.grid(False, axis="y")
     axes.tick_params(axis="y", length=0, labelcolor=INK)

@@ -12,9 +12,9 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LogNorm, Normalize
 
 from ticketjax.figures.style import COLOURS, FAINT, INK, STYLE, save, wrapped
+from ticketjax.records.statistics import mean_of_finite
 from ticketjax.records.summaries import (
     QUALITIES,
-    mean_of_finite,
     rows_where,
     series_of,
     shows_accuracy,

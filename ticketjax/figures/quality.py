@@ -9,14 +9,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from matplotlib.patches import Patch
-from matplotlib.ticker import LogLocator, NullFormatter
+from matplotlib.ticker import LogLocator, NullFormatter, PercentFormatter
+from mpl_toolkits.axes_grid1 import make_axes_locatable
 
 from ticketjax.figures.style import COLOURS, FAINT, INK, MARKERS, STYLE, save, tidy
+from ticketjax.records.statistics import FEWEST, interval_of_share, mean_of_finite
 from ticketjax.records.summaries import (
     ENDS,
     QUALITIES,
     Series,
-    mean_of_finite,
     outside_budget,
     rows_where,
     series_of,
@@ -30,6 +31,10 @@ BANDS = {
     "95% interval of the mean": (ENDS, 0.3),
     "range over seeds": (("min", "max"), 0.1),
 }
+
+
+# Between the series of a density, where they would lie upon each other.
+DODGE = 1.06
 
 
 class Panel(NamedTuple):
@@ -53,6 +58,39 @@ def _highest_accuracy(rows: pa.Table) -> float:
     return 1.02 if largest == 0 or largest > 0.5 else 1.15 * float(largest)
 
 
+def _look(i: int) -> tuple[str, str]:
+    """Colour and marker of a series; those of one colour differ by their markers."""
+    return COLOURS[i % len(COLOURS)], MARKERS[(i + i // len(COLOURS)) % len(MARKERS)]
+
+
+def _says_found(rows: pa.Table, panel: Panel) -> bool:
+    """Whether a panel has the share of seeds that found a ticket below it."""
+    return panel.quality == "strong" and rows["found"].null_count < rows.num_rows
+
+
+def _draw_found(axes: plt.Axes, summary: pa.Table, series: list[Series]) -> None:
+    """Share of the seeds that found a ticket with Wilson's interval, below a panel of quality."""
+    strip = make_axes_locatable(axes).append_axes("bottom", "28%", pad=0.1, sharex=axes)
+    for i, (_, where) in enumerate(series):
+        rows = rows_where(summary, **where).sort_by("density").to_pylist()
+        rows = [row for row in rows if row["found_count"]]
+        colour, marker = _look(i)
+        counts = [(row["found_sum"], row["found_count"]) for row in rows]
+        # Side by side, as many series have the same share.
+        x = np.array([row["density"] for row in rows]) * DODGE ** (i - (len(series) - 1) / 2)
+        strip.plot(x, [found / of for found, of in counts], marker, color=colour, markersize=3.5)
+        ends = np.array([interval_of_share(*count) for count in counts]).reshape(-1, 2)
+        strip.vlines(x, *ends.T, color=colour, linewidth=1.2, alpha=0.6)
+    strip.set_ylim(-0.06, 1.06)
+    strip.set_yticks([0, 0.5, 1])
+    strip.yaxis.set_major_formatter(PercentFormatter(1))
+    strip.set_ylabel("found")
+    strip.set_xlabel(axes.get_xlabel())
+    axes.set_xlabel("")
+    axes.tick_params(labelbottom=False)
+    tidy(strip)
+
+
 def _draw_panel(axes: plt.Axes, records: pa.Table, panel: Panel, series: list[Series]) -> None:
     rows = rows_where(records, **panel.where)
     summary = summarise(rows)
@@ -63,11 +101,13 @@ def _draw_panel(axes: plt.Axes, records: pa.Table, panel: Panel, series: list[Se
         points = rows_where(summary, **where).sort_by("density")
         x = points["density"].to_numpy()
         mean = points[f"{column}_mean"].to_numpy()
-        colour = COLOURS[i % len(COLOURS)]
-        # Series of one colour differ by their markers.
-        marker = MARKERS[(i + i // len(COLOURS)) % len(MARKERS)]
+        colour, marker = _look(i)
+        least = points[f"{column}_min"].to_numpy()
         for ends, shade in BANDS.values():
             low, high = (points[f"{column}_{end}"].to_numpy() for end in ends)
+            if not accuracy:
+                # A logarithmic axis has no place for 0: the band ends at the lowest seed.
+                low = np.where(low > 0, low, least)
             axes.fill_between(x, low, high, color=colour, alpha=shade, linewidth=0)
         axes.plot(x, mean, color=colour, marker=marker, markersize=4.5, linewidth=1.6, label=label)
     counted = {
@@ -119,6 +159,8 @@ def _draw_panel(axes: plt.Axes, records: pa.Table, panel: Panel, series: list[Se
     title = panel.title or f"{place_title(network)}, {trained}"
     axes.set_title(title, loc="left")
     tidy(axes)
+    if _says_found(rows, panel):
+        _draw_found(axes, summary, series)
 
 
 def panels_of(places: Iterable[dict[str, Any]]) -> list[Panel]:
@@ -153,7 +195,9 @@ def draw_quality(
     """Draw quality against density, one plot per panel, into a PNG (or PDF, SVG) file.
 
     Each series has its mean as a line, the 95% interval of the mean as a dark band, and the range
-    over seeds as a lighter band below it. A dashed line marks the bare ticket.
+    over seeds as a lighter band below it. A dashed line marks the bare ticket. Below plots of
+    strong tickets stands the share of seeds that found one, with its 95% interval, as far as
+    records say so.
 
     Args:
         records: the records of a grid.
@@ -165,7 +209,8 @@ def draw_quality(
     series = series_of(records)
     columns = min(columns, len(panels))
     lines = -(-len(panels) // columns)
-    height = 3.1 * lines + 0.9
+    taller = any(_says_found(rows_where(records, **panel.where), panel) for panel in panels)
+    height = (3.9 if taller else 3.1) * lines + 0.9
     with plt.rc_context(STYLE):
         canvas, axes = plt.subplots(lines, columns, figsize=(4.6 * columns, height), squeeze=False)
         for ax in axes.flat[len(panels) :]:
@@ -173,9 +218,11 @@ def draw_quality(
         for ax, panel in zip(axes.flat, panels, strict=False):
             _draw_panel(ax, records, panel, series)
         handles, labels = axes.flat[0].get_legend_handles_labels()
-        if records.num_rows and pc.count_distinct(records["seed"]).as_py() > 1:
-            handles += [Patch(color=FAINT, alpha=2 * shade, lw=0) for _, shade in BANDS.values()]
-            labels += BANDS
+        seeds = pc.count_distinct(records["seed"]).as_py()
+        for name, (ends, shade) in BANDS.items():
+            if seeds >= (FEWEST if ends == ENDS else 2):
+                handles.append(Patch(color=FAINT, alpha=2 * shade, lw=0))
+                labels.append(name)
         entries = _add_legend(canvas, handles, labels)
         if title:
             canvas.suptitle(title, x=0.01, ha="left", fontsize=12, weight="bold")

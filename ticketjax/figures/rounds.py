@@ -11,7 +11,8 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from ticketjax.figures.style import FAINT, STYLE, save, tidy, wrapped
-from ticketjax.records.summaries import WHERE, Series, mean_of_finite, rows_where, series_of
+from ticketjax.records.statistics import mean_of_finite
+from ticketjax.records.summaries import WHERE, Series, rows_where, series_of
 from ticketjax.records.titles import place_title
 
 PANEL_WIDTH = 4

@@ -1,1 +1,1 @@
-"""Measuring: quality, recovery, the target as a function, traces of a ticket, diagnosis."""
+"""Measuring: quality, recovery, the target as a function, traces of a ticket, diagnosis, work."""

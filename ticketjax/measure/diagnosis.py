@@ -154,8 +154,8 @@ class Evidence(NamedTuple):
         recall: mean over seeds of the found part of the ticket.
         recovered: share of the seeds in which the network found is the target as a function.
         feasible_recall: largest recall that any mask of this budget and scope can have.
-        ratio: (low, high), interval of the loss of the found mask over that of the planted one
-            under the seeker's objective.
+        ratio: (low, high), 95% interval of the loss of the found mask over that of the planted one
+            under the seeker's objective; of fewer than five seeds the lowest and highest.
         kept: mean over seeds of what is kept of the ticket when started there; None if unknown.
     """
 

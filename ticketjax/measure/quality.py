@@ -16,7 +16,7 @@ from ticketjax.masks import (
 )
 from ticketjax.networks.paths import live_neurons
 from ticketjax.networks.wiring import wiring_of
-from ticketjax.objective import loss, metric, output_scale, rescale
+from ticketjax.objective import loss, metric, output_scale, output_sign, rescale
 from ticketjax.problem import Problem, outputs_of
 
 
@@ -30,6 +30,25 @@ class Quality(NamedTuple):
 
     metric: jax.Array
     loss: jax.Array
+
+
+class Untrained(NamedTuple):
+    """What a network with frozen parameters is worth.
+
+    Args:
+        quality: on the held-out data, after the best output scale.
+        raw, rescaled: () losses on the training data, of the output as it is and at its best scale.
+        output_sign: () int32, see objective.output_sign().
+    """
+
+    quality: Quality
+    raw: jax.Array
+    rescaled: jax.Array
+    output_sign: jax.Array
+
+    def objective(self, rescaled: jax.Array | bool) -> jax.Array:
+        """One of the two losses."""
+        return jnp.where(rescaled, self.rescaled, self.raw)
 
 
 class Recovery(NamedTuple):
@@ -59,10 +78,10 @@ def _quality(kind: str, outputs: jax.Array, y: jax.Array) -> Quality:
 def strong_quality(problem: Problem, params: Tree, held_out: Batch) -> Quality:
     """Quality of a network without training, whatever the scale of its output.
 
-    The output scale (regression: one factor per output by least squares; classification: one
-    temperature, which leaves the accuracy alone) is fitted on the problem's data and measured on
-    the held-out data. So a planted mask, whose output is the target's up to a factor, has the
-    quality of the bare ticket.
+    The output scale (regression: one factor per output, at least 0, by least squares;
+    classification: one temperature, which leaves the accuracy alone) is fitted on the problem's
+    data and measured on the held-out data. So a planted mask, whose output is the target's up to
+    positive factors, has the quality of the bare ticket, and its negative has not.
 
     Args:
         problem: whose data the scale is fitted on.
@@ -72,30 +91,29 @@ def strong_quality(problem: Problem, params: Tree, held_out: Batch) -> Quality:
     Returns:
         A Quality.
     """
-    return quality_and_objective(problem, params, held_out)[0]
+    return untrained(problem, params, held_out).quality
 
 
-def quality_and_objective(
-    problem: Problem, params: Tree, held_out: Batch
-) -> tuple[Quality, jax.Array]:
-    """The strong quality, and the loss on the problem's data that a seeker would optimise.
+def untrained(problem: Problem, params: Tree, held_out: Batch) -> Untrained:
+    """The strong quality, the losses that seekers optimise, and the output's sign.
 
-    Both are computed together because they need the same outputs and the same scale.
+    They are computed together because they need the same outputs and the same scale.
 
     Args:
         problem, params, held_out: as in strong_quality().
 
     Returns:
-        The Quality, and () problem.loss(): of the output as it is, or rescaled, as the problem's
-        objective says.
+        An Untrained.
     """
+    kind, y = problem.kind, problem.batch.y
     outputs = outputs_of(problem, params, problem.batch.x)
-    fitted = output_scale(problem.kind, outputs, problem.batch.y)
-    seen = rescale(outputs, fitted) if problem.objective == "rescaled" else outputs
+    fitted = output_scale(kind, outputs, y)
     held_out_outputs = rescale(outputs_of(problem, params, held_out.x), fitted)
-    return (
-        _quality(problem.kind, held_out_outputs, held_out.y),
-        loss(problem.kind, seen, problem.batch.y),
+    return Untrained(
+        _quality(kind, held_out_outputs, held_out.y),
+        loss(kind, outputs, y),
+        loss(kind, rescale(outputs, fitted), y),
+        output_sign(kind, outputs, y),
     )
 
 
@@ -209,10 +227,11 @@ def ranking(scores: Params, planted: Params, prune_bias: bool = True) -> Ranking
     ordered = jnp.sort(flat)
     below = jnp.searchsorted(ordered, flat, side="left")
     not_above = jnp.searchsorted(ordered, flat, side="right")
-    # Mean rank among equals, counted from 1: half-integers, exact in float32 to 2^23.
-    rank = (below + not_above + 1).astype(jnp.float32) / 2
-    # Ranks are centred before they are added, so that the float32 sum keeps its precision.
-    excess = jnp.sum(jnp.where(positive, rank - (flat.size + 1) / 2, 0.0))
+    # Twice the mean rank among equals, less twice the middle one. Whole numbers are added exactly,
+    # in any order; in two parts, as the sum of a large network's would overflow.
+    doubled = jnp.where(positive, below + not_above - flat.size, 0)
+    coarse = jnp.sum(doubled // 4096).astype(jnp.float32)
+    excess = (coarse * 4096 + jnp.sum(doubled % 4096).astype(jnp.float32)) / 2
     negatives = flat.size - positives
     auc = 0.5 + excess / jnp.maximum(positives, 1) / jnp.maximum(negatives, 1)
     # The others are put above all planted ones, where the count below excludes them.

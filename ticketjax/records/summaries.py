@@ -1,6 +1,5 @@
 """Records summed up over seeds: groups, means and their intervals, series of a plot or a table."""
 
-import functools
 import math
 from collections import Counter
 from collections.abc import Sequence
@@ -11,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ticketjax.base import CLASSIFICATION
+from ticketjax.records.statistics import are_bimodal, intervals_of_means, quartiles
 from ticketjax.records.titles import seeker_title
 from ticketjax.seekers.registry import SEEKERS
 
@@ -35,9 +35,8 @@ COUNTED = {"rounds": "round", "tickets": "ticket", "decoys": "decoy"}
 POINT = (*WHERE, "seeker", *VARIANT, "density")
 # What follows from the point, and is in every row of a summary.
 OF_POINT = ("kind", "ticket_density")
-RESAMPLES = 4000
 ENDS = ("low", "high")
-TAILS = (0.025, 0.975)
+MIDDLE = ("quarter", "median", "three_quarters")
 
 
 class Series(NamedTuple):
@@ -86,21 +85,25 @@ def outside_budget(records: pa.Table) -> np.ndarray:
 
 
 def summarise(records: pa.Table) -> pa.Table:
-    """Mean, its 95% interval, minimum and maximum over seeds of every float column.
+    """Mean, its 95% interval, quartiles, minimum and maximum over seeds of every float column.
 
     All of them are of the finite values alone: otherwise a single run that diverged would make
-    every number of its group useless. The interval is a percentile bootstrap over seeds. The same
-    seeds give the same interval, in any order and next to any other runs.
+    every number of its group useless. The interval is Student's t (records.statistics); no measure
+    is below 0 and no accuracy above 1, where intervals end. The same seeds give the same numbers,
+    in any order and next to any other runs.
 
     Args:
         records: a row per run.
 
     Returns:
         One row per point of the grid, with columns such as weak_metric_mean, weak_metric_low and
-        weak_metric_high (the interval), weak_metric_min, weak_metric_max and weak_metric_count (how
-        many values are finite). NaN is what is undefined: an interval of a single value, and
-        everything of none. runs is how many seeds there are; outside_budget is how many of the runs
-        kept another number of parameters than the density allows.
+        weak_metric_high (the interval), weak_metric_quarter, weak_metric_median,
+        weak_metric_three_quarters, weak_metric_min, weak_metric_max and weak_metric_count (how many
+        values are finite); of the metrics also weak_metric_bimodal. NaN is what is undefined: an
+        interval of fewer than five values, and everything of none. runs is how many seeds there
+        are; found_sum is how many of them found a strong ticket, of the found_count that say so;
+        outside_budget is how many of the runs kept another number of parameters than the density
+        allows.
     """
     measures = [f.name for f in records.schema if pa.types.is_float32(f.type)]
     for name in measures:
@@ -110,61 +113,84 @@ def summarise(records: pa.Table) -> pa.Table:
     aggregates = [(name, how) for name in measures for how in (*whole, "count", "list")]
     outside = pa.array(outside_budget(records).astype(np.int64))
     records = records.append_column("outside_budget", outside)
+    found = records["found"].cast(pa.int64())
+    records = records.set_column(records.schema.get_field_index("found"), "found", found)
+    aggregates += [("seed", "count"), ("outside_budget", "sum"), ("found", "sum")]
     groups = records.sort_by("seed").group_by([*POINT, *OF_POINT], use_threads=False)
-    summary = groups.aggregate([*aggregates, ("seed", "count"), ("outside_budget", "sum")])
-    runs = summary["seed_count"].to_numpy()
-    intervals = {f"{name}_{end}": np.full(len(runs), np.nan) for name in measures for end in ENDS}
-    for size in set(runs.tolist()) - {1}:
-        of_size = np.flatnonzero(runs == size)
-        lists = summary.take(pa.array(of_size))
-        for name in measures:
-            values = pc.list_flatten(lists[f"{name}_list"]).to_numpy().reshape(-1, size)
-            for end, bounds in zip(ENDS, intervals_of_means(values), strict=True):
-                intervals[f"{name}_{end}"][of_size] = bounds
+    summary = groups.aggregate([*aggregates, ("found", "count")])
+    columns = _of_lists(summary, measures)
     summary = summary.drop_columns([f"{name}_list" for name in measures])
     for name in (f"{name}_{how}" for name in measures for how in whole):
-        known = summary[name].fill_null(np.nan)
-        summary = summary.set_column(summary.schema.get_field_index(name), name, known)
-    for name, bounds in intervals.items():
-        summary = summary.append_column(name, pa.array(bounds))
+        columns[name] = summary[name].fill_null(np.nan)
+    columns["found_sum"] = summary["found_sum"].fill_null(0)
+    for name, values in columns.items():
+        if name in summary.column_names:
+            summary = summary.set_column(summary.schema.get_field_index(name), name, values)
+        else:
+            summary = summary.append_column(name, values)
     renamed = {"seed_count": "runs", "outside_budget_sum": "outside_budget"}
     names = [renamed.get(name, name) for name in summary.column_names]
     return summary.rename_columns(names).sort_by([(name, "ascending") for name in POINT])
 
 
-@functools.lru_cache(maxsize=32)
-def _draws(size: int) -> np.ndarray:
-    """How often each of `size` values is drawn in every resample, (RESAMPLES, size)."""
-    return np.random.default_rng(0).multinomial(size, np.full(size, 1 / size), RESAMPLES)
+def _of_lists(summary: pa.Table, measures: Sequence[str]) -> dict[str, pa.Array]:
+    """The columns of a summary that need all values of a group: intervals, quartiles, modes."""
+    runs = summary["seed_count"].to_numpy()
+    accuracy = pc.equal(summary["kind"], CLASSIFICATION).to_numpy()
+    metrics = [f"{quality}_metric" for quality in QUALITIES]
+    columns = {
+        f"{name}_{how}": np.full(len(runs), np.nan) for name in measures for how in (*ENDS, *MIDDLE)
+    }
+    columns |= {f"{name}_bimodal": np.zeros(len(runs), bool) for name in metrics}
+    for size in set(runs.tolist()):
+        of_size = np.flatnonzero(runs == size)
+        lists = summary.take(pa.array(of_size))
+        for name in measures:
+            values = pc.list_flatten(lists[f"{name}_list"]).to_numpy().reshape(-1, size)
+            most = np.where(accuracy[of_size], 1, np.inf) if name.endswith("_metric") else np.inf
+            numbers = [*np.minimum(intervals_of_means(values, 0), most), *quartiles(values)]
+            for how, column in zip((*ENDS, *MIDDLE), numbers, strict=True):
+                columns[f"{name}_{how}"][of_size] = column
+            if name in metrics:
+                scaled = _metric_scale(values, accuracy[of_size])
+                columns[f"{name}_bimodal"][of_size] = are_bimodal(scaled)
+    return {name: pa.array(values) for name, values in columns.items()}
 
 
-def intervals_of_means(values: np.ndarray) -> np.ndarray:
-    """95% percentile bootstrap of the mean of each row.
+def _metric_scale(values: np.ndarray, accuracy: np.ndarray) -> np.ndarray:
+    """Metrics as they are compared: accuracies, and logarithms of errors, which span magnitudes."""
+    errors = np.log10(np.maximum(values, np.finfo(np.float32).tiny))
+    return np.where(accuracy[:, None], values, errors)
 
-    Rows with the same number of finite values share the draws.
+
+def metric_interval(values: np.ndarray, accuracy: bool) -> tuple[float, float]:
+    """95% interval of the mean of a metric; an error ends at 0, an accuracy or share at 1 as well.
 
     Args:
-        values: (groups, n); only the finite ones count.
+        values: (seeds,).
+        accuracy: whether they are accuracies or shares; else they are errors.
 
     Returns:
-        (2, groups), low and high; NaN if there are not at least two finite values.
+        Low and high, NaN of fewer than five finite values.
     """
-    bounds = np.full((2, len(values)), np.nan)
-    finite = np.isfinite(values)
-    counts = finite.sum(axis=1)
-    for count in set(counts.tolist()) - {0, 1}:
-        rows = counts == count
-        known = values[rows][finite[rows]].reshape(-1, count).astype(float)
-        quantiles = np.quantile(known @ _draws(count).T / count, TAILS, axis=1)
-        # No mean of values lies outside of them, but for rounding.
-        bounds[:, rows] = np.clip(quantiles, known.min(axis=1), known.max(axis=1))
-    return bounds
+    low, high = intervals_of_means(values[None], 0, 1 if accuracy else math.inf)[:, 0]
+    return float(low), float(high)
 
 
-def mean_of_finite(values: np.ndarray) -> float:
-    """Mean of the values that are finite, NaN if none is."""
-    finite = values[np.isfinite(values)]
-    return float(np.mean(finite)) if finite.size else math.nan
+def metric_quartiles(values: np.ndarray, accuracy: bool) -> tuple[float, ...] | None:
+    """Quartiles of a metric if it is bimodal, else None.
+
+    Args:
+        values: (seeds,).
+        accuracy: whether they are accuracies or shares; else they are errors, and of two modes if
+            their logarithms are.
+
+    Returns:
+        Lower quartile, median, upper quartile.
+    """
+    if not are_bimodal(_metric_scale(values[None], np.array([accuracy])))[0]:
+        return None
+    return tuple(quartiles(values[None])[:, 0].tolist())
 
 
 def _words(group: dict[str, Any], names: Sequence[str]) -> str:

@@ -1,18 +1,22 @@
 """Text tables: of records, and of the cases of a diagnosis."""
 
 import functools
+import itertools
 from collections.abc import Callable, Sequence
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from ticketjax.measure.diagnosis import Case
+from ticketjax.records.statistics import FEWEST, intervals_of_means, mean_of_finite
 from ticketjax.records.summaries import (
     ENDS,
+    MIDDLE,
     QUALITIES,
     Series,
-    intervals_of_means,
-    mean_of_finite,
+    metric_interval,
+    metric_quartiles,
     places_of,
     rows_where,
     series_of,
@@ -23,6 +27,7 @@ from ticketjax.records.titles import (
     density_label,
     format_metric,
     format_ratio,
+    format_share,
     place_title,
     seeker_title,
 )
@@ -33,18 +38,33 @@ def budget_mark(row: dict) -> str:
     return f"kept {row['kept_mean']:.3g}" if row["outside_budget"] else ""
 
 
-def _cell(row: dict, column: str, accuracy: bool) -> tuple[str, str]:
-    """A cell's two lines; of one seed there is only the mean."""
+def quartiles_text(row: dict, column: str, accuracy: bool) -> str:
+    """The median and quartiles of a metric at a point of a summary, if it is bimodal there."""
+    if not row[f"{column}_bimodal"]:
+        return ""
+    low, median, high = (format_metric(row[f"{column}_{how}"], accuracy) for how in MIDDLE)
+    return f"median {median} [{low}, {high}]"
+
+
+def found_text(row: dict) -> str:
+    """The share of a summary's point that found a strong ticket, as far as records say so."""
+    return format_share(row["found_sum"], row["found_count"]) if row["found_count"] else ""
+
+
+def _cell(row: dict, column: str, accuracy: bool) -> list[str]:
+    """A cell's lines; of one seed there is only the mean."""
     mark = f", {budget_mark(row)}" if row["outside_budget"] else ""
     if row[f"{column}_count"] == 0:
-        return f"diverged{mark}", ""
+        return [f"diverged{mark}"]
     mean, low, high, least, most = (
         format_metric(row[f"{column}_{how}"], accuracy) for how in ("mean", *ENDS, "min", "max")
     )
     if row["runs"] == 1:
-        return f"{mean}{mark}", ""
-    interval = "-" if "nan" in (low, high) else f"{low}, {high}"
-    return f"{mean} [{interval}]{mark}", f"{' ' * len(mean)} ({least}, {most})"
+        return [f"{mean}{mark}"]
+    interval = f" [{low}, {high}]" if row[f"{column}_count"] >= FEWEST else ""
+    middle = quartiles_text(row, column, accuracy)
+    range_ = f"{' ' * len(mean)} ({least}, {most})"
+    return [f"{mean}{interval}{mark}", range_, *([middle] if middle else [])]
 
 
 def _table_lines(part: pa.Table, quality: str, accuracy: bool, series: list[Series]) -> list[str]:
@@ -52,18 +72,36 @@ def _table_lines(part: pa.Table, quality: str, accuracy: bool, series: list[Seri
     ticket_density = part["ticket_density"][0].as_py()
     cells = [["seeker", *(density_label(d, ticket_density) for d in densities)]]
     for label, where in series:
-        lines = ([label], [""])
+        columns = [[label]]
         for density in densities:
             rows = rows_where(part, **where, density=density).to_pylist()
-            cell = _cell(rows[0], f"{quality}_metric", accuracy) if rows else ("-", "")
-            for line, text in zip(lines, cell, strict=True):
-                line.append(text)
-        cells += [line for line in lines if any(line)]
+            lines = _cell(rows[0], f"{quality}_metric", accuracy) if rows else ["-"]
+            if rows and quality == "strong" and (found := found_text(rows[0])):
+                lines.append(f"found {found}")
+            columns.append(lines)
+        cells += [list(line) for line in itertools.zip_longest(*columns, fillvalue="")]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     return [
         "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
         for line in cells
     ]
+
+
+def _legend(part: pa.Table, quality: str) -> str:
+    """What the entries of a block are."""
+    runs = sorted(set(part["runs"].to_pylist()))
+    seeds = str(runs[0]) if len(runs) == 1 else f"{runs[0]}-{runs[-1]}"
+    if runs == [1]:
+        what = "1 seed"
+    elif runs[-1] < FEWEST:
+        what = f"mean (min, max) of {seeds} seeds; fewer than {FEWEST} have no interval"
+    else:
+        what = f"mean [95% interval of the mean] (min, max) of {seeds} seeds"
+    if pc.any(part[f"{quality}_metric_bimodal"]).as_py():
+        what += "; of two modes also median [quartiles]"
+    if quality == "strong" and pc.sum(part["found_count"]).as_py():
+        what += "; seeds that found a ticket [95% interval of the share]"
+    return what
 
 
 def what_fits(part: pa.Table) -> list[str]:
@@ -112,7 +150,9 @@ def table(records: pa.Table) -> str:
 
     Returns:
         The text. Every entry has two lines: the mean with its 95% interval in brackets, then
-        (minimum, maximum). Notes below say how many runs diverged, which are not in these numbers,
+        (minimum, maximum). The median with the quartiles in brackets is a third one where runs are
+        of two modes, and before training the share of seeds that found a ticket is another, as far
+        as records say so. Notes below say how many runs diverged, which are not in these numbers,
         how many did not keep to their budget, and how much of the ticket fits where a budget is too
         small for all of it.
     """
@@ -122,15 +162,12 @@ def table(records: pa.Table) -> str:
         accuracy = shows_accuracy(part)
         measure = "accuracy" if accuracy else "mean squared error"
         baseline = mean_of_finite(rows_where(records, **place)["ticket_metric"].to_numpy())
-        runs = sorted(set(part["runs"].to_pylist()))
-        seeds = str(runs[0]) if len(runs) == 1 else f"{runs[0]}-{runs[-1]}"
-        what = f"mean [95% interval of the mean] (min, max) of {seeds} seeds"
-        what = "1 seed" if runs == [1] else what
         present = [s for s in series if rows_where(part, **s.where).num_rows]
         for quality in QUALITIES:
             trained = "before training" if quality == "strong" else "after training"
             title = f"{place_title(place)}: {quality} {measure} ({trained})"
-            legend = f"{what}; bare ticket {format_metric(baseline, accuracy)}"
+            bare = f"bare ticket {format_metric(baseline, accuracy)}"
+            legend = f"{_legend(part, quality)}; {bare}"
             lines = _table_lines(part, quality, accuracy, present)
             lines += _what_diverged(part, f"{quality}_metric", present)
             lines += _what_is_outside(part, present)
@@ -139,18 +176,48 @@ def table(records: pa.Table) -> str:
     return "\n\n".join(blocks)
 
 
-def _measured(values: np.ndarray, form: Callable[[float], str]) -> str:
-    mean, (low, high) = mean_of_finite(values), intervals_of_means(values[None])[:, 0]
+def metric_text(values: np.ndarray, accuracy: bool) -> str:
+    """A metric over seeds: mean [95% interval], the median [quartiles] of two modes, divergence.
+
+    Args:
+        values: (seeds,).
+        accuracy: whether they are accuracies or shares; else they are errors.
+
+    Returns:
+        The text on one line.
+    """
+    form = functools.partial(format_metric, accuracy=accuracy)
+    return _measured(
+        values, form, metric_interval(values, accuracy), metric_quartiles(values, accuracy)
+    )
+
+
+def _ratio_text(log10: np.ndarray) -> str:
+    return _measured(log10, format_ratio, intervals_of_means(log10[None])[:, 0].tolist())
+
+
+def _measured(
+    values: np.ndarray,
+    form: Callable[[float], str],
+    interval: Sequence[float],
+    middle: Sequence[float] | None = None,
+) -> str:
     diverged = np.sum(~np.isfinite(values))
     if diverged == len(values):
         return "diverged"
-    text = form(mean) if np.isnan(low) else f"{form(mean)} [{form(low)}, {form(high)}]"
+    text = form(mean_of_finite(values))
+    if not np.isnan(interval[0]):
+        text += f" [{', '.join(map(form, interval))}]"
+    if middle:
+        low, median, high = map(form, middle)
+        text += f", median {median} [{low}, {high}]"
     return f"{text}, {diverged} of {len(values)} diverged" if diverged else text
 
 
-def _case_forms(accuracy: bool) -> dict[str, Callable[[float], str]]:
-    number = functools.partial(format_metric, accuracy=accuracy)
-    return {"recall": "{:.3f}".format, "strong": number, "weak": number, "ratio": format_ratio}
+def _case_forms(accuracy: bool) -> dict[str, Callable[[np.ndarray], str]]:
+    metric = functools.partial(metric_text, accuracy=accuracy)
+    share = functools.partial(metric_text, accuracy=True)
+    return {"recall": share, "strong": metric, "weak": metric, "ratio": _ratio_text}
 
 
 def case_table(cases: Sequence[Case], verdicts: dict[str, str], accuracy: bool) -> str:
@@ -160,7 +227,7 @@ def case_table(cases: Sequence[Case], verdicts: dict[str, str], accuracy: bool) 
     lines = [["seeker", "case", *heads.values()]]
     for case in cases:
         shown = [
-            _measured(case.measures[name], form) if name in case.measures else ""
+            form(case.measures[name]) if name in case.measures else ""
             for name, form in forms.items()
         ]
         lines.append([seeker_title(case.seeker), case.case, *shown])

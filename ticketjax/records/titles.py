@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from ticketjax.records.statistics import interval_of_share
 from ticketjax.runs.grid import MLP
 from ticketjax.seekers.registry import SEEKERS
 from ticketjax.tasks import TASKS
@@ -68,7 +69,19 @@ def place_name(place: dict[str, Any]) -> str:
 
 def format_metric(value: float, accuracy: bool) -> str:
     """An accuracy or a mean squared error as tables write it."""
-    return f"{value:.3f}" if accuracy else f"{value:.1e}".replace("e-0", "e-")
+    if accuracy:
+        return f"{value:.3f}"
+    return "0" if value == 0 else f"{value:.1e}".replace("e-0", "e-")
+
+
+def format_share(count: int, of: int) -> str:
+    """A count out of several, with Wilson's 95% interval of the share.
+
+    >>> format_share(7, 25)
+    '7 of 25 [14%, 48%]'
+    """
+    low, high = interval_of_share(count, of)
+    return f"{count} of {of} [{low:.0%}, {high:.0%}]"
 
 
 def format_ratio(log10: float) -> str:

@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from ticketjax.base import CLASSIFICATION
 from ticketjax.records.summaries import ENDS, POINT, WHERE, series_of, summarise
-from ticketjax.records.tables import budget_mark
+from ticketjax.records.tables import budget_mark, found_text, quartiles_text
 from ticketjax.records.titles import density_label, format_metric, task_title
 from ticketjax.report.markup import Html, element
 from ticketjax.report.notices import collapsed, count_runs, diverged
@@ -24,13 +24,21 @@ def _number(value: float) -> str:
     return "NaN" if math.isnan(value) else repr(value)
 
 
-def _cell(text: str, value: float, below: str = "", wrong: bool = False) -> Html:
-    content = (text, element("small", below)) if below else (text,)
-    return element("td", *content, data_value=_number(value), class_="wrong" if wrong else None)
+def _cell(text: str, value: float, *below: str, wrong: bool = False) -> Html:
+    small = (element("small", line) for line in below if line)
+    return element("td", text, *small, data_value=_number(value), class_="wrong" if wrong else None)
 
 
 def _share(value: float | None) -> Html:
     return element("td", "-", data_value="NaN") if value is None else _cell(f"{value:.3f}", value)
+
+
+def _found(row: dict[str, Any]) -> Html:
+    if not row["found_count"]:
+        return _share(None)
+    share = row["found_sum"] / row["found_count"]
+    count, _, interval = found_text(row).partition(" [")
+    return _cell(count, share, f"[{interval}")
 
 
 def _count(count: int, wrong: bool = False) -> Html:
@@ -53,7 +61,12 @@ def _varying(rows: Sequence[dict[str, Any]]) -> tuple[list[str], str]:
 
 
 def _line(
-    row: dict[str, Any], label: str, differ: Sequence[str], collapsed_runs: int, lost_runs: int
+    row: dict[str, Any],
+    label: str,
+    differ: Sequence[str],
+    says_found: bool,
+    collapsed_runs: int,
+    lost_runs: int,
 ) -> list[Html]:
     """The cells of a point: row is one of a summary's, differ what tells its place."""
     accuracy = row["kind"] == CLASSIFICATION
@@ -62,13 +75,17 @@ def _line(
         value = task_title(row[name]) if name == "task" else row[name]
         cells.append(element("td", value) if isinstance(value, str) else _cell(f"{value:g}", value))
     density = density_label(row["density"], row["ticket_density"])
-    cells.append(_cell(density, row["density"], budget_mark(row), row["outside_budget"] > 0))
+    outside = row["outside_budget"] > 0
+    cells.append(_cell(density, row["density"], budget_mark(row), wrong=outside))
     for quality in COLUMNS:
         mean, *ends = (row[f"{quality}_metric_{how}"] for how in ("mean", *ENDS))
         known = all(map(math.isfinite, ends))
         interval = f"[{', '.join(format_metric(end, accuracy) for end in ends)}]" if known else ""
+        middle = quartiles_text(row, f"{quality}_metric", accuracy)
         wrong = not math.isfinite(mean)
-        cells.append(_cell(format_metric(mean, accuracy), mean, interval, wrong))
+        cells.append(_cell(format_metric(mean, accuracy), mean, interval, middle, wrong=wrong))
+        if quality == "strong" and says_found:
+            cells.append(_found(row))
     ticket = row["ticket_metric_mean"]
     return [
         *cells,
@@ -95,14 +112,17 @@ def points_table(records: pa.Table) -> list[Html]:
 
     rows.sort(key=lambda row: (*(row[name] for name in WHERE), order[key(row)], row["density"]))
     differ, common = _varying(rows)
-    heads = ["seeker", *differ, "density", *COLUMNS.values()]
+    says_found = any(row["found_count"] for row in rows)
+    found = ["found"] if says_found else []
+    heads = ["seeker", *differ, "density", COLUMNS["strong"], *found, COLUMNS["weak"]]
     heads += ["bare ticket", "recall", "precision", "runs", "collapsed"]
     any_lost = any(count for count, _ in lost.values())
     heads += ["not finite"] if any_lost else []
     lines = []
     for row in rows:
         point = tuple(row[name] for name in POINT)
-        cells = _line(row, labels[key(row)], differ, dead[point][0], lost[point][0])
+        counts = dead[point][0], lost[point][0]
+        cells = _line(row, labels[key(row)], differ, says_found, *counts)
         lines.append(element("tr", *cells[: len(heads)]))
     head = element("thead", element("tr", *(element("th", name, scope="col") for name in heads)))
     table = element("table", head, element("tbody", *lines), class_="sortable")
@@ -110,9 +130,14 @@ def points_table(records: pa.Table) -> list[Html]:
     measure = " or ".join(
         "accuracy" if accuracy else "mean squared error" for accuracy in sorted(kinds, reverse=True)
     )
+    bimodal = any(row[f"{quality}_metric_bimodal"] for quality in COLUMNS for row in rows)
+    modes = "; where seeds are of two modes also the median with the quartiles" if bimodal else ""
+    shares = "; found: how many seeds found a ticket, with the 95% interval of the share"
+    shares = shares if says_found else ""
     caption = (
         f"{common}{'. ' if common else ''}Before and after training: {measure}, means over seeds "
-        f"with the 95% interval of the mean{', of values that are finite' if any_lost else ''}."
+        f"with the 95% interval of the mean{', of values that are finite' if any_lost else ''}"
+        f"{modes}{shares}."
     )
     box = {"class_": "scroll", "tabindex": 0, "role": "region", "aria_label": "All points"}
     return [element("p", caption, class_="aside"), element("div", table, **box)]

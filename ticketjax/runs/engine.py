@@ -1,6 +1,5 @@
 """Run a grid: every seed, noise level and density of it in a few compiled programs."""
 
-import dataclasses
 import functools
 import itertools
 import time
@@ -14,74 +13,26 @@ import pyarrow as pa
 
 from ticketjax import masks
 from ticketjax.base import Batch, Tree
-from ticketjax.networks.compaction import active_width
-from ticketjax.networks.layers import view
-from ticketjax.problem import Seeker
+from ticketjax.measure.work import pass_flops, search_flops
+from ticketjax.problem import Problem, Seeker
+from ticketjax.runs.batches import Plan, filled, in_batches
 from ticketjax.runs.grid import REINITIALISE, Grid, InstanceKey, NamedSetting, trains
+from ticketjax.runs.programs import (
+    Program,
+    instance_program,
+    measure_program,
+    pick_program,
+    search_program,
+)
 from ticketjax.runs.record import SCHEMA
 from ticketjax.runs.setting import Setting
-from ticketjax.runs.trial import Instance, evaluate, make_instance, ranking_entries, seek
 from ticketjax.seekers.registry import seeker_text
-from ticketjax.seekers.strategies import RoundInfo
+from ticketjax.seekers.strategies import objective_of
 
-# On a CPU larger batches of runs gain nothing, and lose where parameters and moments leave the
-# caches (at width 1000, 8 runs at once take half as long again as one after the other); pruned
-# networks are run in these shares of the width. An accelerator needs larger batches.
-CPU_RUNS_AT_ONCE = 8
-CPU_CACHE = 16 * 2**20
-CPU_BATCHES_PER_CHUNK = 16
-COMPACT_SHARES = (1, 4)
-# Compiling the narrower programs takes as long as so many runs.
-COMPACT_FROM_RUNS = 100
-MOST_RUNS_AT_ONCE = 4096
-# What a run holds at once, as a multiple of its parameters.
-PARAMETER_COPIES = 12
-MEMORY_SHARE = 0.5
 # What a Step says while devices work on what is started, and while tickets of seeds are looked up,
 # which may have to be made first.
 COMPUTING = "computing"
 TICKETS = "tickets"
-UNKNOWN_MEMORY = 4 * 2**30
-
-
-def _auto_chunk_size(named: NamedSetting, devices: Sequence[jax.Device]) -> int:
-    """Runs at once on each device: as many as its memory holds, fewer on a CPU's cache."""
-    setting = named.setting
-    leaves = jax.tree.leaves(setting.parameter_shapes)
-    parameters = sum(leaf.size for leaf in leaves)
-    if devices[0].platform == "cpu":
-        moments = 2 * parameters
-        most = min(CPU_RUNS_AT_ONCE, max(1, CPU_CACHE // (4 * (parameters + moments))))
-        free = UNKNOWN_MEMORY // len(devices)
-    else:
-        stats = devices[0].memory_stats() or {}
-        most, free = MOST_RUNS_AT_ONCE, stats.get("bytes_limit", UNKNOWN_MEMORY)
-    batch_size = setting.training.batch_size
-    order = setting.training.epochs * (setting.training_samples // batch_size) * batch_size
-    widest = max(leaf.size for leaf in leaves)
-    activations = setting.samples * max(named.width, widest // max(named.width, 1)) * 4
-    per_run = 4 * (PARAMETER_COPIES * parameters + order + activations)
-    return int(np.clip(MEMORY_SHARE * free // per_run, 1, most))
-
-
-def sharded(
-    function: Callable[..., Any],
-    devices: Sequence[jax.Device],
-    in_axes: int | tuple[int | None, ...] = 0,
-) -> jax.stages.Wrapped:
-    """Run one function on every device at once, each on its slice of the first axis.
-
-    Only this function says how devices are used.
-
-    Args:
-        function: of arrays, for one device's slice.
-        devices: to run on.
-        in_axes: as in jax.pmap; None for arguments that are the same on all devices.
-
-    Returns:
-        The compiled function, of arrays with a first axis of one entry per device.
-    """
-    return jax.pmap(function, devices=devices, in_axes=in_axes)
 
 
 class Stopwatch:
@@ -96,120 +47,6 @@ class Stopwatch:
 
     def __exit__(self, *_):
         self.seconds += time.perf_counter() - self._begin
-
-
-class _Program:
-    """A function that runs on every device, compiled before it is called."""
-
-    def __init__(
-        self,
-        function: Callable[..., Any],
-        devices: Sequence[jax.Device],
-        in_axes: tuple[int | None, ...],
-    ):
-        self._function = sharded(function, devices, in_axes)
-        self._compiled: dict[Any, Callable[..., Any]] = {}
-
-    def compiled(self, *arguments: Any) -> Callable[..., Any]:
-        """The program for arguments of these shapes; compiled once for each."""
-        key = self._key(arguments)
-        if key not in self._compiled:
-            self._compiled[key] = self._function.lower(*arguments).compile()
-        return self._compiled[key]
-
-    def is_compiled(self, *arguments: Any) -> bool:
-        """Whether the program for arguments of these shapes is there."""
-        return self._key(arguments) in self._compiled
-
-    @staticmethod
-    def _key(arguments: Any) -> Any:
-        leaves, structure = jax.tree.flatten(arguments)
-        return structure, tuple((leaf.shape, leaf.dtype) for leaf in leaves)
-
-
-def run_key(seed: jax.Array) -> jax.Array:
-    """Everything of a run follows from its seed, whatever else is in the grid."""
-    return jax.random.fold_in(jax.random.key(0), seed)
-
-
-# Programs are kept, so that a second sweep over a setting compiles only the searches that are new.
-_kept = functools.lru_cache(maxsize=64)
-
-
-@_kept
-def _instance_program(setting: Setting, devices: tuple[jax.Device, ...]) -> _Program:
-    """(seeds, noise, targets, data) -> instances, without the data if these are the task's own.
-
-    targets, data: None where the task has none for every seed, and none of its own.
-    """
-
-    def instances(seeds, noise, targets, data):
-        def one(seed, noise, target):
-            instance = make_instance(setting, run_key(seed), noise, target, data)
-            if data is None:
-                return instance
-            # Every device has them already, once for all its runs.
-            nothing = jax.tree.map(lambda leaf: leaf[:0], (instance.train, instance.held_out))
-            return instance._replace(train=nothing[0], held_out=nothing[1])
-
-        return jax.vmap(one)(seeds, noise, targets)
-
-    return _Program(instances, devices, (0, 0, 0, None))
-
-
-def _with(data: tuple[Batch, Batch] | None, instance: Instance) -> Instance:
-    """An instance with the data that all share, if there are such."""
-    return instance if data is None else instance._replace(train=data[0], held_out=data[1])
-
-
-@_kept
-def _search_program(
-    setting: Setting, seeker: Seeker, compactable: bool, devices: tuple[jax.Device, ...]
-) -> _Program:
-    """(seeds, instances, densities, data) -> what was found, each (instances, densities, ...).
-
-    That is the masks, their active widths (0 where nothing is compacted), whether everything is
-    kept, how many prunable parameters are, and entries of the record.
-    """
-
-    def search(seeker, seeds, instances, densities, data):
-        def one(seed, instance, density):
-            instance = _with(data, instance)
-            found, ranks = seek(setting, seeker, run_key(seed), instance, density)
-            seen = view(found.mask, setting.layers)
-            everything = masks.count_kept(seen) == masks.count_prunable(seen)
-            entries = ranking_entries(ranks) | {
-                name: found.info[name] for name in RoundInfo._fields if name in found.info
-            }
-            width = active_width(seen) if compactable else jnp.int32(0)
-            kept = masks.count_kept(seen, setting.prune_bias)
-            return found.mask, width, everything, kept, entries
-
-        over_densities = jax.vmap(one, (None, None, 0))
-        return jax.vmap(over_densities, (0, 0, None))(seeds, instances, densities)
-
-    return _Program(functools.partial(search, seeker), devices, (0, 0, 0, None))
-
-
-@_kept
-def _measure_program(
-    setting: Setting, width: int | None, devices: tuple[jax.Device, ...]
-) -> _Program:
-    """(instances, masks of every seeker, targets, data, indices of runs) -> entries of Record."""
-
-    def measure(
-        width, instances, found, targets, data, which_instance, which_seeker, which_density
-    ):
-        stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *found)
-
-        def one(i, s, d):
-            mask = jax.tree.map(lambda leaf: leaf[s, i, d], stacked)
-            here, target = jax.tree.map(lambda leaf: leaf[i], (instances, targets))
-            return evaluate(setting, _with(data, here), mask, width, target)
-
-        return jax.vmap(one)(which_instance, which_seeker, which_density)
-
-    return _Program(functools.partial(measure, width), devices, (0, 0, 0, None, 0, 0, 0))
 
 
 class _Job(NamedTuple):
@@ -238,29 +75,52 @@ class _Job(NamedTuple):
 
 
 class _Programs(NamedTuple):
-    """The programs of a job, each for one chunk's slice on one device.
+    """The programs of a job, each for one batch on every device.
 
     Args:
         instance: makes the instances.
         search: one per seeker.
         measure: one per width.
+        pick: copies what a batch needs.
     """
 
-    instance: _Program
-    search: list[_Program]
-    measure: dict[int, _Program]
+    instance: Program
+    search: list[Program]
+    measure: dict[int, Program]
+    pick: Program
 
     @classmethod
-    def of(cls, job: _Job, plan: "_Plan", devices: tuple[jax.Device, ...]) -> "_Programs":
+    def of(cls, job: _Job, plan: Plan, devices: tuple[jax.Device, ...]) -> "_Programs":
         setting, compactable = job.named.setting, job.named.compactable
         return cls(
-            _instance_program(setting, devices),
-            [_search_program(setting, seeker, compactable, devices) for _, seeker in job.seekers],
+            instance_program(setting, devices),
+            [search_program(setting, seeker, compactable, devices) for _, seeker in job.seekers],
             {
-                width: _measure_program(setting, width if compactable else None, devices)
-                for width in plan.widths
+                width: measure_program(setting, width if compactable else None, devices)
+                for width in plan.measured
             },
+            pick_program(devices),
         )
+
+    def picked(self, batches: Sequence[Any], indices: Any) -> Any:
+        """Entries of the batches, one after the other, that have these indices on each device.
+
+        indices: (devices, n), whole numbers.
+        """
+        index = np.asarray(indices, np.int32)
+        size = jax.tree.leaves(batches[0])[0].shape[1]
+        number = int(index[0, 0]) // size
+        whole = np.tile(number * size + np.arange(size), (index.shape[0], 1))
+        if np.array_equal(index, whole):
+            return batches[number]
+        return self.pick.compiled(tuple(batches), index)(tuple(batches), index)
+
+    def joined(self, batches: Sequence[Any], devices: int) -> Any:
+        """The batches, one after the other, on each device."""
+        if len(batches) == 1:
+            return batches[0]
+        count = sum(jax.tree.leaves(batch)[0].shape[1] for batch in batches)
+        return self.picked(batches, np.broadcast_to(np.arange(count), (devices, count)))
 
 
 class Step(NamedTuple):
@@ -292,76 +152,154 @@ class _Run(NamedTuple):
     density: int
 
 
-@dataclasses.dataclass(frozen=True)
-class _Plan:
-    """How a job's instances are divided into chunks.
+class _Chunk(NamedTuple):
+    """What a chunk runs on, and how it tells what it does.
 
     Args:
-        devices: how many.
-        slots: instances of a chunk on each device.
-        at_once: runs that a device measures at once.
-        widths: to which networks are compacted.
+        job, programs, plan: as they are called.
+        hands: instances of each device; all have as many, the last ones may be repeated.
+        seeds: (devices, slots).
+        targets: of the seeds, (devices, slots, ...), or None.
+        data: the task's own, or None.
+        begin: called with what is about to be done, a program's name, COMPUTING or TICKETS, and
+            whether that has to be compiled.
+        watch: runs while compiled programs do.
     """
 
-    devices: int
-    slots: int
-    at_once: int
-    widths: tuple[int, ...]
+    job: _Job
+    programs: _Programs
+    plan: Plan
+    hands: list[list[InstanceKey]]
+    seeds: np.ndarray
+    targets: Tree | None
+    data: tuple[Batch, Batch] | None
+    begin: Callable[[str, bool], None]
+    watch: Stopwatch
 
-    @classmethod
-    def of(cls, job: _Job, chunk_size: int | str, devices: Sequence[jax.Device]) -> "_Plan":
-        on_cpu = devices[0].platform == "cpu"
-        named, instances = job.named, len(job.instances)
-        at_once = _auto_chunk_size(named, devices) if isinstance(chunk_size, str) else chunk_size
-        # A search that trains is as expensive as the measuring, and runs all of a chunk at once.
-        batches = CPU_BATCHES_PER_CHUNK if on_cpu and not job.searches else 1
-        most = max(1, at_once * batches // job.runs_per_instance) * len(devices)
-        # Equal shares, so that no chunk is mostly padding and one program serves all.
-        slots = -(-instances // (-(-instances // most) * len(devices)))
-        # An accelerator's time goes by the number of steps, whatever the width.
-        worth_it = on_cpu and instances * job.runs_per_instance >= COMPACT_FROM_RUNS
-        shares = COMPACT_SHARES if worth_it and named.compactable else (1,)
-        widths = {named.width // share for share in shares}
-        return cls(
-            len(devices),
-            slots,
-            min(at_once, slots * job.runs_per_instance),
-            tuple(sorted(width for width in widths if width > 0)) or (0,),
-        )
+    def targets_of(self, slots: np.ndarray) -> Tree | None:
+        """The targets of some slots, (devices, n)."""
+        rows = np.arange(self.plan.devices)[:, None]
+        return jax.tree.map(lambda leaf: leaf[rows, slots], self.targets)
+
+
+class _Searched(NamedTuple):
+    """What the seekers of a chunk have found.
+
+    Args:
+        masks: in batches, those of the first seeker first; within a seeker's, slot by slot.
+        width, everything, kept: (devices, seekers, slots, densities), see search_program().
+        entries: one dict per seeker, of arrays (devices, slots, densities, ...).
+    """
+
+    masks: list[Any]
+    width: np.ndarray
+    everything: np.ndarray
+    kept: np.ndarray
+    entries: list[dict[str, np.ndarray]]
+
+
+def _plant(chunk: _Chunk) -> list[Any]:
+    """The instances of a chunk, in batches."""
+    plan, program = chunk.plan, chunk.programs.instance
+    slots = list(range(plan.slots))
+    calls = []
+    for batch in in_batches([slots], plan.batch):
+        (some,) = filled(batch, plan.batch, 0)
+        seeds = chunk.seeds[:, some]
+        noise = np.array([[hand[slot].noise for slot in some] for hand in chunk.hands], np.float32)
+        targets = chunk.targets_of(np.broadcast_to(some, seeds.shape))
+        calls.append((seeds, noise, targets, chunk.data))
+    chunk.begin("planting", not program.is_compiled(*calls[0]))
+    plant = program.compiled(*calls[0])
+    with chunk.watch:
+        return [jax.block_until_ready(plant(*call)) for call in calls]
+
+
+def _search(chunk: _Chunk, instances: list[Any]) -> _Searched:
+    """What every seeker finds at every density in every instance."""
+    plan, job = chunk.plan, chunk.job
+    points = list(itertools.product(range(plan.slots), range(job.densities.size)))
+    batches = []
+    for batch in in_batches([points], plan.batch):
+        (some,) = filled(batch, plan.batch, points[0])
+        slots = [slot for slot, _ in some]
+        densities = job.densities.astype(np.float32)[[d for _, d in some]]
+        shape = (plan.devices, plan.batch)
+        index = np.broadcast_to(slots, shape)
+        batches.append((chunk.seeds[:, slots], index, np.broadcast_to(densities, shape)))
+    found: list[Any] = []
+    told: list[Any] = []
+    for (label, _), program in zip(job.seekers, chunk.programs.search, strict=True):
+        seeds, index, densities = batches[0]
+        first = (seeds, chunk.programs.picked(instances, index), densities, chunk.data)
+        chunk.begin(label, not program.is_compiled(*first))
+        look = program.compiled(*first)
+        chunk.begin(COMPUTING, False)
+        with chunk.watch:
+            # Only started at first: the devices go on while the next one is made ready.
+            results = [
+                look(seeds, chunk.programs.picked(instances, index), densities, chunk.data)
+                for seeds, index, densities in batches
+            ]
+            told.append(jax.device_get([result[1:] for result in results]))
+        found += [result[0] for result in results]
+
+    def whole(parts: Sequence[np.ndarray]) -> np.ndarray:
+        """(devices, slots, densities, ...) of the batches."""
+        flat = np.concatenate(parts, axis=1)[:, : len(points)]
+        return flat.reshape(plan.devices, plan.slots, job.densities.size, *flat.shape[2:])
+
+    width, everything, kept = (
+        np.stack([whole([part[i] for part in parts]) for parts in told], axis=1) for i in range(3)
+    )
+    entries = [
+        {name: whole([part[3][name] for part in parts]) for name in parts[0][3]} for parts in told
+    ]
+    return _Searched(found, width, everything, kept, entries)
 
 
 def _measure(
-    programs: _Programs,
-    plan: _Plan,
-    instances: Any,
-    found: Any,
-    targets: Tree | None,
-    data: tuple[Batch, Batch] | None,
+    chunk: _Chunk,
+    instances: list[Any],
+    found: list[Any],
+    rescaled: Sequence[bool],
     runs: list[list[tuple[int, _Run]]],
-    begin: Callable[[str, bool], None],
-    watch: Stopwatch,
 ) -> list[dict[_Run, dict[str, np.ndarray]]]:
     """Measure runs, given per device with the width each needs; returns the entries per run.
 
-    begin: called with what is about to be done, a program's name, COMPUTING or TICKETS, and whether
-        that has to be compiled.
+    rescaled: whether a seeker's objective is, one per seeker.
     """
-    calls = []
-    shared = (instances, found, targets, data)
-    no_runs = [np.zeros((plan.devices, plan.at_once), np.int32)] * 3
-    for width, narrower in zip(plan.widths, (-1, *plan.widths), strict=False):
-        begin("measuring", not programs.measure[width].is_compiled(*shared, *no_runs))
+    plan, programs, densities = chunk.plan, chunk.programs, chunk.job.densities.size
+    planted, masks_of = (programs.joined(parts, plan.devices) for parts in (instances, found))
+    # A seeker's batches may be longer than its runs.
+    per_seeker = -(-plan.slots * densities // plan.batch) * plan.batch
+
+    def place(run: _Run) -> int:
+        return run.seeker * per_seeker + run.instance * densities + run.density
+
+    started = []
+    widths = list(plan.measured)
+    for width, narrower in zip(widths, (-1, *widths), strict=False):
+        size, program = plan.measured[width], programs.measure[width]
         hands = [[run for needed, run in hand if narrower < needed <= width] for hand in runs]
-        for start in range(0, max(map(len, hands)), plan.at_once):
-            batch = [hand[start : start + plan.at_once] for hand in hands]
-            padded = [b + [_Run(0, 0, 0)] * (plan.at_once - len(b)) for b in batch]
-            index = np.moveaxis(np.array(padded, np.int32), -1, 0)
-            measure = programs.measure[width].compiled(*shared, *index)
-            calls.append((batch, measure, index))
-    begin(COMPUTING, False)
-    with watch:
-        # Only started at first: the devices go on while the next one is made ready.
-        started = [(batch, measure(*shared, *index)) for batch, measure, index in calls]
+        for n, batch in enumerate(in_batches(hands, size)):
+            some = filled(batch, size, _Run(0, 0, 0))
+            slots = np.array([[run.instance for run in hand] for hand in some])
+            call = (
+                programs.picked([planted], slots),
+                programs.picked([masks_of], [[place(run) for run in hand] for hand in some]),
+                np.array([[rescaled[run.seeker] for run in hand] for hand in some]),
+                chunk.targets_of(slots),
+                chunk.data,
+            )
+            if n == 0:
+                chunk.begin("measuring", not program.is_compiled(*call))
+            measure = program.compiled(*call)
+            if n == 0:
+                chunk.begin(COMPUTING, False)
+            with chunk.watch:
+                started.append((batch, measure(*call)))
+    with chunk.watch:
         results = [(batch, jax.device_get(result)) for batch, result in started]
     measured: list[dict[_Run, dict[str, np.ndarray]]] = [{} for _ in runs]
     for batch, values in results:
@@ -418,7 +356,7 @@ def _columns(grid: Grid, named: NamedSetting, label: str, seeker: Seeker) -> dic
         "strategy": getattr(type(seeker), "name", "own"),
         "scope": scope if isinstance(scope, str) else "oracle",
         "rounds": getattr(seeker, "rounds", None),
-        "objective": grid.objective,
+        "objective": _objective(grid, seeker),
         "config": seeker_text(seeker),
         "optimizer": grid.training.text,
         "prune_bias": grid.prune_bias,
@@ -427,7 +365,50 @@ def _columns(grid: Grid, named: NamedSetting, label: str, seeker: Seeker) -> dic
         "tickets": grid.planting.tickets,
         "decoys": grid.planting.decoys,
         "perturbation": grid.planting.perturbation,
+        **work_of(setting, seeker),
     }
+
+
+def _objective(grid: Grid, seeker: Seeker) -> str:
+    """What a seeker optimises: the grid's objective, or else its own."""
+    return grid.objective or objective_of(seeker)
+
+
+@functools.lru_cache(maxsize=256)
+def work_of(setting: Setting, seeker: Seeker) -> dict[str, float]:
+    """What a search takes: the entries "flops" and "passes" of its records.
+
+    Args:
+        setting: what is fixed.
+        seeker: traced on shapes alone; nothing is computed.
+
+    Returns:
+        Floating point operations, and as many passes forward and backward over all training data as
+        take the same; NaN where they cannot be counted.
+    """
+    problem = _abstract_problem(setting)
+    flops = search_flops(seeker, problem)
+    return {"flops": flops, "passes": flops / pass_flops(problem)}
+
+
+def _abstract_problem(setting: Setting) -> Problem:
+    """The problem of a setting as shapes."""
+    task = setting.task
+    if task.data is None:
+        key = jax.eval_shape(jax.random.key, 0)
+        drawn = jax.eval_shape(lambda k: task.sample(k, setting.samples, 0.0), key)
+        train = jax.tree.map(
+            lambda leaf: jax.ShapeDtypeStruct(
+                (setting.training_samples, *leaf.shape[1:]), leaf.dtype
+            ),
+            drawn,
+        )
+    else:
+        train = jax.tree.map(
+            lambda leaf: jax.ShapeDtypeStruct(leaf.shape, jnp.asarray(leaf[:0]).dtype),
+            task.data()[0],
+        )
+    return setting.problem(setting.parameter_shapes, train)
 
 
 def _tickets(setting: Setting, seeds: np.ndarray) -> tuple[Tree | None, dict[int, tuple[int, ...]]]:
@@ -450,72 +431,56 @@ def _run_chunk(
     grid: Grid,
     job: _Job,
     programs: _Programs,
-    plan: _Plan,
-    chunk: Sequence[InstanceKey],
+    plan: Plan,
+    keys: Sequence[InstanceKey],
     begin: Callable[[str, bool], None],
     watch: Stopwatch,
 ) -> pa.Table:
     """All records of some instances: every seeker at every density.
 
-    begin: called with what is about to be done, a program's name, COMPUTING or TICKETS, and whether
-        that has to be compiled.
+    begin, watch: as in _Chunk.
     """
     # Dealt in turn, so that devices share the work; a short hand repeats an instance.
-    hands = [list(chunk[device :: plan.devices]) for device in range(plan.devices)]
-    padded = [hand + [chunk[0]] * (plan.slots - len(hand)) for hand in hands]
-    seeds = np.array([[key.seed for key in hand] for hand in padded], np.uint32)
-    noise = np.array([[key.noise for key in hand] for hand in padded], np.float32)
+    dealt = [list(keys[device :: plan.devices]) for device in range(plan.devices)]
+    hands = [hand + [keys[0]] * (plan.slots - len(hand)) for hand in dealt]
+    seeds = np.array([[key.seed for key in hand] for hand in hands], np.uint32)
     named, asked = job.named, job.densities
-    densities = np.broadcast_to(asked.astype(np.float32), (plan.devices, asked.size))
-
-    # While something is compiled, nothing runs: so the watch measures how long the runs take.
     setting = named.setting
     if setting.task.ticket_of is not None:
         begin(TICKETS, False)
     targets, ticket_layers = _tickets(setting, seeds)
     data = setting.task.data and setting.task.data()
-    begin("planting", not programs.instance.is_compiled(seeds, noise, targets, data))
-    draw = programs.instance.compiled(seeds, noise, targets, data)
-    with watch:
-        instances = jax.block_until_ready(draw(seeds, noise, targets, data))
-    search = []
-    for (label, _), program in zip(job.seekers, programs.search, strict=True):
-        begin(label, not program.is_compiled(seeds, instances, densities, data))
-        search.append(program.compiled(seeds, instances, densities, data))
-    begin(COMPUTING, False)
-    with watch:
-        searched = [look(seeds, instances, densities, data) for look in search]
-        found = tuple(result[0] for result in searched)
-        needed, everything, kept = (
-            np.stack(jax.device_get([result[i] for result in searched]), axis=1) for i in (1, 2, 3)
-        )
-        searches = [jax.device_get(result[4]) for result in searched]
+    chunk = _Chunk(job, programs, plan, hands, seeds, targets, data, begin, watch)
+    instances = _plant(chunk)
+    searched = _search(chunk, instances)
     bounds = np.array(
         [[named.budget_bounds(d, scope_of(seeker)) for d in asked] for _, seeker in job.seekers]
     )[None, :, None]
-    within = (kept >= bounds[..., 0]) & (kept <= bounds[..., 1])
+    within = (searched.kept >= bounds[..., 0]) & (searched.kept <= bounds[..., 1])
     if grid.check_budget and not within.all():
-        raise BudgetError(_outside_budget(job, padded, kept, within))
+        raise BudgetError(_outside_budget(job, hands, searched.kept, within))
 
-    points = list(itertools.product(range(len(found)), range(asked.size)))
+    points = list(itertools.product(range(len(job.seekers)), range(asked.size)))
+    rescaled = [_objective(grid, seeker) == "rescaled" for _, seeker in job.seekers]
 
     def computed(device: int, run: _Run) -> _Run:
-        # Runs that keep everything do not differ: the first one serves all.
-        full = everything[device, :, run.instance, :]
+        # Runs that keep everything do not differ: the first one serves all of one objective.
+        full = searched.everything[device, :, run.instance, :]
         if not full[run.seeker, run.density]:
             return run
-        return _Run(run.instance, *next(point for point in points if full[point]))
+        alike = (p for p in points if full[p] and rescaled[p[0]] == rescaled[run.seeker])
+        return _Run(run.instance, *next(alike))
 
     runs = [
         [
-            (needed[device, run.seeker, run.instance, run.density], run)
+            (searched.width[device, run.seeker, run.instance, run.density], run)
             for run in dict.fromkeys(
                 computed(device, _Run(i, *point)) for i in range(len(hand)) for point in points
             )
         ]
-        for device, hand in enumerate(hands)
+        for device, hand in enumerate(dealt)
     ]
-    measured = _measure(programs, plan, instances, found, targets, data, runs, begin, watch)
+    measured = _measure(chunk, instances, searched.masks, rescaled, runs)
 
     columns = [_columns(grid, named, label, seeker) for label, seeker in job.seekers]
     feasible = {
@@ -526,12 +491,13 @@ def _run_chunk(
         for layers in dict.fromkeys(ticket_layers.values())
     }
     rows = []
-    for n, key in enumerate(chunk):
+    for n, key in enumerate(keys):
         slot, device = divmod(n, plan.devices)
         layers = ticket_layers[key.seed]
         for s, d in points:
             entries = measured[device][computed(device, _Run(slot, s, d))] | {
-                name: values[device, slot, d].tolist() for name, values in searches[s].items()
+                name: values[device, slot, d].tolist()
+                for name, values in searched.entries[s].items()
             }
             rows.append(
                 {
@@ -616,7 +582,14 @@ def run(
     devices = tuple(jax.local_devices() if devices is None else devices)
     watch = Stopwatch() if watch is None else watch
     for job in _jobs(grid, done, share):
-        plan = _Plan.of(job, grid.chunk_size, devices)
+        plan = Plan.of(
+            job.named,
+            len(job.instances),
+            job.runs_per_instance,
+            job.searches,
+            grid.chunk_size,
+            devices,
+        )
         programs = _Programs.of(job, plan, devices)
         size = plan.slots * plan.devices
         for start in range(0, len(job.instances), size):

@@ -68,8 +68,8 @@ class Grid:
         planting, training: how a ticket is planted, and masks are trained in the end.
         objective, prune_bias, samples, reinitialise: as in Setting.
         precision: of the matrix products, as in mlp().
-        chunk_size: runs at once on each device; "auto" sizes it from the memory there is. It
-            changes no record beyond rounding.
+        chunk_size: runs of each device after which records are written, at least one instance's;
+            "auto" chooses it. It changes no record.
         check_budget: refuse masks that keep another number of parameters than the density allows;
             otherwise their records are marked, in the column within_budget.
 
@@ -91,7 +91,7 @@ class Grid:
     seeds: int | Sequence[int] = 25
     planting: Planting = Planting()
     training: Training = Training()
-    objective: str = "raw"
+    objective: str | None = None
     prune_bias: bool = True
     reinitialise: bool = False
     samples: int = 10_000
@@ -593,7 +593,7 @@ class NamedSetting:
         return functionally_recovered(
             self.setting.task.kind,
             disagreement=float(entries["disagreement"]),
-            root_mean_square=float(entries["target_error_root_mean_square"]),
+            largest=float(entries["target_error_largest"]),
             noise=noise,
         )
 

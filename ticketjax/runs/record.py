@@ -18,18 +18,24 @@ class Record(NamedTuple):
         noise: of the data.
         kept: fraction of the prunable parameters really kept.
         strong_metric, strong_loss: before any training.
+        output_sign: -1 if an output would fit the data better with a negative factor, see
+            objective.output_sign().
         weak_metric, weak_loss: after the final training.
+        own_metric, own_loss: of the parameters that the seeker has trained itself, under its mask;
+            NaN where it returns none.
         ticket_metric, ticket_loss: of the bare ticket.
         planted_metric, planted_loss: of the planted mask before training.
         found_objective, planted_objective: loss of the found and of the planted mask on the
-            training data, under the objective of the seekers (Setting.objective).
+            training data, under the seeker's objective.
         precision, recall, f1, jaccard, layer_precision, layer_recall, neuron_precision,
             neuron_recall: of the found mask against the planted one, of several the one it has most
             of, see Recovery.
         decoy_recall: the recall of the decoy that the found mask has most of; 0 without any.
         score_auc, average_precision, covering_density: of the scores for "planted", see Ranking.
-        target_error_mean, target_error_largest, target_error_root_mean_square, disagreement: of the
-            found network before training as a function, see TargetError.
+        target_error_mean, target_error_largest, target_error_root_mean_square,
+            target_error_relative, disagreement: of the found network before training as a function,
+            see TargetError.
+        found: whether that is the target's, see equivalence.is_found().
         effective_density: fraction of the prunable parameters that are kept and on a live path.
         collapsed: whether no path is left.
         first_dead_layer: where the last path ended, -1 if none did.
@@ -42,8 +48,11 @@ class Record(NamedTuple):
     kept: jax.Array
     strong_metric: jax.Array
     strong_loss: jax.Array
+    output_sign: jax.Array
     weak_metric: jax.Array
     weak_loss: jax.Array
+    own_metric: jax.Array
+    own_loss: jax.Array
     ticket_metric: jax.Array
     ticket_loss: jax.Array
     planted_metric: jax.Array
@@ -65,7 +74,9 @@ class Record(NamedTuple):
     target_error_mean: jax.Array
     target_error_largest: jax.Array
     target_error_root_mean_square: jax.Array
+    target_error_relative: jax.Array
     disagreement: jax.Array
+    found: jax.Array
     effective_density: jax.Array
     collapsed: jax.Array
     first_dead_layer: jax.Array
@@ -87,6 +98,8 @@ SCHEMA = pa.schema(
         ("objective", pa.string()),
         ("config", pa.string()),
         ("optimizer", pa.string()),
+        ("flops", pa.float64()),
+        ("passes", pa.float32()),
         ("prune_bias", pa.bool_()),
         ("sanity", pa.string()),
         ("match", pa.string()),
@@ -101,8 +114,11 @@ SCHEMA = pa.schema(
         ("within_budget", pa.bool_()),
         ("strong_metric", pa.float32()),
         ("strong_loss", pa.float32()),
+        ("output_sign", pa.int32()),
         ("weak_metric", pa.float32()),
         ("weak_loss", pa.float32()),
+        ("own_metric", pa.float32()),
+        ("own_loss", pa.float32()),
         ("ticket_metric", pa.float32()),
         ("ticket_loss", pa.float32()),
         ("planted_metric", pa.float32()),
@@ -125,8 +141,10 @@ SCHEMA = pa.schema(
         ("target_error_mean", pa.float32()),
         ("target_error_largest", pa.float32()),
         ("target_error_root_mean_square", pa.float32()),
+        ("target_error_relative", pa.float32()),
         ("disagreement", pa.float32()),
         ("functionally_recovered", pa.bool_()),
+        ("found", pa.bool_()),
         ("effective_density", pa.float32()),
         ("collapsed", pa.bool_()),
         ("first_dead_layer", pa.int32()),

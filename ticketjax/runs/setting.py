@@ -27,7 +27,8 @@ class Setting:
         samples: drawn per run. A task's own data decide this and held_out.
         held_out: fraction of the samples that is kept for measuring.
         planting, training: how a ticket is planted, and masks are trained.
-        objective: what seekers optimise, "raw" or "rescaled" outputs.
+        objective: what all seekers optimise, "raw" or "rescaled" outputs; None for what is
+            published for each of them, its own field objective.
         prune_bias: whether biases may be pruned; if not, the planted neurons' spare biases are
             zero, so that the ticket is still in the network.
         reinitialise: measure and train masks on parameters drawn anew, which no seeker has
@@ -43,12 +44,13 @@ class Setting:
     held_out: float = 0.1
     planting: Planting = Planting()
     training: Training = Training()
-    objective: str = "raw"
+    objective: str | None = None
     prune_bias: bool = True
     reinitialise: bool = False
 
     def __post_init__(self):
-        check_choice("objective", self.objective, OBJECTIVES)
+        if self.objective is not None:
+            check_choice("objective", self.objective, OBJECTIVES)
         for name, kind in (("planting", Planting), ("training", Training)):
             if not isinstance(getattr(self, name), kind):
                 given = getattr(self, name)

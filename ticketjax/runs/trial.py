@@ -10,13 +10,20 @@ import jax.numpy as jnp
 from ticketjax import masks
 from ticketjax.base import Batch, Found, Model, Params, Planted, Point, Task, Tree
 from ticketjax.contract import check_found
-from ticketjax.measure.equivalence import GRID_POINTS, input_grid, target_error
+from ticketjax.measure.equivalence import (
+    MOST_GRID_INPUTS,
+    POINTS,
+    input_grid,
+    is_found,
+    target_error,
+)
 from ticketjax.measure.quality import (
     Ranking,
-    quality_and_objective,
+    Untrained,
     ranking,
     recovery,
     strong_quality,
+    untrained,
     weak_quality,
 )
 from ticketjax.networks.compaction import compact
@@ -27,6 +34,7 @@ from ticketjax.problem import Seeker, outputs_of, resolve_density
 from ticketjax.runs.record import Record
 from ticketjax.runs.setting import Setting, setting_fields
 from ticketjax.seekers.registry import get_seeker
+from ticketjax.seekers.strategies import objective_of
 from ticketjax.training import shuffles, train
 
 
@@ -44,10 +52,8 @@ class Instance(NamedTuple):
         augment_key: of the final training's augmentation, as jax.random.key_data() gives it; None
             where there is none.
         ticket_metric, ticket_loss: () quality of the bare ticket.
-        planted_metric, planted_loss: () quality of the planted mask: the same but for rounding,
-            unless the ticket is perturbed.
-        planted_objective: () loss of the planted mask on the training data, under the objective of
-            the seekers.
+        in_network: what the planted mask is worth: its quality is the bare ticket's but for
+            rounding, unless the ticket is perturbed.
     """
 
     planted: Planted
@@ -60,9 +66,7 @@ class Instance(NamedTuple):
     augment_key: jax.Array | None
     ticket_metric: jax.Array
     ticket_loss: jax.Array
-    planted_metric: jax.Array
-    planted_loss: jax.Array
-    planted_objective: jax.Array
+    in_network: Untrained
 
 
 def _keys(key: jax.Array) -> dict[str, jax.Array]:
@@ -173,9 +177,7 @@ def complete_instance(
     problem = setting.problem(planted.params, train_batch)
     bare = dataclasses.replace(problem, apply=setting.target_apply(target))
     ticket = strong_quality(bare, jax.tree.map(jnp.asarray, target), held_out)
-    in_network, objective = quality_and_objective(
-        problem, planted_network(setting, planted), held_out
-    )
+    in_network = untrained(problem, planted_network(setting, planted), held_out)
     start = setting.model.init(keys["reinitialise"]) if setting.reinitialise else planted.params
     order = shuffles(keys["train"], training.epochs, train_batch.x.shape[0], training.batch_size)
     return Instance(
@@ -189,9 +191,7 @@ def complete_instance(
         augment_key=None if training.augment is None else jax.random.key_data(keys["augment"]),
         ticket_metric=ticket.metric,
         ticket_loss=ticket.loss,
-        planted_metric=in_network.metric,
-        planted_loss=in_network.loss,
-        planted_objective=objective,
+        in_network=in_network,
     )
 
 
@@ -249,15 +249,28 @@ def ranking_entries(ranks: Ranking) -> dict[str, jax.Array]:
     }
 
 
-def _points(setting: Setting, instance: Instance) -> jax.Array:
-    """Where a network is compared with the target: evenly, or where the data are if they are large.
+def own_entries(setting: Setting, instance: Instance, found: Found) -> dict[str, jax.Array]:
+    """The entries of Record that depend on the parameters which a seeker returns; NaN for none."""
+    if found.params is None:
+        return {"own_metric": jnp.float32(jnp.nan), "own_loss": jnp.float32(jnp.nan)}
+    problem = setting.problem(instance.planted.params, instance.train)
+    quality = weak_quality(problem, masks.apply_mask(found.params, found.mask), instance.held_out)
+    return {"own_metric": quality.metric, "own_loss": quality.loss}
 
-    A grid on [-1, 1]^inputs needs 2^inputs corners.
+
+def _points(setting: Setting, instance: Instance) -> jax.Array:
+    """Where a network is compared with the target: evenly, or on fresh samples without noise.
+
+    They are the same for all runs. A task that has no more data than its own is compared on what is
+    held out.
     """
-    inputs = setting.task.inputs
-    if isinstance(inputs, tuple) or 2**inputs > GRID_POINTS:
+    task = setting.task
+    if task.data is not None:
         return instance.held_out.x
-    return input_grid(inputs)
+    if not isinstance(task.inputs, tuple) and task.inputs <= MOST_GRID_INPUTS:
+        return input_grid(task.inputs)
+    # No run has this key, see run_key().
+    return task.sample(jax.random.key(1), POINTS, 0.0).x
 
 
 def evaluate(
@@ -266,6 +279,7 @@ def evaluate(
     mask: Tree,
     width: int | None = None,
     target: Tree | None = None,
+    rescaled: jax.Array | bool = False,
 ) -> dict[str, jax.Array]:
     """Measure a mask on the instance, before and after training. Pure.
 
@@ -277,6 +291,8 @@ def evaluate(
             It is the same network and the same record up to rounding, in less time. Of dense chains
             of the library's own (Model.resizable).
         target: what is planted, if it is not the task's own ticket.
+        rescaled: whether found_objective and planted_objective are losses of the output at its best
+            scale, or of the output as it is; may be traced.
 
     Returns:
         The entries of Record that depend on instance and mask alone, by name.
@@ -292,11 +308,14 @@ def evaluate(
     params, kept_here = narrow(instance.start)
     problem = setting.problem(params, instance.train)
     found = masks.apply_mask(params, kept_here)
-    strong, objective = quality_and_objective(problem, found, instance.held_out)
+    before = untrained(problem, found, instance.held_out)
+    seen_by_seeker = before
     if setting.reinitialise:
         # What the seeker saw were the planted network's parameters.
         original, _ = narrow(instance.planted.params)
-        objective = problem.loss(masks.apply_mask(original, kept_here))
+        seen_by_seeker = untrained(
+            problem, masks.apply_mask(original, kept_here), instance.held_out
+        )
     points = _points(setting, instance)
     target = jax.tree.map(jnp.asarray, setting.target if target is None else target)
     bare = dataclasses.replace(problem, apply=setting.target_apply(target))
@@ -319,22 +338,25 @@ def evaluate(
         decoy_recall = recovery(seen, decoy, prune_bias, wiring).recall
     return {
         "kept": masks.density(seen, prune_bias),
-        "strong_metric": strong.metric,
-        "strong_loss": strong.loss,
+        "strong_metric": before.quality.metric,
+        "strong_loss": before.quality.loss,
+        "output_sign": before.output_sign,
         "weak_metric": weak.metric,
         "weak_loss": weak.loss,
         "ticket_metric": instance.ticket_metric,
         "ticket_loss": instance.ticket_loss,
-        "planted_metric": instance.planted_metric,
-        "planted_loss": instance.planted_loss,
-        "found_objective": objective,
-        "planted_objective": instance.planted_objective,
+        "planted_metric": instance.in_network.quality.metric,
+        "planted_loss": instance.in_network.quality.loss,
+        "found_objective": seen_by_seeker.objective(rescaled),
+        "planted_objective": instance.in_network.objective(rescaled),
         **overlap._asdict(),
         "decoy_recall": decoy_recall,
         "target_error_mean": error.mean,
         "target_error_largest": error.largest,
         "target_error_root_mean_square": error.root_mean_square,
+        "target_error_relative": error.relative,
         "disagreement": error.disagreement,
+        "found": is_found(setting.task.kind, error),
         "effective_density": effective_density(seen, prune_bias, wiring),
         "collapsed": collapsed(seen, wiring),
         "first_dead_layer": first_dead_layer(seen, wiring),
@@ -376,6 +398,7 @@ def make_trial(
     """
     setting = Setting(task, model, **setting_fields(options))
     look = get_seeker(seeker)
+    rescaled = (setting.objective or objective_of(look)) == "rescaled"
 
     def trial(key: jax.Array, point: Point) -> Record:
         instance = make_instance(setting, key, point.noise)
@@ -386,7 +409,8 @@ def make_trial(
             density=jnp.float32(density),
             noise=jnp.float32(point.noise),
             **ranking_entries(ranks),
-            **evaluate(setting, instance, found.mask),
+            **own_entries(setting, instance, found),
+            **evaluate(setting, instance, found.mask, rescaled=rescaled),
         )
 
     return trial

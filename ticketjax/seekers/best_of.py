@@ -9,8 +9,9 @@ import jax.numpy as jnp
 from ticketjax.base import Found
 from ticketjax.checks import Options, option
 from ticketjax.masks import apply_mask
+from ticketjax.objective import OBJECTIVES
 from ticketjax.problem import Problem, Seeker
-from ticketjax.seekers.strategies import as_seeker
+from ticketjax.seekers.strategies import as_seeker, objective_of
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -18,13 +19,15 @@ class BestOf(Options):
     """A seeker that searches several times and returns the best mask that it found.
 
     The searches differ in their keys and run at once (vmap). The best has the least loss of
-    mask * initial parameters on the training data, under the problem's objective; among equals it
+    mask * initial parameters on the training data, under the objective; among equals it
     is the first, and a loss that is no number is the worst. Found.info gains restart_losses,
     (restarts,) float32.
 
     Args:
         seeker: (key, problem, density) -> Found, or a score, which makes a singleshot pruner.
         restarts: how many searches. With 1 it is the seeker itself, with its key and its info.
+        objective: by which the best is chosen, "raw" or "rescaled"; None for the seeker's own. The
+            problem's own overrides it.
 
     Raises:
         ValueError: a seeker that cannot be called, restarts < 1.
@@ -37,6 +40,7 @@ class BestOf(Options):
     seeker: Seeker
     _: dataclasses.KW_ONLY
     restarts: int = option(4, least=1)
+    objective: str | None = option(None, choices=OBJECTIVES, none=True)
 
     name: ClassVar[str] = "best_of"
 
@@ -49,9 +53,11 @@ class BestOf(Options):
         if self.restarts == 1:
             return self.seeker(key, problem, density)
 
+        judged = problem.by_default(self.objective or objective_of(self.seeker))
+
         def once(restart_key: jax.Array) -> tuple[Found, jax.Array]:
             found = self.seeker(restart_key, problem, density)
-            loss = problem.loss(apply_mask(problem.params, found.mask))
+            loss = judged.loss(apply_mask(problem.params, found.mask))
             return found, jnp.where(jnp.isnan(loss), jnp.inf, loss)
 
         found, losses = jax.vmap(once)(jax.random.split(key, self.restarts))

@@ -11,6 +11,7 @@ import optax
 from ticketjax.base import Batch, Found, Params
 from ticketjax.checks import Options, option
 from ticketjax.masks import Scope, check_scope, full_mask, layer_names, prunable_leaves, select
+from ticketjax.objective import OBJECTIVES
 from ticketjax.optimizers import Optimizer, make_optimizer, optimizer_text
 from ticketjax.problem import Problem, resolve_density
 from ticketjax.seekers.best_of import BestOf
@@ -77,8 +78,7 @@ class EdgePopup(Options):
 
     In every step the mask keeps the top |s|, the parameters stay as they are, and
     s <- s - lr * sgn(s) * theta * dL/dtheta_eff, with momentum, weight decay and a learning rate
-    that decays as a cosine over all steps. No softmax inside the network; the problem's objective
-    says whether the loss is of the output as it is or rescaled.
+    that decays as a cosine over all steps. No softmax inside the network.
 
     Args:
         annealed: keep density^(i / epochs) in epoch i instead of the target from the start.
@@ -96,6 +96,7 @@ class EdgePopup(Options):
         optimizer: moves the scores in place of the gradient descent, text such as "adam(0.01)" or
             an optax.GradientTransformation; learning_rate, momentum and weight_decay are
             then ignored.
+        objective: "raw" as published, or "rescaled". The problem's own overrides it.
 
     Raises:
         ValueError: an option of another type or range, an unknown scope or optimizer, levels beyond
@@ -120,6 +121,7 @@ class EdgePopup(Options):
     levels: int | None = option(None, least=1, none=True)
     start: Callable[[Params], Params] | None = option(None, free=True)
     optimizer: Optimizer | None = option(None, free=True, text=optimizer_text)
+    objective: str = option("raw", choices=OBJECTIVES)
 
     name: ClassVar[str] = "edge_popup"
 
@@ -150,7 +152,7 @@ class EdgePopup(Options):
         if self.restarts > 1:
             once = dataclasses.replace(self, restarts=1)
             return BestOf(once, restarts=self.restarts)(key, problem, density)
-        density = resolve_density(problem, density)
+        density, problem = resolve_density(problem, density), problem.by_default(self.objective)
         prune_bias, seen = problem.prune_bias, problem.view(problem.params)
         init_key, order_key = jax.random.split(key)
         order = shuffles(order_key, self.epochs, problem.batch.x.shape[0], self.batch_size)
@@ -168,7 +170,7 @@ class EdgePopup(Options):
             here = dataclasses.replace(problem, batch=batch)
 
             def batch_loss(s):
-                return here.loss(problem.restore(popup_params(seen, s, mask)))
+                return here.descent_loss(problem.restore(popup_params(seen, s, mask)))
 
             gradients = jax.grad(batch_loss)(scores)
             updates, state = transformation.update(gradients, state, scores)

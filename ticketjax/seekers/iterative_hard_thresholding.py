@@ -10,6 +10,7 @@ import optax
 from ticketjax.base import Batch, Found
 from ticketjax.checks import Options, option
 from ticketjax.masks import Scope, apply_mask, check_scope
+from ticketjax.objective import OBJECTIVES
 from ticketjax.optimizers import Optimizer, make_optimizer, optimizer_text
 from ticketjax.problem import Problem, resolve_density
 from ticketjax.seekers.strategies import round_density
@@ -25,9 +26,9 @@ class IterativeHardThresholding(Options):
 
     W <- H_K(W - Adam(dL/dW)), H_K keeping the K entries of largest |W|. A parameter at 0 has a
     gradient all the same and returns once a step makes it one of the largest. Parameters that are
-    not prunable are trained too, and stay. The mask is the last support; what was trained is thrown
-    away, as the project measures masks on initial values. Found.scores are |W| before the last
-    threshold.
+    not prunable are trained too, and stay. The mask is the last support, and is measured on initial
+    values as for every seeker; what was trained is Found.params. Found.scores are |W| before the
+    last threshold.
 
     Args:
         annealed: keep density^(i / epochs) in epoch i instead of the target from the start, where
@@ -38,6 +39,8 @@ class IterativeHardThresholding(Options):
         learning_rate: of Adam.
         optimizer: in place of Adam, text such as "sgd(0.1)" or an optax.GradientTransformation;
             learning_rate is then ignored.
+        objective: of the training, "raw" as published or "rescaled". The problem's own overrides
+            it.
 
     Raises:
         ValueError: an option of another type or range, an unknown scope or optimizer.
@@ -55,6 +58,7 @@ class IterativeHardThresholding(Options):
     batch_size: int = option(BATCH_SIZE, least=1)
     learning_rate: float = option(LEARNING_RATE, least=0)
     optimizer: Optimizer | None = option(None, free=True, text=optimizer_text)
+    objective: str = option("raw", choices=OBJECTIVES)
 
     name: ClassVar[str] = "iterative_hard_thresholding"
 
@@ -66,7 +70,7 @@ class IterativeHardThresholding(Options):
 
     def __call__(self, key: jax.Array, problem: Problem, density: jax.Array | float) -> Found:
         """Look for a ticket; see Seeker."""
-        density = resolve_density(problem, density)
+        density, problem = resolve_density(problem, density), problem.by_default(self.objective)
         order = shuffles(key, self.epochs, problem.batch.x.shape[0], self.batch_size)
         if self.optimizer is None:
             transformation = optax.adam(self.learning_rate)
@@ -81,7 +85,7 @@ class IterativeHardThresholding(Options):
             # Thresholded before the gradient and not after, so that the last |W| can be told.
             params = apply_mask(params, keep(params, target))
             here = dataclasses.replace(problem, batch=batch)
-            gradients = jax.grad(here.loss)(params)
+            gradients = jax.grad(here.descent_loss)(params)
             updates, state = transformation.update(gradients, state, params)
             return (optax.apply_updates(params, updates), state), None
 
@@ -94,4 +98,5 @@ class IterativeHardThresholding(Options):
         start = problem.params, transformation.init(problem.params)
         epochs_from_1 = jnp.arange(1, self.epochs + 1, dtype=jnp.int32)
         (params, _), _ = jax.lax.scan(epoch, start, (epochs_from_1, order))
-        return Found(keep(params, density), jax.tree.map(jnp.abs, params), {})
+        mask = keep(params, density)
+        return Found(mask, jax.tree.map(jnp.abs, params), {}, apply_mask(params, mask))

@@ -24,9 +24,9 @@ class Rewinding(Options):
     Round k trains what is left from the values that round k - 1 ended with and keeps the
     density^(k / rounds) largest magnitudes; a pruned parameter never returns. The learning rate is
     constant here, so what is rewound of its schedule is Adam's own: moments and bias correction.
-    After the last pruning there is no training: the project measures and trains the final mask
-    from the *initial* values, as it does for every seeker, so this measures what trained weights
-    tell about the mask and not how good they are.
+    After the last pruning the weights that are left are trained once more, and returned as
+    Found.params. The mask itself is measured and trained from the *initial* values, as for every
+    seeker, which tells what trained weights say about the mask and not how good they are.
 
     Found.scores are the trained magnitudes, -inf for what an earlier round pruned.
 
@@ -38,6 +38,7 @@ class Rewinding(Options):
         learning_rate: of Adam.
         optimizer: in place of Adam, text such as "sgd(0.1)" or an optax.GradientTransformation;
             learning_rate is then ignored.
+        objective: "raw" alone, that of the training.
 
     Raises:
         ValueError: an option of another type or range, an unknown scope or optimizer.
@@ -53,6 +54,7 @@ class Rewinding(Options):
     batch_size: int = option(BATCH_SIZE, least=1)
     learning_rate: float = option(LEARNING_RATE, least=0)
     optimizer: Optimizer | None = option(None, free=True, text=optimizer_text)
+    objective: str = option("raw", choices=("raw",))
 
     name: ClassVar[str] = "rewinding"
 
@@ -68,14 +70,17 @@ class Rewinding(Options):
         epochs, samples = self.round_epochs, problem.batch.x.shape[0]
         optimizer = fused_adam(self.learning_rate) if self.optimizer is None else self.optimizer
 
-        def again(carry, k):
-            params, mask, _ = carry
+        def fit(params, mask, k):
             round_key = jax.random.fold_in(key, k)
             order = shuffles(round_key, epochs, samples, self.batch_size)
             here = dataclasses.replace(problem, params=params)
             # The epochs' keys are fold_in(round_key, 0) to fold_in(round_key, epochs - 1).
             augment_key = jax.random.fold_in(round_key, epochs)
-            params = train(here, mask, order, optimizer=optimizer, key=augment_key)
+            return train(here, mask, order, optimizer=optimizer, key=augment_key)
+
+        def again(carry, k):
+            params, mask, _ = carry
+            params = fit(params, mask, k)
             scores = exclude(jax.tree.map(jnp.abs, params), mask)
             target = density if self.rounds == 1 else round_density(density, k, self.rounds)
             mask = problem.select(scores, target, self.scope)
@@ -84,5 +89,5 @@ class Rewinding(Options):
         zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, jnp.float32), problem.params)
         start = problem.params, full_mask(problem.params), zeros
         rounds_from_1 = jnp.arange(1, self.rounds + 1, dtype=jnp.int32)
-        (_, mask, scores), _ = jax.lax.scan(again, start, rounds_from_1)
-        return Found(mask, scores, {})
+        (params, mask, scores), _ = jax.lax.scan(again, start, rounds_from_1)
+        return Found(mask, scores, {}, fit(params, mask, self.rounds + 1))

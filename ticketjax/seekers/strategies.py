@@ -22,6 +22,7 @@ from ticketjax.masks import (
 )
 from ticketjax.networks.layers import wires
 from ticketjax.networks.paths import first_dead_layer
+from ticketjax.objective import OBJECTIVES
 from ticketjax.optimizers import ADAM, Optimizer, make_optimizer, optimizer_text
 from ticketjax.problem import Problem, Score, Seeker, resolve_density
 from ticketjax.training import BATCH_SIZE, shuffles, train
@@ -71,6 +72,7 @@ class _Rounds(Options, abc.ABC):
     rounds: int = option(1, least=1)
     score_samples: int | str | None = option("auto", least=1, word="auto", none=True)
     sanity: str = option("none", choices=SANITY)
+    objective: str = option("raw", choices=OBJECTIVES)
 
     name: ClassVar[str]
 
@@ -86,7 +88,7 @@ class _Rounds(Options, abc.ABC):
 
     def __call__(self, key: jax.Array, problem: Problem, density: jax.Array | float) -> Found:
         """Look for a ticket; see Seeker."""
-        density = resolve_density(problem, density)
+        density, problem = resolve_density(problem, density), problem.by_default(self.objective)
         scored = problem
         samples = SCORE_SAMPLES if self.score_samples == "auto" else self.score_samples
         if samples is not None:
@@ -139,6 +141,8 @@ class Singleshot(_Rounds):
         sanity: "invert" keeps the lowest scores instead of the highest, "shuffle" puts the final
             mask's entries into a random order within each kernel and bias (Frankle et al. 2021, Su
             et al. 2020). A pruner that finds more than good layer densities does worse under both.
+        objective: of the loss that the score looks at, "raw" as published or "rescaled"; without
+            effect on scores that look at none. The problem's own overrides it.
 
     Raises:
         ValueError: an option of another type or range.
@@ -163,7 +167,8 @@ class Multishot(_Rounds):
     pruned parameter never returns.
 
     Args:
-        score, scope, score_samples, sanity: as in Singleshot.
+        score, scope, score_samples, sanity, objective: as in Singleshot. Training is always that
+            of the raw output.
         rounds: of training and pruning.
         round_epochs: of training in each round.
         batch_size: samples per step.
@@ -227,6 +232,21 @@ def is_seeker(function: Any) -> bool:
             f"(key, problem, density); got a function of {len(required)} arguments"
         )
     return len(required) == 3
+
+
+def objective_of(seeker: Any) -> str:
+    """The objective that a seeker has where the problem has none.
+
+    Args:
+        seeker: any. One of somebody else's without a field of that name sees the raw loss.
+
+    Returns:
+        "raw" or "rescaled". A combinator without its own has that of the seeker in it.
+    """
+    own = getattr(seeker, "objective", None)
+    if own is None and hasattr(seeker, "seeker"):
+        return objective_of(seeker.seeker)
+    return own if own in OBJECTIVES else "raw"
 
 
 def as_seeker(function: Any) -> Seeker:

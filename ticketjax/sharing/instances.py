@@ -21,7 +21,7 @@ from ticketjax.masks import depth as depth_of
 from ticketjax.measure.equivalence import functionally_recovered
 from ticketjax.networks.mlp import mlp
 from ticketjax.problem import Problem
-from ticketjax.runs.engine import run_key
+from ticketjax.runs.programs import run_key
 from ticketjax.runs.setting import Setting
 from ticketjax.runs.trial import Instance, complete_instance
 from ticketjax.runs.trial import evaluate as evaluate_mask
@@ -44,6 +44,7 @@ OF_INSTANCE = (
     "kept",
     "strong_metric",
     "strong_loss",
+    "output_sign",
     "weak_metric",
     "weak_loss",
     "found_objective",
@@ -574,7 +575,7 @@ def evaluate(instance: LoadedInstance, mask: Params) -> dict[str, Any]:
     entries["functionally_recovered"] = functionally_recovered(
         instance.description.kind,
         disagreement=entries["disagreement"],
-        root_mean_square=entries["target_error_root_mean_square"],
+        largest=entries["target_error_largest"],
         noise=instance.description.noise,
     )
     return entries

@@ -28,7 +28,7 @@ class RandomMasks(Options):
     Args:
         draws: how many masks; each costs one pass over the training data, without gradients.
         scope: as in problem.select().
-        objective: what "best" refers to, "rescaled" or "raw" outputs.
+        objective: by which the best is chosen, "rescaled" or "raw". The problem's own overrides it.
 
     Raises:
         ValueError: an option of another type or range.
@@ -57,5 +57,5 @@ class RandomMasks(Options):
             scores = random(key, problem, problem.params, everything)
             return problem.select(scores, density, self.scope), scores
 
-        problem = dataclasses.replace(problem, objective=self.objective)
+        problem = problem.by_default(self.objective)
         return best_of_draws(draw, key, problem, self.draws)

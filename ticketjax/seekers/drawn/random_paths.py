@@ -96,7 +96,7 @@ class RandomPaths(Options):
     Args:
         draws: how many networks; each costs one pass over the training data, without gradients.
         scope: as in problem.select(). With budgets per layer, paths end when one layer is full.
-        objective: what "best" refers to, "rescaled" or "raw" outputs.
+        objective: by which the best is chosen, "rescaled" or "raw". The problem's own overrides it.
 
     Raises:
         ValueError: an option of another type or range.
@@ -120,7 +120,7 @@ class RandomPaths(Options):
     def __call__(self, key: jax.Array, problem: Problem, density: jax.Array | float) -> Found:
         """Look for a ticket; see Seeker."""
         density = resolve_density(problem, density)
-        problem = dataclasses.replace(problem, objective=self.objective)
+        problem = problem.by_default(self.objective)
 
         def draw(key: jax.Array) -> tuple[Tree, Tree]:
             scores = _scores(key, problem, density, self.scope)

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from ticketjax.base import Found
 from ticketjax.checks import Options, option
 from ticketjax.masks import budget, full_mask
+from ticketjax.objective import OBJECTIVES
 from ticketjax.problem import Problem, resolve_density
 from ticketjax.seekers.exchange import Neighbourhood, search
 
@@ -22,9 +23,8 @@ class PathPursuit(Options):
     kept yet is the largest, until the budget is used. What the rounds leave of the budget goes to
     parameters that change nothing, as far as there are such.
 
-    Weights stay frozen; only the problem's loss on training data is looked at, best with the
-    objective "rescaled". Found.scores are 1 for what is kept and 0 for the rest; info has the loss
-    (rounds,) and the parameters in use (rounds,).
+    Weights stay frozen; only the loss on training data is looked at. Found.scores are 1 for what is
+    kept and 0 for the rest; info has the loss (rounds,) and the parameters in use (rounds,).
 
     Args:
         exchange: with the budget used, go on by exchanging (see refined.refine()); recommended: a
@@ -32,6 +32,7 @@ class PathPursuit(Options):
         scope: "global" alone, one budget over all layers.
         rounds: additions and exchanges together.
         samples, temperature, width: as in refined.refine().
+        objective: what is to fall, "rescaled", or "raw". The problem's own overrides it.
 
     Raises:
         ValueError: an option of another type or range. When called, for a network that is no chain
@@ -48,12 +49,13 @@ class PathPursuit(Options):
     samples: int = option(512, least=1)
     temperature: float = option(0.0, least=0)
     width: int = option(40, least=1)
+    objective: str = option("rescaled", choices=OBJECTIVES)
 
     name: ClassVar[str] = "path_pursuit"
 
     def __call__(self, key: jax.Array, problem: Problem, density: jax.Array | float) -> Found:
         """Look for a ticket; see Seeker."""
-        density = resolve_density(problem, density)
+        density, problem = resolve_density(problem, density), problem.by_default(self.objective)
         around = Neighbourhood(width=self.width)
         if not self.exchange:
             around = around._replace(removals=0, replacements=0)

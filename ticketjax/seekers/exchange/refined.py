@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from ticketjax.base import Found, Tree
 from ticketjax.checks import Options, check_count, check_number, option
 from ticketjax.masks import apply_mask, count_kept
+from ticketjax.objective import OBJECTIVES
 from ticketjax.problem import Problem, Seeker
 from ticketjax.seekers.exchange import Neighbourhood, search
 from ticketjax.seekers.strategies import as_seeker
@@ -88,6 +89,8 @@ class Refined(Options):
     Args:
         seeker: (key, problem, density) -> Found, or a score, which makes a singleshot pruner.
         rounds, samples, temperature, candidates, width: as in refine().
+        objective: of the refinement, "rescaled" or "raw"; the seeker that is refined has its own.
+            The problem's own overrides both.
 
     Raises:
         ValueError: a seeker that cannot be called, an option of another type or range. When called,
@@ -105,6 +108,7 @@ class Refined(Options):
     temperature: float = option(TEMPERATURE, least=0)
     candidates: int = option(CANDIDATES, least=1)
     width: int = option(WIDTH, least=1)
+    objective: str = option("rescaled", choices=OBJECTIVES)
 
     name: ClassVar[str] = "refined"
 
@@ -117,7 +121,7 @@ class Refined(Options):
         seek_key, refine_key = jax.random.split(key)
         found = self.seeker(seek_key, problem, density)
         mask = refine(
-            problem,
+            problem.by_default(self.objective),
             found.mask,
             refine_key,
             rounds=self.rounds,

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from ticketjax.base import CLASSIFICATION
-from ticketjax.objective import loss, output_scale, rescale
+from ticketjax.objective import loss, output_scale, rescale, search_scale
 from ticketjax.problem import Problem
 from ticketjax.seekers.exchange.vectors import layers_of
 
@@ -24,7 +24,8 @@ def slope_and_root(
 ) -> tuple[jax.Array, jax.Array]:
     """The loss's slope by the outputs, and a root of its curvature.
 
-    The output scale is held: at its best value, the loss is stationary in it.
+    The output scale is held: at its best value, the loss is stationary in it. Where that is 0, the
+    outputs count as 0, and their changes by the factor of search_scale().
 
     Args:
         problem: whose loss it is.
@@ -37,11 +38,11 @@ def slope_and_root(
     """
     o, n = outputs.shape
     outputs, one = outputs.T, jnp.eye(o, dtype=jnp.float32)
-    scale = jnp.float32(1)
+    scale = jnp.ones(o, jnp.float32)
+    scaled = outputs
     if problem.objective == "rescaled":
-        scale = output_scale(problem.kind, outputs, y, weights)
-    scale = jnp.broadcast_to(scale, (o,))
-    scaled = outputs * scale[None]
+        scaled = rescale(outputs, output_scale(problem.kind, outputs, y, weights))
+        scale = jnp.broadcast_to(search_scale(problem.kind, outputs, y, weights), (o,))
     if problem.kind == CLASSIFICATION:
         share = jax.nn.softmax(scaled)
         slope = (share - jax.nn.one_hot(y, o, dtype=jnp.float32)) / n

@@ -25,7 +25,8 @@ class Concrete(ScheduledGateSeeker):
         schedule, ramp: of the budget K_t, see density_now().
         final_temperature: tau in the last step.
         dual_rate: how fast lambda, at first 0, answers to too many or too few open gates.
-        scope, batch_size, learning_rate, unit_gradients, restarts, optimizer: as in GateSeeker.
+        scope, batch_size, learning_rate, unit_gradients, restarts, optimizer, objective: as in
+            GateSeeker.
 
     Raises:
         ValueError: an option of another type or range, a ramp that does not rise.

@@ -33,7 +33,8 @@ class ContinuousSparsification(PricedGateSeeker):
         final_steepness: beta in the last step.
         penalty, dual_rate: with dual_rate=0, lambda stays the penalty, as published.
         restarts: as in GateSeeker. There is no noise: restarts differ in their batches alone.
-        scope, batch_size, learning_rate, unit_gradients, optimizer: as in GateSeeker.
+        scope, batch_size, learning_rate, unit_gradients, optimizer, objective: as in
+            GateSeeker.
 
     Raises:
         ValueError: an option of another type or range, a ramp that does not rise, a penalty and a

@@ -29,7 +29,8 @@ class GemMiner(GateSeeker):
         scope: of the last selection and of every removal, as in problem.select().
         penalty: of the squares of the scores.
         period: epochs from one removal to the next; 5 as published.
-        batch_size, learning_rate, decay, unit_gradients, restarts, optimizer: as in GateSeeker.
+        batch_size, learning_rate, decay, unit_gradients, restarts, optimizer, objective: as in
+            GateSeeker.
 
     Raises:
         ValueError: an option of another type or range.

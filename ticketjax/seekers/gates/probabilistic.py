@@ -85,7 +85,8 @@ class Probabilistic(ScheduledGateSeeker):
         temperatures: tau at first and in the last step, above 0.
         hard: multiply by 1[m > 1/2] instead, with the gradient of m. A soft mask may hide a dense
             network of tiny entries, which an objective without a scale takes for one of large ones.
-        scope, batch_size, learning_rate, unit_gradients, restarts, optimizer: as in GateSeeker.
+        scope, batch_size, learning_rate, unit_gradients, restarts, optimizer, objective: as in
+            GateSeeker.
 
     Raises:
         ValueError: an option of another type or range, a ramp that does not rise.

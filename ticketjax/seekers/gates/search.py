@@ -18,6 +18,7 @@ from jax.flatten_util import ravel_pytree
 from ticketjax.base import Batch, Found, Params, Tree
 from ticketjax.checks import Options, option
 from ticketjax.masks import Scope, check_scope, full_mask, select, share
+from ticketjax.objective import OBJECTIVES
 from ticketjax.optimizers import Optimizer, make_optimizer, optimizer_text
 from ticketjax.problem import Problem, resolve_density
 from ticketjax.seekers.best_of import BestOf
@@ -221,7 +222,7 @@ class GateSeeker(Options, abc.ABC):
     """A seeker that searches by a method: epochs * (samples // batch_size) steps of Adam.
 
     In every step, the gradient of the loss of relax(gates) * parameters on one batch, under the
-    problem's objective, plus that of the penalty, moves the gates. In the end, select() keeps
+    objective, plus that of the penalty, moves the gates. In the end, select() keeps
     exactly the budget by score().
 
     Args:
@@ -236,6 +237,8 @@ class GateSeeker(Options, abc.ABC):
         restarts: searches, of which the best on the training data counts; see BestOf.
         optimizer: moves the gates in place of Adam, text such as "sgd(0.1)" or an
             optax.GradientTransformation; learning_rate and decay are then ignored.
+        objective: of the search: "rescaled", as frozen parameters cannot correct the output's
+            scale, or "raw". The problem's own overrides it.
 
     Raises:
         ValueError: an option of another type or range, an unknown optimizer.
@@ -249,6 +252,7 @@ class GateSeeker(Options, abc.ABC):
     unit_gradients: bool = option(True)
     restarts: int = option(1, least=1)
     optimizer: Optimizer | None = option(None, free=True, text=optimizer_text)
+    objective: str = option("rescaled", choices=OBJECTIVES)
 
     def check(self) -> None:
         """Refuse a scope or an optimizer that is none."""
@@ -272,7 +276,7 @@ class GateSeeker(Options, abc.ABC):
         if self.restarts > 1:
             once = dataclasses.replace(self, restarts=1)
             return BestOf(once, restarts=self.restarts)(key, problem, density)
-        density = resolve_density(problem, density)
+        density, problem = resolve_density(problem, density), problem.by_default(self.objective)
         target = jnp.asarray(density, jnp.float32)
         init_key, order_key, step_key = jax.random.split(key, 3)
         samples = problem.batch.x.shape[0]
@@ -286,7 +290,7 @@ class GateSeeker(Options, abc.ABC):
 
             def loss(values: jax.Array) -> jax.Array:
                 mask = method.relax(step_key, gates._replace(values=values), moment)
-                return here.loss(prunable.network(mask * prunable.parameters))
+                return here.descent_loss(prunable.network(mask * prunable.parameters))
 
             def penalty(values: jax.Array) -> jax.Array:
                 return method.penalty(gates._replace(values=values), moment)
@@ -326,8 +330,8 @@ class ScheduledGateSeeker(GateSeeker):
     Args:
         schedule, ramp: of the budget K_t, "log" or "cubic", and the fractions of the search between
             which it falls; see density_now().
-        scope, epochs, batch_size, learning_rate, decay, unit_gradients, restarts, optimizer: as in
-            GateSeeker.
+        scope, epochs, batch_size, learning_rate, decay, unit_gradients, restarts, optimizer,
+            objective: as in GateSeeker.
     """
 
     schedule: str = option("log", choices=SCHEDULES)
@@ -350,8 +354,8 @@ class PricedGateSeeker(ScheduledGateSeeker):
         dual_rate: how fast lambda answers to too many or too few open gates; with 0, it stays the
             penalty.
         schedule, ramp: as in ScheduledGateSeeker.
-        scope, epochs, batch_size, learning_rate, decay, unit_gradients, restarts, optimizer: as in
-            GateSeeker.
+        scope, epochs, batch_size, learning_rate, decay, unit_gradients, restarts, optimizer,
+            objective: as in GateSeeker.
     """
 
     penalty: float = option(0.0, least=0)

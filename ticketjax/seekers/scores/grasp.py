@@ -35,7 +35,7 @@ def grasp(key: jax.Array, problem: Problem, params: Tree, mask: Tree) -> Tree:
 
     # The mask is part of the function, so that H and g live on the kept parameters alone.
     def gradient(p: Tree) -> Tree:
-        return jax.grad(lambda q: problem.loss(apply_mask(q, mask)))(p)
+        return jax.grad(lambda q: problem.descent_loss(apply_mask(q, mask)))(p)
 
     _, hessian_gradient = jax.jvp(gradient, (params,), (gradient(params),))
     return jax.tree.map(lambda p, hg: p * hg, apply_mask(params, mask), hessian_gradient)

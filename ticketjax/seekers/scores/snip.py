@@ -22,5 +22,5 @@ def snip(key: jax.Array, problem: Problem, params: Tree, mask: Tree) -> Tree:
     """
     del key
     kept = apply_mask(params, mask)
-    gradients = jax.grad(problem.loss)(kept)
+    gradients = jax.grad(problem.descent_loss)(kept)
     return jax.tree.map(lambda p, g: jnp.abs(p * g), kept, gradients)

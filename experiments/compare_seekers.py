@@ -1,0 +1,13 @@
+"""Compare two seekers of a results directory, seed by seed.
+
+    python -m experiments.compare_seekers SNIP GraSP --results=results/singleshot
+    python -m experiments.compare_seekers snip grasp --results=results/leaderboard --quality=weak
+
+Expect a table of paired differences with intervals and p values. Takes seconds.
+"""
+
+from ticketjax.commands import compare_seekers
+from ticketjax.commands.flags import start
+
+if __name__ == "__main__":
+    start(compare_seekers)

@@ -1,0 +1,138 @@
+"""How a grid is divided: batches of fixed size for the compiled programs, chunks of batches.
+
+A search that trains amplifies rounding, and programs of other shapes round otherwise. So the size
+of a batch follows from the network and the platform alone, and a run is computed by the same
+program whatever else is in the grid, and however it is divided.
+"""
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from typing import TypeVar
+
+import jax
+import numpy as np
+
+from ticketjax.runs.grid import NamedSetting
+
+# On a CPU a batch gains where networks are so small that calls cost more than arithmetic, and
+# loses where parameters and Adam's moments leave the core's own cache.
+CPU_RUNS_PER_BATCH = 8
+CPU_CACHE = 256 * 2**10
+# Runs of a chunk, after which records are written: of seekers that train, and of others.
+CPU_SEARCHES_PER_CHUNK = 8
+CPU_RUNS_PER_CHUNK = 128
+# Pruned networks are run in these shares of the width, where those are worth another compilation.
+COMPACT_SHARES = (1, 4)
+LEAST_COMPACT_WIDTH = 16
+ACCELERATOR_RUNS_PER_BATCH = 512
+# What a run holds at once on an accelerator, as a multiple of its parameters.
+PARAMETER_COPIES = 12
+MEMORY_SHARE = 0.5
+UNKNOWN_MEMORY = 4 * 2**30
+
+T = TypeVar("T")
+
+
+def batch_size(named: NamedSetting, width: int, device: jax.Device) -> int:
+    """Runs that one call of a compiled program computes on each device.
+
+    Args:
+        named: the setting.
+        width: of the networks that are run, at most the setting's own.
+        device: any of the grid's.
+
+    Returns:
+        At least 1; it follows from the setting and the kind of device alone.
+    """
+    setting = named.setting
+    leaves = jax.tree.leaves(setting.parameter_shapes)
+    parameters = sum(leaf.size for leaf in leaves)
+    if device.platform == "cpu":
+        share = width / named.width if named.width else 1.0
+        bytes_of_run = 4 * 3 * max(1, round(parameters * share**2))
+        return int(np.clip(CPU_CACHE // bytes_of_run, 1, CPU_RUNS_PER_BATCH))
+    free = (device.memory_stats() or {}).get("bytes_limit", UNKNOWN_MEMORY)
+    size = setting.training.batch_size
+    order = setting.training.epochs * (setting.training_samples // size) * size
+    widest = max(leaf.size for leaf in leaves)
+    activations = setting.samples * max(named.width, widest // max(named.width, 1)) * 4
+    per_run = 4 * (PARAMETER_COPIES * parameters + order + activations)
+    return int(np.clip(MEMORY_SHARE * free // per_run, 1, ACCELERATOR_RUNS_PER_BATCH))
+
+
+def compact_widths(named: NamedSetting, device: jax.Device) -> tuple[int, ...]:
+    """The widths in which networks are measured, from the narrowest; the last is their own."""
+    # An accelerator's time goes by the number of steps, whatever the width.
+    shares = COMPACT_SHARES if named.compactable and device.platform == "cpu" else (1,)
+    widths = {named.width // share for share in shares}
+    return tuple(sorted(w for w in widths if w == named.width or w >= LEAST_COMPACT_WIDTH))
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """How instances are divided into chunks, and their runs into batches.
+
+    Args:
+        devices: how many.
+        slots: instances of a chunk on each device.
+        batch: instances that are planted, and runs that search, in one call on each device.
+        measured: by width of the networks, runs that are measured in one call on each device.
+    """
+
+    devices: int
+    slots: int
+    batch: int
+    measured: dict[int, int]
+
+    @classmethod
+    def of(
+        cls,
+        named: NamedSetting,
+        instances: int,
+        runs_per_instance: int,
+        searches: bool,
+        chunk_size: int | str,
+        devices: Sequence[jax.Device],
+    ) -> "Plan":
+        """The plan of some instances.
+
+        Args:
+            named: the setting.
+            instances: how many.
+            runs_per_instance: of each.
+            searches: whether a seeker trains, so that a run takes long.
+            chunk_size: as in Grid.
+            devices: to share the work among.
+
+        Returns:
+            A Plan.
+        """
+        first = devices[0]
+        batch = batch_size(named, named.width, first)
+        if isinstance(chunk_size, str):
+            usual = CPU_SEARCHES_PER_CHUNK if searches else CPU_RUNS_PER_CHUNK
+            chunk_size = usual if first.platform == "cpu" else batch
+        most = max(1, chunk_size // runs_per_instance) * len(devices)
+        # Equal shares, so that no chunk is mostly padding.
+        slots = -(-instances // (-(-instances // most) * len(devices)))
+        widths = compact_widths(named, first)
+        return cls(len(devices), slots, batch, {w: batch_size(named, w, first) for w in widths})
+
+
+def in_batches(hands: Sequence[Sequence[T]], size: int) -> Iterator[list[list[T]]]:
+    """What each device has, `size` of it at a time; the last ones may be shorter.
+
+    Args:
+        hands: one per device.
+        size: of a batch.
+
+    Yields:
+        One list per device.
+    """
+    for start in range(0, max(map(len, hands)), size):
+        yield [list(hand[start : start + size]) for hand in hands]
+
+
+def filled(batch: Sequence[Sequence[T]], size: int, filler: T) -> list[list[T]]:
+    """A batch with lists of full length: what is missing is computed and thrown away."""
+    return [[*some, *[filler] * (size - len(some))] for some in batch]

@@ -1,0 +1,175 @@
+"""The compiled programs of a grid: each computes one batch of runs on every device."""
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from ticketjax import masks
+from ticketjax.base import Batch
+from ticketjax.networks.compaction import active_width
+from ticketjax.networks.layers import view
+from ticketjax.problem import Seeker
+from ticketjax.runs.setting import Setting
+from ticketjax.runs.trial import (
+    Instance,
+    evaluate,
+    make_instance,
+    own_entries,
+    ranking_entries,
+    seek,
+)
+from ticketjax.seekers.strategies import RoundInfo
+
+
+def sharded(
+    function: Callable[..., Any],
+    devices: Sequence[jax.Device],
+    in_axes: int | tuple[int | None, ...] = 0,
+) -> jax.stages.Wrapped:
+    """Run one function on every device at once, each on its slice of the first axis.
+
+    Only this function says how devices are used.
+
+    Args:
+        function: of arrays, for one device's slice.
+        devices: to run on.
+        in_axes: as in jax.pmap; None for arguments that are the same on all devices.
+
+    Returns:
+        The compiled function, of arrays with a first axis of one entry per device.
+    """
+    return jax.pmap(function, devices=devices, in_axes=in_axes)
+
+
+class Program:
+    """A function that runs on every device, compiled before it is called.
+
+    Args:
+        function: for one device's slice.
+        devices: to run on.
+        in_axes: as in sharded().
+    """
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        devices: Sequence[jax.Device],
+        in_axes: tuple[int | None, ...],
+    ):
+        self._function = sharded(function, devices, in_axes)
+        self._compiled: dict[Any, Callable[..., Any]] = {}
+
+    def compiled(self, *arguments: Any) -> Callable[..., Any]:
+        """The program for arguments of these shapes; compiled once for each."""
+        key = self._key(arguments)
+        if key not in self._compiled:
+            self._compiled[key] = self._function.lower(*arguments).compile()
+        return self._compiled[key]
+
+    def is_compiled(self, *arguments: Any) -> bool:
+        """Whether the program for arguments of these shapes is there."""
+        return self._key(arguments) in self._compiled
+
+    @staticmethod
+    def _key(arguments: Any) -> Any:
+        leaves, structure = jax.tree.flatten(arguments)
+        return structure, tuple((leaf.shape, leaf.dtype) for leaf in leaves)
+
+
+def run_key(seed: jax.Array) -> jax.Array:
+    """Everything of a run follows from its seed, whatever else is in the grid."""
+    return jax.random.fold_in(jax.random.key(0), seed)
+
+
+# Programs are kept, so that a second sweep over a setting compiles only the searches that are new.
+_kept = functools.lru_cache(maxsize=64)
+
+
+@_kept
+def instance_program(setting: Setting, devices: tuple[jax.Device, ...]) -> Program:
+    """(seeds, noise, targets, data) -> instances, without the data if these are the task's own.
+
+    targets, data: None where the task has none for every seed, and none of its own.
+    """
+
+    def instances(seeds, noise, targets, data):
+        def one(seed, noise, target):
+            instance = make_instance(setting, run_key(seed), noise, target, data)
+            if data is None:
+                return instance
+            # Every device has them already, once for all its runs.
+            nothing = jax.tree.map(lambda leaf: leaf[:0], (instance.train, instance.held_out))
+            return instance._replace(train=nothing[0], held_out=nothing[1])
+
+        return jax.vmap(one)(seeds, noise, targets)
+
+    return Program(instances, devices, (0, 0, 0, None))
+
+
+def _with(data: tuple[Batch, Batch] | None, instance: Instance) -> Instance:
+    """An instance with the data that all share, if there are such."""
+    return instance if data is None else instance._replace(train=data[0], held_out=data[1])
+
+
+@_kept
+def search_program(
+    setting: Setting, seeker: Seeker, compactable: bool, devices: tuple[jax.Device, ...]
+) -> Program:
+    """(seeds, instances, densities, data) -> what was found in each.
+
+    That is the masks, their active widths (0 where nothing is compacted), whether everything is
+    kept, how many prunable parameters are, and entries of the record.
+    """
+
+    def search(seeds, instances, densities, data):
+        def one(seed, instance, density):
+            instance = _with(data, instance)
+            found, ranks = seek(setting, seeker, run_key(seed), instance, density)
+            seen = view(found.mask, setting.layers)
+            everything = masks.count_kept(seen) == masks.count_prunable(seen)
+            entries = {
+                **ranking_entries(ranks),
+                **own_entries(setting, instance, found),
+                **{name: found.info[name] for name in RoundInfo._fields if name in found.info},
+            }
+            width = active_width(seen) if compactable else jnp.int32(0)
+            kept = masks.count_kept(seen, setting.prune_bias)
+            return found.mask, width, everything, kept, entries
+
+        return jax.vmap(one)(seeds, instances, densities)
+
+    return Program(search, devices, (0, 0, 0, None))
+
+
+@_kept
+def measure_program(
+    setting: Setting, width: int | None, devices: tuple[jax.Device, ...]
+) -> Program:
+    """(instances, masks, rescaled, targets, data) -> entries of Record, one of each per run."""
+
+    def measure(instances, found, rescaled, targets, data):
+        def one(instance, mask, rescaled, target):
+            return evaluate(setting, _with(data, instance), mask, width, target, rescaled)
+
+        return jax.vmap(one)(instances, found, rescaled, targets)
+
+    return Program(measure, devices, (0, 0, 0, 0, None))
+
+
+@_kept
+def pick_program(devices: tuple[jax.Device, ...]) -> Program:
+    """(batches, indices) -> entries of the batches, one after the other, that have these indices.
+
+    A program of its own, so that those that compute are the same whatever there is to pick from.
+    """
+
+    def pick(batches, indices):
+        def of_leaf(*leaves):
+            return (leaves[0] if len(leaves) == 1 else jnp.concatenate(leaves))[indices]
+
+        return jax.tree.map(of_leaf, *batches)
+
+    return Program(pick, devices, (0, 0))
