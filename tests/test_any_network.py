@@ -185,6 +185,7 @@ SEEKERS = {
     **{name: tj.Singleshot(score) for name, score in SCORES.items()},
     "local": tj.Singleshot(tj.snip, scope="local"),
     "multishot": tj.Multishot(tj.magnitude, rounds=2, round_epochs=1, **SMALL),
+    "random_paths": tj.RandomPaths(draws=2),
     "edge_popup": tj.EdgePopup(epochs=1, scope="global", normalise=True, **SMALL),
     "concrete": tj.Concrete(epochs=1, **SMALL),
     "hard": tj.IterativeHardThresholding(epochs=1, **SMALL),

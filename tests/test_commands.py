@@ -285,9 +285,16 @@ def test_search_takes_options_and_a_seeker_of_ones_own(tmp_path):
     flags = [*TINY, "--densities=0.5", "--search_epochs=1", "--options=batch_size=50,restarts=2"]
     result = command("search", *flags, "--out=out", directory=tmp_path)
     assert result.returncode == 0, result.stderr
-    (row, _) = load_records(str(tmp_path / "out")).to_pylist()
-    assert row["config"] == "probabilistic(epochs=1, batch_size=50, restarts=2)"
-    assert row["objective"] == "rescaled"
+    rows = load_records(str(tmp_path / "out")).to_pylist()
+    # The options are the search's, which the baselines stand beside.
+    assert {row["seeker"]: row["config"] for row in rows} == {
+        "probabilistic": "probabilistic(epochs=1, batch_size=50, restarts=2)",
+        "random_paths": "random_paths()",
+        "random_masks": "random_masks()",
+        "magnitude": "singleshot(magnitude)",
+    }
+    assert len(rows) == 4 * 2
+    assert {row["objective"] for row in rows if row["seeker"] != "magnitude"} == {"rescaled"}
 
 
 def test_leaderboard_ranks_named_seekers_and_ones_own_once_it_is_frozen(tmp_path, forks):
@@ -362,9 +369,14 @@ def test_edge_popup_runs(tmp_path):
     result = command("edge_popup", *flags, "--out=out", directory=tmp_path)
     assert result.returncode == 0, result.stderr
     records = load_records(tmp_path / "out")
-    assert set(records["config"].to_pylist()) == {"edge_popup(annealed=True, epochs=2)"}
+    assert set(records["config"].to_pylist()) == {
+        "edge_popup(annealed=True, epochs=2)",
+        "random_paths(scope='local')",
+        "random_masks(scope='local')",
+        "singleshot(magnitude, scope='local')",
+    }
     assert set(records["scope"].to_pylist()) == {"local"}
-    assert records.num_rows == 4
+    assert records.num_rows == 4 * 4
 
 
 def test_phase_draws_a_map_for_every_task(tmp_path):

@@ -35,6 +35,8 @@ def seeker_of(name, strategy, scope):
             "refinement_temperature": 0.05,
         },
     }[strategy]
+    if name in ("random_paths", "random_masks"):
+        options = {"draws": 3}
     if name == "path_pursuit":
         options = {"rounds": 3, "samples": 20, "width": 4}
     if scope == "oracle":
@@ -91,6 +93,8 @@ def test_every_name_is_tested():
     [(*pair, "global") for pair in PAIRS if pair[1] != "refined" or pair[0] == "probabilistic"]
     + [(name, strategy, "local") for name in SCORES for strategy in LIFTS]
     + [("edge_popup", "plain", "local"), ("probabilistic", "plain", "local")]
+    + [("random_paths", "plain", "local"), ("random_masks", "plain", "local")]
+    + [("random_paths", "plain", "oracle")]
     + [("iterative_hard_thresholding", "plain", "local"), ("rewinding", "multishot", "local")]
     + [("snip", "singleshot", "oracle"), ("edge_popup", "annealed", "oracle")],
 )

@@ -17,7 +17,7 @@ from ticketjax.seekers.registry import (
     SCORES,
     SEEKERS,
     STRATEGIES,
-    TRAINED,
+    WHOLE,
     get_seeker,
     read_seeker,
     seeker_label,
@@ -203,9 +203,9 @@ def options(draw, kind):
     return drawn
 
 
-def trained_seekers():
-    return st.sampled_from(sorted(TRAINED)).flatmap(
-        lambda name: options(TRAINED[name]).map(lambda drawn: TRAINED[name](**drawn))
+def whole_seekers():
+    return st.sampled_from(sorted(WHOLE)).flatmap(
+        lambda name: options(WHOLE[name]).map(lambda drawn: WHOLE[name](**drawn))
     )
 
 
@@ -224,7 +224,7 @@ def combined(inner):
     )
 
 
-any_seeker = st.recursive(trained_seekers() | lifted_scores(), combined, max_leaves=3)
+any_seeker = st.recursive(whole_seekers() | lifted_scores(), combined, max_leaves=3)
 
 
 @hypothesis.settings(max_examples=150)

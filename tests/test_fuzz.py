@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import ticketjax as tj
-from ticketjax.seekers.registry import TRAINED
+from ticketjax.seekers.registry import WHOLE
 
 ROOT = pathlib.Path(__file__).parents[1]
 # The commands: what starts as they do.
@@ -145,7 +145,7 @@ SMALL = {
 }
 TASK = tj.get_task("relu")
 MODEL = tj.mlp(TASK, 3, 6)
-OPTIONS = {name: [f.name for f in fields(kind)] for name, kind in TRAINED.items()}
+OPTIONS = {name: [f.name for f in fields(kind)] for name, kind in WHOLE.items()}
 CALLS = [
     *(
         ("Grid", f.name, lambda v, n=f.name: tj.make_grid(**{**SMALL, n: v}))

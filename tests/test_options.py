@@ -12,7 +12,7 @@ import ticketjax as tj
 from ticketjax.checks import LARGEST, MOST, Options, option, written
 from ticketjax.masks import LayerBudgets
 from ticketjax.seekers import registry
-from ticketjax.seekers.registry import COMBINATORS, TRAINED
+from ticketjax.seekers.registry import COMBINATORS, WHOLE
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -153,7 +153,7 @@ def test_equal_options_are_equal_hash_alike_and_are_read_back(**fields):
     assert registry.read_seeker(repr(one), names) == one
 
 
-KINDS = [*TRAINED.values(), tj.Planting, tj.Training]
+KINDS = [*WHOLE.values(), tj.Planting, tj.Training]
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
@@ -182,11 +182,13 @@ OTHER = {
     "path_pursuit": {"exchange": True},
     "iterative_hard_thresholding": {"annealed": True},
     "rewinding": {"scope": LayerBudgets((1, 2))},
+    "random_paths": {"draws": 2},
+    "random_masks": {"draws": 2},
 }
 
 
 def test_defaults_are_those_of_the_classes():
-    for name, kind in TRAINED.items():
+    for name, kind in WHOLE.items():
         assert kind() == kind() == tj.get_seeker(name)
         assert repr(kind()) == f"{kind.__name__}()"
         assert kind() != dataclasses.replace(kind(), **OTHER.get(name, {"restarts": 2}))

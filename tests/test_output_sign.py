@@ -1,6 +1,5 @@
 """The planted network with its last layer negated computes the negative: it is no ticket."""
 
-import dataclasses
 import functools
 
 import jax
@@ -10,7 +9,6 @@ import pytest
 
 import ticketjax as tj
 from ticketjax.measure.quality import strong_quality
-from ticketjax.planting.plant import plant
 from ticketjax.runs.setting import Setting
 from ticketjax.runs.trial import complete_instance, evaluate, make_instance
 from ticketjax.seekers.exchange.refined import refine
@@ -51,10 +49,12 @@ def test_the_negative_of_a_ticket_is_no_ticket_where_masks_are_measured(name):
     assert not bad["found"] and bad["output_sign"] == -1
     # As a function it is as far from the target as one that computes nothing.
     assert bad["target_error_relative"] > 0.3
-    kind, y = setting.task.kind, right.held_out.y
-    nothing = 0.5 if kind == "classification" else 0.99 * float(jnp.mean(y**2))
-    worse = bad["strong_metric"] < nothing if kind == "classification" else None
-    assert worse or bad["strong_metric"] > nothing
+    if setting.task.kind == "classification":
+        assert bad["strong_metric"] < 0.5 < good["strong_metric"]
+    else:
+        nothing = float(jnp.mean(right.held_out.y**2))
+        assert good["strong_metric"] < 0.1 * nothing
+        assert float(bad["strong_metric"]) == pytest.approx(nothing, rel=1e-3)
     # The ticket of the instance itself, and what an instance says of its planted mask.
     assert right.in_network.output_sign == 1 and wrong.in_network.output_sign == -1
     assert float(right.in_network.quality.metric) == pytest.approx(float(right.ticket_metric), 1e-3)
@@ -95,28 +95,3 @@ def test_the_exchange_search_leaves_a_path_of_the_wrong_sign():
     found = jax.jit(lambda key: refine(problem, mask, key, rounds=10, samples=40))(KEY)
     assert found["layer_1"]["kernel"].tolist() == [[False], [True]]
     assert float(problem.loss(tj.apply_mask(params, found))) < 1e-10
-
-
-def test_a_seeker_that_returns_the_negative_is_recorded_as_not_found():
-    task = tj.get_task("relu")
-
-    def negated(task):
-        model = tj.mlp(task, DEPTH, 6)
-
-        def init(key):
-            planted = plant(task.ticket(depth=DEPTH), model.init(key))
-            marked = jax.tree.map(lambda p, m: jnp.where(m, 9 + p, 0.01 * p), *planted[:2])
-            return marked
-
-        return dataclasses.replace(model, init=init)
-
-    records = tj.sweep(
-        task=task,
-        model={"marked": negated},
-        seekers="magnitude",
-        densities="ticket",
-        seeds=2,
-        samples=200,
-        epochs=0,
-    )
-    assert records["found"].to_pylist() == [False] * 2 or records["output_sign"].to_pylist()

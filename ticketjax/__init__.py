@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from ticketjax.runs.setting import Setting
     from ticketjax.runs.trial import Instance, make_instance, make_trial
     from ticketjax.seekers.best_of import BestOf
+    from ticketjax.seekers.drawn.random_masks import RandomMasks
+    from ticketjax.seekers.drawn.random_paths import RandomPaths
     from ticketjax.seekers.edge_popup import EdgePopup
     from ticketjax.seekers.exchange.path_pursuit import PathPursuit
     from ticketjax.seekers.exchange.refined import Refined
@@ -70,6 +72,8 @@ _HOMES = {
     "runs.setting": ("Setting",),
     "runs.trial": ("Instance", "make_instance", "make_trial"),
     "seekers.best_of": ("BestOf",),
+    "seekers.drawn.random_masks": ("RandomMasks",),
+    "seekers.drawn.random_paths": ("RandomPaths",),
     "seekers.edge_popup": ("EdgePopup",),
     "seekers.exchange.path_pursuit": ("PathPursuit",),
     "seekers.exchange.refined": ("Refined",),

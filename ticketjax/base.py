@@ -153,15 +153,14 @@ class Found(NamedTuple):
     Args:
         mask: bool, True where a parameter is kept; a tree like the problem's params.
         scores: float32, the scores that the last selection ranked; -inf where already pruned.
-        info: any further results of the seeker, a dict of arrays.
-        params: the parameters that the search has trained under the mask, a tree like the
-            problem's; None for a seeker of masks. They are measured beside the mask.
+        info: any further results of the seeker, a dict of arrays or trees of arrays. "params", if
+            it is there, are the parameters that the search has trained under the mask, a tree like
+            the problem's; they are measured beside the mask (own_metric, own_loss).
     """
 
     mask: Tree
     scores: Tree
     info: dict[str, Any]
-    params: Tree | None = None
 
 
 class Point(NamedTuple):

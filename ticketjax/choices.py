@@ -6,6 +6,9 @@ from typing import Any
 
 from ticketjax.checks import Options, option
 
+# Seekers that every table of strong tickets shows beside the searches: the best of many masks drawn
+# at random, and the largest parameters of the untrained network.
+BASELINES = ("random_paths", "random_masks", "magnitude")
 MATCHES = ("cosine", "hidden")
 ADAM = "adam(learning_rate=0.001)"
 BATCH_SIZE = 32

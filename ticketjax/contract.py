@@ -89,10 +89,10 @@ def check_found(found: Any, params: Tree) -> None:
         raise ValueError(f"a seeker returns Found(mask, scores, info), this one returned {kind}")
     check_mask(found.mask, params)
     check_scores(found.scores, params)
-    if found.params is not None:
-        _check_tree("params", found.params, params)
     if not isinstance(found.info, Mapping):
         raise ValueError(f"info must be a dict of arrays, got a {type(found.info).__name__}")
+    if "params" in found.info:
+        _check_tree('info["params"]', found.info["params"], params)
 
 
 def check_parameters(params: Tree) -> None:

@@ -331,6 +331,35 @@ def budget_bounds(
     return max(min(whole, kept - rounding), 0), max(whole, kept + rounding)
 
 
+def budgets_of(
+    density: jax.Array | float, sizes: Sequence[int], scope: Scope
+) -> Sequence[jax.Array | int]:
+    """How many parameters are kept: in all layers together for "global", otherwise in each.
+
+    Args:
+        density: fraction of all prunable parameters to keep, may be traced.
+        sizes: prunable parameters of each layer.
+        scope: as in select().
+
+    Returns:
+        One number for "global", one per layer for the other scopes; () int32 if the density is
+        traced.
+
+    Raises:
+        ValueError: as select() does for the scope.
+    """
+    if scope == "global":
+        return [budget(density, sum(sizes))]
+    if isinstance(scope, LayerBudgets):
+        return scope.of(density, sizes)
+    if scope == "local":
+        return [budget(density, size) for size in sizes]
+    raise ValueError(
+        "scope 'oracle' is for grids, which know the ticket's layers; hand over "
+        "LayerBudgets(count_ticket_layers(target)) instead"
+    )
+
+
 def select(
     scores: Params, density: jax.Array | float, scope: Scope = "global", *, prune_bias: bool = True
 ) -> Params:
@@ -361,20 +390,12 @@ def select(
     check_density(density, sum(sizes))
     if jnp.ndim(density):
         raise ValueError(f"density must be a single number, got shape {jnp.shape(density)}")
+    budgets = budgets_of(density, sizes, scope)
     if scope == "global":
         together = [leaf for layer in layers for leaf in layer]
-        flat = iter(_select_together(together, budget(density, sum(sizes))))
+        flat = iter(_select_together(together, budgets[0]))
         kept = [[next(flat) for _ in layer] for layer in layers]
     else:
-        if isinstance(scope, LayerBudgets):
-            budgets: Sequence[jax.Array | int] = scope.of(density, sizes)
-        elif scope == "local":
-            budgets = [budget(density, size) for size in sizes]
-        else:
-            raise ValueError(
-                "scope 'oracle' is for grids, which know the ticket's layers; hand over "
-                "LayerBudgets(count_ticket_layers(target)) instead"
-            )
         kept = [_select_together(layer, k) for layer, k in zip(layers, budgets, strict=True)]
     selected = {}
     for name, masks in zip(layer_names(scores), kept, strict=True):

@@ -1,6 +1,7 @@
 r"""Edge-popup: learn which frozen parameters to keep, plain or annealed.
 
-The mask is measured on the initial parameters and after training them.
+The mask is measured on the initial parameters and after training them. Beside it stand the
+baselines random_paths, random_masks and magnitude, which take --scope and no other option.
 
     ticketjax edge_popup --task=circle --depth=5 --width=100 \
         --densities=ticket,0.01,0.1,0.5 --seeds=10 --anneal --scope=local --out=results/edge_popup
@@ -11,12 +12,13 @@ planted ticket does; --objective=rescaled takes the output's scale out of the lo
 
 from absl import flags
 
+from ticketjax.choices import BASELINES
 from ticketjax.commands.flags import FLAGS, define_grid, define_running
 
 
 def define() -> None:
     """Define the flags."""
-    define_grid(seeds=10, seekers="edge_popup", scope="local")
+    define_grid(seeds=10, seekers=",".join(("edge_popup", *BASELINES)), scope="local")
     define_running(out="results/edge_popup")
     flags.DEFINE_bool("anneal", False, "Keep density^(i/E) in epoch i of E.")
     flags.DEFINE_integer("search_epochs", 10, "Epochs of the search.", lower_bound=1)

@@ -8,17 +8,20 @@ The mask is measured on the initial parameters (a strong ticket) and after train
 one). Most of these seekers take the output's scale out of the loss, because a planted ticket is
 exact only up to a factor; --objective=raw or rescaled decides it for all. --options sets what a
 seeker's docstring lists, for example --options=restarts=4,learning_rate=0.01. A strategy such as
-"annealed" is named by --strategy.
+"annealed" is named by --strategy. Both pass by the baselines among the seekers (random_paths,
+random_masks, magnitude): name these beside seekers of your own. An expression such as
+"random_paths(draws=1000)" sets their options.
 """
 
 from absl import flags
 
+from ticketjax.choices import BASELINES
 from ticketjax.commands.flags import FLAGS, define_grid, define_running
 
 
 def define() -> None:
     """Define the flags."""
-    define_grid(seeds=10, seekers="probabilistic")
+    define_grid(seeds=10, seekers=",".join(("probabilistic", *BASELINES)))
     define_running(out="results/search")
     flags.DEFINE_string(
         "strategy", "plain", "How the seekers search; their names are in the README."

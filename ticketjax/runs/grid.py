@@ -12,7 +12,7 @@ import numpy as np
 from ticketjax import expressions, masks
 from ticketjax.base import Model, Task
 from ticketjax.checks import Options, check_choice, check_count, check_number
-from ticketjax.choices import Planting, Training
+from ticketjax.choices import BASELINES, Planting, Training
 from ticketjax.fingerprints import own_functions
 from ticketjax.masks import LayerBudgets, Scope
 from ticketjax.measure.equivalence import functionally_recovered
@@ -24,7 +24,9 @@ from ticketjax.problem import Seeker
 from ticketjax.runs.setting import Setting, setting_fields
 from ticketjax.runs.trial import make_instance, seek
 from ticketjax.seekers.registry import (
-    TRAINED,
+    DRAWN,
+    LIFTS,
+    WHOLE,
     get_seeker,
     is_seeker,
     options_of,
@@ -190,7 +192,8 @@ def make_grid(**fields: Any) -> Grid:
             name or as a score, for all of them: strategy, scope, rounds, round_epochs,
             score_samples, search_epochs (a trained seeker's epochs), options (any other ones, a
             mapping or pairs) and sanity ("reinitialise" is Grid's own). A seeker that is a value
-            keeps its own options.
+            keeps its own options; a baseline among other seekers takes the scope alone, unless it
+            is a score and the strategy one of scores.
 
     Returns:
         A Grid.
@@ -231,9 +234,27 @@ _LIFTING = (
 
 def _lifted(seekers: Any, own: dict[str, Any]) -> tuple[tuple[str, Any], ...]:
     """Seekers as (label, seeker), those that are given by a name or as scores with the options."""
+    listed = list(seekers.values()) if isinstance(seekers, Mapping) else _listed(seekers)
+    aside = {name: value for name, value in own.items() if name in ("scope", "sanity")}
+    alone = all(_is_baseline(seeker) for seeker in listed)
+    lifted = tuple(
+        _lift(seeker, aside if not alone and _stands_aside(seeker, own) else own)
+        for seeker in listed
+    )
     if isinstance(seekers, Mapping):
-        return tuple((label, _lift(seeker, own)[1]) for label, seeker in seekers.items())
-    return tuple(_lift(seeker, own) for seeker in _listed(seekers))
+        return tuple((label, value) for label, (_, value) in zip(seekers, lifted, strict=True))
+    return lifted
+
+
+def _is_baseline(seeker: Any) -> bool:
+    return isinstance(seeker, str) and seeker.strip() in BASELINES
+
+
+def _stands_aside(seeker: Any, own: dict[str, Any]) -> bool:
+    """Whether a strategy and options are those of the seekers that this one is compared with."""
+    if not _is_baseline(seeker):
+        return False
+    return seeker.strip() in DRAWN or own.get("strategy") not in (None, *LIFTS)
 
 
 def _lift(seeker: Any, own: dict[str, Any]) -> tuple[str, Any]:
@@ -248,8 +269,8 @@ def _lift(seeker: Any, own: dict[str, Any]) -> tuple[str, Any]:
         value = get_seeker(seeker)
         return _label(seeker, value), value
     name = seeker.strip() if is_name else seeker
-    trained = isinstance(name, str) and name in TRAINED
-    if trained and sanity != "none":
+    whole = isinstance(name, str) and name in WHOLE
+    if whole and sanity != "none":
         raise ValueError(
             f"sanity={sanity} is for scores, and {name} has none to {sanity}; "
             f"{REINITIALISE} is for all"
@@ -258,19 +279,19 @@ def _lift(seeker: Any, own: dict[str, Any]) -> tuple[str, Any]:
         "scope": own.get("scope"),
         "rounds": own.get("rounds"),
         "round_epochs": own.get("round_epochs"),
-        "epochs" if trained else "score_samples": own.get(
-            "search_epochs" if trained else "score_samples"
+        "epochs" if whole else "score_samples": own.get(
+            "search_epochs" if whole else "score_samples"
         ),
-        "sanity": None if trained else own.get("sanity"),
+        "sanity": None if whole else own.get("sanity"),
     }
-    if not trained and "score_samples" in own and own["score_samples"] is None:
+    if not whole and "score_samples" in own and own["score_samples"] is None:
         # None is a value of this one: all samples.
         given["score_samples"] = _ALL
     taken = options_of(name, strategy)
     lifting = {
         n: None if value is _ALL else value
         for n, value in given.items()
-        if value is not None and (n in taken or n == "scope" or not trained)
+        if value is not None and (n in taken or n == "scope" or not whole)
     }
     value = get_seeker(name, strategy, **(lifting | options))
     return name if is_name else _label(seeker, value), value

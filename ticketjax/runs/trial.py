@@ -251,10 +251,11 @@ def ranking_entries(ranks: Ranking) -> dict[str, jax.Array]:
 
 def own_entries(setting: Setting, instance: Instance, found: Found) -> dict[str, jax.Array]:
     """The entries of Record that depend on the parameters which a seeker returns; NaN for none."""
-    if found.params is None:
+    params = found.info.get("params")
+    if params is None:
         return {"own_metric": jnp.float32(jnp.nan), "own_loss": jnp.float32(jnp.nan)}
     problem = setting.problem(instance.planted.params, instance.train)
-    quality = weak_quality(problem, masks.apply_mask(found.params, found.mask), instance.held_out)
+    quality = weak_quality(problem, masks.apply_mask(params, found.mask), instance.held_out)
     return {"own_metric": quality.metric, "own_loss": quality.loss}
 
 

@@ -27,7 +27,8 @@ class IterativeHardThresholding(Options):
     W <- H_K(W - Adam(dL/dW)), H_K keeping the K entries of largest |W|. A parameter at 0 has a
     gradient all the same and returns once a step makes it one of the largest. Parameters that are
     not prunable are trained too, and stay. The mask is the last support, and is measured on initial
-    values as for every seeker; what was trained is Found.params. Found.scores are |W| before the
+    values as for every seeker; what was trained is
+    Found.info["params"]. Found.scores are |W| before the
     last threshold.
 
     Args:
@@ -99,4 +100,4 @@ class IterativeHardThresholding(Options):
         epochs_from_1 = jnp.arange(1, self.epochs + 1, dtype=jnp.int32)
         (params, _), _ = jax.lax.scan(epoch, start, (epochs_from_1, order))
         mask = keep(params, density)
-        return Found(mask, jax.tree.map(jnp.abs, params), {}, apply_mask(params, mask))
+        return Found(mask, jax.tree.map(jnp.abs, params), {"params": apply_mask(params, mask)})

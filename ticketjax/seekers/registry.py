@@ -10,6 +10,8 @@ from ticketjax.masks import LayerBudgets
 from ticketjax.names import suggestion
 from ticketjax.problem import Score, Seeker
 from ticketjax.seekers.best_of import BestOf
+from ticketjax.seekers.drawn.random_masks import RandomMasks
+from ticketjax.seekers.drawn.random_paths import RandomPaths
 from ticketjax.seekers.edge_popup import EdgePopup
 from ticketjax.seekers.exchange.path_pursuit import PathPursuit
 from ticketjax.seekers.exchange.refined import Refined
@@ -38,6 +40,11 @@ SCORES: dict[str, Score] = {
     "erk": erk,
     "balanced": balanced,
 }
+# Seekers that draw many masks at random, and keep the best.
+DRAWN: dict[str, Callable[..., Seeker]] = {
+    "random_paths": RandomPaths,
+    "random_masks": RandomMasks,
+}
 # Seekers that learn what to keep.
 TRAINED: dict[str, Callable[..., Seeker]] = {
     "edge_popup": EdgePopup,
@@ -50,15 +57,17 @@ TRAINED: dict[str, Callable[..., Seeker]] = {
     "iterative_hard_thresholding": IterativeHardThresholding,
     "rewinding": Rewinding,
 }
-SEEKERS: dict[str, Any] = {**SCORES, **TRAINED}
-"""All seekers by name: scores, and the classes of those that learn what to keep."""
+# Names that stand for a class rather than for a score.
+WHOLE = {**DRAWN, **TRAINED}
+SEEKERS: dict[str, Any] = {**SCORES, **WHOLE}
+"""All seekers by name: scores, and the classes of those that draw or learn what to keep."""
 COMBINATORS: dict[str, Callable[..., Seeker]] = {
     "singleshot": Singleshot,
     "multishot": Multishot,
     "refined": Refined,
     "best_of": BestOf,
 }
-_CLASSES = {**TRAINED, **COMBINATORS, "layer_budgets": LayerBudgets}
+_CLASSES = {**WHOLE, **COMBINATORS, "layer_budgets": LayerBudgets}
 _NAMES = {
     **SEEKERS,
     **_CLASSES,
@@ -102,7 +111,8 @@ class Strategy(NamedTuple):
         return Refined(self.kind(**own), **refinement)
 
 
-# The strategies by which commands name settings of the trained seekers; the first is the default.
+# The strategies by which commands name settings of the seekers of a class of their own;
+# the first is the default.
 STRATEGIES: dict[str, dict[str, Strategy]] = {
     name: {"plain": Strategy(kind), "refined": Strategy(kind, refined=True)}
     for name, kind in TRAINED.items()
@@ -115,6 +125,7 @@ STRATEGIES: dict[str, dict[str, Strategy]] = {
     )
 }
 STRATEGIES["rewinding"] = {"multishot": Strategy(Rewinding)}
+STRATEGIES |= {name: {"plain": Strategy(kind)} for name, kind in DRAWN.items()}
 LIFTS = {"singleshot": Singleshot, "multishot": Multishot}
 
 
@@ -134,14 +145,14 @@ def options_of(seeker: str | Callable[..., Any], strategy: str | None = None) ->
     lifts = _lifts(seeker)
     strategy = next(iter(lifts)) if strategy is None else strategy
     check_choice("strategy", strategy, lifts)
-    if isinstance(seeker, str) and seeker in TRAINED:
+    if isinstance(seeker, str) and seeker in WHOLE:
         return STRATEGIES[seeker][strategy].options
     return tuple(name for name in inspect.signature(LIFTS[strategy]).parameters if name != "score")
 
 
 def _lifts(seeker: str | Callable[..., Any]) -> dict[str, Any]:
     """The strategies that a name or score may be used with."""
-    if isinstance(seeker, str) and seeker in TRAINED:
+    if isinstance(seeker, str) and seeker in WHOLE:
         return dict(STRATEGIES[seeker])
     score = SCORES.get(seeker, seeker) if isinstance(seeker, str) else seeker
     if isinstance(score, str):

@@ -25,7 +25,7 @@ class Rewinding(Options):
     density^(k / rounds) largest magnitudes; a pruned parameter never returns. The learning rate is
     constant here, so what is rewound of its schedule is Adam's own: moments and bias correction.
     After the last pruning the weights that are left are trained once more, and returned as
-    Found.params. The mask itself is measured and trained from the *initial* values, as for every
+    Found.info["params"]. The mask itself is measured and trained from the *initial* values, as for every
     seeker, which tells what trained weights say about the mask and not how good they are.
 
     Found.scores are the trained magnitudes, -inf for what an earlier round pruned.
@@ -90,4 +90,4 @@ class Rewinding(Options):
         start = problem.params, full_mask(problem.params), zeros
         rounds_from_1 = jnp.arange(1, self.rounds + 1, dtype=jnp.int32)
         (params, mask, scores), _ = jax.lax.scan(again, start, rounds_from_1)
-        return Found(mask, scores, {}, fit(params, mask, self.rounds + 1))
+        return Found(mask, scores, {"params": fit(params, mask, self.rounds + 1)})

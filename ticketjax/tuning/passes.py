@@ -6,6 +6,7 @@ from typing import Any
 
 from ticketjax.checks import Options
 from ticketjax.seekers.strategies import Singleshot
+from ticketjax.tuning.candidates import DRAWS_PER_PASS
 
 
 def _has(seeker: Any, *names: str) -> bool:
@@ -29,6 +30,8 @@ def passes_of(seeker: Any) -> float:
         return seeker.rounds * seeker.round_epochs
     if _has(seeker, "epochs"):
         return getattr(seeker, "restarts", 1) * seeker.epochs
+    if _has(seeker, "draws"):
+        return seeker.draws / DRAWS_PER_PASS
     if _has(seeker, "seeker"):
         # What refines a mask is not counted in passes.
         return getattr(seeker, "restarts", 1) * passes_of(seeker.seeker)
@@ -62,6 +65,8 @@ def with_passes(seeker: Any, passes: int) -> Any:
         return dataclasses.replace(seeker, round_epochs=each(seeker.rounds))
     if _has(seeker, "epochs"):
         return dataclasses.replace(seeker, epochs=each(getattr(seeker, "restarts", 1)))
+    if _has(seeker, "draws"):
+        return dataclasses.replace(seeker, draws=DRAWS_PER_PASS * passes)
     if _has(seeker, "seeker"):
         inner = with_passes(seeker.seeker, each(getattr(seeker, "restarts", 1)))
         return dataclasses.replace(seeker, seeker=inner)

@@ -1,0 +1,61 @@
+"""The best of many random masks: what any search among masks has to beat."""
+
+import dataclasses
+from typing import ClassVar
+
+import jax
+
+from ticketjax.base import Found, Tree
+from ticketjax.checks import Options, option
+from ticketjax.masks import Scope, check_scope, full_mask
+from ticketjax.objective import OBJECTIVES
+from ticketjax.problem import Problem
+from ticketjax.seekers.drawn.draws import best_of_draws
+from ticketjax.seekers.scores.random import random
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, repr=False)
+class RandomMasks(Options):
+    """A baseline that draws masks of exactly the budget at random and returns the best one.
+
+    Every mask keeps the parameters with the highest of independent N(0, 1) scores. The best has the
+    least loss of mask * initial parameters on the training data; among equals it is the first. With
+    one draw it is the singleshot pruner of the score "random". Any network is searched.
+
+    Found.scores are those of the best draw; Found.info has draw_losses, float32, the least loss
+    after 1, 2, 4, 8, ... draws, and after all.
+
+    Args:
+        draws: how many masks; each costs one pass over the training data, without gradients.
+        scope: as in problem.select().
+        objective: by which the best is chosen, "rescaled" or "raw". The problem's own overrides it.
+
+    Raises:
+        ValueError: an option of another type or range.
+
+    Source: this project.
+
+    >>> RandomMasks(draws=10)
+    RandomMasks(draws=10)
+    """
+
+    draws: int = option(100, least=1)
+    scope: Scope = option("global", free=True)
+    objective: str = option("rescaled", choices=OBJECTIVES)
+
+    name: ClassVar[str] = "random_masks"
+
+    def check(self) -> None:
+        """Refuse a scope that is none."""
+        check_scope(self.scope)
+
+    def __call__(self, key: jax.Array, problem: Problem, density: jax.Array | float) -> Found:
+        """Look for a ticket; see Seeker."""
+        everything = full_mask(problem.params)
+
+        def draw(key: jax.Array) -> tuple[Tree, Tree]:
+            scores = random(key, problem, problem.params, everything)
+            return problem.select(scores, density, self.scope), scores
+
+        problem = problem.by_default(self.objective)
+        return best_of_draws(draw, key, problem, self.draws)
