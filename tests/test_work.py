@@ -222,9 +222,11 @@ def test_shapes_are_enough():
         ("singleshot(snip, score_samples=None)", 1, 1e-3),
         ("edge_popup(epochs=3)", 3, 0.1),
         ("multishot(magnitude, rounds=2, round_epochs=3)", 6, 0.1),
-        ("rewinding(rounds=2, round_epochs=3)", 6, 0.1),
+        # It trains once more after the last pruning.
+        ("rewinding(rounds=2, round_epochs=3)", 9, 0.1),
         ("iterative_hard_thresholding(epochs=3)", 3, 0.1),
-        ("concrete(epochs=7)", 7, 0.03),
+        # Its objective has the output's scale fitted, which a pass has not.
+        ("concrete(epochs=7)", 7, 0.05),
         # Each restart's loss on all training data, a forward pass, decides between them.
         ("best_of(concrete(epochs=7), restarts=4)", 4 * 7 + 4 / 3, 0.03),
     ],

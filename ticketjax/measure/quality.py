@@ -46,10 +46,6 @@ class Untrained(NamedTuple):
     rescaled: jax.Array
     output_sign: jax.Array
 
-    def objective(self, rescaled: jax.Array | bool) -> jax.Array:
-        """One of the two losses."""
-        return jnp.where(rescaled, self.rescaled, self.raw)
-
 
 class Recovery(NamedTuple):
     """Overlap of a found mask with the planted one, over the prunable parameters, each 0..1.

@@ -31,6 +31,8 @@ VARIANT = (
     "decoys",
     "perturbation",
 )
+# Measures that only records of seekers with parameters of their own have.
+OF_OWN_PARAMETERS = ("own_metric", "own_loss")
 COUNTED = {"rounds": "round", "tickets": "ticket", "decoys": "decoy"}
 POINT = (*WHERE, "seeker", *VARIANT, "density")
 # What follows from the point, and is in every row of a summary.
@@ -106,6 +108,8 @@ def summarise(records: pa.Table) -> pa.Table:
         allows.
     """
     measures = [f.name for f in records.schema if pa.types.is_float32(f.type)]
+    own = [name for name in OF_OWN_PARAMETERS if name in records.column_names]
+    measures += [name for name in own if records[name].null_count < records.num_rows]
     for name in measures:
         finite = pc.if_else(pc.is_finite(records[name]), records[name], None)
         records = records.set_column(records.schema.get_field_index(name), name, finite)

@@ -1,20 +1,17 @@
 """Run a grid: every seed, noise level and density of it in a few compiled programs."""
 
-import functools
 import itertools
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pyarrow as pa
 
 from ticketjax import masks
 from ticketjax.base import Batch, Tree
-from ticketjax.measure.work import pass_flops, search_flops
-from ticketjax.problem import Problem, Seeker
+from ticketjax.problem import Seeker
 from ticketjax.runs.batches import Plan, filled, in_batches
 from ticketjax.runs.grid import REINITIALISE, Grid, InstanceKey, NamedSetting, trains
 from ticketjax.runs.programs import (
@@ -26,6 +23,7 @@ from ticketjax.runs.programs import (
 )
 from ticketjax.runs.record import SCHEMA
 from ticketjax.runs.setting import Setting
+from ticketjax.runs.work import work_of
 from ticketjax.seekers.registry import seeker_text
 from ticketjax.seekers.strategies import objective_of
 
@@ -227,22 +225,24 @@ def _search(chunk: _Chunk, instances: list[Any]) -> _Searched:
         shape = (plan.devices, plan.batch)
         index = np.broadcast_to(slots, shape)
         batches.append((chunk.seeds[:, slots], index, np.broadcast_to(densities, shape)))
-    found: list[Any] = []
-    told: list[Any] = []
+    looks = []
     for (label, _), program in zip(job.seekers, chunk.programs.search, strict=True):
         seeds, index, densities = batches[0]
         first = (seeds, chunk.programs.picked(instances, index), densities, chunk.data)
         chunk.begin(label, not program.is_compiled(*first))
-        look = program.compiled(*first)
-        chunk.begin(COMPUTING, False)
-        with chunk.watch:
+        looks.append(program.compiled(*first))
+    chunk.begin(COMPUTING, False)
+    found: list[Any] = []
+    told: list[Any] = []
+    with chunk.watch:
+        for look in looks:
             # Only started at first: the devices go on while the next one is made ready.
             results = [
                 look(seeds, chunk.programs.picked(instances, index), densities, chunk.data)
                 for seeds, index, densities in batches
             ]
             told.append(jax.device_get([result[1:] for result in results]))
-        found += [result[0] for result in results]
+            found += [result[0] for result in results]
 
     def whole(parts: Sequence[np.ndarray]) -> np.ndarray:
         """(devices, slots, densities, ...) of the batches."""
@@ -372,43 +372,6 @@ def _columns(grid: Grid, named: NamedSetting, label: str, seeker: Seeker) -> dic
 def _objective(grid: Grid, seeker: Seeker) -> str:
     """What a seeker optimises: the grid's objective, or else its own."""
     return grid.objective or objective_of(seeker)
-
-
-@functools.lru_cache(maxsize=256)
-def work_of(setting: Setting, seeker: Seeker) -> dict[str, float]:
-    """What a search takes: the entries "flops" and "passes" of its records.
-
-    Args:
-        setting: what is fixed.
-        seeker: traced on shapes alone; nothing is computed.
-
-    Returns:
-        Floating point operations, and as many passes forward and backward over all training data as
-        take the same; NaN where they cannot be counted.
-    """
-    problem = _abstract_problem(setting)
-    flops = search_flops(seeker, problem)
-    return {"flops": flops, "passes": flops / pass_flops(problem)}
-
-
-def _abstract_problem(setting: Setting) -> Problem:
-    """The problem of a setting as shapes."""
-    task = setting.task
-    if task.data is None:
-        key = jax.eval_shape(jax.random.key, 0)
-        drawn = jax.eval_shape(lambda k: task.sample(k, setting.samples, 0.0), key)
-        train = jax.tree.map(
-            lambda leaf: jax.ShapeDtypeStruct(
-                (setting.training_samples, *leaf.shape[1:]), leaf.dtype
-            ),
-            drawn,
-        )
-    else:
-        train = jax.tree.map(
-            lambda leaf: jax.ShapeDtypeStruct(leaf.shape, jnp.asarray(leaf[:0]).dtype),
-            task.data()[0],
-        )
-    return setting.problem(setting.parameter_shapes, train)
 
 
 def _tickets(setting: Setting, seeds: np.ndarray) -> tuple[Tree | None, dict[int, tuple[int, ...]]]:

@@ -23,6 +23,7 @@ from ticketjax.networks.mlp import mlp
 from ticketjax.problem import Seeker
 from ticketjax.runs.setting import Setting, setting_fields
 from ticketjax.runs.trial import make_instance, seek
+from ticketjax.runs.work import work_of
 from ticketjax.seekers.registry import (
     DRAWN,
     LIFTS,
@@ -544,6 +545,8 @@ class NamedSetting:
                 jax.eval_shape(look, key, density, self._data_shapes())
             except ValueError as error:
                 raise ValueError(f"{name}: {error}") from None
+            # Traced here, so that a user's function is not traced again while the grid is run.
+            work_of(self.setting, self.given(seeker))
 
     def _data_shapes(self) -> Any:
         """The shapes of the task's own data, so that nothing copies them; None if it has none."""

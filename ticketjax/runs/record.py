@@ -22,7 +22,7 @@ class Record(NamedTuple):
             objective.output_sign().
         weak_metric, weak_loss: after the final training.
         own_metric, own_loss: of the parameters that the seeker has trained itself, under its mask;
-            NaN where it returns none.
+            NaN where it returns none; null in a grid.
         ticket_metric, ticket_loss: of the bare ticket.
         planted_metric, planted_loss: of the planted mask before training.
         found_objective, planted_objective: loss of the found and of the planted mask on the
@@ -99,7 +99,7 @@ SCHEMA = pa.schema(
         ("config", pa.string()),
         ("optimizer", pa.string()),
         ("flops", pa.float64()),
-        ("passes", pa.float32()),
+        ("passes", pa.float64()),
         ("prune_bias", pa.bool_()),
         ("sanity", pa.string()),
         ("match", pa.string()),
@@ -117,8 +117,8 @@ SCHEMA = pa.schema(
         ("output_sign", pa.int32()),
         ("weak_metric", pa.float32()),
         ("weak_loss", pa.float32()),
-        ("own_metric", pa.float32()),
-        ("own_loss", pa.float32()),
+        ("own_metric", pa.float64()),
+        ("own_loss", pa.float64()),
         ("ticket_metric", pa.float32()),
         ("ticket_loss", pa.float32()),
         ("planted_metric", pa.float32()),

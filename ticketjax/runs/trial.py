@@ -19,7 +19,6 @@ from ticketjax.measure.equivalence import (
 )
 from ticketjax.measure.quality import (
     Ranking,
-    Untrained,
     ranking,
     recovery,
     strong_quality,
@@ -52,8 +51,10 @@ class Instance(NamedTuple):
         augment_key: of the final training's augmentation, as jax.random.key_data() gives it; None
             where there is none.
         ticket_metric, ticket_loss: () quality of the bare ticket.
-        in_network: what the planted mask is worth: its quality is the bare ticket's but for
-            rounding, unless the ticket is perturbed.
+        planted_metric, planted_loss: () quality of the planted mask: the same but for rounding,
+            unless the ticket is perturbed.
+        planted_raw, planted_rescaled: () losses of the planted mask on the training data, of the
+            output as it is and at its best scale.
     """
 
     planted: Planted
@@ -66,7 +67,10 @@ class Instance(NamedTuple):
     augment_key: jax.Array | None
     ticket_metric: jax.Array
     ticket_loss: jax.Array
-    in_network: Untrained
+    planted_metric: jax.Array
+    planted_loss: jax.Array
+    planted_raw: jax.Array
+    planted_rescaled: jax.Array
 
 
 def _keys(key: jax.Array) -> dict[str, jax.Array]:
@@ -191,7 +195,10 @@ def complete_instance(
         augment_key=None if training.augment is None else jax.random.key_data(keys["augment"]),
         ticket_metric=ticket.metric,
         ticket_loss=ticket.loss,
-        in_network=in_network,
+        planted_metric=in_network.quality.metric,
+        planted_loss=in_network.quality.loss,
+        planted_raw=in_network.raw,
+        planted_rescaled=in_network.rescaled,
     )
 
 
@@ -250,10 +257,10 @@ def ranking_entries(ranks: Ranking) -> dict[str, jax.Array]:
 
 
 def own_entries(setting: Setting, instance: Instance, found: Found) -> dict[str, jax.Array]:
-    """The entries of Record that depend on the parameters which a seeker returns; NaN for none."""
+    """The entries of Record that depend on the parameters which a seeker returns, if it does."""
     params = found.info.get("params")
     if params is None:
-        return {"own_metric": jnp.float32(jnp.nan), "own_loss": jnp.float32(jnp.nan)}
+        return {}
     problem = setting.problem(instance.planted.params, instance.train)
     quality = weak_quality(problem, masks.apply_mask(params, found.mask), instance.held_out)
     return {"own_metric": quality.metric, "own_loss": quality.loss}
@@ -346,10 +353,10 @@ def evaluate(
         "weak_loss": weak.loss,
         "ticket_metric": instance.ticket_metric,
         "ticket_loss": instance.ticket_loss,
-        "planted_metric": instance.in_network.quality.metric,
-        "planted_loss": instance.in_network.quality.loss,
-        "found_objective": seen_by_seeker.objective(rescaled),
-        "planted_objective": instance.in_network.objective(rescaled),
+        "planted_metric": instance.planted_metric,
+        "planted_loss": instance.planted_loss,
+        "found_objective": jnp.where(rescaled, seen_by_seeker.rescaled, seen_by_seeker.raw),
+        "planted_objective": jnp.where(rescaled, instance.planted_rescaled, instance.planted_raw),
         **overlap._asdict(),
         "decoy_recall": decoy_recall,
         "target_error_mean": error.mean,
@@ -402,6 +409,7 @@ def make_trial(
     rescaled = (setting.objective or objective_of(look)) == "rescaled"
 
     def trial(key: jax.Array, point: Point) -> Record:
+        nothing_of_its_own = dict.fromkeys(("own_metric", "own_loss"), jnp.float32(jnp.nan))
         instance = make_instance(setting, key, point.noise)
         problem = setting.problem(instance.planted.params, instance.train)
         density = resolve_density(problem, point.density)
@@ -410,7 +418,7 @@ def make_trial(
             density=jnp.float32(density),
             noise=jnp.float32(point.noise),
             **ranking_entries(ranks),
-            **own_entries(setting, instance, found),
+            **(nothing_of_its_own | own_entries(setting, instance, found)),
             **evaluate(setting, instance, found.mask, rescaled=rescaled),
         )
 

@@ -25,8 +25,8 @@ class Rewinding(Options):
     density^(k / rounds) largest magnitudes; a pruned parameter never returns. The learning rate is
     constant here, so what is rewound of its schedule is Adam's own: moments and bias correction.
     After the last pruning the weights that are left are trained once more, and returned as
-    Found.info["params"]. The mask itself is measured and trained from the *initial* values, as for every
-    seeker, which tells what trained weights say about the mask and not how good they are.
+    Found.info["params"]. The mask itself is measured and trained from the *initial* values, as for
+    every seeker, which tells what trained weights say about the mask and not how good they are.
 
     Found.scores are the trained magnitudes, -inf for what an earlier round pruned.
 
