@@ -1,5 +1,6 @@
 """Records on disk: a manifest and one Parquet part per finished chunk, made to be resumed."""
 
+import collections
 import contextlib
 import dataclasses
 import hashlib
@@ -22,7 +23,7 @@ from ticketjax.base import CLASSIFICATION, REGRESSION, Task
 from ticketjax.fingerprints import own_functions
 from ticketjax.records.lock import lock
 from ticketjax.runs.grid import MLP, Grid
-from ticketjax.runs.record import RUN, SCHEMA
+from ticketjax.runs.record import RUN, SCHEMA, seconds_of, with_seconds
 from ticketjax.seekers.registry import seeker_text
 from ticketjax.tasks import TASKS
 from ticketjax.tasks.image_files import DATASETS
@@ -154,8 +155,9 @@ def _read_part(path: pathlib.Path) -> pa.Table | None:
         # after (apache/arrow#34314), whatever is asked of it.
         table = pq.ParquetFile(pa.BufferReader(content)).read(use_threads=False)
         # Columns that an earlier version did not have are null.
+        seconds = seconds_of(table)
         table = pa.concat_tables([SCHEMA.empty_table(), table], promote_options="default")
-        return _completed(table.select(SCHEMA.names))
+        return with_seconds(_completed(table.select(SCHEMA.names)), seconds)
     except (pa.ArrowException, OSError) as error:
         reason = str(error).splitlines()[0]
         warnings.warn(f"{path} is damaged and will be computed again: {reason}", stacklevel=4)
@@ -387,4 +389,28 @@ def load_records(directory: str | os.PathLike) -> pa.Table:
         seen |= runs
     if not tables:
         raise ValueError(f"{directory} holds no records ({directory / PARTS}/*.parquet)")
-    return pa.concat_tables(tables).sort_by([(name, "ascending") for name in GRID_ORDER])
+    # The times are those of single parts.
+    records = pa.concat_tables(tables).replace_schema_metadata(None)
+    return records.sort_by([(name, "ascending") for name in GRID_ORDER])
+
+
+def load_seconds(directory: str | os.PathLike) -> dict[str, float]:
+    """How long the searches of a results directory took.
+
+    Args:
+        directory: what a command was given as --out.
+
+    Returns:
+        Seconds per run, by label of the seeker: of wall time on the machine that has run it, with
+        all its devices, without compiling, planting and measuring. What no part tells is left out.
+    """
+    seconds: dict[str, float] = collections.defaultdict(float)
+    runs: dict[str, int] = collections.defaultdict(int)
+    for _, table in _parts(pathlib.Path(directory)):
+        if table is None:
+            continue
+        counts = collections.Counter(table["seeker"].to_pylist())
+        for label, per_run in seconds_of(table).items():
+            seconds[label] += per_run * counts[label]
+            runs[label] += counts[label]
+    return {label: total / runs[label] for label, total in seconds.items() if runs[label]}

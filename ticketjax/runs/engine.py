@@ -21,7 +21,7 @@ from ticketjax.runs.programs import (
     pick_program,
     search_program,
 )
-from ticketjax.runs.record import SCHEMA
+from ticketjax.runs.record import SCHEMA, with_seconds
 from ticketjax.runs.setting import Setting
 from ticketjax.runs.work import work_of
 from ticketjax.seekers.registry import seeker_text
@@ -88,11 +88,15 @@ class _Programs(NamedTuple):
     pick: Program
 
     @classmethod
-    def of(cls, job: _Job, plan: Plan, devices: tuple[jax.Device, ...]) -> "_Programs":
+    def of(cls, grid: Grid, job: _Job, plan: Plan, devices: tuple[jax.Device, ...]) -> "_Programs":
         setting, compactable = job.named.setting, job.named.compactable
+        rescaled = [_objective(grid, seeker) == "rescaled" for _, seeker in job.seekers]
         return cls(
             instance_program(setting, devices),
-            [search_program(setting, seeker, compactable, devices) for _, seeker in job.seekers],
+            [
+                search_program(setting, seeker, fitted, compactable, devices)
+                for (_, seeker), fitted in zip(job.seekers, rescaled, strict=True)
+            ],
             {
                 width: measure_program(setting, width if compactable else None, devices)
                 for width in plan.measured
@@ -187,6 +191,7 @@ class _Searched(NamedTuple):
         masks: in batches, those of the first seeker first; within a seeker's, slot by slot.
         width, everything, kept: (devices, seekers, slots, densities), see search_program().
         entries: one dict per seeker, of arrays (devices, slots, densities, ...).
+        seconds: of wall time that each seeker took for all of it.
     """
 
     masks: list[Any]
@@ -194,6 +199,7 @@ class _Searched(NamedTuple):
     everything: np.ndarray
     kept: np.ndarray
     entries: list[dict[str, np.ndarray]]
+    seconds: list[float]
 
 
 def _plant(chunk: _Chunk) -> list[Any]:
@@ -234,8 +240,10 @@ def _search(chunk: _Chunk, instances: list[Any]) -> _Searched:
     chunk.begin(COMPUTING, False)
     found: list[Any] = []
     told: list[Any] = []
+    seconds: list[float] = []
     with chunk.watch:
         for look in looks:
+            begun = time.perf_counter()
             # Only started at first: the devices go on while the next one is made ready.
             results = [
                 look(seeds, chunk.programs.picked(instances, index), densities, chunk.data)
@@ -243,6 +251,7 @@ def _search(chunk: _Chunk, instances: list[Any]) -> _Searched:
             ]
             told.append(jax.device_get([result[1:] for result in results]))
             found += [result[0] for result in results]
+            seconds.append(time.perf_counter() - begun)
 
     def whole(parts: Sequence[np.ndarray]) -> np.ndarray:
         """(devices, slots, densities, ...) of the batches."""
@@ -255,7 +264,7 @@ def _search(chunk: _Chunk, instances: list[Any]) -> _Searched:
     entries = [
         {name: whole([part[3][name] for part in parts]) for name in parts[0][3]} for parts in told
     ]
-    return _Searched(found, width, everything, kept, entries)
+    return _Searched(found, width, everything, kept, entries, seconds)
 
 
 def _measure(
@@ -475,7 +484,12 @@ def _run_chunk(
                     **entries,
                 }
             )
-    return pa.Table.from_pylist(rows, schema=SCHEMA)
+    per_run = len(keys) * asked.size
+    times = {
+        label: taken / per_run
+        for (label, _), taken in zip(job.seekers, searched.seconds, strict=True)
+    }
+    return with_seconds(pa.Table.from_pylist(rows, schema=SCHEMA), times)
 
 
 def _jobs(grid: Grid, done: Collection[tuple], share: tuple[int, int]) -> Iterator[_Job]:
@@ -553,7 +567,7 @@ def run(
             grid.chunk_size,
             devices,
         )
-        programs = _Programs.of(job, plan, devices)
+        programs = _Programs.of(grid, job, plan, devices)
         size = plan.slots * plan.devices
         for start in range(0, len(job.instances), size):
             begin = _steps(job.named, programs, on_step)

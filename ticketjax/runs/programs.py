@@ -15,6 +15,7 @@ from ticketjax.problem import Seeker
 from ticketjax.runs.setting import Setting
 from ticketjax.runs.trial import (
     Instance,
+    anytime_entries,
     evaluate,
     make_instance,
     own_entries,
@@ -116,12 +117,18 @@ def _with(data: tuple[Batch, Batch] | None, instance: Instance) -> Instance:
 
 @_kept
 def search_program(
-    setting: Setting, seeker: Seeker, compactable: bool, devices: tuple[jax.Device, ...]
+    setting: Setting,
+    seeker: Seeker,
+    rescaled: bool,
+    compactable: bool,
+    devices: tuple[jax.Device, ...],
 ) -> Program:
     """(seeds, instances, densities, data) -> what was found in each.
 
-    That is the masks, their active widths (0 where nothing is compacted), whether everything is
-    kept, how many prunable parameters are, and entries of the record.
+    rescaled: whether that is the seeker's objective.
+
+    What is found are the masks, their active widths (0 where nothing is compacted), whether
+    everything is kept, how many prunable parameters are, and entries of the record.
     """
 
     def search(seeds, instances, densities, data):
@@ -133,6 +140,7 @@ def search_program(
             entries = {
                 **ranking_entries(ranks),
                 **own_entries(setting, instance, found),
+                **anytime_entries(setting, instance, found, rescaled),
                 **{name: found.info[name] for name in RoundInfo._fields if name in found.info},
             }
             width = active_width(seen) if compactable else jnp.int32(0)

@@ -1,5 +1,7 @@
 """Records: what one run measured, and the columns of a table of them."""
 
+import json
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import jax
@@ -84,6 +86,29 @@ class Record(NamedTuple):
     layer_kept: jax.Array
 
 
+# Where a table of records says how long its searches took. No column: records made again are equal.
+_SECONDS = b"seconds"
+
+
+def with_seconds(records: pa.Table, seconds: Mapping[str, float]) -> pa.Table:
+    """Records with the wall time of their searches.
+
+    Args:
+        records: of one chunk.
+        seconds: per run, by label of the seeker, on the machine with all its devices, without
+            compiling, planting and measuring.
+
+    Returns:
+        The same table; the times are in the metadata of its schema.
+    """
+    return records.replace_schema_metadata({_SECONDS: json.dumps(dict(seconds)).encode()})
+
+
+def seconds_of(records: pa.Table) -> dict[str, float]:
+    """What with_seconds() has noted, by label of the seeker; empty for other tables."""
+    return json.loads((records.schema.metadata or {}).get(_SECONDS, b"{}"))
+
+
 SCHEMA = pa.schema(
     [
         ("task", pa.string()),
@@ -150,6 +175,9 @@ SCHEMA = pa.schema(
         ("first_dead_layer", pa.int32()),
         ("log10_paths", pa.float32()),
         ("layer_kept", pa.list_(pa.float32())),
+        ("anytime_rounds", pa.list_(pa.int32())),
+        ("anytime_objective", pa.list_(pa.float32())),
+        ("anytime_metric", pa.list_(pa.float32())),
         ("round_layer_kept", pa.list_(pa.list_(pa.float32()))),
         ("round_first_dead_layer", pa.list_(pa.int32())),
     ]

@@ -32,6 +32,7 @@ from ticketjax.planting.several import check_decoys, nearest, plant_several
 from ticketjax.problem import Seeker, outputs_of, resolve_density
 from ticketjax.runs.record import Record
 from ticketjax.runs.setting import Setting, setting_fields
+from ticketjax.seekers.checkpoints import MASKS, ROUNDS
 from ticketjax.seekers.registry import get_seeker
 from ticketjax.seekers.strategies import objective_of
 from ticketjax.training import shuffles, train
@@ -264,6 +265,41 @@ def own_entries(setting: Setting, instance: Instance, found: Found) -> dict[str,
     problem = setting.problem(instance.planted.params, instance.train)
     quality = weak_quality(problem, masks.apply_mask(params, found.mask), instance.held_out)
     return {"own_metric": quality.metric, "own_loss": quality.loss}
+
+
+def anytime_entries(
+    setting: Setting, instance: Instance, found: Found, rescaled: jax.Array | bool
+) -> dict[str, jax.Array]:
+    """What the best mask until some rounds of a search was worth, if the search tells its masks.
+
+    Args:
+        setting, instance: as in seek().
+        found: whose info has what checkpoints.as_info() gives, or has not.
+        rescaled: whether the best one is that of the least loss at the best output scale, or of the
+            output as it is; may be traced.
+
+    Returns:
+        Entries of records, each (marks,): after how many rounds, the least loss on the training
+        data until then, and the strong metric of the mask that has it.
+    """
+    if MASKS not in found.info:
+        return {}
+    problem = setting.problem(instance.planted.params, instance.train)
+
+    def worth(mask: Tree) -> tuple[jax.Array, jax.Array]:
+        network = masks.apply_mask(problem.params, mask)
+        measured = untrained(problem, network, instance.held_out)
+        loss = jnp.where(rescaled, measured.rescaled, measured.raw)
+        return jnp.where(jnp.isnan(loss), jnp.inf, loss), measured.quality.metric
+
+    losses, metrics = jax.lax.map(worth, found.info[MASKS])
+    earlier = jnp.tril(jnp.ones((losses.size, losses.size), bool))
+    best = jnp.argmin(jnp.where(earlier, losses[None], jnp.inf), axis=1)
+    return {
+        "anytime_rounds": found.info[ROUNDS],
+        "anytime_objective": losses[best],
+        "anytime_metric": metrics[best],
+    }
 
 
 def _points(setting: Setting, instance: Instance) -> jax.Array:

@@ -11,6 +11,7 @@ from ticketjax.checks import Options, option
 from ticketjax.masks import apply_mask
 from ticketjax.objective import OBJECTIVES
 from ticketjax.problem import Problem, Seeker
+from ticketjax.seekers.checkpoints import without_checkpoints
 from ticketjax.seekers.strategies import as_seeker, objective_of
 
 
@@ -62,4 +63,4 @@ class BestOf(Options):
 
         found, losses = jax.vmap(once)(jax.random.split(key, self.restarts))
         best = jax.tree.map(lambda leaf: leaf[jnp.argmin(losses)], found)
-        return best._replace(info={**best.info, "restart_losses": losses})
+        return best._replace(info={**without_checkpoints(best.info), "restart_losses": losses})

@@ -15,6 +15,7 @@ from ticketjax.objective import OBJECTIVES
 from ticketjax.optimizers import Optimizer, make_optimizer, optimizer_text
 from ticketjax.problem import Problem, resolve_density
 from ticketjax.seekers.best_of import BestOf
+from ticketjax.seekers.checkpoints import as_info, no_checkpoints, with_checkpoint
 from ticketjax.seekers.strategies import round_density
 from ticketjax.training import BATCH_SIZE, shuffles
 
@@ -176,18 +177,26 @@ class EdgePopup(Options):
             updates, state = transformation.update(gradients, state, scores)
             return (optax.apply_updates(scores, updates), state), None
 
+        def whole_mask(scores):
+            return problem.restore(keep(scores, density), full_mask(problem.params))
+
         def epoch(carry, inputs):
+            *carry, masks = carry
             i, indices = inputs
             level = jnp.ceil(i * steps_down / self.epochs)
             target = round_density(density, level, steps_down) if self.annealed else density
             batches = Batch(problem.batch.x[indices], problem.batch.y[indices])
-            return jax.lax.scan(lambda c, batch: step(c, batch, target), carry, batches)
+            (scores, state), _ = jax.lax.scan(
+                lambda c, batch: step(c, batch, target), tuple(carry), batches
+            )
+            masks = with_checkpoint(masks, i, self.epochs, lambda: whole_mask(scores))
+            return (scores, state, masks), None
 
         scores = _initial_scores(init_key, seen)
         scores = scores if self.start is None else self.start(scores)
         epochs_from_1 = jnp.arange(1, self.epochs + 1, dtype=jnp.int32)
-        begin = scores, transformation.init(scores)
-        (scores, _), _ = jax.lax.scan(epoch, begin, (epochs_from_1, order))
-        mask = problem.restore(keep(scores, density), full_mask(problem.params))
+        begin = scores, transformation.init(scores), no_checkpoints(problem.params, self.epochs)
+        (scores, _, masks), _ = jax.lax.scan(epoch, begin, (epochs_from_1, order))
         zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, jnp.float32), problem.params)
-        return Found(mask, problem.restore(self._ranked(scores, prune_bias), zeros), {})
+        ranked = problem.restore(self._ranked(scores, prune_bias), zeros)
+        return Found(whole_mask(scores), ranked, as_info(masks, self.epochs))

@@ -13,6 +13,7 @@ from ticketjax.masks import Scope, apply_mask, check_scope
 from ticketjax.objective import OBJECTIVES
 from ticketjax.optimizers import Optimizer, make_optimizer, optimizer_text
 from ticketjax.problem import Problem, resolve_density
+from ticketjax.seekers.checkpoints import as_info, no_checkpoints, with_checkpoint
 from ticketjax.seekers.strategies import round_density
 from ticketjax.training import BATCH_SIZE, shuffles
 
@@ -91,13 +92,20 @@ class IterativeHardThresholding(Options):
             return (optax.apply_updates(params, updates), state), None
 
         def epoch(carry, inputs):
+            *carry, masks = carry
             i, indices = inputs
             target = round_density(density, i, self.epochs) if self.annealed else density
             batches = Batch(problem.batch.x[indices], problem.batch.y[indices])
-            return jax.lax.scan(lambda c, batch: step(c, batch, target), carry, batches)
+            (params, state), _ = jax.lax.scan(
+                lambda c, batch: step(c, batch, target), tuple(carry), batches
+            )
+            masks = with_checkpoint(masks, i, self.epochs, lambda: keep(params, density))
+            return (params, state, masks), None
 
-        start = problem.params, transformation.init(problem.params)
+        nothing = no_checkpoints(problem.params, self.epochs)
+        start = problem.params, transformation.init(problem.params), nothing
         epochs_from_1 = jnp.arange(1, self.epochs + 1, dtype=jnp.int32)
-        (params, _), _ = jax.lax.scan(epoch, start, (epochs_from_1, order))
+        (params, _, masks), _ = jax.lax.scan(epoch, start, (epochs_from_1, order))
         mask = keep(params, density)
-        return Found(mask, jax.tree.map(jnp.abs, params), {"params": apply_mask(params, mask)})
+        info = {"params": apply_mask(params, mask), **as_info(masks, self.epochs)}
+        return Found(mask, jax.tree.map(jnp.abs, params), info)

@@ -8,16 +8,7 @@ import jax.numpy as jnp
 from ticketjax.base import Found, Tree
 from ticketjax.masks import apply_mask
 from ticketjax.problem import Problem
-
-
-def marks(draws: int) -> list[int]:
-    """After how many draws the best loss is told: 1, 2, 4, 8, ..., and after all.
-
-    >>> marks(10), marks(8)
-    ([1, 2, 4, 8, 10], [1, 2, 4, 8])
-    """
-    doublings = (draws - 1).bit_length()
-    return [2**i for i in range(doublings)] + [draws]
+from ticketjax.seekers.checkpoints import as_info, marks, no_checkpoints, with_checkpoint
 
 
 def best_of_draws(
@@ -36,11 +27,12 @@ def best_of_draws(
 
     Returns:
         The mask and its scores. Among equals it is the first, and a loss that is no number is the
-        worst. info has draw_losses, (len(marks(draws)),) float32, the least loss after that many
-        draws.
+        worst. info has draw_losses, float32, the least loss after 1, 2, 4, 8, ... draws and after
+        all, and the masks of these, see checkpoints.as_info().
     """
 
-    def step(best: tuple, number: jax.Array) -> tuple[tuple, jax.Array]:
+    def step(carry: tuple, number: jax.Array) -> tuple[tuple, jax.Array]:
+        best, checkpoints = carry
         mask, scores = draw(jax.random.fold_in(key, number))
         loss = problem.loss(apply_mask(problem.params, mask))
         loss = jnp.where(jnp.isnan(loss), jnp.inf, loss)
@@ -48,12 +40,16 @@ def best_of_draws(
         better = (loss < best[0]) | (number == 0)
         new = (loss, mask, scores)
         best = jax.tree.map(lambda a, b: jnp.where(better, a, b), new, best)
-        return best, best[0]
+        checkpoints = with_checkpoint(checkpoints, number + 1, draws, lambda: best[1])
+        return (best, checkpoints), best[0]
 
     nothing = [
         jax.tree.map(lambda p, dtype=dtype: jnp.zeros(p.shape, dtype), problem.params)
         for dtype in (bool, jnp.float32)
     ]
-    start = (jnp.float32(jnp.inf), *nothing)
-    (_, mask, scores), least = jax.lax.scan(step, start, jnp.arange(draws, dtype=jnp.int32))
-    return Found(mask, scores, {"draw_losses": least[jnp.array(marks(draws)) - 1]})
+    start = (jnp.float32(jnp.inf), *nothing), no_checkpoints(problem.params, draws)
+    ((_, mask, scores), checkpoints), least = jax.lax.scan(
+        step, start, jnp.arange(draws, dtype=jnp.int32)
+    )
+    losses = least[jnp.array(marks(draws)) - 1]
+    return Found(mask, scores, {"draw_losses": losses, **as_info(checkpoints, draws)})

@@ -1,12 +1,13 @@
 """The search: round by round, the best change that the screening finds is made."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from ticketjax.base import CLASSIFICATION, Tree
 from ticketjax.problem import Problem
+from ticketjax.seekers.checkpoints import as_info, no_checkpoints, with_checkpoint
 from ticketjax.seekers.exchange.activity import fill, pool, useful
 from ticketjax.seekers.exchange.neighbourhood import (
     Neighbourhood,
@@ -41,6 +42,20 @@ class Move(NamedTuple):
     accepted: jax.Array
 
 
+class Moves(NamedTuple):
+    """The results of all rounds.
+
+    Args:
+        loss, kept, accepted: as in Move, (rounds,).
+        checkpoints: the best masks after some rounds, see checkpoints.as_info().
+    """
+
+    loss: jax.Array
+    kept: jax.Array
+    accepted: jax.Array
+    checkpoints: dict[str, Any]
+
+
 class _Search(NamedTuple):
     mask: jax.Array
     flipped: jax.Array  # (parameters,) the round in which each was added or removed last
@@ -48,6 +63,7 @@ class _Search(NamedTuple):
     loss: jax.Array
     best_mask: jax.Array
     best_loss: jax.Array
+    checkpoints: jax.Array  # (marks, parameters) the best masks until then
 
 
 class _Task(NamedTuple):
@@ -90,7 +106,7 @@ def search(
     samples: int,
     temperature: float = 0.0,
     neighbourhood: Neighbourhood = Neighbourhood(),  # noqa: B008
-) -> tuple[Tree, Move]:
+) -> tuple[Tree, Moves]:
     """The best mask of `size` prunable parameters that a local search meets, from a given one.
 
     Each round takes what lowers the loss most per parameter that it adds, among the changes of the
@@ -153,8 +169,11 @@ def search(
         now = jnp.where(accepted, after, before)
         kept = jnp.sum(mask & prunable)
         better = (now < state.best_loss) & (kept <= size)
-        best = jnp.where(better, mask, state.best_mask), jnp.where(better, now, state.best_loss)
-        return _Search(mask, flipped, outputs, now, *best), Move(now, kept, accepted)
+        best = jnp.where(better, mask, state.best_mask)
+        least = jnp.where(better, now, state.best_loss)
+        checkpoints = with_checkpoint(state.checkpoints, k + 1, rounds, lambda: best)
+        after_it = _Search(mask, flipped, outputs, now, best, least, checkpoints)
+        return after_it, Move(now, kept, accepted)
 
     start = useful(flatten(problem.view(mask)) != 0, sizes, prunable)
     outputs = outputs_of(theta * start, x, sizes)
@@ -163,7 +182,13 @@ def search(
     numbers = jnp.arange(rounds, dtype=jnp.int32)
     heats = temperature * (1 - numbers.astype(jnp.float32) / max(rounds, 1))
     never = jnp.full(start.shape, -neighbourhood.tenure - 1, jnp.int32)
-    begin = _Search(start, never, outputs, first, start, first_that_counts)
+    nothing = no_checkpoints(start, rounds)
+    begin = _Search(start, never, outputs, first, start, first_that_counts, nothing)
     state, moves = jax.lax.scan(step, begin, (numbers, heats))
-    found = unflatten(fill(state.best_mask, size, prunable, sizes), problem.view(mask))
-    return problem.restore(found, mask), moves
+
+    def whole(best: jax.Array) -> Tree:
+        filled = fill(best, size, prunable, sizes)
+        return problem.restore(unflatten(filled, problem.view(mask)), mask)
+
+    checkpoints = as_info(jax.vmap(whole)(state.checkpoints), rounds) if rounds else {}
+    return whole(state.best_mask), Moves(*moves, checkpoints)

@@ -77,4 +77,5 @@ class PathPursuit(Options):
             neighbourhood=around,
         )
         scores = jax.tree.map(lambda m: m.astype(jnp.float32), mask)
-        return Found(mask, scores, {"loss": moves.loss, "kept": moves.kept})
+        info = {"loss": moves.loss, "kept": moves.kept, **moves.checkpoints}
+        return Found(mask, scores, info)

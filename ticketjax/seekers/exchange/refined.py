@@ -1,7 +1,7 @@
 """Refinement: exchange kept parameters for better ones, the budget staying what it is."""
 
 import dataclasses
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +11,7 @@ from ticketjax.checks import Options, check_count, check_number, option
 from ticketjax.masks import apply_mask, count_kept
 from ticketjax.objective import OBJECTIVES
 from ticketjax.problem import Problem, Seeker
+from ticketjax.seekers.checkpoints import without_checkpoints
 from ticketjax.seekers.exchange import Neighbourhood, search
 from ticketjax.seekers.strategies import as_seeker
 
@@ -62,11 +63,36 @@ def refine(
         ValueError: another network (the message names the layer), rounds < 0, samples, candidates
             or width < 1, a negative temperature.
     """
+    mask, _ = _refine(
+        problem,
+        mask,
+        key,
+        rounds=rounds,
+        samples=samples,
+        temperature=temperature,
+        candidates=candidates,
+        width=width,
+    )
+    return mask
+
+
+def _refine(
+    problem: Problem,
+    mask: Tree,
+    key: jax.Array,
+    *,
+    rounds: int,
+    samples: int,
+    temperature: float,
+    candidates: int,
+    width: int,
+) -> tuple[Tree, dict[str, Any]]:
+    """The refined mask, and the best ones until some rounds, see checkpoints.as_info()."""
     check_count("rounds", rounds, 0)
     for name, value in (("samples", samples), ("candidates", candidates), ("width", width)):
         check_count(name, value, 1)
     check_number("temperature", temperature, 0)
-    found, _ = search(
+    found, moves = search(
         problem,
         mask,
         count_kept(problem.view(mask), problem.prune_bias),
@@ -77,14 +103,16 @@ def refine(
         neighbourhood=Neighbourhood(width=width, candidates=candidates),
     )
     before, after = (problem.loss(apply_mask(problem.params, m)) for m in (mask, found))
-    return jax.tree.map(lambda new, old: jnp.where(after < before, new, old != 0), found, mask)
+    mask = jax.tree.map(lambda new, old: jnp.where(after < before, new, old != 0), found, mask)
+    return mask, moves.checkpoints
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class Refined(Options):
     """A seeker whose mask is refined.
 
-    Found.scores become 1 for what is kept and 0 for the rest; Found.info stays.
+    Found.scores become 1 for what is kept and 0 for the rest; Found.info stays, but for "params",
+    which were trained under another mask.
 
     Args:
         seeker: (key, problem, density) -> Found, or a score, which makes a singleshot pruner.
@@ -120,7 +148,7 @@ class Refined(Options):
         """Look for a ticket; see Seeker."""
         seek_key, refine_key = jax.random.split(key)
         found = self.seeker(seek_key, problem, density)
-        mask = refine(
+        mask, checkpoints = _refine(
             problem.by_default(self.objective),
             found.mask,
             refine_key,
@@ -130,4 +158,6 @@ class Refined(Options):
             candidates=self.candidates,
             width=self.width,
         )
-        return Found(mask, jax.tree.map(lambda m: m.astype(jnp.float32), mask), found.info)
+        info = {**without_checkpoints(found.info), **checkpoints}
+        info.pop("params", None)
+        return Found(mask, jax.tree.map(lambda m: m.astype(jnp.float32), mask), info)

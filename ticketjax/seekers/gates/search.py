@@ -22,6 +22,7 @@ from ticketjax.objective import OBJECTIVES
 from ticketjax.optimizers import Optimizer, make_optimizer, optimizer_text
 from ticketjax.problem import Problem, resolve_density
 from ticketjax.seekers.best_of import BestOf
+from ticketjax.seekers.checkpoints import as_info, no_checkpoints, with_checkpoint
 from ticketjax.training import shuffles
 
 # In batches of 32, the noise of the gradient hides which gates matter.
@@ -309,18 +310,28 @@ class GateSeeker(Options, abc.ABC):
             return (method.after_step(gates, moment), state), None
 
         def epoch(carry, i):
+            *carry, masks = carry
             order = shuffles(jax.random.fold_in(order_key, i), 1, samples, batch)[0]
             data = Batch(problem.batch.x[order], problem.batch.y[order])
             indexed = (i * steps + jnp.arange(steps, dtype=jnp.int32), data)
-            (gates, state), _ = jax.lax.scan(step, carry, indexed)
+            (gates, state), _ = jax.lax.scan(step, tuple(carry), indexed)
             moment = Moment(share(i + 1, self.epochs), target)
-            return (method.after_epoch(gates, moment, prunable.keep), state), None
+            gates = method.after_epoch(gates, moment, prunable.keep)
+            masks = with_checkpoint(
+                masks,
+                i + 1,
+                self.epochs,
+                lambda: prunable.found(method.score(gates), density).mask,
+            )
+            return (gates, state, masks), None
 
         gates = method.init(init_key, prunable.parameters.size)
-        start = gates, transformation.init(gates.values)
+        nothing = no_checkpoints(problem.params, self.epochs)
+        start = gates, transformation.init(gates.values), nothing
         epochs = jnp.arange(self.epochs, dtype=jnp.int32)
-        (gates, _), _ = jax.lax.scan(epoch, start, epochs)
-        return prunable.found(method.score(gates), density)
+        (gates, _, masks), _ = jax.lax.scan(epoch, start, epochs)
+        found = prunable.found(method.score(gates), density)
+        return found._replace(info=as_info(masks, self.epochs))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, repr=False)
