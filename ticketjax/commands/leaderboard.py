@@ -9,6 +9,8 @@ what they take. On result seeds, 1000 and up, only frozen settings are run, the 
 those of --settings, a file that tune writes. With --development, on seeds 0 to N-1, anything is:
 other --passes, a --seeker of your own. Prints the standings and draws them; both tell the passes
 and the seconds. --only names entries to run.
+Every seeker has the objective that is published for it; --both_objectives adds a row with the other
+one, everything else the same. A second figure draws what is found over FLOPs and over seconds.
 
 Seconds are wall time within compiled programs, on all devices of the machine, over the runs that it
 was spent on: of drawing, planting, seeking, the final training and measuring, without compiling.
@@ -38,6 +40,9 @@ from ticketjax.commands.frozen import (
 from ticketjax.tuning.candidates import LINES, Line
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from ticketjax.figures.compute import Curve
     from ticketjax.runs.grid import Grid
     from ticketjax.tuning.settings import Frozen
 
@@ -62,6 +67,11 @@ def define() -> None:
         "seeker", [], "path/to/file.py:name of your own, or an expression, as often as wanted."
     )
     flags.DEFINE_list("only", [], "Directories of the entries to run; all if empty.")
+    flags.DEFINE_bool(
+        "both_objectives",
+        False,
+        "Also run every seeker that looks at a loss with the objective that is not its own.",
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,22 +81,20 @@ class Contender:
     Args:
         title: its name in the table and the figure.
         seeker: as get_seeker() gives it.
-        passes: passes over the training data, with gradients, in one search; NaN if unknown.
     """
 
     title: str
     seeker: Any
-    passes: float
 
 
 def _contender(label: str, seeker: Any) -> Contender:
-    from ticketjax.tuning.passes import passes_of, with_passes
+    from ticketjax.tuning.passes import with_passes
 
     line = LINES.get(label, Line(label, ()))
     if FLAGS.passes is not None:
         with naming("passes"):
             seeker = with_passes(seeker, FLAGS.passes)
-    return Contender(line.title, seeker, passes_of(seeker))
+    return Contender(line.title, seeker)
 
 
 def _contenders(frozen: dict[str, Frozen]) -> dict[str, Contender]:
@@ -109,6 +117,21 @@ def _contenders(frozen: dict[str, Frozen]) -> dict[str, Contender]:
             own_label = label.removeprefix("own-")
             found[label] = dataclasses.replace(_contender(label, own[own_label]), title=own_label)
     return found
+
+
+def _with_the_other_objective(chosen: dict[str, Contender]) -> dict[str, Contender]:
+    """The contenders that look at a loss, with the objective that is not their own."""
+    from ticketjax.seekers.registry import objectives_of, with_objective
+
+    others = {}
+    for name, contender in chosen.items():
+        for objective in objectives_of(contender.seeker)[1:]:
+            others[f"{name}-{objective}"] = dataclasses.replace(
+                contender,
+                title=f"{contender.title}, {objective}",
+                seeker=with_objective(contender.seeker, objective),
+            )
+    return others
 
 
 class _Clock:
@@ -146,6 +169,8 @@ def main() -> int:
     chosen = _contenders(frozen)
     if not FLAGS.development:
         refuse_unfrozen({name: c.seeker for name, c in chosen.items()}, frozen)
+    if FLAGS.both_objectives:
+        chosen |= _with_the_other_objective(chosen)
     common = {**contest(), "seeds": seeds()}
     clock = _Clock(f"{FLAGS.out}/{TIMES}")
     grids = {name: grid_of(**common, seekers={name: c.seeker}) for name, c in chosen.items()}
@@ -158,20 +183,23 @@ def main() -> int:
 def _show(
     chosen: dict[str, Contender], grids: dict[str, Grid], clock: _Clock, settings_said: str
 ) -> None:
+    import numpy as np
     import pyarrow.compute as pc
 
     from ticketjax.figures import leaderboard
+    from ticketjax.figures.compute import draw_compute
     from ticketjax.records.statistics import mean_of_finite
-    from ticketjax.records.store import write_whole
+    from ticketjax.records.store import load_seconds, write_whole
     from ticketjax.records.summaries import QUALITIES, outside_budget
     from ticketjax.records.titles import seeker_title
     from ticketjax.sweeping import records_of
 
     settings = next(iter(grids.values())).settings()
     kinds = {named.setting.task.name: named.setting.task.kind for named in settings}
-    entries, tickets = [], {}
+    entries, tickets, curves = [], {}, {}
     for name, contender in chosen.items():
         records = records_of(grids[name], f"{FLAGS.out}/{name}")
+        seconds_of = load_seconds(f"{FLAGS.out}/{name}")
         metrics, found = {}, {}
         for task in kinds:
             own = records.filter(pc.equal(records["task"], task))
@@ -179,12 +207,18 @@ def _show(
                 metrics[task, quality] = own[f"{quality}_metric"].to_numpy().astype(float)
             tickets[task] = mean_of_finite(own["ticket_metric"].to_numpy())
             found[task] = own["found"].drop_null().to_numpy().astype(bool)
+            curves[name, task] = _curve(contender.title, own, seconds_of)
         seconds = clock.seconds_per_run(name)
         first, comma, rest = contender.title.partition(",")
         title = f"{seeker_title(first)}{comma}{rest}"
         outside = outside_budget(records)
         kept = float(records["kept"].to_numpy()[outside].mean()) if outside.any() else None
-        entries.append(leaderboard.Entry(title, contender.passes, seconds, metrics, kept, found))
+        passes, flops = (
+            mean_of_finite(pc.fill_null(records[name], np.nan).to_numpy())
+            for name in ("passes", "flops")
+        )
+        entry = leaderboard.Entry(title, passes, seconds, metrics, kept, found, flops)
+        entries.append(entry)
     density = "the planted ticket's density" if FLAGS.density == "ticket" else FLAGS.density
     network = f"depth {settings[0].depth}, width {settings[0].width}"
     if FLAGS.model:
@@ -196,4 +230,27 @@ def _show(
     content = f"{title}\n\n{text}\n".encode()
     write_whole(f"{path}.txt", lambda file: file.write(content))
     leaderboard.leaderboard_figure(entries, tickets, kinds, f"{path}.png", title=title)
-    print(f"{title}\n\n{text}\n\nfigure: {path}.png\ntable: {path}.txt")
+    of_tasks = {task: [curves[name, task] for name in chosen] for task in kinds}
+    draw_compute(of_tasks, tickets, kinds, f"{path}-compute.png", title=title)
+    print(f"{title}\n\n{text}\n\nfigure: {path}.png\nfigure: {path}-compute.png")
+    print(f"table: {path}.txt")
+
+
+def _curve(title: str, records: pa.Table, seconds: dict[tuple[str, str], float]) -> Curve:
+    """What a contender has found on one task, and what that has cost."""
+    import numpy as np
+    import pyarrow.compute as pc
+
+    from ticketjax.figures.compute import Curve
+    from ticketjax.records.statistics import mean_of_finite
+
+    looked = records.filter(pc.is_valid(records["anytime_rounds"]))
+    rounds = looked["anytime_rounds"][0].as_py() if looked.num_rows else []
+    return Curve(
+        title,
+        mean_of_finite(pc.fill_null(records["flops"], np.nan).to_numpy()),
+        seconds.get((records["task"][0].as_py(), records["seeker"][0].as_py()), np.nan),
+        records["strong_metric"].to_numpy().astype(float),
+        np.array(rounds),
+        np.array(looked["anytime_metric"].to_pylist(), float),
+    )

@@ -21,12 +21,14 @@ class Entry(NamedTuple):
 
     Args:
         title: how the seeker was used.
-        passes: passes over the training data, with gradients, in one search; NaN if unknown.
+        passes: what one search costs, in passes forward and backward over the training data, the
+            mean over tasks; NaN if unknown.
         seconds: wall time per run within compiled programs; NaN if unknown.
         metrics: by (task, quality), each (seeds,); quality is "strong" or "weak".
         kept: the fraction of the parameters that the masks keep, if that is not the budget.
         found: by task, whether a strong ticket was found, (seeds,) bool; no value where records do
             not say so.
+        flops: floating point operations of one search, the mean over tasks; NaN if unknown.
     """
 
     title: str
@@ -35,6 +37,7 @@ class Entry(NamedTuple):
     metrics: dict[tuple[str, str], np.ndarray]
     kept: float | None = None
     found: Mapping[str, np.ndarray] = types.MappingProxyType({})
+    flops: float = float("nan")
 
     @property
     def label(self) -> str:
@@ -111,6 +114,7 @@ def leaderboard_table(
     columns = [
         ["", *(entry.label for entry in order), "bare ticket"],
         ["passes", *(_figures(entry.passes) for entry in order), ""],
+        ["FLOPs", *("-" if np.isnan(e.flops) else f"{e.flops:.1e}" for e in order), ""],
         ["s/run", *(_figures(entry.seconds) for entry in order), ""],
     ]
     for task, quality in entries[0].metrics:

@@ -394,23 +394,28 @@ def load_records(directory: str | os.PathLike) -> pa.Table:
     return records.sort_by([(name, "ascending") for name in GRID_ORDER])
 
 
-def load_seconds(directory: str | os.PathLike) -> dict[str, float]:
+def load_seconds(directory: str | os.PathLike) -> dict[tuple[str, str], float]:
     """How long the searches of a results directory took.
 
     Args:
         directory: what a command was given as --out.
 
     Returns:
-        Seconds per run, by label of the seeker: of wall time on the machine that has run it, with
-        all its devices, without compiling, planting and measuring. What no part tells is left out.
+        Seconds per run, by (task, label of the seeker): of wall time on the machine that has run
+        it, with all its devices, without compiling, planting and measuring. What no part tells is
+        left out.
     """
-    seconds: dict[str, float] = collections.defaultdict(float)
-    runs: dict[str, int] = collections.defaultdict(int)
+    seconds: dict[tuple[str, str], float] = collections.defaultdict(float)
+    runs: dict[tuple[str, str], int] = collections.defaultdict(int)
     for _, table in _parts(pathlib.Path(directory)):
         if table is None:
             continue
-        counts = collections.Counter(table["seeker"].to_pylist())
-        for label, per_run in seconds_of(table).items():
-            seconds[label] += per_run * counts[label]
-            runs[label] += counts[label]
-    return {label: total / runs[label] for label, total in seconds.items() if runs[label]}
+        counts = collections.Counter(
+            zip(table["task"].to_pylist(), table["seeker"].to_pylist(), strict=True)
+        )
+        told = seconds_of(table)
+        for (task, label), count in counts.items():
+            if label in told:
+                seconds[task, label] += told[label] * count
+                runs[task, label] += count
+    return {key: total / runs[key] for key, total in seconds.items()}

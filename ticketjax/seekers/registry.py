@@ -1,5 +1,6 @@
 """Seekers: algorithms that look for a ticket. One file each; a name's row stands here."""
 
+import dataclasses
 import inspect
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -8,6 +9,7 @@ from ticketjax import expressions
 from ticketjax.checks import Options, check_choice, written
 from ticketjax.masks import LayerBudgets
 from ticketjax.names import suggestion
+from ticketjax.objective import OBJECTIVES
 from ticketjax.problem import Score, Seeker
 from ticketjax.seekers.best_of import BestOf
 from ticketjax.seekers.drawn.random_masks import RandomMasks
@@ -28,7 +30,13 @@ from ticketjax.seekers.scores.magnitude import magnitude
 from ticketjax.seekers.scores.random import random
 from ticketjax.seekers.scores.snip import snip
 from ticketjax.seekers.scores.synflow import synflow
-from ticketjax.seekers.strategies import Multishot, Singleshot, as_seeker, is_seeker
+from ticketjax.seekers.strategies import (
+    Multishot,
+    Singleshot,
+    as_seeker,
+    is_seeker,
+    objective_of,
+)
 
 # Scores, which Singleshot or Multishot makes seekers of.
 SCORES: dict[str, Score] = {
@@ -40,6 +48,7 @@ SCORES: dict[str, Score] = {
     "erk": erk,
     "balanced": balanced,
 }
+SCORES_OF_A_LOSS = ("snip", "grasp")
 # Seekers that draw many masks at random, and keep the best.
 DRAWN: dict[str, Callable[..., Seeker]] = {
     "random_paths": RandomPaths,
@@ -209,6 +218,48 @@ def get_seeker(
                 f"{suggestion(option, allowed)}"
             )
     return lifts[chosen](**options)
+
+
+def objectives_of(seeker: Any) -> tuple[str, ...]:
+    """The objectives that a seeker of the library can have, its own first.
+
+    Args:
+        seeker: any.
+
+    Returns:
+        "raw" and "rescaled" in some order; only its own where it looks at no loss, or where no
+        other one makes sense for it.
+
+    >>> objectives_of(get_seeker("concrete")), objectives_of(get_seeker("magnitude"))
+    (('rescaled', 'raw'), ('raw',))
+    """
+    own = objective_of(seeker)
+    if isinstance(seeker, Singleshot | Multishot):
+        both = seeker.score in (SCORES[name] for name in SCORES_OF_A_LOSS)
+    elif isinstance(seeker, Refined | BestOf):
+        both = isinstance(seeker, Refined) or len(objectives_of(seeker.seeker)) > 1
+    else:
+        both = isinstance(seeker, Options) and not isinstance(seeker, Rewinding)
+    return (own, *(other for other in OBJECTIVES if both and other != own))
+
+
+def with_objective(seeker: Any, objective: str) -> Any:
+    """A seeker of the library with another objective, also of the seekers in it.
+
+    Args:
+        seeker: one that objectives_of() gives two.
+        objective: "raw" or "rescaled".
+
+    Returns:
+        The seeker, all else the same.
+
+    >>> with_objective(get_seeker("multishot(snip)"), "rescaled")
+    Multishot(snip, objective='rescaled')
+    """
+    inner = getattr(seeker, "seeker", None)
+    if inner is not None and len(objectives_of(inner)) > 1:
+        seeker = dataclasses.replace(seeker, seeker=with_objective(inner, objective))
+    return dataclasses.replace(seeker, objective=objective)
 
 
 def read_seeker(text: str, names: dict[str, Any] | None = None) -> Any:

@@ -1,0 +1,110 @@
+"""Quality over compute: what a search finds, over its floating point operations and its seconds."""
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+from ticketjax.base import CLASSIFICATION
+from ticketjax.figures.style import COLOURS, FAINT, INK, STYLE, save, tidy
+from ticketjax.records.statistics import mean_of_finite
+from ticketjax.records.titles import task_title
+
+# Markers of seekers without a search would otherwise lie at 0, where a logarithm has no place.
+LEAST_SECONDS = 1e-5
+
+
+class Curve(NamedTuple):
+    """One seeker on one task.
+
+    Args:
+        title: how the seeker was used.
+        flops: floating point operations of one search; NaN if unknown.
+        seconds: of one search; NaN if unknown.
+        metric: (seeds,) the strong metric in the end.
+        rounds: (marks,) after how many rounds the search was looked at; empty if it was not.
+        anytime: (seeds, marks) the strong metric of the best mask until then.
+    """
+
+    title: str
+    flops: float
+    seconds: float
+    metric: np.ndarray
+    rounds: np.ndarray
+    anytime: np.ndarray
+
+
+def _error(metric: np.ndarray, kind: str) -> np.ndarray:
+    return 1 - metric if kind == CLASSIFICATION else metric
+
+
+def draw_compute(
+    curves: Mapping[str, Sequence[Curve]],
+    tickets: Mapping[str, float],
+    kinds: Mapping[str, str],
+    path: str | os.PathLike,
+    *,
+    title: str = "",
+) -> None:
+    """Draw errors before training over FLOPs (upper row) and over seconds (lower row).
+
+    A number marks the mean over seeds of each seeker in the end. A line leads to it through what its
+    search had found after 1, 2, 4, 8, ... of its rounds, at their share of its compute. Dashed: the
+    bare ticket.
+
+    Args:
+        curves: by task; the seekers in one order.
+        tickets: the bare ticket's metric, by task.
+        kinds: of the tasks, by name.
+        path: the file to write.
+        title: the title of the figure.
+    """
+    titles = [curve.title for curve in next(iter(curves.values()))]
+    with plt.rc_context(STYLE):
+        canvas, axes = plt.subplots(
+            2,
+            len(curves),
+            figsize=(3.9 * len(curves) + 2.4, 7.2),
+            sharey="col",
+            squeeze=False,
+            layout="constrained",
+        )
+        for column, (task, of_task) in zip(axes.T, curves.items(), strict=True):
+            for row, measure in enumerate(("flops", "seconds")):
+                _draw(column[row], of_task, measure, tickets[task], kinds[task])
+            column[0].set_title(task_title(task), loc="left", color=INK)
+            column[0].set_xlabel("FLOPs of a search")
+            column[1].set_xlabel("seconds of a search")
+        for row in axes:
+            row[0].set_ylabel("error before training")
+        handles = [
+            plt.Line2D([], [], linestyle="", marker=f"${n}$", color=_colour(n), label=name, ms=7)
+            for n, name in enumerate(titles, start=1)
+        ]
+        canvas.legend(handles=handles, loc="outside right center", frameon=False, fontsize=8)
+        canvas.suptitle(title, x=0.01, ha="left", fontsize=12, weight="bold")
+        save(canvas, path)
+        plt.close(canvas)
+
+
+def _colour(number: int) -> str:
+    return COLOURS[(number - 1) % len(COLOURS)]
+
+
+def _draw(axes: plt.Axes, curves: Sequence[Curve], measure: str, ticket: float, kind: str) -> None:
+    for n, curve in enumerate(curves, start=1):
+        total = max(getattr(curve, measure), LEAST_SECONDS)
+        if np.isnan(total):
+            continue
+        end = mean_of_finite(_error(curve.metric, kind))
+        axes.plot(total, end, marker=f"${n}$", color=_colour(n), ms=7, linestyle="", zorder=3)
+        if curve.rounds.size:
+            shares = curve.rounds / curve.rounds[-1]
+            errors = [mean_of_finite(values) for values in _error(curve.anytime, kind).T]
+            axes.plot(total * shares, errors, color=_colour(n), lw=0.9, alpha=0.55)
+    axes.axhline(_error(np.array(ticket), kind), color=FAINT, linestyle=(0, (5, 3)), linewidth=1.0)
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    tidy(axes)
