@@ -106,12 +106,14 @@ def published_error(outputs, y, size: int = TEST_BATCH):
     """
     import jax.numpy as jnp
 
+    from ticketjax.objective import rescale
+
     total = 0.0
     for begin in range(0, outputs.shape[0], size):
         f, label = outputs[begin : begin + size], y[begin : begin + size]
         energy = jnp.sum(f * f, axis=0)
         scale = jnp.where(energy > 0, jnp.sum(f * label, axis=0) / energy, 1.0)
-        total += jnp.mean((f * scale - label) ** 2) * f.shape[0]
+        total += jnp.mean((rescale(f, scale) - label) ** 2) * f.shape[0]
     return total / outputs.shape[0]
 
 
