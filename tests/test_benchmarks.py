@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from benchmarks import fresh, phases, timing, work
-from ticketjax.masks import full_mask
+from benchmarks import fresh, grasp_depth10, phases, timing, work
+from ticketjax.masks import apply_mask, full_mask, select
 from ticketjax.networks.mlp import mlp
 from ticketjax.problem import make_problem
 from ticketjax.seekers.registry import SCORES
@@ -97,3 +97,31 @@ def test_a_fresh_process_answers_or_says_why_not():
     assert fresh.call("benchmarks.timing", "spread", values=[1.0], digits=0) == "1 [1, 1]"
     with pytest.raises(fresh.Failure, match="no_such_function"):
         fresh.call("benchmarks.timing", "no_such_function")
+
+
+def test_the_published_error_is_a_fit_to_the_labels_of_each_batch():
+    random = np.random.default_rng(0)
+    outputs, y = random.normal(size=(2, 10, 3))
+    outputs[:, 2] = 0.0
+    expected = []
+    for batch in (slice(0, 4), slice(4, 8), slice(8, 10)):
+        for f, label in zip(outputs[batch].T, y[batch].T, strict=True):
+            fitted, *_ = np.linalg.lstsq(f[:, None], label, rcond=None)
+            expected.extend((f * fitted - label) ** 2)
+    # So an output a thousand times too large, of either sign, goes unseen.
+    for factor in (1.0, 1e3, -1e3):
+        error = grasp_depth10.published_error(jnp.asarray(factor * outputs), jnp.asarray(y), 4)
+        assert float(error) == pytest.approx(np.mean(expected), rel=1e-5)
+
+
+def test_outputs_as_large_as_dense_are_so_and_only_the_last_layer_is_scaled(network):
+    task, model, params, batch = network
+    problem = make_problem(task, model, params, batch)
+    mask = select(params, 0.5)
+    start = grasp_depth10.as_large_as_dense(problem, params, mask)
+    masked, dense = (
+        float(grasp_depth10.output_size(problem, p)) for p in (apply_mask(start, mask), params)
+    )
+    assert masked == pytest.approx(dense, rel=1e-5)
+    for name in ("layer_0", "layer_1", "layer_2"):
+        assert start[name] is params[name]
