@@ -48,7 +48,8 @@ def measure(task: list[str], epochs: int, seeds: int, chunk_size: int | str, rep
     from benchmarks.fresh import peak_device_memory, peak_memory
     from benchmarks.machine import describe
     from benchmarks.timing import seconds
-    from ticketjax.runs.engine import _auto_chunk_size, run
+    from ticketjax.runs.batches import batch_size
+    from ticketjax.runs.engine import run
 
     grid = tj.make_grid(task=task, epochs=epochs, seeds=seeds, chunk_size=chunk_size)
     first, second = (
@@ -59,7 +60,7 @@ def measure(task: list[str], epochs: int, seeds: int, chunk_size: int | str, rep
     circle = tj.make_grid(task="circle", epochs=epochs, seeds=1).settings()[0]
     at_once = chunk_size
     if chunk_size == "auto":
-        at_once = _auto_chunk_size(circle, tuple(jax.local_devices()))
+        at_once = batch_size(circle, circle.width, jax.local_devices()[0])
     products, size = limits.product_rate()
     stats = jax.local_devices()[0].memory_stats() or {}
     return {

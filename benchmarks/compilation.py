@@ -73,11 +73,11 @@ class _Watch(Compiling):
 def _named(watch: _Watch, sharded, seekers: dict):
     """The engine's own way to its devices, with each program's name put on it."""
 
-    def make(function, devices):
+    def make(function, devices, in_axes=0):
         # A search is a function of its seeker, a measurement one of its width.
         kind = getattr(function, "func", function).__name__
         of = [str(seekers.get(argument, argument)) for argument in getattr(function, "args", ())]
-        name, program = " ".join([kind, *of]), sharded(function, devices)
+        name, program = " ".join([kind, *of]), sharded(function, devices, in_axes)
 
         def lower(*arguments):
             lowered = watch.name(name, program.lower)(*arguments)
@@ -95,7 +95,7 @@ def measure(task: list[str], seeds: int, epochs: int, cache: str) -> dict:
     import ticketjax as tj
     from benchmarks.machine import describe
     from benchmarks.timing import seconds
-    from ticketjax.runs import engine
+    from ticketjax.runs import engine, programs
 
     jax.config.update("jax_compilation_cache_dir", cache)
     # The threshold that the commands use.
@@ -104,7 +104,7 @@ def measure(task: list[str], seeds: int, epochs: int, cache: str) -> dict:
     first = tj.make_grid(task=task, epochs=epochs, seeds=seeds)
     grids = [first, dataclasses.replace(first, seeds=tuple(range(seeds, 2 * seeds)))]
     names = {seeker: label for label, seeker in first.seekers}
-    engine.sharded = _named(watch, engine.sharded, names)
+    programs.sharded = _named(watch, programs.sharded, names)
     answer = {"machine": describe(), "runs": grids[0].runs}
     watch.take()
     for name, grid in zip(("first", "other seeds"), grids, strict=True):

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from benchmarks.timing import seconds
-from ticketjax.runs.engine import sharded
+from ticketjax.runs.programs import sharded
 
 PRODUCT_SIZES = (512, 1024, 2048, 4096)
 # Smaller arrays do not use all of an accelerator.

@@ -14,8 +14,9 @@ from benchmarks import work
 from ticketjax import masks
 from ticketjax.base import Batch, Found, Params
 from ticketjax.networks.compaction import active_width, compact
-from ticketjax.runs.engine import COMPACT_SHARES, run_key, sharded
+from ticketjax.runs.batches import COMPACT_SHARES
 from ticketjax.runs.grid import Grid
+from ticketjax.runs.programs import run_key, sharded
 from ticketjax.runs.setting import Setting
 from ticketjax.runs.trial import Instance, evaluate, make_instance, seek
 from ticketjax.seekers.registry import SCORES

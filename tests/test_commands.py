@@ -275,7 +275,7 @@ def test_seekers_are_expressions_and_everything_may_be_ones_own(tmp_path):
         "--seekers=singleshot(snip), IMP=multishot(magnitude, rounds=2, round_epochs=0), "
         "mine=singleshot(path/to/file.py:mine), multishot(snip, rounds=2, round_epochs=0), "
         "twice=best_of(path/to/file.py:whole, restarts=2), S=singleshot(path/to/file.py:mine)",
-        *("--densities=0.5", "--noise=0.01", "--objective=raw", "--samples=100", "--epochs=1"),
+        *("--densities=0.5", "--noise=0.01", "--samples=100", "--epochs=1"),
         *("--optimizer=path/to/file.py:optimizer", "--seeds=1", "--out=out"),
     ]
 

@@ -21,8 +21,9 @@ from ticketjax.commands.running import run_grids
 from ticketjax.masks import count_ticket_layers, full_mask
 from ticketjax.measure.quality import feasible_recall
 from ticketjax.records.store import Store
-from ticketjax.runs.engine import _instance_program, run, run_key
+from ticketjax.runs.engine import run
 from ticketjax.runs.grid import make_grid
+from ticketjax.runs.programs import instance_program, run_key
 from ticketjax.runs.record import RUN
 from ticketjax.runs.trial import evaluate, plant_instance, ranking_entries, seek
 from ticketjax.tasks.teacher import teacher
@@ -213,7 +214,7 @@ def test_instances_hold_no_copy_of_a_tasks_own_data():
     devices = tuple(jax.local_devices())
     seeds = np.zeros((len(devices), 2), np.uint32)
     targets = jax.tree.map(lambda leaf: np.tile(leaf, (*seeds.shape, *[1] * leaf.ndim)), TICKETS[0])
-    program = _instance_program(named.setting, devices)
+    program = instance_program(named.setting, devices)
     arguments = seeds, seeds.astype(np.float32), targets, task.data()
     instances = program.compiled(*arguments)(*arguments)
     for batch in (instances.train, instances.held_out):

@@ -199,6 +199,8 @@ def _show(
     entries, tickets, curves = [], {}, {}
     for name, contender in chosen.items():
         records = records_of(grids[name], f"{FLAGS.out}/{name}")
+        first, comma, rest = contender.title.partition(",")
+        title = f"{seeker_title(first)}{comma}{rest}"
         seconds_of = load_seconds(f"{FLAGS.out}/{name}")
         metrics, found = {}, {}
         for task in kinds:
@@ -207,10 +209,8 @@ def _show(
                 metrics[task, quality] = own[f"{quality}_metric"].to_numpy().astype(float)
             tickets[task] = mean_of_finite(own["ticket_metric"].to_numpy())
             found[task] = own["found"].drop_null().to_numpy().astype(bool)
-            curves[name, task] = _curve(contender.title, own, seconds_of)
+            curves[name, task] = _curve(title, own, seconds_of)
         seconds = clock.seconds_per_run(name)
-        first, comma, rest = contender.title.partition(",")
-        title = f"{seeker_title(first)}{comma}{rest}"
         outside = outside_budget(records)
         kept = float(records["kept"].to_numpy()[outside].mean()) if outside.any() else None
         passes, flops = (

@@ -50,9 +50,9 @@ def draw_compute(
 ) -> None:
     """Draw errors before training over FLOPs (upper row) and over seconds (lower row).
 
-    A number marks the mean over seeds of each seeker in the end. A line leads to it through what its
-    search had found after 1, 2, 4, 8, ... of its rounds, at their share of its compute. Dashed: the
-    bare ticket.
+    A number marks the mean over seeds of each seeker in the end. A line leads to it through what
+    its search had found after 1, 2, 4, 8, ... of its rounds, at their share of its compute. Dashed:
+    the bare ticket, where its error is not 0.
 
     Args:
         curves: by task; the seekers in one order.
@@ -104,7 +104,9 @@ def _draw(axes: plt.Axes, curves: Sequence[Curve], measure: str, ticket: float, 
             shares = curve.rounds / curve.rounds[-1]
             errors = [mean_of_finite(values) for values in _error(curve.anytime, kind).T]
             axes.plot(total * shares, errors, color=_colour(n), lw=0.9, alpha=0.55)
-    axes.axhline(_error(np.array(ticket), kind), color=FAINT, linestyle=(0, (5, 3)), linewidth=1.0)
+    bare = float(_error(np.array(ticket), kind))
+    if bare > 0:
+        axes.axhline(bare, color=FAINT, linestyle=(0, (5, 3)), linewidth=1.0)
     axes.set_xscale("log")
     axes.set_yscale("log")
     tidy(axes)

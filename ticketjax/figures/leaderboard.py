@@ -114,9 +114,11 @@ def leaderboard_table(
     columns = [
         ["", *(entry.label for entry in order), "bare ticket"],
         ["passes", *(_figures(entry.passes) for entry in order), ""],
-        ["FLOPs", *("-" if np.isnan(e.flops) else f"{e.flops:.1e}" for e in order), ""],
         ["s/run", *(_figures(entry.seconds) for entry in order), ""],
     ]
+    if any(np.isfinite(entry.flops) for entry in order):
+        flops = ("-" if np.isnan(entry.flops) else f"{entry.flops:.1e}" for entry in order)
+        columns.append(["FLOPs", *flops, ""])
     for task, quality in entries[0].metrics:
         accuracy = kinds[task] == CLASSIFICATION
         head = f"{task_title(task)} {quality} {'accuracy' if accuracy else 'MSE'}"

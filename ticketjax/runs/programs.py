@@ -131,7 +131,8 @@ def search_program(
     everything is kept, how many prunable parameters are, and entries of the record.
     """
 
-    def search(seeds, instances, densities, data):
+    # An argument of the function, by which programs are told apart where they are timed.
+    def search(seeker, seeds, instances, densities, data):
         def one(seed, instance, density):
             instance = _with(data, instance)
             found, ranks = seek(setting, seeker, run_key(seed), instance, density)
@@ -149,7 +150,7 @@ def search_program(
 
         return jax.vmap(one)(seeds, instances, densities)
 
-    return Program(search, devices, (0, 0, 0, None))
+    return Program(functools.partial(search, seeker), devices, (0, 0, 0, None))
 
 
 @_kept
@@ -158,13 +159,13 @@ def measure_program(
 ) -> Program:
     """(instances, masks, rescaled, targets, data) -> entries of Record, one of each per run."""
 
-    def measure(instances, found, rescaled, targets, data):
+    def measure(width, instances, found, rescaled, targets, data):
         def one(instance, mask, rescaled, target):
             return evaluate(setting, _with(data, instance), mask, width, target, rescaled)
 
         return jax.vmap(one)(instances, found, rescaled, targets)
 
-    return Program(measure, devices, (0, 0, 0, 0, None))
+    return Program(functools.partial(measure, width), devices, (0, 0, 0, 0, None))
 
 
 @_kept

@@ -313,8 +313,8 @@ def _points(setting: Setting, instance: Instance) -> jax.Array:
         return instance.held_out.x
     if not isinstance(task.inputs, tuple) and task.inputs <= MOST_GRID_INPUTS:
         return input_grid(task.inputs)
-    # No run has this key, see run_key().
-    return task.sample(jax.random.key(1), POINTS, 0.0).x
+    # No run has this key, see run_key(). A task may have no more samples than a run draws.
+    return task.sample(jax.random.key(1), min(POINTS, setting.samples), 0.0).x
 
 
 def evaluate(
