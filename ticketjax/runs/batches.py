@@ -60,6 +60,24 @@ def batch_size(named: NamedSetting, width: int, device: jax.Device) -> int:
     return int(np.clip(MEMORY_SHARE * free // per_run, 1, ACCELERATOR_RUNS_PER_BATCH))
 
 
+def program_devices(devices: Sequence[jax.Device]) -> tuple[jax.Device, ...]:
+    """The devices that programs are compiled for.
+
+    XLA compiles a program for one device otherwise than for several, so that it rounds otherwise.
+    Where a CPU has several devices, a grid that asks for one has its programs compiled for two.
+
+    Args:
+        devices: that a grid asks for.
+
+    Returns:
+        The same, first; and one more, if a CPU has one.
+    """
+    others = [device for device in jax.local_devices() if device not in devices]
+    if len(devices) > 1 or devices[0].platform != "cpu" or not others:
+        return tuple(devices)
+    return (*devices, others[0])
+
+
 def compact_widths(named: NamedSetting, device: jax.Device) -> tuple[int, ...]:
     """The widths in which networks are measured, from the narrowest; the last is their own."""
     # An accelerator's time goes by the number of steps, whatever the width.
@@ -73,13 +91,15 @@ class Plan:
     """How instances are divided into chunks, and their runs into batches.
 
     Args:
-        devices: how many.
+        devices: of the programs.
+        working: how many of these share the instances; what the others compute is thrown away.
         slots: instances of a chunk on each device.
         batch: instances that are planted, and runs that search, in one call on each device.
         measured: by width of the networks, runs that are measured in one call on each device.
     """
 
     devices: int
+    working: int
     slots: int
     batch: int
     measured: dict[int, int]
@@ -93,6 +113,7 @@ class Plan:
         searches: bool,
         chunk_size: int | str,
         devices: Sequence[jax.Device],
+        working: int,
     ) -> "Plan":
         """The plan of some instances.
 
@@ -102,7 +123,8 @@ class Plan:
             runs_per_instance: of each.
             searches: whether a seeker trains, so that a run takes long.
             chunk_size: as in Grid.
-            devices: to share the work among.
+            devices: of the programs, see program_devices().
+            working: how many of these share the work.
 
         Returns:
             A Plan.
@@ -112,11 +134,11 @@ class Plan:
         if isinstance(chunk_size, str):
             usual = CPU_SEARCHES_PER_CHUNK if searches else CPU_RUNS_PER_CHUNK
             chunk_size = usual if first.platform == "cpu" else batch
-        most = max(1, chunk_size // runs_per_instance) * len(devices)
+        most = max(1, chunk_size // runs_per_instance) * working
         # Equal shares, so that no chunk is mostly padding.
-        slots = -(-instances // (-(-instances // most) * len(devices)))
-        widths = compact_widths(named, first)
-        return cls(len(devices), slots, batch, {w: batch_size(named, w, first) for w in widths})
+        slots = -(-instances // (-(-instances // most) * working))
+        measured = {w: batch_size(named, w, first) for w in compact_widths(named, first)}
+        return cls(len(devices), working, slots, batch, measured)
 
 
 def in_batches(hands: Sequence[Sequence[T]], size: int) -> Iterator[list[list[T]]]:

@@ -12,7 +12,7 @@ import pyarrow as pa
 from ticketjax import masks
 from ticketjax.base import Batch, Tree
 from ticketjax.problem import Seeker
-from ticketjax.runs.batches import Plan, filled, in_batches
+from ticketjax.runs.batches import Plan, filled, in_batches, program_devices
 from ticketjax.runs.grid import REINITIALISE, Grid, InstanceKey, NamedSetting, trains
 from ticketjax.runs.programs import (
     Program,
@@ -413,7 +413,8 @@ def _run_chunk(
     begin, watch: as in _Chunk.
     """
     # Dealt in turn, so that devices share the work; a short hand repeats an instance.
-    dealt = [list(keys[device :: plan.devices]) for device in range(plan.devices)]
+    dealt = [list(keys[device :: plan.working]) for device in range(plan.working)]
+    dealt += [[]] * (plan.devices - plan.working)
     hands = [hand + [keys[0]] * (plan.slots - len(hand)) for hand in dealt]
     seeds = np.array([[key.seed for key in hand] for hand in hands], np.uint32)
     named, asked = job.named, job.densities
@@ -464,7 +465,7 @@ def _run_chunk(
     }
     rows = []
     for n, key in enumerate(keys):
-        slot, device = divmod(n, plan.devices)
+        slot, device = divmod(n, plan.working)
         layers = ticket_layers[key.seed]
         for s, d in points:
             entries = measured[device][computed(device, _Run(slot, s, d))] | {
@@ -556,7 +557,8 @@ def run(
         BudgetError: before anything of a chunk is yielded, a mask outside its budget, unless the
             grid lets it pass.
     """
-    devices = tuple(jax.local_devices() if devices is None else devices)
+    asked = tuple(jax.local_devices() if devices is None else devices)
+    devices = program_devices(asked)
     watch = Stopwatch() if watch is None else watch
     for job in _jobs(grid, done, share):
         plan = Plan.of(
@@ -566,9 +568,10 @@ def run(
             job.searches,
             grid.chunk_size,
             devices,
+            len(asked),
         )
         programs = _Programs.of(grid, job, plan, devices)
-        size = plan.slots * plan.devices
+        size = plan.slots * plan.working
         for start in range(0, len(job.instances), size):
             begin = _steps(job.named, programs, on_step)
             instances = job.instances[start : start + size]

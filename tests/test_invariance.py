@@ -1,0 +1,60 @@
+"""A run's record is the same bit for bit, however its grid is divided and whatever else is in it.
+
+Searches that train amplify rounding: a run computed by another program is another run.
+"""
+
+import functools
+
+import jax
+import pytest
+
+from tests.test_sweep import rows
+from ticketjax.runs.engine import run
+from ticketjax.runs.grid import make_grid
+
+TRAINED = (
+    "multishot(magnitude, rounds=2, round_epochs=1)",
+    "concrete(epochs=3)",
+    "edge_popup(epochs=2)",
+    "path_pursuit(rounds=4)",
+)
+GRID = {
+    "task": "circle",
+    "depth": 3,
+    "width": 22,
+    "samples": 200,
+    "epochs": 2,
+    "seekers": ["snip", *TRAINED],
+    "densities": (0.2, 0.6),
+    "seeds": 5,
+}
+
+
+@functools.cache
+def records(devices=1, **fields):
+    grid = make_grid(**GRID | fields)
+    return rows(run(grid, devices=jax.local_devices()[:devices]))
+
+
+@pytest.mark.parametrize("chunk_size", [1, 3, 7])
+def test_chunks_change_no_bit(chunk_size):
+    assert records(chunk_size=chunk_size) == records()
+
+
+@pytest.mark.parametrize("devices", [2, 3])
+def test_devices_change_no_bit(devices):
+    assert records(devices) == records()
+
+
+def test_company_changes_no_bit():
+    alone = records(seekers=TRAINED[1], densities=0.6, seeds=(3,))
+    assert len(alone) == 1 and alone.items() <= records().items()
+    few = records(seekers=TRAINED[:2], seeds=(4, 1, 2))
+    assert len(few) == 12 and few.items() <= records().items()
+
+
+def test_records_are_of_something_that_trains():
+    # Masks of two seeds differ, and so does what they are worth.
+    for seeker in TRAINED:
+        losses = {row["weak_loss"] for key, row in records().items() if seeker in key}
+        assert len(losses) > 5
