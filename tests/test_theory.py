@@ -58,7 +58,7 @@ FAINT = network(([[0.01]], [0]), ([[0.01]], [0]), ([[0.01]], [0]))
 # Lemma 1
 
 
-@pytest.mark.parametrize("norm", ["entry", "spectral"])
+@pytest.mark.parametrize("norm", theory.NORMS)
 @pytest.mark.parametrize("widths", [(1, 3, 1), (2, 4, 3, 2), (2, 3, 3, 3, 1)])
 def test_parameters_within_tolerance_keep_the_error_below_eps(norm, widths):
     generator = np.random.default_rng(0)
@@ -178,14 +178,24 @@ def test_error_reached_beats_random_corners_and_keeps_to_the_lemma(widths):
         assert 0.9 * max(errors) < theory.error_reached(target, allowed) <= 0.3
 
 
-def test_circles_own_ticket_breaks_the_entry_norm_and_keeps_the_spectral_one():
+def test_the_main_texts_form_by_hand():
+    # relu(x), relu(-x) and a third without parameters, added up with slopes 1, 2 and 0, less 1:
+    # n k_max = 3 * 1 and 1 * 3; the layers give out at most 1 and, at x = -1 and 0, 1.
+    target = network(([[1, -1, 0]], [0, 0, 0]), ([[1], [2], [0]], [-1]))
+    assert theory.activation_norms(target, outputs=True) == pytest.approx([1, 1], rel=0.01)
+    allowed = theory.tolerances(target, 0.1, "entry_main", input_norms=[1, 1])
+    first = 0.1 / (2 * math.sqrt(3) * 2 * (2 + 0.1 / 2))
+    assert allowed == pytest.approx([first, 0.1 / (2 * math.sqrt(3) * 2)])
+
+
+def test_circles_own_ticket_breaks_both_printed_forms_and_keeps_the_spectral_norm():
     for depth, at_least in [(5, 0.2), (10, 0.4)]:
         target, factor = theory.normalise(get_task("circle").ticket(depth))
-        entry, spectral = (
+        spectral, appendix, main_text = (
             factor * theory.error_reached(target, theory.tolerances(target, 0.1 / factor, norm))
-            for norm in ("entry", "spectral")
+            for norm in theory.NORMS
         )
-        assert spectral <= 0.1 < at_least < entry
+        assert spectral <= 0.1 < at_least < main_text < appendix
 
 
 def test_activation_norms_by_hand():
@@ -454,8 +464,8 @@ def test_float32_device_arrays_are_taken_as_they_are():
         (lambda: theory.tolerances(CHAIN, 0), "eps must be positive and finite, got 0"),
         (lambda: theory.tolerances(CHAIN, -1.0), "eps must be positive"),
         (lambda: theory.tolerances(CHAIN, math.nan), "eps must be positive"),
-        (lambda: theory.tolerances(CHAIN, 0.1, "max"), "norm must be 'entry' or 'spectral'"),
-        (lambda: theory.required_width(CHAIN, [0.1, 0.1], 0.1, norm="max"), "norm must be 'entry'"),
+        (lambda: theory.tolerances(CHAIN, 0.1, "max"), "norm must be 'spectral' or 'entry'"),
+        (lambda: theory.required_width(CHAIN, [0.1, 0.1], 0.1, norm="max"), "norm must be"),
         (lambda: theory.error_reached(CHAIN, [0.1]), "eps must be one or 2 positive"),
         (lambda: theory.tolerances(CHAIN, 0.1, input_norms=[1]), "input_norms must be 2"),
         (lambda: theory.existence_probability(CHAIN, 10, -0.1), "eps must be positive"),

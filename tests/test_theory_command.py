@@ -34,7 +34,7 @@ def test_output_holds_what_the_library_computes(tmp_path):
             row = rows[str(bound.layer)]
             assert row[1:4] == [str(n) for n in (bound.neurons, bound.in_degree, bound.parameters)]
             assert float(row[5]) == pytest.approx(bound.tolerance, rel=0.05)
-    assert "Lemma 1 fails" in circle and "Lemma 1 fails" not in relu
+    assert circle.count("this form fails") == 2 and "this form fails" not in relu
     assert (tmp_path / "out" / "theory.txt").read_text().strip() in result.stdout
     assert (tmp_path / "out" / "theory.png").read_bytes()[:4] == b"\x89PNG"
 

@@ -3,6 +3,17 @@
 Plain NumPy in float64: this is the analysis of one small ticket on the host. Its terms go down to
 1e-400, so probabilities are kept as logarithms. L counts weight matrices, that is depth - 1.
 
+Lemma 1 is printed twice, and neither form follows from its proof. `tolerances` has both, and one
+that does:
+
+- "entry_main", section 2.1: eps / (L sqrt(n_l k_max,l) (1 + sup ||x_l||_1) prod_k (w_k + eps / L));
+- "entry", appendix A.1:     eps / (L sqrt(m_l) (1 + sup ||x_{l-1}||_1) prod_k (w_k + eps / L));
+- "spectral":                as "entry", w_k the largest singular value and not the largest |entry|.
+
+The products run over k > l. x_l is what layer l gives out, m_l <= n_l k_max,l the number of its
+non-zero parameters. Both forms print W_l in the product, which cannot be meant: errors made in
+layer l grow in the layers behind it. W_k is read here.
+
 Source: Fischer and Burkholz, Plant 'n' Seek, ICLR 2022, arXiv 2111.11153v2, Lemma 1, Theorem 2.
 """
 
@@ -21,6 +32,8 @@ _SHARE = {"uniform": 1.0, "normal": 0.5}
 _REACH = {"uniform": 1.0, "normal": math.sqrt(2 * math.log(4 / math.sqrt(2 * math.pi)))}
 # s_l^2 * n_in of He's initialisation: bound of the uniform, deviation of the normal.
 _HE = {"uniform": 6.0, "normal": 2.0}
+NORMS = ("spectral", "entry", "entry_main")
+"""The forms of Lemma 1: the one that holds, the appendix's, and the main text's."""
 
 # (L,) floats, and such or one for all layers.
 Vector = Sequence[float] | np.ndarray
@@ -70,7 +83,7 @@ class RequiredWidth(NamedTuple):
     log10_width: float
 
 
-def activation_norms(target: Params, cells: int = 4096) -> np.ndarray:
+def activation_norms(target: Params, cells: int = 4096, outputs: bool = False) -> np.ndarray:
     """Certified upper bounds on sup ||x||_1 of each layer's input, over inputs in [-1, 1]^n0.
 
     Interval arithmetic on every one of about `cells` equal sub-boxes of [-1, 1]^n0. The bounds are
@@ -80,6 +93,7 @@ def activation_norms(target: Params, cells: int = 4096) -> np.ndarray:
     Args:
         target: layers {"layer_0": {"kernel", "bias"}, ...}, kernels (n_in, n_out), biases (n_out,).
         cells: number of sub-boxes, at least 1.
+        outputs: bound what each layer gives out instead; the last one has no ReLU.
 
     Returns:
         (L,) float64.
@@ -94,13 +108,14 @@ def activation_norms(target: Params, cells: int = 4096) -> np.ndarray:
     per_axis = max(1, math.floor(cells ** (1 / inputs) + 1e-9))
     corner = np.arange(per_axis**inputs)[:, None] // per_axis ** np.arange(inputs) % per_axis
     low, high = -1 + 2 * corner / per_axis, -1 + 2 * (corner + 1) / per_axis
-    norms = []
-    for kernel, bias in layers:
-        norms.append(np.maximum(-low, high).sum(axis=1).max())
+    norms = [np.maximum(-low, high).sum(axis=1).max()]
+    for index, (kernel, bias) in enumerate(layers):
         rising, falling = np.maximum(kernel, 0), np.minimum(kernel, 0)
         low, high = low @ rising + high @ falling + bias, high @ rising + low @ falling + bias
-        low, high = np.maximum(low, 0), np.maximum(high, 0)
-    return np.array(norms)
+        if index < len(layers) - 1:
+            low, high = np.maximum(low, 0), np.maximum(high, 0)
+        norms.append(np.maximum(-low, high).sum(axis=1).max())
+    return np.array(norms[1:] if outputs else norms[:-1])
 
 
 def tolerances(
@@ -113,10 +128,12 @@ def tolerances(
         eps: the output error, positive and finite.
         norm: "spectral" takes the largest singular value for the paper's ||W||_inf and keeps
             sqrt(m_l) eps_l <= eps / L, as the proof requires; the lemma then always holds. "entry"
-            takes the largest |entry|, as the paper does. This does not bound the growth of errors
-            where many neurons are summed: with 100 hidden neurons of weight 1 and eps = 0.5 the
-            output error can be 1, and Circle's own ticket exceeds the bound (`error_reached`).
-        input_norms: (L,) known bounds on sup ||x||_1, instead of `activation_norms`.
+            and "entry_main" take the largest |entry|, as the paper's appendix and its main text do
+            (see the module). This does not bound the growth of errors where many neurons are
+            summed: with 100 hidden neurons of weight 1 and eps = 0.5 the output error can be 1
+            under "entry", and Circle's own ticket exceeds the bound of either (`error_reached`).
+        input_norms: (L,) known bounds on sup ||x||_1 of each layer's input ("entry_main": of what
+            it gives out), instead of `activation_norms`.
 
     Returns:
         (L,) float64, eps_l.
@@ -129,18 +146,23 @@ def tolerances(
     _check_norm(norm)
     layers = _layers(target)
     count = len(layers)
-    norms = activation_norms(target) if input_norms is None else np.asarray(input_norms, float)
+    main_text = norm == "entry_main"
+    if input_norms is None:
+        norms = activation_norms(target, outputs=main_text)
+    else:
+        norms = np.asarray(input_norms, float)
     if norms.shape != (count,) or not (norms >= 0).all():
         raise ValueError(f"input_norms must be {count} numbers of at least 0, got {input_norms}")
     allowed, growth = np.empty(count), np.float64(1.0)
     for index in reversed(range(count)):
         kernel = layers[index][0]
-        parameters = max(1, _in_degrees(*layers[index]).sum())
+        degrees = _in_degrees(*layers[index])
+        parameters = max(1, degrees.size * degrees.max() if main_text else degrees.sum())
         amplification = (1 + norms[index]) * growth
         if norm == "spectral":
             amplification = np.maximum(1.0, amplification)
         allowed[index] = eps / (count * math.sqrt(parameters) * amplification)
-        size = np.abs(kernel).max() if norm == "entry" else np.linalg.norm(kernel, 2)
+        size = np.linalg.norm(kernel, 2) if norm == "spectral" else np.abs(kernel).max()
         growth *= size + eps / count
     return allowed
 
@@ -212,7 +234,7 @@ def log10_failure(
         eps: the output error, from which `tolerances` are computed in this norm, or (L,)
             tolerances.
         initialisation: "uniform" or "normal".
-        norm: "spectral" or "entry", as in `tolerances`.
+        norm: as in `tolerances`.
 
     Returns:
         (L,) float64; vacuous from 0 on.
@@ -448,8 +470,8 @@ def _check_initialisation(initialisation: str) -> None:
 
 
 def _check_norm(norm: str) -> None:
-    if norm not in ("entry", "spectral"):
-        raise ValueError(f"norm must be 'entry' or 'spectral', got {norm!r}")
+    if norm not in NORMS:
+        raise ValueError(f"norm must be {' or '.join(map(repr, NORMS))}, got {norm!r}")
 
 
 def _fraction(delta: float) -> float:
