@@ -33,6 +33,8 @@ class BestOf(Options):
     Raises:
         ValueError: a seeker that cannot be called, restarts < 1.
 
+    Source: none, random restarts.
+
     >>> from ticketjax.seekers.gates.concrete import Concrete
     >>> BestOf(Concrete(epochs=3), restarts=2).restarts
     2

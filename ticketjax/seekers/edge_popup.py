@@ -103,9 +103,15 @@ class EdgePopup(Options):
         ValueError: an option of another type or range, an unknown scope or optimizer, levels beyond
             epochs.
 
-    Source: Ramanujan et al. 2020, arXiv 1911.13299, equations 4 to 6; annealing: Fischer and
-    Burkholz 2022; global and annealed: a baseline of Sreenivasan et al. 2022, arXiv 2202.12002.
-    Departure: a layer's kernel and bias are ranked together; the authors rank them apart.
+    Source: Ramanujan et al. 2020, arXiv 1911.13299, section 3; biases and annealing: Fischer and
+    Burkholz 2022, arXiv 2111.11153, section 3.2; global and annealed: baselines of Sreenivasan et
+    al. 2022, arXiv 2202.12002, table 3.
+    Published: no biases, 100 epochs in batches of 128 (small networks), weight decay 1e-4, weights
+        scaled up by the root of 1 / density; by Fischer and Burkholz: the defaults here, kernel and
+        bias of a layer ranked apart, scores of biases 0 at first, a softmax before every loss.
+    Departures: a layer's kernel and bias are ranked together; scores of biases start as those of
+        weights, as 0 cannot move; no softmax; the learning rate falls in every step, not every
+        epoch; nothing is scaled up. The loss is the raw one, as published.
 
     >>> seeker = EdgePopup(annealed=True, scope="global")  # (key, problem, density) -> Found
     """

@@ -47,9 +47,14 @@ class IterativeHardThresholding(Options):
     Raises:
         ValueError: an option of another type or range, an unknown scope or optimizer.
 
-    Source: Blumensath and Davies 2009, arXiv 0805.0510, equation 2; of networks: Jin et al. 2016,
-    arXiv 1607.05423. Departures from the latter: its two phases, training of what a threshold has
-    left and then of the whole network, are one, with a threshold at every step; Adam.
+    Source: Blumensath and Davies 2009, arXiv 0805.0510, for linear models; of networks: Jin et al.
+    2016, arXiv 1607.05423, and Fridovich-Keil and Pilanci 2025, arXiv 2509.20323.
+    Published: Jin et al. alternate two phases, of some epochs each: training of what a threshold
+        has left, and of the whole network. Fridovich-Keil and Pilanci prove recovery for networks
+        of two layers, y = A w. All are judged by the weights that were trained, on the raw loss.
+    Departures: one phase, with a threshold at every step, as in the linear method; Adam in place of
+        the gradient; from random weights, not 0; weights and biases ranked together. The trained
+        weights are measured too (own_metric), beside the mask.
 
     >>> seeker = IterativeHardThresholding(annealed=True)  # (key, problem, density) -> Found
     """

@@ -44,6 +44,11 @@ class Rewinding(Options):
         ValueError: an option of another type or range, an unknown scope or optimizer.
 
     Source: Renda, Frankle and Carbin 2020, arXiv 2003.02389, section 2.
+    Published: the whole training repeated in every round, its schedule of learning rates from the
+        start, one threshold that prunes 20% of the weights; judged by the weights in the end.
+    Departures: rounds of few epochs with Adam and a constant rate; density^(k / rounds) is kept in
+        round k; biases are ranked with the weights where they are prunable. The trained weights are
+        measured too (own_metric), beside the mask.
 
     >>> seeker = Rewinding(rounds=5)  # (key, problem, density) -> Found
     """

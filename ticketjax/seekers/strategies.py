@@ -147,6 +147,13 @@ class Singleshot(_Rounds):
     Raises:
         ValueError: an option of another type or range.
 
+    Source: Fischer and Burkholz 2022, arXiv 2111.11153, section 3.1; rounds without training:
+    Tanaka et al. 2020, arXiv 2006.05467.
+    Published: 40 samples for SNIP and GraSP on all three tasks (in their code: ten for each of
+        Circle's classes, and as many for the regressions).
+    Departures: exactly the budget, ties to the lower index, where their code drops all that tie;
+        densities count weights and biases.
+
     >>> from ticketjax.seekers.scores.synflow import synflow
     >>> seeker = Singleshot(synflow, rounds=100)  # (key, problem, density) -> Found
     """
@@ -177,6 +184,11 @@ class Multishot(_Rounds):
 
     Raises:
         ValueError: an option of another type or range, an unknown optimizer.
+
+    Source: Fischer and Burkholz 2022, arXiv 2111.11153, section 3.2 and appendix B.1.
+    Published: 10 rounds of 5 epochs, Adam with 1e-3, batches of 32.
+    Departures: those of Singleshot; what is pruned stays so, where their code lets pruned weights
+        return for random, magnitude, SNIP and GraSP.
     """
 
     _: dataclasses.KW_ONLY

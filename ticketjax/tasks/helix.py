@@ -60,7 +60,9 @@ def ticket(depth: int) -> Params:
     Raises:
         ValueError: a depth below 3 or not an integer.
 
-    Source: Fischer and Burkholz (2022), section 2.2, with the coefficients of `piecewise.fit`.
+    Source: Fischer and Burkholz 2022, arXiv 2111.11153, section 2.3 and appendix A.4.3.
+    Departures: least-squares fits (`piecewise.fit`) where theirs interpolate; knots from the middle
+        outwards, with these signs, where theirs alternate from end to end.
 
     >>> [layer["kernel"].shape for layer in ticket(5).values()]
     [(1, 1), (1, 30), (30, 3), (3, 3)]

@@ -20,8 +20,8 @@ def fit(
     """Return the best slope changes a and offset b of g(x) = sum_j a_j relu(p_j (x - s_j)) + b.
 
     Best is least squares over the interval, which beats the interpolation at the knots that Fischer
-    and Burkholz (2022, section 2.2) use, with the same number of neurons. Neurons and offset are
-    the function's, so several functions share the neurons: only a and b have columns.
+    and Burkholz (2022, appendix A.4.3) use, with the same number of neurons. Neurons are shared by
+    several functions: only a and b have columns.
 
     Args:
         function: maps points (n,) to values (n,), or (n, columns) for several functions at once.

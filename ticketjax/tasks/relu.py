@@ -48,7 +48,7 @@ def ticket(depth: int) -> Params:
     Raises:
         ValueError: a depth below 2 or not an integer.
 
-    Source: Fischer and Burkholz (2022), section 2.2.
+    Source: Fischer and Burkholz 2022, arXiv 2111.11153, section 2.3 and appendix A.4.1.
 
     >>> {name: layer["kernel"].tolist() for name, layer in ticket(3).items()}
     {'layer_0': [[1.0]], 'layer_1': [[1.0]]}

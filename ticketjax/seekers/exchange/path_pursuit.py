@@ -38,7 +38,8 @@ class PathPursuit(Options):
         ValueError: an option of another type or range. When called, for a network that is no chain
             of dense layers with ReLU between; the message names the layer.
 
-    Source: this project; after matching pursuit (Mallat and Zhang 1993).
+    Source: this project; after matching pursuit (Mallat and Zhang 1993). For the exchanges, see
+    refined.refine().
 
     >>> seeker = PathPursuit(exchange=True)  # (key, problem, density) -> Found
     """

@@ -43,8 +43,7 @@ def refine(
     three, the best or by the temperature others, on all training data, and the best of these is
     made if the loss falls, or, by the temperature, rises by little.
 
-    Pure, for jit and vmap; mask and key may be traced. Related: Altmann et al. 2024, arXiv
-    2411.04658, who let a genetic algorithm do as much.
+    Pure, for jit and vmap; mask and key may be traced.
 
     Args:
         problem: its objective is what falls, on all training data: else the mask is returned as it
@@ -62,6 +61,15 @@ def refine(
     Raises:
         ValueError: another network (the message names the layer), rounds < 0, samples, candidates
             or width < 1, a negative temperature.
+
+    Source: this project. Exchanges under a budget by curvature are those of the Combinatorial Brain
+    Surgeon (Yu et al. 2022, arXiv 2203.04466), which swaps one pruned weight for a kept one of a
+    trained network where a quadratic model of the loss falls; CHITA (Benbaki et al. 2023, arXiv
+    2302.14623) chooses all of the K weights in such a model by iterative hard thresholding. Both
+    move the weights that are left. Genetic search: Altmann et al. 2024, arXiv 2411.04658.
+    Departures: parameters are frozen, and untrained, so that the slope counts as well; pieces of
+        path and whole neurons are exchanged too; the quadratic model only screens, and the exact
+        loss decides, at a temperature, so that it may rise.
     """
     mask, _ = _refine(
         problem,
@@ -123,6 +131,8 @@ class Refined(Options):
     Raises:
         ValueError: a seeker that cannot be called, an option of another type or range. When called,
             for a network that refine() refuses.
+
+    Source: this project; see refine() for what it is close to.
 
     >>> from ticketjax.seekers.gates.probabilistic import Probabilistic
     >>> Refined(Probabilistic(epochs=400), rounds=100).samples

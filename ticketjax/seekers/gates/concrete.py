@@ -32,8 +32,13 @@ class Concrete(ScheduledGateSeeker):
         ValueError: an option of another type or range, a ramp that does not rise.
 
     Source: Arora and Teuscher 2025 (concrete ticket search), arXiv 2512.07142; gates after Maddison
-    et al. 2017, arXiv 1611.00712. Departures: dual ascent, on the logarithm, instead of their
-    balancing of gradients; a budget that falls slowly; gradients of norm 1; the task's own loss.
+    et al. 2017, arXiv 1611.00712.
+    Published: every a = logit(density) at first, so that the budget is met from the start; tau 2/3;
+        a price that balances the two gradients' norms (GradBalance); Adam at the rate of training,
+        a tenth of it after 88% of the epochs; the loss, or the divergence from the dense network's
+        output or features; then the K largest a.
+    Departures: those of GateSeeker; a = 0 at first; tau 1 to 0.1; dual ascent, on the logarithm; a
+        budget that falls slowly; the task's own loss, as a planted network's dense output is noise.
 
     >>> seeker = Concrete(epochs=10)  # (key, problem, density) -> Found
     """

@@ -22,8 +22,8 @@ class ContinuousSparsification(PricedGateSeeker):
 
     During the search an open gate multiplies its parameter by up to 1 / sigmoid(s0), 2 by default;
     the mask that is returned, and measured, has ones there. All gates that are open share that
-    factor, so that in a ReLU network without biases only the output's scale differs, but biases
-    enter with another weight than in the search.
+    factor, so that in a ReLU network without biases only the output's scale differs; with biases,
+    these weigh other than in the search, and the network that is measured computes something else.
 
     Args:
         epochs: 60 are about 2,100 steps at 9,000 samples.
@@ -40,9 +40,11 @@ class ContinuousSparsification(PricedGateSeeker):
         ValueError: an option of another type or range, a ramp that does not rise, a penalty and a
             dual_rate of 0.
 
-    Source: Savarese et al. 2020, arXiv 1912.04427, the weights frozen. Departures: beta grows in
-    every step instead of every epoch, lambda by dual ascent, Adam, gradients of norm 1, and an
-    exact budget.
+    Source: Savarese et al. 2020, arXiv 1912.04427, and the authors' code.
+    Published: s0 about 0, which sets the density; SGD with 0.1 and momentum 0.9 on s and weights;
+        lambda 1e-8; beta 1 to 200, a step every epoch; in the end 1[s > 0] / sigmoid(s0).
+    Departures: those of GateSeeker; beta grows in every step; lambda by dual ascent; Adam; the mask
+        in the end has no factor 1 / sigmoid(s0).
 
     >>> seeker = ContinuousSparsification(epochs=10)  # (key, problem, density) -> Found
     """

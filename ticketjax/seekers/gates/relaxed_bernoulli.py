@@ -25,16 +25,17 @@ class RelaxedBernoulli(PricedGateSeeker):
         schedule, ramp: of the budget K_t, see density_now().
         sigma: size of the noise.
         penalty, dual_rate: with dual_rate=0, lambda stays the penalty, as published.
-        scope, batch_size, learning_rate, decay, unit_gradients, restarts, optimizer: as in
-            GateSeeker.
+        scope, batch_size, learning_rate, decay, unit_gradients, restarts, optimizer, objective: as
+            in GateSeeker.
 
     Raises:
         ValueError: an option of another type or range, a ramp that does not rise, a penalty and a
             dual_rate of 0.
 
     Source: Tsayag and Lindenbaum 2026, arXiv 2603.08914; gates after Yamada et al. 2020,
-    arXiv 1810.04247. Departures: lambda by dual ascent, gradients of norm 1, and an exact budget
-    of ones in the end instead of clip(mu, 0, 1).
+    arXiv 1810.04247.
+    Published: a lambda that stays, weights frozen; in the end clip(mu, 0, 1) multiplies them.
+    Departures: those of GateSeeker; lambda by dual ascent; K ones in the end.
 
     >>> seeker = RelaxedBernoulli(epochs=10)  # (key, problem, density) -> Found
     """

@@ -243,6 +243,11 @@ class GateSeeker(Options, abc.ABC):
 
     Raises:
         ValueError: an option of another type or range, an unknown optimizer.
+
+    Departures from what is published, in all of these seekers: the loss at the best output scale
+        in place of the raw one; gradients of norm 1; the parameters stay frozen, where most train
+        them at the same time or afterwards; biases have gates as weights have; exactly K are kept;
+        learning rates and epochs were chosen here.
     """
 
     scope: Scope = option("global", free=True)

@@ -65,6 +65,8 @@ def erk(key: jax.Array, problem: Problem, params: Tree, mask: Tree) -> Tree:
         Scores, a tree like params; 0 for parameters of no layer.
 
     Source: Evci et al. 2020, arXiv 1911.11134, section 3 (after Mocanu et al. 2018).
+    Published: as the start of sparse training, of kernels; biases stay dense.
+    Departures: a bias counts to its layer; the budget is exact over all layers.
     """
     return _by_layer_share(_erk_share)(key, problem, params, mask)
 
@@ -80,6 +82,8 @@ def balanced(key: jax.Array, problem: Problem, params: Tree, mask: Tree) -> Tree
     Returns:
         Scores, a tree like params; 0 for parameters of no layer.
 
-    Source: Gadhikar, Mukherjee and Burkholz 2023, arXiv 2210.02412, section 3.
+    Source: Gadhikar, Mukherjee and Burkholz 2023, arXiv 2210.02412, "balanced".
+    Published: as a random network that is trained or pruned further, of kernels.
+    Departures: a bias counts to its layer; the budget is exact over all layers.
     """
     return _by_layer_share(_balanced_share)(key, problem, params, mask)

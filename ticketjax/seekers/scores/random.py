@@ -17,6 +17,8 @@ def random(key: jax.Array, problem: Problem, params: Tree, mask: Tree) -> Tree:
 
     Returns:
         Scores, a tree like params.
+
+    Source: the baseline of Fischer and Burkholz 2022, arXiv 2111.11153, section 3.
     """
     del problem, mask
     leaves, structure = jax.tree.flatten(params)

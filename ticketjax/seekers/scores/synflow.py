@@ -66,7 +66,10 @@ def synflow(key: jax.Array, problem: Problem, params: Tree, mask: Tree) -> Tree:
     Returns:
         Scores, a tree like params; 0 for parameters of no layer.
 
-    Source: Tanaka, Kunin, Yamins and Ganguli 2020, arXiv 2006.05467, equation 3 and algorithm 1.
+    Source: Tanaka, Kunin, Yamins and Ganguli 2020, arXiv 2006.05467, algorithm 1.
+    Published: 100 rounds to density^(k / 100), no training between them, no data; of kernels.
+    Departures: one round unless told otherwise, see Singleshot; biases are scored too where they
+        are prunable; what is pruned stays so, where the authors' code lets a pruned score of 0 tie.
     """
     del key
     positive = jax.tree.map(jnp.abs, apply_mask(params, mask))
