@@ -1,5 +1,6 @@
-"""The pages on adding a seeker and a task, followed to the letter in a copy of the repository."""
+"""The pages: two followed to the letter in a copy of the repository, the links and names of all."""
 
+import operator
 import os
 import pathlib
 import re
@@ -11,9 +12,13 @@ import sys
 import pytest
 
 import ticketjax
+from ticketjax.runs.record import SCHEMA
 
 ROOT = pathlib.Path(__file__).parent.parent
+NAME = operator.attrgetter("name")
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+# Links within the repository: the path, which is empty for one within the page, and the anchor.
+LINK = re.compile(r"\]\(\s*(?!\w+://)([^)#\s]*)(?:#([^)\s]+))?\)")
 WORKED_ON = ("ticketjax", "tests")
 CONFIGURATION = ("setup.cfg", "pyproject.toml")
 
@@ -75,3 +80,25 @@ def test_page_is_followed(page, passed, tmp_path):
 def test_api_page_has_every_public_name():
     listed = re.findall(r"^::: ([\w.]+)$", (ROOT / "docs/api.md").read_text(), re.MULTILINE)
     assert {name.rpartition(".")[2] for name in listed} >= set(ticketjax.__all__)
+
+
+def _anchors(page):
+    """The anchors of a page's headings, as GitHub and the site make them."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    words = (re.sub(r"[^\w\- ]", "", heading.lower()) for heading in headings)
+    return {each.strip().replace(" ", "-") for each in words}
+
+
+@pytest.mark.parametrize("page", sorted(ROOT.glob("docs/*.md")) + [ROOT / "README.md"], ids=NAME)
+def test_links_of_a_page_lead_somewhere(page):
+    for path, anchor in LINK.findall(page.read_text()):
+        there = page.parent / path if path else page
+        assert there.exists(), f"{page.name} links to {path}"
+        if anchor and there.suffix == ".md":
+            assert anchor in _anchors(there), f"{page.name} links to {path}#{anchor}"
+
+
+def test_protocol_has_every_column_of_the_records():
+    columns = (ROOT / "docs/protocol.md").read_text().partition("\n## Columns\n")[2]
+    named = re.findall(r"`(\w+)`", "".join(re.findall(r"^\|([^|]+)\|", columns, re.MULTILINE)))
+    assert sorted(named) == sorted(SCHEMA.names)

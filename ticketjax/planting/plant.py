@@ -147,7 +147,7 @@ def plant(
             tree of layer_0, layer_1, ...
         match: "cosine", as above, or "hidden", which makes the ticket inconspicuous instead. Lots
             choose the neurons, and then all factors are chosen together, those that change the
-            sizes of the mother's parameters least (not in the paper; docs/protocol.md has the
+            sizes of the mother's parameters least (not in the paper; docs/planting.md has the
             formulas and ticketjax.audit the measure). The result is the same, but for rounding, for
             any positive rescaling of the target's neurons and any order of the mother's. For dense
             chains only.
