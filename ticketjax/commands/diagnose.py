@@ -165,7 +165,7 @@ def _evidence(rows: list[dict], case: Case, kept: np.ndarray | None) -> Evidence
     bounds = np.where(np.isfinite(bounds), bounds, [ratios.min(), ratios.max()])
     return Evidence(
         recall=float(case.measures["recall"].mean()),
-        recovered=float(np.mean([row["functionally_recovered"] for row in rows])),
+        recovered=float(np.mean([bool(row["found"]) for row in rows])),
         feasible_recall=float(np.mean([row["feasible_recall"] for row in rows])),
         ratio=tuple(10.0**bounds),
         kept=None if kept is None else float(kept.mean()),

@@ -38,7 +38,9 @@ ROWS = (
     ("recall of neurons", "neuron_recall", None),
     ("largest error against the target", "target_error_largest", None),
     ("mean error against the target", "target_error_mean", None),
-    ("recovered as a function", "functionally_recovered", None),
+    ("sign of the best output scale", "output_sign", None),
+    ("found, as a function", "found", None),
+    ("as good as the noise lets tell", "functionally_recovered", None),
     ("effective density", "effective_density", None),
 )
 
