@@ -227,6 +227,18 @@ def _run_chunk(
     return with_seconds(pa.Table.from_pylist(rows, schema=SCHEMA), times)
 
 
+def _job(
+    grid: Grid,
+    named: NamedSetting,
+    seekers: Sequence[tuple[str, Seeker]],
+    densities: np.ndarray,
+    instances: list[InstanceKey],
+) -> Job:
+    """A job whose seekers have the objective that the grid, or each of them, says."""
+    rescaled = tuple(_objective(grid, seeker) == "rescaled" for _, seeker in seekers)
+    return Job(named, tuple(seekers), rescaled, densities, instances)
+
+
 def _jobs(grid: Grid, done: Collection[tuple], share: tuple[int, int]) -> Iterator[Job]:
     """What is missing of a grid, as few and as large rectangles as there are.
 
@@ -238,13 +250,6 @@ def _jobs(grid: Grid, done: Collection[tuple], share: tuple[int, int]) -> Iterat
         densities = named.resolve(grid.densities)
         numbers = densities.tolist()
         seekers = tuple((label, named.given(seeker)) for label, seeker in grid.seekers)
-
-        def job(
-            chosen: Sequence[tuple[str, Seeker]], some: np.ndarray, of: list[InstanceKey]
-        ) -> Job:
-            rescaled = tuple(_objective(grid, seeker) == "rescaled" for _, seeker in chosen)
-            return Job(named, tuple(chosen), rescaled, some, of)
-
         # Instances that lack the same runs are run together.
         lacking: dict[tuple[tuple[int, ...], ...], list[InstanceKey]] = {}
         for key in grid.instances_of(share):
@@ -259,7 +264,7 @@ def _jobs(grid: Grid, done: Collection[tuple], share: tuple[int, int]) -> Iterat
                 chosen = tuple(
                     seeker for seeker, own in zip(seekers, missing, strict=True) if own == these
                 )
-                whole = job(chosen, densities[list(these)], instances)
+                whole = _job(grid, named, chosen, densities[list(these)], instances)
                 size = grid.chunk_size
                 if isinstance(size, str) or whole.runs_per_instance <= size or not whole.searches:
                     yield whole
@@ -267,7 +272,7 @@ def _jobs(grid: Grid, done: Collection[tuple], share: tuple[int, int]) -> Iterat
                 for seeker in chosen:
                     for start in range(0, whole.densities.size, size):
                         some = whole.densities[start : start + size]
-                        yield job((seeker,), some, instances)
+                        yield _job(grid, named, (seeker,), some, instances)
 
 
 def run(
