@@ -23,9 +23,13 @@ def work_of(setting: Setting, seeker: Seeker) -> dict[str, float]:
         Floating point operations, and as many passes forward and backward over all training data as
         take the same; nothing where they cannot be counted.
     """
-    problem = _abstract_problem(setting)
-    flops = search_flops(seeker, problem)
-    return {} if math.isnan(flops) else {"flops": flops, "passes": flops / pass_flops(problem)}
+    flops = search_flops(seeker, _abstract_problem(setting))
+    return {} if math.isnan(flops) else {"flops": flops, "passes": flops / _flops_of_pass(setting)}
+
+
+@functools.lru_cache(maxsize=64)
+def _flops_of_pass(setting: Setting) -> float:
+    return pass_flops(_abstract_problem(setting))
 
 
 def _abstract_problem(setting: Setting) -> Problem:
