@@ -6,11 +6,13 @@ Searches that train amplify rounding: a run computed by another program is anoth
 import functools
 
 import jax
+import numpy as np
 import pytest
 
 from tests.test_sweep import rows
 from ticketjax.runs.engine import run
 from ticketjax.runs.grid import make_grid
+from ticketjax.runs.programs import pick_program
 
 TRAINED = (
     "multishot(magnitude, rounds=2, round_epochs=1)",
@@ -57,3 +59,13 @@ def test_records_are_of_something_that_trains():
     for seeker in TRAINED:
         losses = {row["weak_loss"] for key, row in records().items() if seeker in key}
         assert len(losses) >= 5
+
+
+def test_what_a_batch_needs_is_picked_on_every_device():
+    devices = tuple(jax.local_devices()[:2])
+    batches = tuple({"a": np.arange(12).reshape(2, 2, 3) + 100 * n} for n in range(3))
+    index = np.array([[5, 0, 0], [3, 3, 1]], np.int32)
+    picked = pick_program(devices).compiled(batches, index)(batches, index)
+    joined = np.concatenate([batch["a"] for batch in batches], axis=1)
+    for device in range(2):
+        np.testing.assert_array_equal(picked["a"][device], joined[device][index[device]])

@@ -75,13 +75,14 @@ class Programs(NamedTuple):
         instance: makes the instances.
         search: one per seeker.
         measure: one per width.
-        pick: copies what a batch needs.
+        pick: copies what a batch needs; None on a CPU, whose arrays NumPy can read, so that nothing
+            has to be compiled for it.
     """
 
     instance: Program
     search: list[Program]
     measure: dict[int, Program]
-    pick: Program
+    pick: Program | None
 
     @classmethod
     def of(cls, job: Job, plan: Plan, devices: tuple[jax.Device, ...]) -> "Programs":
@@ -97,7 +98,7 @@ class Programs(NamedTuple):
                 width: measure_program(setting, width if compactable else None, devices)
                 for width in plan.measured
             },
-            pick_program(devices),
+            None if devices[0].platform == "cpu" else pick_program(devices),
         )
 
     def picked(self, batches: Sequence[Any], indices: Any) -> Any:
@@ -111,7 +112,10 @@ class Programs(NamedTuple):
         whole = np.tile(number * size + np.arange(size), (index.shape[0], 1))
         if np.array_equal(index, whole):
             return batches[number]
-        return self.pick.compiled(tuple(batches), index)(tuple(batches), index)
+        if self.pick is not None:
+            return self.pick.compiled(tuple(batches), index)(tuple(batches), index)
+        rows = np.arange(index.shape[0])[:, None]
+        return jax.tree.map(lambda *leaves: np.concatenate(leaves, 1)[rows, index], *batches)
 
     def joined(self, batches: Sequence[Any], devices: int) -> Any:
         """The batches, one after the other, on each device."""
