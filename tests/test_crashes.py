@@ -46,7 +46,7 @@ def test_a_killed_grid_is_finished_with_the_records_of_an_undisturbed_one(tmp_pa
 
 # From the first import to the middle of compilation, on a machine that does nothing else.
 SECONDS = 4
-INTERRUPTS = 8
+INTERRUPTS = 6
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="Linux alone tells of signals")
