@@ -212,7 +212,7 @@ def counted(problem, mask, prune_bias):
 def test_every_network_is_pruned_within_its_budget(name, prune_bias):
     problem = problem_of(name, prune_bias)
     params = problem.params
-    # All seekers on the two kinds of trees: containers of one's own, and a framework's with branches.
+    # All seekers on two kinds of trees: containers of one's own, and a stream with branches.
     is_whole = prune_bias and name in ("by hand", "residual")
     seekers = {label: SEEKERS[label] for label in (SEEKERS if is_whole else FEW)}
     budgets = LayerBudgets(tuple(range(1, len(problem.layers) + 1)))
