@@ -8,8 +8,9 @@ VENV := .venv
 ARGS :=
 # The version that `make test-jax` tests with.
 JAX := 0.10.0
-# Processes that `make test` spreads the tests over.
-WORKERS := 2
+# Processes that `make test` spreads the tests over: one more than the two cores that it is meant
+# for, as some tests wait for other processes.
+WORKERS := 3
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet

@@ -23,7 +23,6 @@ GRID = {
 # One for each way to search; of the others it is enough that they are traced.
 RUN = (
     ("concrete", "plain"),
-    ("edge_popup", "annealed"),
     ("probabilistic", "refined"),
 )
 
