@@ -8,14 +8,13 @@ VENV := .venv
 ARGS :=
 # The version that `make test-jax` tests with.
 JAX := 0.10.0
-# Processes that `make test` spreads the tests over: one more than the two cores that it is meant
-# for, as some tests wait for other processes.
-WORKERS := 3
+# Processes that `make test` spreads the tests over.
+WORKERS := 2
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help run test test-jax lint format docs dist venv clean
+.PHONY: help run test test-long test-jax lint format docs dist venv clean
 .DEFAULT_GOAL := help
 
 help:  ## show this list
@@ -28,6 +27,9 @@ run: $(VENV)/installed  ## Figure 3 of the paper, into results/paper; ARGS=--see
 
 test: lint  ## lint, then every test and doctest
 	$(BIN)/python -m pytest -q -n $(WORKERS) --dist=worksteal
+
+test-long: $(VENV)/installed  ## the few tests that take a minute each, which `make test` leaves out
+	$(BIN)/python -m pytest -q -n $(WORKERS) -m long tests
 
 # What planting, seekers and sweeps rest on; the rest of the tests needs no JAX of its own. Pins but
 # JAX's own and Flax's, which follow it.

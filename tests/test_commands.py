@@ -366,17 +366,16 @@ def test_tune_chooses_the_better_setting_and_writes_down_what_it_tried(tmp_path,
 
 def test_edge_popup_runs(tmp_path):
     flags = [*TINY, "--anneal", "--search_epochs=2", "--densities=0.5", "--noise=0,0.1"]
-    flags += ["--seekers=edge_popup,random_masks,magnitude"]
+    flags += ["--seekers=edge_popup,magnitude"]
     result = command("edge_popup", *flags, "--out=out", directory=tmp_path)
     assert result.returncode == 0, result.stderr
     records = load_records(tmp_path / "out")
     assert set(records["config"].to_pylist()) == {
         "edge_popup(annealed=True, epochs=2)",
-        "random_masks(scope='local')",
         "singleshot(magnitude, scope='local')",
     }
     assert set(records["scope"].to_pylist()) == {"local"}
-    assert records.num_rows == 3 * 4
+    assert records.num_rows == 2 * 4
 
 
 def test_phase_draws_a_map_for_every_task(tmp_path):

@@ -35,11 +35,21 @@ def save_instance(path):
 TRAINS, COMPILES = "random_teacher", "progress=True"
 
 
-@pytest.mark.parametrize("number", range(len(BLOCKS)))
+def is_long(program):
+    return TRAINS in program or COMPILES in program
+
+
+@pytest.mark.parametrize(
+    "number",
+    [
+        pytest.param(number, marks=pytest.mark.long if is_long(program) else ())
+        for number, program in enumerate(BLOCKS)
+    ],
+)
 def test_a_program_runs_as_it_stands(number, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     program = BLOCKS[number]
-    if TRAINS in program or COMPILES in program:
+    if is_long(program):
         (tmp_path / "program.py").write_text(program)
         run_alone(tmp_path / "program.py", fast=COMPILES in program)
         return

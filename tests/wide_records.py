@@ -23,7 +23,7 @@ GRID = {
 # One for each way to search; of the others it is enough that they are traced.
 RUN = (
     ("concrete", "plain"),
-    ("probabilistic", "refined"),
+    ("path_pursuit", "plain"),
 )
 
 
