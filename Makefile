@@ -28,7 +28,7 @@ run: $(VENV)/installed  ## Figure 3 of the paper, into results/paper; ARGS=--see
 test: lint  ## lint, then every test and doctest
 	$(BIN)/python -m pytest -q -n $(WORKERS) --dist=worksteal
 
-test-long: $(VENV)/installed  ## the few tests that take a minute each, which `make test` leaves out
+test-long: $(VENV)/installed  ## the few tests that take long, which `make test` leaves out
 	$(BIN)/python -m pytest -q -n $(WORKERS) -m long tests
 
 # What planting, seekers and sweeps rest on; the rest of the tests needs no JAX of its own. Pins but

@@ -42,7 +42,7 @@ def test_chunks_change_no_bit(chunk_size):
     assert records(chunk_size=chunk_size) == records()
 
 
-@pytest.mark.parametrize("devices", [2, 3])
+@pytest.mark.parametrize("devices", [2, pytest.param(3, marks=pytest.mark.long)])
 def test_devices_change_no_bit(devices):
     assert records(devices) == records()
 

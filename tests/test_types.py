@@ -31,6 +31,7 @@ def assert_same(found, expected):
         assert found == expected
 
 
+@pytest.mark.long
 def test_records_are_the_same_with_64_bits_enabled():
     arguments = "-W", "error", "-m", "tests.wide_records"
     wide = python(*arguments, directory=os.getcwd(), JAX_ENABLE_X64="1")
