@@ -313,11 +313,16 @@ def options() -> dict:
             name, equals, value = text.partition("=")
             if not (name and equals):
                 raise ValueError(f"must be name=value, got {text!r}")
-            try:
-                given[name] = ast.literal_eval(value)
-            except (ValueError, SyntaxError):
-                given[name] = value
+            given[name] = value_of(value)
     return given
+
+
+def value_of(text: str) -> Any:
+    """A number, True, False, None or a tuple as what it is, all else as text."""
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text
 
 
 def tasks_and_models() -> dict:

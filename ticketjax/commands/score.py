@@ -105,6 +105,7 @@ def _cell(value: Any) -> str:
 
 def _table(description: Description, entries: dict[str, Any]) -> str:
     from ticketjax.base import CLASSIFICATION
+    from ticketjax.records.columns import aligned
 
     metric = "accuracy" if description.kind == CLASSIFICATION else "mean squared error"
     lines = [("", "mask", "bare ticket" if "ticket_metric" in entries else "")]
@@ -112,8 +113,7 @@ def _table(description: Description, entries: dict[str, Any]) -> str:
         if name in entries:
             ticket = _cell(entries[of_ticket]) if of_ticket in entries else ""
             lines.append((title.format(metric=metric).capitalize(), _cell(entries[name]), ticket))
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    text = ["  ".join(map(str.ljust, line, widths)).rstrip() for line in lines]
+    text = aligned(lines)
     if entries["collapsed"]:
         text.append(f"no path is left; the last one ends in layer {entries['first_dead_layer']}")
     return "\n".join(text)

@@ -68,9 +68,9 @@ def _power(log10: float) -> str:
 
 
 def _columns(cells: list[list[str]]) -> str:
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    lines = ("  ".join(map(str.ljust, line, widths)).rstrip() for line in cells)
-    return "\n".join(lines)
+    from ticketjax.records.columns import aligned
+
+    return "\n".join(aligned(cells))
 
 
 def _layers(target: Params, eps: float, widths: dict[str, int]) -> list[list[str]]:

@@ -29,6 +29,7 @@ from ticketjax.commands.flags import (
     FlagError,
     naming,
     numbers,
+    value_of,
 )
 from ticketjax.tuning.candidates import LINES, Line
 from ticketjax.tuning.seeds import DEVELOPMENT, development_seeds, purposes
@@ -124,7 +125,7 @@ def _varied(first: Any) -> dict[str, Any]:
         if name not in known or not expressions.split(values):
             hint = suggestion(name, known)
             raise FlagError(f"--vary={text}: must be NAME=value,..., NAME of {known}{hint}")
-        axes.append([(name, _value(value)) for value in expressions.split(values)])
+        axes.append([(name, value_of(value)) for value in expressions.split(values)])
     found = {}
     for chosen in itertools.product(*axes) if axes else ():
         try:
@@ -133,16 +134,6 @@ def _varied(first: Any) -> dict[str, Any]:
             raise FlagError(f"--vary: {error}") from None
         found[seeker_text(seeker)] = seeker
     return found
-
-
-def _value(text: str) -> Any:
-    """A number, True, False, None or a tuple as what it is, all else as text."""
-    import ast
-
-    try:
-        return ast.literal_eval(text)
-    except (ValueError, SyntaxError):
-        return text
 
 
 def _few(candidates: dict[str, Any]) -> dict[str, Any]:
@@ -245,6 +236,7 @@ def _freeze(seekers: dict[str, Any], tries: list[Try], quality: str, grid: Grid)
 
 def _table(tries: list[Try], quality: str, accuracies: Mapping[str, bool]) -> str:
     """A row per candidate: the validation metric of each task, the number of runs, the rank."""
+    from ticketjax.records.columns import aligned
     from ticketjax.records.titles import format_metric, task_title
     from ticketjax.tuning.selection import best
 
@@ -257,11 +249,7 @@ def _table(tries: list[Try], quality: str, accuracies: Mapping[str, bool]) -> st
         runs = str(sum(one.runs.values()))
         mark = "chosen" if one is chosen else ""
         lines.append([one.setting, f"{one.rank:.2f}", *means, runs, mark])
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
-        for line in lines
-    )
+    return "\n".join(aligned(lines))
 
 
 def main() -> int:

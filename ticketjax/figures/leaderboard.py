@@ -10,6 +10,7 @@ import numpy as np
 
 from ticketjax.base import CLASSIFICATION
 from ticketjax.figures.style import COLOURS, FAINT, INK, STYLE, save, tidy
+from ticketjax.records.columns import aligned
 from ticketjax.records.statistics import mean_of_finite
 from ticketjax.records.summaries import QUALITIES, metric_interval
 from ticketjax.records.tables import metric_text
@@ -127,12 +128,7 @@ def leaderboard_table(
         if quality == "strong" and _says_found(entries, task):
             shares = (entry.share_found(task) for entry in order)
             columns.append([f"{task_title(task)} found", *shares, ""])
-    lines = list(zip(*columns, strict=True))
-    widths = [max(map(len, column)) for column in columns]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
-        for line in lines
-    )
+    return "\n".join(aligned(list(zip(*columns, strict=True))))
 
 
 def leaderboard_figure(

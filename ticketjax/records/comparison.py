@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 
 from ticketjax.base import CLASSIFICATION
+from ticketjax.records.columns import aligned
 from ticketjax.records.statistics import FEWEST, Difference, holm, mean_of_finite, paired_difference
 from ticketjax.records.summaries import WHERE, Series, rows_where
 from ticketjax.records.titles import density_label, format_metric, format_share, place_title
@@ -123,11 +124,7 @@ def comparison_table(
         if found:
             line += [format_share(*counts) if counts[1] else "-" for counts in comparison.found]
         lines.append(line)
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
-        for line in lines
-    )
+    return "\n".join(aligned(lines))
 
 
 def _p_text(p: float) -> str:

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ticketjax.measure.diagnosis import Case
+from ticketjax.records.columns import aligned
 from ticketjax.records.statistics import FEWEST, intervals_of_means, mean_of_finite
 from ticketjax.records.summaries import (
     ENDS,
@@ -80,11 +81,7 @@ def _table_lines(part: pa.Table, quality: str, accuracy: bool, series: list[Seri
                 lines.append(f"found {found}")
             columns.append(lines)
         cells += [list(line) for line in itertools.zip_longest(*columns, fillvalue="")]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    return [
-        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
-        for line in cells
-    ]
+    return aligned(cells)
 
 
 def _legend(part: pa.Table, quality: str) -> str:
@@ -231,8 +228,6 @@ def case_table(cases: Sequence[Case], verdicts: dict[str, str], accuracy: bool) 
             for name, form in forms.items()
         ]
         lines.append([seeker_title(case.seeker), case.case, *shown])
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    text = ["  ".join(map(str.ljust, line, widths)).rstrip() for line in lines]
     return "\n".join(
-        [*text, "", *(f"{seeker_title(name)}: {text}" for name, text in verdicts.items())]
+        [*aligned(lines), "", *(f"{seeker_title(name)}: {text}" for name, text in verdicts.items())]
     )
