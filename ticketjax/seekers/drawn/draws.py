@@ -1,13 +1,17 @@
-"""The best of many masks drawn at random, one after the other."""
+"""The best of many masks drawn at random, one after the other: what seekers of draws share."""
 
+import abc
+import dataclasses
 from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 
 from ticketjax.base import Found, Tree
-from ticketjax.masks import apply_mask
-from ticketjax.problem import Problem
+from ticketjax.checks import Options, option
+from ticketjax.masks import Scope, apply_mask, check_scope
+from ticketjax.objective import OBJECTIVES
+from ticketjax.problem import Problem, resolve_density
 from ticketjax.seekers.checkpoints import as_info, marks, no_checkpoints, with_checkpoint
 
 
@@ -53,3 +57,37 @@ def best_of_draws(
     )
     losses = least[jnp.array(marks(draws)) - 1]
     return Found(mask, scores, {"draw_losses": losses, **as_info(checkpoints, draws)})
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, repr=False)
+class DrawnSeeker(Options, abc.ABC):
+    """A seeker that draws scores at random, and returns the best of the masks that they select.
+
+    Args:
+        draws: how many; each costs one pass over the training data, without gradients.
+        scope: as in problem.select().
+        objective: by which the best is chosen, "rescaled" or "raw". The problem's own overrides it.
+    """
+
+    draws: int = option(100, least=1)
+    scope: Scope = option("global", free=True)
+    objective: str = option("rescaled", choices=OBJECTIVES)
+
+    def check(self) -> None:
+        """Refuse a scope that is none."""
+        check_scope(self.scope)
+
+    @abc.abstractmethod
+    def scores(self, key: jax.Array, problem: Problem, density: jax.Array | float) -> Tree:
+        """The scores of one draw, a tree like the problem's params."""
+
+    def __call__(self, key: jax.Array, problem: Problem, density: jax.Array | float) -> Found:
+        """Look for a ticket; see Seeker."""
+        density = resolve_density(problem, density)
+        problem = problem.by_default(self.objective)
+
+        def draw(key: jax.Array) -> tuple[Tree, Tree]:
+            scores = self.scores(key, problem, density)
+            return problem.select(scores, density, self.scope), scores
+
+        return best_of_draws(draw, key, problem, self.draws)

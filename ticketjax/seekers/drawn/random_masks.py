@@ -5,17 +5,15 @@ from typing import ClassVar
 
 import jax
 
-from ticketjax.base import Found, Tree
-from ticketjax.checks import Options, option
-from ticketjax.masks import Scope, check_scope, full_mask
-from ticketjax.objective import OBJECTIVES
+from ticketjax.base import Tree
+from ticketjax.masks import full_mask
 from ticketjax.problem import Problem
-from ticketjax.seekers.drawn.draws import best_of_draws
+from ticketjax.seekers.drawn.draws import DrawnSeeker
 from ticketjax.seekers.scores.random import random
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, repr=False)
-class RandomMasks(Options):
+class RandomMasks(DrawnSeeker):
     """A baseline that draws masks of exactly the budget at random and returns the best one.
 
     Every mask keeps the parameters with the highest of independent N(0, 1) scores. The best has the
@@ -39,23 +37,9 @@ class RandomMasks(Options):
     RandomMasks(draws=10)
     """
 
-    draws: int = option(100, least=1)
-    scope: Scope = option("global", free=True)
-    objective: str = option("rescaled", choices=OBJECTIVES)
-
     name: ClassVar[str] = "random_masks"
 
-    def check(self) -> None:
-        """Refuse a scope that is none."""
-        check_scope(self.scope)
-
-    def __call__(self, key: jax.Array, problem: Problem, density: jax.Array | float) -> Found:
-        """Look for a ticket; see Seeker."""
-        everything = full_mask(problem.params)
-
-        def draw(key: jax.Array) -> tuple[Tree, Tree]:
-            scores = random(key, problem, problem.params, everything)
-            return problem.select(scores, density, self.scope), scores
-
-        problem = problem.by_default(self.objective)
-        return best_of_draws(draw, key, problem, self.draws)
+    def scores(self, key: jax.Array, problem: Problem, density: jax.Array | float) -> Tree:
+        """Independent N(0, 1) scores."""
+        del density
+        return random(key, problem, problem.params, full_mask(problem.params))

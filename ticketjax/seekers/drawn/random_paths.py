@@ -6,12 +6,10 @@ from typing import ClassVar, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from ticketjax.base import Found, Tree
-from ticketjax.checks import Options, option
-from ticketjax.masks import Scope, budgets_of, check_scope
-from ticketjax.objective import OBJECTIVES
-from ticketjax.problem import Problem, resolve_density
-from ticketjax.seekers.drawn.draws import best_of_draws
+from ticketjax.base import Tree
+from ticketjax.masks import budgets_of
+from ticketjax.problem import Problem
+from ticketjax.seekers.drawn.draws import DrawnSeeker
 from ticketjax.seekers.drawn.walks import Part, draw_walks, parts_of, sizes_of, split, unread
 
 # A mask is filled with this many paths at once, or with a 64th of the parameters if that is more,
@@ -73,7 +71,7 @@ def _add(
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, repr=False)
-class RandomPaths(Options):
+class RandomPaths(DrawnSeeker):
     """A baseline that draws networks of complete random paths and returns the best one.
 
     A draw adds complete paths from an input to an output, one after the other, until one does not
@@ -107,44 +105,26 @@ class RandomPaths(Options):
     RandomPaths(draws=10)
     """
 
-    draws: int = option(100, least=1)
-    scope: Scope = option("global", free=True)
-    objective: str = option("rescaled", choices=OBJECTIVES)
-
     name: ClassVar[str] = "random_paths"
 
-    def check(self) -> None:
-        """Refuse a scope that is none."""
-        check_scope(self.scope)
-
-    def __call__(self, key: jax.Array, problem: Problem, density: jax.Array | float) -> Found:
-        """Look for a ticket; see Seeker."""
-        density = resolve_density(problem, density)
-        problem = problem.by_default(self.objective)
-
-        def draw(key: jax.Array) -> tuple[Tree, Tree]:
-            scores = _scores(key, problem, density, self.scope)
-            return problem.select(scores, density, self.scope), scores
-
-        return best_of_draws(draw, key, problem, self.draws)
-
-
-def _scores(key: jax.Array, problem: Problem, density: jax.Array | float, scope: Scope) -> Tree:
-    """Scores of which the highest are those of complete random paths, as far as these fit."""
-    seen, parts = problem.view(problem.params), parts_of(problem)
-    sizes = sizes_of(seen, problem.prune_bias)
-    size = sum(sizes)
-    budgets = jnp.stack([jnp.asarray(k, jnp.int32) for k in budgets_of(density, sizes, scope)])
-    count = max(PATHS_AT_ONCE, -(-size // LARGEST_BLOCKS))
-    walk_key, rest_key = jax.random.split(key)
-    nothing = jnp.zeros(size + 1, bool).at[size].set(True)
-    filled = jax.lax.while_loop(
-        lambda filled: ~filled.full & (filled.block * count < size),
-        lambda filled: _add(walk_key, filled, parts, budgets, count),
-        _Filled(nothing, nothing, jnp.zeros_like(budgets), jnp.int32(0), jnp.bool(False)),
-    )
-    kept, partly = filled.kept[:size], filled.partly[:size]
-    level = jnp.where(kept, 3, jnp.where(partly, 2, jnp.where(unread(kept, parts), 1, 0)))
-    ranks = level + jax.random.uniform(rest_key, (size,), jnp.float32)
-    scores = split(ranks, seen, problem.prune_bias, rest=0.0)
-    return problem.restore(scores, jax.tree.map(jnp.zeros_like, problem.params))
+    def scores(self, key: jax.Array, problem: Problem, density: jax.Array | float) -> Tree:
+        """Scores of which the highest are those of complete random paths, as far as these fit."""
+        seen, parts = problem.view(problem.params), parts_of(problem)
+        sizes = sizes_of(seen, problem.prune_bias)
+        size = sum(sizes)
+        budgets = jnp.stack(
+            [jnp.asarray(k, jnp.int32) for k in budgets_of(density, sizes, self.scope)]
+        )
+        count = max(PATHS_AT_ONCE, -(-size // LARGEST_BLOCKS))
+        walk_key, rest_key = jax.random.split(key)
+        nothing = jnp.zeros(size + 1, bool).at[size].set(True)
+        filled = jax.lax.while_loop(
+            lambda filled: ~filled.full & (filled.block * count < size),
+            lambda filled: _add(walk_key, filled, parts, budgets, count),
+            _Filled(nothing, nothing, jnp.zeros_like(budgets), jnp.int32(0), jnp.bool(False)),
+        )
+        kept, partly = filled.kept[:size], filled.partly[:size]
+        level = jnp.where(kept, 3, jnp.where(partly, 2, jnp.where(unread(kept, parts), 1, 0)))
+        ranks = level + jax.random.uniform(rest_key, (size,), jnp.float32)
+        scores = split(ranks, seen, problem.prune_bias, rest=0.0)
+        return problem.restore(scores, jax.tree.map(jnp.zeros_like, problem.params))
