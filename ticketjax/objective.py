@@ -180,12 +180,11 @@ def rescaled_for_descent(kind: str, outputs: jax.Array, y: jax.Array) -> jax.Arr
         rescale(outputs, output_scale(...)), the scale held constant in the derivative, which is
         that of search_scale() instead. The two differ where the best factor is 0.
     """
-    scale = jax.lax.stop_gradient(output_scale(kind, outputs, y))
     if kind != REGRESSION:
-        return rescale(outputs, scale)
-    followed = jax.lax.stop_gradient(search_scale(kind, outputs, y))
-    change = rescale(outputs - jax.lax.stop_gradient(outputs), followed)
-    return jnp.where(scale > 0, rescale(outputs, scale), change)
+        return rescale(outputs, jax.lax.stop_gradient(output_scale(kind, outputs, y)))
+    fit = jax.lax.stop_gradient(_fit(outputs, y, None))
+    change = rescale(outputs - jax.lax.stop_gradient(outputs), fit.size)
+    return jnp.where(fit.factor > 0, rescale(outputs, fit.factor), change)
 
 
 def rescale(outputs: jax.Array, scale: jax.Array) -> jax.Array:
