@@ -265,12 +265,27 @@ def test_every_step_is_told_as_it_begins():
     assert chunks == 1
     assert {step[:3] for step in steps} == {("relu", 4, 12)} and isinstance(steps[0], Step)
     assert [step[3:] for step in steps] == [
-        ("planting", 1, 4, True),
-        ("random", 2, 4, True),
-        ("snip", 3, 4, True),
-        ("computing", 3, 4, False),
-        ("measuring", 4, 4, True),
-        ("computing", 4, 4, False),
+        ("planting", 1, 7, True),
+        ("computing", 1, 7, False),
+        ("random", 2, 7, True),
+        ("computing", 2, 7, False),
+        ("selection", 3, 7, True),
+        ("computing", 3, 7, False),
+        ("ranking", 4, 7, True),
+        ("computing", 4, 7, False),
+        ("description", 5, 7, True),
+        ("computing", 5, 7, False),
+        # What follows the scores is there already.
+        ("snip", 6, 7, True),
+        ("computing", 6, 7, False),
+        ("selection", 6, 7, False),
+        ("computing", 6, 7, False),
+        ("ranking", 6, 7, False),
+        ("computing", 6, 7, False),
+        ("description", 6, 7, False),
+        ("computing", 6, 7, False),
+        ("measuring", 7, 7, True),
+        ("computing", 7, 7, False),
     ]
 
 

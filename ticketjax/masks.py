@@ -424,6 +424,35 @@ def exclude(scores: Params, alive: Params) -> Params:
     return jax.tree.map(lift, scores, alive)
 
 
+def digest(mask: Params) -> jax.Array:
+    """Four words that tell masks of one network apart.
+
+    Every place has four fixed 32-bit numbers, the same mixing of its index as MurmurHash3's last
+    step, and those of what is kept are added. Two different masks have the same words with a chance
+    of about 2^-128.
+
+    Args:
+        mask: bool tree of a network's layers.
+
+    Returns:
+        (4,) uint32.
+
+    >>> mask = {"layer_0": {"kernel": jnp.array([[True, False]]), "bias": jnp.array([True, True])}}
+    >>> digest(mask).shape
+    (4,)
+    """
+    words, start = jnp.zeros(4, jnp.uint32), 0
+    for leaf in jax.tree.leaves(mask):
+        place = jnp.arange(start, start + leaf.size, dtype=jnp.uint32)
+        mixed = place[None] * 4 + jnp.arange(1, 5, dtype=jnp.uint32)[:, None]
+        for shift, factor in ((16, 0x85EBCA6B), (13, 0xC2B2AE35)):
+            mixed = (mixed ^ (mixed >> shift)) * jnp.uint32(factor)
+        mixed = mixed ^ (mixed >> 16)
+        words = words + jnp.sum(jnp.where(leaf.ravel()[None], mixed, 0), axis=1, dtype=jnp.uint32)
+        start += leaf.size
+    return words
+
+
 def shuffle(key: jax.Array, mask: Params) -> Params:
     """The mask with the entries of every kernel and of every bias in a random order.
 

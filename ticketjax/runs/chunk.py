@@ -1,6 +1,5 @@
-"""One chunk of a grid: some networks are planted, searched by every seeker, and measured."""
+"""One chunk of a grid: some networks are planted, and what is found in them is measured."""
 
-import itertools
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -14,11 +13,16 @@ from ticketjax.runs.batches import Plan, filled, in_batches
 from ticketjax.runs.grid import InstanceKey, NamedSetting, trains
 from ticketjax.runs.programs import (
     Program,
+    description_program,
     instance_program,
     measure_program,
     pick_program,
+    ranking_program,
+    score_program,
     search_program,
+    selection_program,
 )
+from ticketjax.seekers.strategies import Singleshot
 
 # What a Step says while devices work on what is started, and while tickets of seeds are looked up,
 # which may have to be made first.
@@ -68,19 +72,34 @@ class Job(NamedTuple):
         return any(trains(seeker) for _, seeker in self.seekers)
 
 
+class ByScores(NamedTuple):
+    """The programs of a seeker that scores parameters once and selects the highest scores.
+
+    Args:
+        score: its own.
+        selection: shared by all seekers that select alike.
+    """
+
+    score: Program
+    selection: Program
+
+
 class Programs(NamedTuple):
     """The programs of a job, each for one batch on every device.
 
     Args:
         instance: makes the instances.
-        search: one per seeker.
+        search: one entry per seeker.
+        ranking, description: of what is found, whoever has found it.
         measure: one per width.
         pick: copies what a batch needs; None on a CPU, whose arrays NumPy can read, so that nothing
             has to be compiled for it.
     """
 
     instance: Program
-    search: list[Program]
+    search: list[Program | ByScores]
+    ranking: Program
+    description: Program
     measure: dict[int, Program]
     pick: Program | None
 
@@ -88,18 +107,36 @@ class Programs(NamedTuple):
     def of(cls, job: Job, plan: Plan, devices: tuple[jax.Device, ...]) -> "Programs":
         """The programs; nothing is compiled yet."""
         setting, compactable = job.named.setting, job.named.compactable
+
+        def search(seeker: Seeker, rescaled: bool) -> Program | ByScores:
+            selection = seeker.selection if isinstance(seeker, Singleshot) else None
+            if not isinstance(seeker, Singleshot) or selection is None:
+                return search_program(setting, seeker, rescaled, devices)
+            return ByScores(
+                score_program(setting, seeker, devices),
+                selection_program(setting, selection, devices),
+            )
+
         return cls(
             instance_program(setting, devices),
             [
-                search_program(setting, seeker, fitted, compactable, devices)
-                for (_, seeker), fitted in zip(job.seekers, job.rescaled, strict=True)
+                search(seeker, rescaled)
+                for (_, seeker), rescaled in zip(job.seekers, job.rescaled, strict=True)
             ],
+            ranking_program(setting, devices),
+            description_program(setting, compactable, devices),
             {
                 width: measure_program(setting, width if compactable else None, devices)
                 for width in plan.measured
             },
             None if devices[0].platform == "cpu" else pick_program(devices),
         )
+
+    @property
+    def number(self) -> int:
+        """How many programs there are, by the names under which they begin."""
+        selects = any(isinstance(search, ByScores) for search in self.search)
+        return 3 + len(self.search) + selects + len(self.measure)
 
     def picked(self, batches: Sequence[Any], indices: Any) -> Any:
         """Entries of the batches, one after the other, that have these indices on each device.
@@ -162,23 +199,13 @@ class Chunk(NamedTuple):
         rows = np.arange(self.plan.devices)[:, None]
         return jax.tree.map(lambda leaf: leaf[rows, slots], self.targets)
 
-
-class Searched(NamedTuple):
-    """What the seekers of a chunk have found.
-
-    Args:
-        masks: in batches, those of the first seeker first; within a seeker's, slot by slot.
-        width, everything, kept: (devices, seekers, slots, densities), see search_program().
-        entries: one dict per seeker, of arrays (devices, slots, densities, ...).
-        seconds: of wall time that each seeker took for all of it.
-    """
-
-    masks: list[Any]
-    width: np.ndarray
-    everything: np.ndarray
-    kept: np.ndarray
-    entries: list[dict[str, np.ndarray]]
-    seconds: list[float]
+    def results(self, name: str, program: Program, calls: Sequence[tuple]) -> list[Any]:
+        """What a program gives for each of its calls; it is compiled first if it has to be."""
+        self.begin(name, not program.is_compiled(*calls[0]))
+        compiled = program.compiled(*calls[0])
+        self.begin(COMPUTING, False)
+        with self.watch:
+            return jax.block_until_ready([compiled(*call) for call in calls])
 
 
 def plant_chunk(chunk: Chunk) -> list[Any]:
@@ -192,58 +219,7 @@ def plant_chunk(chunk: Chunk) -> list[Any]:
         noise = np.array([[hand[slot].noise for slot in some] for hand in chunk.hands], np.float32)
         targets = chunk.targets_of(np.broadcast_to(some, seeds.shape))
         calls.append((seeds, noise, targets, chunk.data))
-    chunk.begin("planting", not program.is_compiled(*calls[0]))
-    plant = program.compiled(*calls[0])
-    with chunk.watch:
-        return [jax.block_until_ready(plant(*call)) for call in calls]
-
-
-def search_chunk(chunk: Chunk, instances: list[Any]) -> Searched:
-    """What every seeker finds at every density in every instance."""
-    plan, job = chunk.plan, chunk.job
-    points = list(itertools.product(range(plan.slots), range(job.densities.size)))
-    batches = []
-    for batch in in_batches([points], plan.batch):
-        (some,) = filled(batch, plan.batch, points[0])
-        slots = [slot for slot, _ in some]
-        densities = job.densities.astype(np.float32)[[d for _, d in some]]
-        shape = (plan.devices, plan.batch)
-        index = np.broadcast_to(slots, shape)
-        batches.append((chunk.seeds[:, slots], index, np.broadcast_to(densities, shape)))
-    looks = []
-    for (label, _), program in zip(job.seekers, chunk.programs.search, strict=True):
-        seeds, index, densities = batches[0]
-        first = (seeds, chunk.programs.picked(instances, index), densities, chunk.data)
-        chunk.begin(label, not program.is_compiled(*first))
-        looks.append(program.compiled(*first))
-    chunk.begin(COMPUTING, False)
-    found: list[Any] = []
-    told: list[Any] = []
-    seconds: list[float] = []
-    with chunk.watch:
-        for look in looks:
-            begun = time.perf_counter()
-            # Only started at first: the devices go on while the next one is made ready.
-            results = [
-                look(seeds, chunk.programs.picked(instances, index), densities, chunk.data)
-                for seeds, index, densities in batches
-            ]
-            told.append(jax.device_get([result[1:] for result in results]))
-            found += [result[0] for result in results]
-            seconds.append(time.perf_counter() - begun)
-
-    def whole(parts: Sequence[np.ndarray]) -> np.ndarray:
-        """(devices, slots, densities, ...) of the batches."""
-        flat = np.concatenate(parts, axis=1)[:, : len(points)]
-        return flat.reshape(plan.devices, plan.slots, job.densities.size, *flat.shape[2:])
-
-    width, everything, kept = (
-        np.stack([whole([part[i] for part in parts]) for parts in told], axis=1) for i in range(3)
-    )
-    entries = [
-        {name: whole([part[3][name] for part in parts]) for name in parts[0][3]} for parts in told
-    ]
-    return Searched(found, width, everything, kept, entries, seconds)
+    return chunk.results("planting", program, calls)
 
 
 def measure_chunk(
@@ -278,7 +254,8 @@ def measure_chunk(
                 chunk.data,
             )
             if n == 0:
-                chunk.begin("measuring", not program.is_compiled(*call))
+                name = "measuring" if len(widths) == 1 else f"measuring at width {width}"
+                chunk.begin(name, not program.is_compiled(*call))
             measure = program.compiled(*call)
             if n == 0:
                 chunk.begin(COMPUTING, False)

@@ -22,10 +22,10 @@ from ticketjax.runs.chunk import (
     Stopwatch,
     measure_chunk,
     plant_chunk,
-    search_chunk,
 )
 from ticketjax.runs.grid import REINITIALISE, Grid, InstanceKey, NamedSetting
 from ticketjax.runs.record import SCHEMA, with_seconds
+from ticketjax.runs.seeking import search_chunk
 from ticketjax.runs.setting import Setting
 from ticketjax.runs.work import work_of
 from ticketjax.seekers.registry import seeker_text
@@ -170,13 +170,13 @@ def _run_chunk(
 
     points = list(itertools.product(range(len(job.seekers)), range(asked.size)))
 
+    # Equal masks of an instance are measured once, whoever found them, for each objective.
+    first: dict[tuple, Run] = {}
+
     def computed(device: int, run: Run) -> Run:
-        # Runs that keep everything do not differ: the first one serves all of one objective.
-        full = searched.everything[device, :, run.instance, :]
-        if not full[run.seeker, run.density]:
-            return run
-        alike = (p for p in points if full[p] and job.rescaled[p[0]] == job.rescaled[run.seeker])
-        return Run(run.instance, *next(alike))
+        digest = searched.digest[device, run.seeker, run.instance, run.density].tobytes()
+        key = (device, run.instance, job.rescaled[run.seeker], digest)
+        return first.setdefault(key, run)
 
     runs = [
         [
@@ -330,14 +330,13 @@ def _steps(
     on_step: Callable[[Step], None] | None,
 ) -> Callable[[str, bool], None]:
     """Tells on_step of what a chunk does, given its name and whether it has to be compiled."""
-    of = 1 + len(programs.search) + len(programs.measure)
     place = named.setting.task.name, named.depth, named.width
-    begun = 0
+    begun: dict[str, int] = {}
 
     def begin(program: str, compiles: bool) -> None:
-        nonlocal begun
-        begun += program not in (COMPUTING, TICKETS)
+        if program not in (COMPUTING, TICKETS):
+            begun.setdefault(program, len(begun) + 1)
         if on_step:
-            on_step(Step(*place, program, begun, of, compiles))
+            on_step(Step(*place, program, len(begun), programs.number, compiles))
 
     return begin

@@ -2,13 +2,13 @@
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from ticketjax import masks
-from ticketjax.base import Batch
+from ticketjax.base import Batch, Found
 from ticketjax.networks.compaction import active_width
 from ticketjax.networks.layers import view
 from ticketjax.problem import Seeker
@@ -16,13 +16,16 @@ from ticketjax.runs.setting import Setting
 from ticketjax.runs.trial import (
     Instance,
     anytime_entries,
-    evaluate,
+    describe,
+    look,
     make_instance,
+    measure,
     own_entries,
+    rank,
     ranking_entries,
-    seek,
+    seeker_arguments,
 )
-from ticketjax.seekers.strategies import RoundInfo
+from ticketjax.seekers.strategies import RoundInfo, Selection, Singleshot
 
 
 def sharded(
@@ -116,37 +119,68 @@ def _with(data: tuple[Batch, Batch] | None, instance: Instance) -> Instance:
 
 
 @_kept
+def score_program(setting: Setting, seeker: Singleshot, devices: tuple[jax.Device, ...]) -> Program:
+    """(seeds, instances, data) -> scores of a seeker whose selection is a program of its own."""
+
+    # An argument of the function, by which programs are told apart where they are timed.
+    def score(seeker, seeds, instances, data):
+        def one(seed, instance):
+            arguments = seeker_arguments(setting, run_key(seed), _with(data, instance))
+            return seeker.scores(*arguments)
+
+        return jax.vmap(one)(seeds, instances)
+
+    return Program(functools.partial(score, seeker), devices, (0, 0, None))
+
+
+@_kept
+def selection_program(
+    setting: Setting, selection: Selection, devices: tuple[jax.Device, ...]
+) -> Program:
+    """(seeds, instances, scores, densities, data) -> masks and entries of records.
+
+    One for all seekers that select alike, whatever their scores are.
+    """
+
+    def select(selection, seeds, instances, scores, densities, data):
+        def one(seed, instance, scores, density):
+            instance = _with(data, instance)
+            arguments = seeker_arguments(setting, run_key(seed), instance)
+            found = selection(*arguments, scores, density)
+            return found.mask, _told(found)
+
+        return jax.vmap(one)(seeds, instances, scores, densities)
+
+    return Program(functools.partial(select, selection), devices, (0, 0, 0, 0, None))
+
+
+def _told(found: Found) -> dict[str, jax.Array]:
+    """What a seeker tells of its rounds, as entries of its record."""
+    return {name: found.info[name] for name in RoundInfo._fields if name in found.info}
+
+
+@_kept
 def search_program(
     setting: Setting,
     seeker: Seeker,
     rescaled: bool,
-    compactable: bool,
     devices: tuple[jax.Device, ...],
 ) -> Program:
-    """(seeds, instances, densities, data) -> what was found in each.
+    """(seeds, instances, densities, data) -> masks, scores and entries of records.
 
     rescaled: whether that is the seeker's objective.
-
-    What is found are the masks, their active widths (0 where nothing is compacted), whether
-    everything is kept, how many prunable parameters are, and entries of the record.
     """
 
-    # An argument of the function, by which programs are told apart where they are timed.
     def search(seeker, seeds, instances, densities, data):
         def one(seed, instance, density):
             instance = _with(data, instance)
-            found, ranks = seek(setting, seeker, run_key(seed), instance, density)
-            seen = view(found.mask, setting.layers)
-            everything = masks.count_kept(seen) == masks.count_prunable(seen)
+            found = look(setting, seeker, run_key(seed), instance, density)
             entries = {
-                **ranking_entries(ranks),
                 **own_entries(setting, instance, found),
                 **anytime_entries(setting, instance, found, rescaled),
-                **{name: found.info[name] for name in RoundInfo._fields if name in found.info},
+                **_told(found),
             }
-            width = active_width(seen) if compactable else jnp.int32(0)
-            kept = masks.count_kept(seen, setting.prune_bias)
-            return found.mask, width, everything, kept, entries
+            return found.mask, found.scores, entries
 
         return jax.vmap(one)(seeds, instances, densities)
 
@@ -154,18 +188,68 @@ def search_program(
 
 
 @_kept
+def ranking_program(setting: Setting, devices: tuple[jax.Device, ...]) -> Program:
+    """(instances, masks, scores) -> how the scores rank the planted parameters."""
+
+    def ranking(instances, found, scores):
+        def one(instance, mask, scores):
+            return ranking_entries(rank(setting, instance, Found(mask, scores, {})))
+
+        return jax.vmap(one)(instances, found, scores)
+
+    return Program(ranking, devices, (0, 0, 0))
+
+
+class Described(NamedTuple):
+    """What a mask tells before it is measured.
+
+    Args:
+        width: () int32 active width, 0 where nothing is compacted.
+        kept: () how many prunable parameters.
+        digest: (4,) uint32, the same for equal masks only.
+        entries: of its record.
+    """
+
+    width: jax.Array
+    kept: jax.Array
+    digest: jax.Array
+    entries: dict[str, jax.Array]
+
+
+@_kept
+def description_program(
+    setting: Setting, compactable: bool, devices: tuple[jax.Device, ...]
+) -> Program:
+    """(instances, masks) -> Described, one for each."""
+
+    def description(instances, found):
+        def one(instance, mask):
+            seen = view(mask, setting.layers)
+            return Described(
+                active_width(seen) if compactable else jnp.int32(0),
+                masks.count_kept(seen, setting.prune_bias),
+                masks.digest(seen),
+                describe(setting, instance, mask),
+            )
+
+        return jax.vmap(one)(instances, found)
+
+    return Program(description, devices, (0, 0))
+
+
+@_kept
 def measure_program(
     setting: Setting, width: int | None, devices: tuple[jax.Device, ...]
 ) -> Program:
-    """(instances, masks, rescaled, targets, data) -> entries of Record, one of each per run."""
+    """(instances, masks, rescaled, targets, data) -> entries of records, one of each per run."""
 
-    def measure(width, instances, found, rescaled, targets, data):
+    def quality(width, instances, found, rescaled, targets, data):
         def one(instance, mask, rescaled, target):
-            return evaluate(setting, _with(data, instance), mask, width, target, rescaled)
+            return measure(setting, _with(data, instance), mask, width, target, rescaled)
 
         return jax.vmap(one)(instances, found, rescaled, targets)
 
-    return Program(functools.partial(measure, width), devices, (0, 0, 0, 0, None))
+    return Program(functools.partial(quality, width), devices, (0, 0, 0, 0, None))
 
 
 @_kept

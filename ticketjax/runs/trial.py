@@ -29,7 +29,7 @@ from ticketjax.networks.compaction import compact
 from ticketjax.networks.layers import keep_the_rest, view, wires
 from ticketjax.networks.paths import collapsed, effective_density, first_dead_layer, log10_paths
 from ticketjax.planting.several import check_decoys, nearest, plant_several
-from ticketjax.problem import Seeker, outputs_of, resolve_density
+from ticketjax.problem import Problem, Seeker, outputs_of, resolve_density
 from ticketjax.runs.record import Record
 from ticketjax.runs.setting import Setting, setting_fields
 from ticketjax.seekers.checkpoints import MASKS, ROUNDS
@@ -240,12 +240,56 @@ def seek(
         ValueError: anything but a Found whose mask is bool and whose mask and scores have the
             shapes of the parameters.
     """
-    problem = setting.problem(instance.planted.params, instance.train)
-    found = seeker(_keys(key)["seek"], problem, density)
+    found = look(setting, seeker, key, instance, density)
+    return found, rank(setting, instance, found)
+
+
+def look(
+    setting: Setting, seeker: Seeker, key: jax.Array, instance: Instance, density: jax.Array | float
+) -> Found:
+    """What a seeker finds in an instance, nothing measured. Pure.
+
+    Args:
+        setting, seeker, key, instance, density: as in seek().
+
+    Returns:
+        What the seeker returns.
+
+    Raises:
+        ValueError: as seek() does.
+    """
+    found = seeker(*seeker_arguments(setting, key, instance), density)
     # A seeker of the user's own may return anything; later, it would only break somewhere inside.
-    check_found(found, problem.params)
-    sought = _sought(setting, instance, problem.view(found.mask))
-    return found, ranking(problem.view(found.scores), sought, setting.prune_bias)
+    check_found(found, instance.planted.params)
+    return found
+
+
+def seeker_arguments(
+    setting: Setting, key: jax.Array, instance: Instance
+) -> tuple[jax.Array, Problem]:
+    """The key and the problem that every seeker of a run receives. Pure.
+
+    Args:
+        setting, key, instance: as in seek().
+
+    Returns:
+        (key, problem).
+    """
+    return _keys(key)["seek"], setting.problem(instance.planted.params, instance.train)
+
+
+def rank(setting: Setting, instance: Instance, found: Found) -> Ranking:
+    """How the scores of what was found rank the planted parameters. Pure.
+
+    Args:
+        setting, instance: as in seek().
+        found: its mask only says which of several tickets is the nearest.
+
+    Returns:
+        A Ranking.
+    """
+    sought = _sought(setting, instance, view(found.mask, setting.layers))
+    return ranking(view(found.scores, setting.layers), sought, setting.prune_bias)
 
 
 def ranking_entries(ranks: Ranking) -> dict[str, jax.Array]:
@@ -317,7 +361,37 @@ def _points(setting: Setting, instance: Instance) -> jax.Array:
     return task.sample(jax.random.key(1), min(POINTS, setting.samples), 0.0).x
 
 
-def evaluate(
+def describe(setting: Setting, instance: Instance, mask: Tree) -> dict[str, jax.Array]:
+    """What a mask keeps: of the planted ticket, of each layer, of paths. Pure.
+
+    Args:
+        setting: what is fixed.
+        instance: whose tickets are looked for; of its data nothing is used.
+        mask: a tree like the network's.
+
+    Returns:
+        The entries of Record that depend on the masks alone, by name.
+    """
+    prune_bias, wiring = setting.prune_bias, wires(setting.layers)
+    seen = view(mask, setting.layers)
+    overlap = recovery(seen, _sought(setting, instance, seen), prune_bias, wiring)
+    decoy_recall = jnp.float32(0)
+    if instance.decoys is not None:
+        decoy = nearest(instance.decoys, seen, prune_bias)
+        decoy_recall = recovery(seen, decoy, prune_bias, wiring).recall
+    return {
+        "kept": masks.density(seen, prune_bias),
+        **overlap._asdict(),
+        "decoy_recall": decoy_recall,
+        "effective_density": effective_density(seen, prune_bias, wiring),
+        "collapsed": collapsed(seen, wiring),
+        "first_dead_layer": first_dead_layer(seen, wiring),
+        "log10_paths": log10_paths(seen, wiring),
+        "layer_kept": masks.layer_densities(seen, prune_bias),
+    }
+
+
+def measure(
     setting: Setting,
     instance: Instance,
     mask: Tree,
@@ -325,26 +399,15 @@ def evaluate(
     target: Tree | None = None,
     rescaled: jax.Array | bool = False,
 ) -> dict[str, jax.Array]:
-    """Measure a mask on the instance, before and after training. Pure.
+    """Quality of a masked network, before and after training. Pure.
 
     Args:
-        setting: what is fixed.
-        instance: whose network is masked.
-        mask: a tree like the network's; what cannot be pruned is kept, whatever it says.
-        width: run the network with hidden layers of this many neurons; at least active_width(mask).
-            It is the same network and the same record up to rounding, in less time. Of dense chains
-            of the library's own (Model.resizable).
-        target: what is planted, if it is not the task's own ticket.
-        rescaled: whether found_objective and planted_objective are losses of the output at its best
-            scale, or of the output as it is; may be traced.
+        setting, instance, mask, width, target, rescaled: as in evaluate().
 
     Returns:
-        The entries of Record that depend on instance and mask alone, by name.
+        The entries of Record that depend on what the network computes, by name.
     """
-    prune_bias, layers = setting.prune_bias, setting.layers
-    wiring = wires(layers)
-    seen = view(mask, layers)
-    kept = keep_the_rest(instance.start, seen, layers)
+    kept = keep_the_rest(instance.start, view(mask, setting.layers), setting.layers)
 
     def narrow(params: Tree) -> tuple[Tree, Tree]:
         return (params, kept) if width is None else compact(params, kept, width)
@@ -375,13 +438,7 @@ def evaluate(
         key=None if key is None else jax.random.wrap_key_data(key),
     )
     weak = weak_quality(problem, trained, instance.held_out)
-    overlap = recovery(seen, _sought(setting, instance, seen), prune_bias, wiring)
-    decoy_recall = jnp.float32(0)
-    if instance.decoys is not None:
-        decoy = nearest(instance.decoys, seen, prune_bias)
-        decoy_recall = recovery(seen, decoy, prune_bias, wiring).recall
     return {
-        "kept": masks.density(seen, prune_bias),
         "strong_metric": before.quality.metric,
         "strong_loss": before.quality.loss,
         "output_sign": before.output_sign,
@@ -393,19 +450,42 @@ def evaluate(
         "planted_loss": instance.planted_loss,
         "found_objective": jnp.where(rescaled, seen_by_seeker.rescaled, seen_by_seeker.raw),
         "planted_objective": jnp.where(rescaled, instance.planted_rescaled, instance.planted_raw),
-        **overlap._asdict(),
-        "decoy_recall": decoy_recall,
         "target_error_mean": error.mean,
         "target_error_largest": error.largest,
         "target_error_root_mean_square": error.root_mean_square,
         "target_error_relative": error.relative,
         "disagreement": error.disagreement,
         "found": is_found(setting.task.kind, error),
-        "effective_density": effective_density(seen, prune_bias, wiring),
-        "collapsed": collapsed(seen, wiring),
-        "first_dead_layer": first_dead_layer(seen, wiring),
-        "log10_paths": log10_paths(seen, wiring),
-        "layer_kept": masks.layer_densities(seen, prune_bias),
+    }
+
+
+def evaluate(
+    setting: Setting,
+    instance: Instance,
+    mask: Tree,
+    width: int | None = None,
+    target: Tree | None = None,
+    rescaled: jax.Array | bool = False,
+) -> dict[str, jax.Array]:
+    """Measure a mask on the instance, before and after training. Pure.
+
+    Args:
+        setting: what is fixed.
+        instance: whose network is masked.
+        mask: a tree like the network's; what cannot be pruned is kept, whatever it says.
+        width: run the network with hidden layers of this many neurons; at least active_width(mask).
+            It is the same network and the same record up to rounding, in less time. Of dense chains
+            of the library's own (Model.resizable).
+        target: what is planted, if it is not the task's own ticket.
+        rescaled: whether found_objective and planted_objective are losses of the output at its best
+            scale, or of the output as it is; may be traced.
+
+    Returns:
+        The entries of Record that depend on instance and mask alone, by name.
+    """
+    return {
+        **describe(setting, instance, mask),
+        **measure(setting, instance, mask, width, target, rescaled),
     }
 
 
@@ -441,15 +521,15 @@ def make_trial(
     2
     """
     setting = Setting(task, model, **setting_fields(options))
-    look = get_seeker(seeker)
-    rescaled = (setting.objective or objective_of(look)) == "rescaled"
+    chosen = get_seeker(seeker)
+    rescaled = (setting.objective or objective_of(chosen)) == "rescaled"
 
     def trial(key: jax.Array, point: Point) -> Record:
         nothing_of_its_own = dict.fromkeys(("own_metric", "own_loss"), jnp.float32(jnp.nan))
         instance = make_instance(setting, key, point.noise)
         problem = setting.problem(instance.planted.params, instance.train)
         density = resolve_density(problem, point.density)
-        found, ranks = seek(setting, look, key, instance, density)
+        found, ranks = seek(setting, chosen, key, instance, density)
         return Record(
             density=jnp.float32(density),
             noise=jnp.float32(point.noise),

@@ -86,24 +86,40 @@ class _Rounds(Options, abc.ABC):
     def prepare(self, key: jax.Array, problem: Problem, mask: Tree) -> Tree:
         """The parameters that a round scores, everything outside the mask zero."""
 
-    def __call__(self, key: jax.Array, problem: Problem, density: jax.Array | float) -> Found:
-        """Look for a ticket; see Seeker."""
-        density, problem = resolve_density(problem, density), problem.by_default(self.objective)
-        scored = problem
+    def round_scores(
+        self, key: jax.Array, problem: Problem, mask: Tree, k: jax.Array | int
+    ) -> Tree:
+        """The scores of round k, from 1 on, for what the rounds before have left; -inf elsewhere.
+
+        Args:
+            key, problem: of the seeker.
+            mask: what is left.
+            k: the round.
+
+        Returns:
+            A tree like the parameters.
+        """
+        problem = problem.by_default(self.objective)
         samples = SCORE_SAMPLES if self.score_samples == "auto" else self.score_samples
+        scored = problem
         if samples is not None:
             # Samples are independent draws, so the first ones are as good as any.
             batch = Batch(*(array[:samples] for array in problem.batch))
             scored = dataclasses.replace(problem, batch=batch)
+        train_key, score_key = jax.random.split(jax.random.fold_in(key, k))
+        params = self.prepare(train_key, problem, mask)
+        scores = self.score(score_key, scored, params, mask)
+        check_scores(scores, params)
+        if self.sanity == "invert":
+            scores = jax.tree.map(jnp.negative, scores)
+        return exclude(scores, mask)
+
+    def __call__(self, key: jax.Array, problem: Problem, density: jax.Array | float) -> Found:
+        """Look for a ticket; see Seeker."""
+        density = resolve_density(problem, density)
 
         def prune(mask, k):
-            train_key, score_key = jax.random.split(jax.random.fold_in(key, k))
-            params = self.prepare(train_key, problem, mask)
-            scores = self.score(score_key, scored, params, mask)
-            check_scores(scores, params)
-            if self.sanity == "invert":
-                scores = jax.tree.map(jnp.negative, scores)
-            scores = exclude(scores, mask)
+            scores = self.round_scores(key, problem, mask, k)
             target = density if self.rounds == 1 else round_density(density, k, self.rounds)
             mask = problem.select(scores, target, self.scope)
             return mask, scores, RoundInfo.of(problem, mask)
@@ -122,8 +138,45 @@ class _Rounds(Options, abc.ABC):
             (mask, scores), rest = jax.lax.scan(again, (mask, scores), later)
             info = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), info, rest)
         if self.sanity == "shuffle":
-            shuffled = shuffle(jax.random.fold_in(key, self.rounds + 1), problem.view(mask))
-            mask = problem.restore(shuffled, mask)
+            mask = _shuffled(key, problem, mask, self.rounds)
+        return Found(mask, scores, info._asdict())
+
+
+def _shuffled(key: jax.Array, problem: Problem, mask: Tree, rounds: int) -> Tree:
+    """The mask of so many rounds with its entries in a random order."""
+    shuffled = shuffle(jax.random.fold_in(key, rounds + 1), problem.view(mask))
+    return problem.restore(shuffled, mask)
+
+
+@dataclasses.dataclass(frozen=True)
+class Selection:
+    """What a single-shot pruner does with its scores, whatever they are.
+
+    Pruners with the same one can share a compiled program for it.
+
+    Args:
+        scope, sanity: as in Singleshot.
+    """
+
+    scope: Scope
+    sanity: str
+
+    def __call__(
+        self, key: jax.Array, problem: Problem, scores: Tree, density: jax.Array | float
+    ) -> Found:
+        """The highest scores.
+
+        Args:
+            key, problem, density: of the seeker.
+            scores: from Singleshot.scores().
+
+        Returns:
+            What the seeker finds.
+        """
+        mask = problem.select(scores, density, self.scope)
+        info = jax.tree.map(lambda entry: entry[None], RoundInfo.of(problem, mask))
+        if self.sanity == "shuffle":
+            mask = _shuffled(key, problem, mask, 1)
         return Found(mask, scores, info._asdict())
 
 
@@ -164,6 +217,28 @@ class Singleshot(_Rounds):
         """The initial values."""
         del key
         return apply_mask(problem.params, mask)
+
+    @property
+    def selection(self) -> Selection | None:
+        """What follows the scores; None where scores of later rounds depend on the density."""
+        return Selection(self.scope, self.sanity) if self.rounds == 1 else None
+
+    def scores(self, key: jax.Array, problem: Problem) -> Tree:
+        """The scores of the first round, which know of no density.
+
+        Args:
+            key, problem: of the seeker.
+
+        Returns:
+            A tree like the parameters.
+        """
+        return self.round_scores(key, problem, full_mask(problem.params), 1)
+
+    def __call__(self, key: jax.Array, problem: Problem, density: jax.Array | float) -> Found:
+        """Look for a ticket; see Seeker."""
+        if self.selection is None:
+            return super().__call__(key, problem, density)
+        return self.selection(key, problem, self.scores(key, problem), density)
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
