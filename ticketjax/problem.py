@@ -1,6 +1,7 @@
 """The problem that a seeker is given: a network, data, and the rules."""
 
 import dataclasses
+import itertools
 from collections.abc import Callable
 
 import jax
@@ -22,6 +23,7 @@ from ticketjax.objective import (
 )
 
 IMAGES_AT_ONCE = 500
+SAMPLES_AT_ONCE = 1024
 
 
 def _static(**fields):
@@ -187,8 +189,43 @@ def resolve_density(problem: Problem, density: jax.Array | float | str) -> jax.A
 
 
 def outputs_of(problem: Problem, params: Tree, x: jax.Array) -> jax.Array:
-    """Outputs of a network on many samples; of images a few at a time, to save memory."""
-    if x.ndim == 2 or x.shape[0] <= IMAGES_AT_ONCE:
+    """Outputs of a network on many samples, some at a time, to save memory."""
+    return outputs_at(problem, params, x)[0]
+
+
+def outputs_at(problem: Problem, params: Tree, *inputs: jax.Array) -> list[jax.Array]:
+    """Outputs of a network on several sets of samples, in one loop over blocks of them all.
+
+    A loop holds the activations of one block, and is compiled once for all sets.
+
+    Args:
+        problem: whose network it is.
+        params: of the network.
+        *inputs: (n, ...) samples each.
+
+    Returns:
+        (n, outputs) for each of them.
+    """
+    if inputs[0].ndim > 2:
+        # Sets of images are too large to be put together.
+        return [_images_outputs(problem, params, x) for x in inputs]
+    sizes = [x.shape[0] for x in inputs]
+    every = jnp.concatenate(inputs)
+    if sum(sizes) <= SAMPLES_AT_ONCE:
+        outputs = problem.apply(params, every)
+    else:
+        blocks = -(-sum(sizes) // SAMPLES_AT_ONCE)
+        at_once = -(-sum(sizes) // blocks)
+        filled = jnp.pad(every, ((0, blocks * at_once - sum(sizes)), (0, 0)))
+        in_blocks = filled.reshape(blocks, at_once, -1)
+        each = jax.lax.map(lambda x: problem.apply(params, x), in_blocks)
+        outputs = each.reshape(blocks * at_once, *each.shape[2:])
+    ends = list(itertools.accumulate(sizes, initial=0))
+    return [outputs[start:end] for start, end in itertools.pairwise(ends)]
+
+
+def _images_outputs(problem: Problem, params: Tree, x: jax.Array) -> jax.Array:
+    if x.shape[0] <= IMAGES_AT_ONCE:
         return problem.apply(params, x)
     return jax.lax.map(
         lambda image: problem.apply(params, image[None])[0], x, batch_size=IMAGES_AT_ONCE

@@ -17,7 +17,7 @@ from ticketjax.masks import (
 from ticketjax.networks.paths import live_neurons
 from ticketjax.networks.wiring import wiring_of
 from ticketjax.objective import loss, metric, output_scale, output_sign, rescale
-from ticketjax.problem import Problem, outputs_of
+from ticketjax.problem import Problem, outputs_at, outputs_of
 
 
 class Quality(NamedTuple):
@@ -101,12 +101,26 @@ def untrained(problem: Problem, params: Tree, held_out: Batch) -> Untrained:
     Returns:
         An Untrained.
     """
+    outputs, held_out_outputs = outputs_at(problem, params, problem.batch.x, held_out.x)
+    return untrained_of(problem, outputs, held_out_outputs, held_out)
+
+
+def untrained_of(
+    problem: Problem, outputs: jax.Array, held_out_outputs: jax.Array, held_out: Batch
+) -> Untrained:
+    """The same, of a network's outputs.
+
+    Args:
+        problem, held_out: as in untrained().
+        outputs, held_out_outputs: (n, outputs) on the problem's data, and on the held-out data.
+
+    Returns:
+        An Untrained.
+    """
     kind, y = problem.kind, problem.batch.y
-    outputs = outputs_of(problem, params, problem.batch.x)
     fitted = output_scale(kind, outputs, y)
-    held_out_outputs = rescale(outputs_of(problem, params, held_out.x), fitted)
     return Untrained(
-        _quality(kind, held_out_outputs, held_out.y),
+        _quality(kind, rescale(held_out_outputs, fitted), held_out.y),
         loss(kind, outputs, y),
         loss(kind, rescale(outputs, fitted), y),
         output_sign(kind, outputs, y),

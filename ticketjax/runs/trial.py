@@ -23,13 +23,14 @@ from ticketjax.measure.quality import (
     recovery,
     strong_quality,
     untrained,
+    untrained_of,
     weak_quality,
 )
 from ticketjax.networks.compaction import compact
 from ticketjax.networks.layers import keep_the_rest, view, wires
 from ticketjax.networks.paths import collapsed, effective_density, first_dead_layer, log10_paths
 from ticketjax.planting.several import check_decoys, nearest, plant_several
-from ticketjax.problem import Problem, Seeker, outputs_of, resolve_density
+from ticketjax.problem import Problem, Seeker, outputs_at, outputs_of, resolve_density
 from ticketjax.runs.record import Record
 from ticketjax.runs.setting import Setting, setting_fields
 from ticketjax.seekers.checkpoints import MASKS, ROUNDS
@@ -415,7 +416,11 @@ def measure(
     params, kept_here = narrow(instance.start)
     problem = setting.problem(params, instance.train)
     found = masks.apply_mask(params, kept_here)
-    before = untrained(problem, found, instance.held_out)
+    points = _points(setting, instance)
+    on_train, on_held_out, at_points = outputs_at(
+        problem, found, instance.train.x, instance.held_out.x, points
+    )
+    before = untrained_of(problem, on_train, on_held_out, instance.held_out)
     seen_by_seeker = before
     if setting.reinitialise:
         # What the seeker saw were the planted network's parameters.
@@ -423,12 +428,9 @@ def measure(
         seen_by_seeker = untrained(
             problem, masks.apply_mask(original, kept_here), instance.held_out
         )
-    points = _points(setting, instance)
     target = jax.tree.map(jnp.asarray, setting.target if target is None else target)
     bare = dataclasses.replace(problem, apply=setting.target_apply(target))
-    error = target_error(
-        setting.task.kind, outputs_of(problem, found, points), outputs_of(bare, target, points)
-    )
+    error = target_error(setting.task.kind, at_points, outputs_of(bare, target, points))
     key = instance.augment_key
     trained = train(
         problem,
