@@ -99,7 +99,7 @@ def measure(task: list[str], seeds: int, epochs: int, cache: str) -> dict:
 
     jax.config.update("jax_compilation_cache_dir", cache)
     # The threshold that the commands use.
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
     watch = _Watch()
     first = tj.make_grid(task=task, epochs=epochs, seeds=seeds)
     grids = [first, dataclasses.replace(first, seeds=tuple(range(seeds, 2 * seeds)))]

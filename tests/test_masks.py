@@ -448,3 +448,27 @@ def test_a_small_layer_may_keep_none_under_a_local_budget():
 def test_a_word_is_no_density_for_select():
     with pytest.raises(ValueError, match="density must be a number here, got 'ticket'"):
         masks.select({"layer_0": {"kernel": jnp.ones((1, 2)), "bias": jnp.ones(1)}}, "ticket")
+
+
+def _digests_apart(flat):
+    """How many digests masks (n, parameters) have, how many of them differ, and the digests."""
+
+    def of(row):
+        return masks.digest({"layer_0": {"kernel": row[:-3].reshape(4, -1), "bias": row[-3:]}})
+
+    words = np.asarray(jax.jit(jax.vmap(of))(flat))
+    assert words.dtype == np.uint32
+    return len(np.unique(words, axis=0)), len(np.unique(flat, axis=0)), words
+
+
+def test_masks_that_differ_have_other_digests_and_equal_ones_the_same():
+    size = 43
+    one = np.eye(size, dtype=bool)
+    pairs = np.array([one[i] | one[j] for i in range(size) for j in range(i)])
+    drawn = np.random.default_rng(0).random((4000, size)) < 0.5
+    every = np.concatenate([one, pairs, ~one, ~pairs, drawn, drawn, np.zeros((1, size), bool)])
+    digests, different, words = _digests_apart(every)
+    assert digests == different
+    # No word is the same for all, and none repeats another one.
+    assert all(len(np.unique(column)) > 0.9 * different for column in words.T)
+    assert len(np.unique(words[:size].ravel())) == 4 * size

@@ -10,6 +10,8 @@ from ticketjax import Point, masks
 from ticketjax.choices import Training
 from ticketjax.networks.compaction import active_neurons, active_width, compact
 from ticketjax.networks.mlp import mlp
+from ticketjax.runs import engine
+from ticketjax.runs.chunk import measure_chunk
 from ticketjax.runs.engine import Step, Stopwatch, run
 from ticketjax.runs.grid import make_grid
 from ticketjax.runs.record import RUN, SCHEMA
@@ -261,8 +263,10 @@ def test_compaction_changes_no_record(seeker):
 def test_every_step_is_told_as_it_begins():
     grid = make_grid(**{**GRID, "noise": 0.01, "seeds": 2, "epochs": 0})
     steps = []
-    chunks = len(list(run(grid, devices=jax.devices()[:1], on_step=steps.append)))
-    assert chunks == 1
+    chunks = [len(c) for c in run(grid, devices=jax.devices()[:1], on_step=steps.append)]
+    # The first chunk is of one network, so that its records are there soon.
+    assert chunks == [6, 6]
+    steps = steps[: len(steps) // 2]
     assert {step[:3] for step in steps} == {("relu", 4, 12)} and isinstance(steps[0], Step)
     assert [step[3:] for step in steps] == [
         ("planting", 1, 7, True),
@@ -301,3 +305,41 @@ def test_a_watch_runs_while_compiled_programs_do_and_not_while_they_are_compiled
         watches.append(watch.seconds)
     assert 0 < watches[0] < walls[0] / 2, (watches, walls)
     assert 0 < watches[1] < walls[1]
+
+
+def test_equal_masks_of_a_network_are_measured_once_whoever_found_them(monkeypatch):
+    def spy(chunk, instances, found, runs):
+        measured.append(sum(map(len, runs)))
+        return measure_chunk(chunk, instances, found, runs)
+
+    monkeypatch.setattr(engine, "measure_chunk", spy)
+    # Everything is kept at density 1; the two of magnitude find the same, and random another mask.
+    seekers = {"random": "random", "magnitude": "magnitude", "again": "singleshot(magnitude)"}
+    grid = make_grid(**SMALL, seekers=seekers, densities=(0.3, 1.0), seeds=2)
+    measured: list = []
+    found = rows(run(grid, devices=jax.local_devices()[:1]))
+    assert measured == [3, 3]
+    for key, row in found.items():
+        alike = [row[name] for name in FLOATS]
+        label, density = key[-2:]
+        if density == 1.0:
+            assert row["weak_loss"] == found[(*key[:-2], "random", 1.0)]["weak_loss"]
+        if label == "again":
+            assert alike == [found[(*key[:-2], "magnitude", density)][name] for name in FLOATS]
+
+
+@pytest.mark.parametrize("sanity", ["none", "invert", "shuffle"])
+def test_scores_and_selection_apart_are_the_seeker(sanity):
+    task = get_task("relu")
+    setting = Setting(task, mlp(task, 4, 12), samples=200)
+    key = jax.random.key(1)
+    instance = make_instance(setting, key, 0.01)
+    problem = setting.problem(instance.planted.params, instance.train)
+    seeker = get_seeker(f"singleshot(random, sanity='{sanity}')")
+    whole = seeker(key, problem, 0.3)
+    apart = seeker.selection(key, problem, seeker.scores(key, problem), 0.3)
+    assert jax.tree.all(jax.tree.map(lambda a, b: bool(jnp.all(a == b)), whole, apart))
+    scores = masks.select(problem.view(whole.scores), 0.3)
+    assert (sanity != "shuffle") == jax.tree.all(
+        jax.tree.map(lambda a, b: bool(jnp.all(a == b)), scores, problem.view(whole.mask))
+    )

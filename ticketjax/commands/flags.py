@@ -501,7 +501,7 @@ def launch(main: Callable[..., int], names: Sequence[str] = ()) -> None:
             import jax
 
             jax.config.update("jax_compilation_cache_dir", FLAGS.compilation_cache)
-            jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+            jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
         try:
             if "distributed" in FLAGS:
                 _join_job()

@@ -1,5 +1,6 @@
 """Run a grid: every seed, noise level and density of it in a few compiled programs."""
 
+import dataclasses
 import itertools
 from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any, NamedTuple
@@ -306,6 +307,8 @@ def run(
     asked = tuple(jax.local_devices() if devices is None else devices)
     devices = program_devices(asked)
     watch = Stopwatch() if watch is None else watch
+    # One network per device at first, so that something is finished and seen soon.
+    begun = not isinstance(grid.chunk_size, str)
     for job in _jobs(grid, done, share):
         plan = Plan.of(
             job.named,
@@ -317,11 +320,14 @@ def run(
             len(asked),
         )
         programs = Programs.of(job, plan, devices)
-        size = plan.slots * plan.working
-        for start in range(0, len(job.instances), size):
+        instances = job.instances
+        while instances:
+            some = plan if begun else dataclasses.replace(plan, slots=1)
+            begun = True
+            size = some.slots * some.working
             begin = _steps(job.named, programs, on_step)
-            instances = job.instances[start : start + size]
-            yield _run_chunk(grid, job, programs, plan, instances, begin, watch)
+            yield _run_chunk(grid, job, programs, some, instances[:size], begin, watch)
+            instances = instances[size:]
 
 
 def _steps(
