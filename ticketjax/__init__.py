@@ -49,6 +49,8 @@ if TYPE_CHECKING:
     from ticketjax.tasks import TASKS, get_task
     from ticketjax.tasks.network import network_task
     from ticketjax.tasks.random_teacher import random_teacher
+    from ticketjax.tasks.random_variants import random_circle, random_helix
+    from ticketjax.tasks.sparse_parity import sparse_parity
     from ticketjax.tasks.teacher import teacher
 
 # Where the public names are: imported when they are first used, so that a command can show its help
@@ -96,6 +98,8 @@ _HOMES = {
     "tasks": ("TASKS", "get_task"),
     "tasks.network": ("network_task",),
     "tasks.random_teacher": ("random_teacher",),
+    "tasks.random_variants": ("random_circle", "random_helix"),
+    "tasks.sparse_parity": ("sparse_parity",),
     "tasks.teacher": ("teacher",),
 }
 _PLACES = {name: (home, name) for home, names in _HOMES.items() for name in names}
