@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from ticketjax.fingerprints import fingerprint
     from ticketjax.masks import LayerBudgets, apply_mask, layer_densities, select
     from ticketjax.measure.audit import audit
+    from ticketjax.measure.least import least_mask
     from ticketjax.networks.following import follow
     from ticketjax.networks.from_flax import from_linen, from_nnx
     from ticketjax.networks.images import lenet300, resnet18, vgg
@@ -44,9 +45,10 @@ if TYPE_CHECKING:
     from ticketjax.seekers.scores.snip import snip
     from ticketjax.seekers.scores.synflow import synflow
     from ticketjax.seekers.strategies import Multishot, Singleshot
-    from ticketjax.sharing.instances import LoadedInstance, evaluate, load_instance
+    from ticketjax.sharing.scoring import LoadedInstance, evaluate, load_instance
     from ticketjax.sweeping import sweep
     from ticketjax.tasks import TASKS, get_task
+    from ticketjax.tasks.ladder import LADDER, Level
     from ticketjax.tasks.network import network_task
     from ticketjax.tasks.random_teacher import random_teacher
     from ticketjax.tasks.random_variants import random_circle, random_helix
@@ -61,6 +63,7 @@ _HOMES = {
     "fingerprints": ("fingerprint",),
     "masks": ("LayerBudgets", "apply_mask", "layer_densities", "select"),
     "measure.audit": ("audit",),
+    "measure.least": ("least_mask",),
     "networks.following": ("follow",),
     "networks.from_flax": ("from_linen", "from_nnx"),
     "networks.images": ("lenet300", "resnet18", "vgg"),
@@ -93,9 +96,10 @@ _HOMES = {
     "seekers.scores.snip": ("snip",),
     "seekers.scores.synflow": ("synflow",),
     "seekers.strategies": ("Multishot", "Singleshot"),
-    "sharing.instances": ("LoadedInstance", "evaluate", "load_instance"),
+    "sharing.scoring": ("LoadedInstance", "evaluate", "load_instance"),
     "sweeping": ("sweep",),
     "tasks": ("TASKS", "get_task"),
+    "tasks.ladder": ("LADDER", "Level"),
     "tasks.network": ("network_task",),
     "tasks.random_teacher": ("random_teacher",),
     "tasks.random_variants": ("random_circle", "random_helix"),

@@ -86,7 +86,8 @@ def _refuse_present(names: tuple[str, ...], reason: str) -> None:
 def _target() -> tuple[Task, int]:
     """The task that the network of --target solves, and the network's depth."""
     from ticketjax import masks
-    from ticketjax.sharing import instances, interop
+    from ticketjax.sharing import interop
+    from ticketjax.tasks.network import network_task
 
     _refuse_present(OF_TASKS, "a network of --target has its own")
     with naming("target"):
@@ -94,7 +95,7 @@ def _target() -> tuple[Task, int]:
             target = interop.load_target(FLAGS.target, FLAGS.layers)
         except OSError as error:
             raise ValueError(error) from None
-        return instances.network_task(target, FLAGS.kind), masks.depth(target)
+        return network_task(target, FLAGS.kind), masks.depth(target)
 
 
 def _grid(**fields) -> Grid:

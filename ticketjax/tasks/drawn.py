@@ -3,12 +3,11 @@
 import dataclasses
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import jax
 import numpy as np
 
-from ticketjax.base import Params, Task
+from ticketjax.base import Batch, Params, Task
 from ticketjax.checks import check_count
 from ticketjax.tasks.network import NetworkSamples, network_task
 from ticketjax.tasks.parameters import parameters
@@ -40,20 +39,29 @@ def _ticket(draw: Callable[[np.random.Generator], Layers], seed: int | tuple[int
 
 
 @dataclasses.dataclass(frozen=True)
-class _Example:
-    """Task.ticket() and Task.sample() of a task with a ticket for every seed: those of seed 0."""
+class _ExampleTicket:
+    """Task.ticket() of a task with a ticket for every seed: that of seed 0."""
+
+    tickets: TicketOf
+    name: str
+    own_depth: int
+
+    def __call__(self, depth: int) -> Params:
+        if depth != self.own_depth:
+            raise ValueError(
+                f"{self.name}: depth must be the ticket's, {self.own_depth}, got {depth}"
+            )
+        return self.tickets(0)
+
+
+@dataclasses.dataclass(frozen=True)
+class _ExampleSample:
+    """Task.sample() of such a task: the data of seed 0's ticket."""
 
     tickets: TicketOf
     samples: NetworkSamples
-    own_depth: int
 
-    def ticket(self, depth: int) -> Params:
-        if depth != self.own_depth:
-            name = self.samples.name
-            raise ValueError(f"{name}: depth must be the ticket's, {self.own_depth}, got {depth}")
-        return self.tickets(0)
-
-    def sample(self, key: jax.Array, n: int, noise: jax.typing.ArrayLike = 0.01) -> Any:
+    def __call__(self, key: jax.Array, n: int, noise: jax.typing.ArrayLike = 0.01) -> Batch:
         return self.samples(key, n, noise, self.tickets(0))
 
 
@@ -96,14 +104,13 @@ def drawn_task(
     layers = list(tickets(0).values())
     inputs, outputs = layers[0]["kernel"].shape[0], layers[-1]["kernel"].shape[1]
     samples = NetworkSamples(name, inputs, outputs, kind, corners)
-    example = _Example(tickets, samples, len(layers) + 1)
     return Task(
         name,
         inputs,
         outputs,
         kind,
-        example.sample,
-        example.ticket,
+        _ExampleSample(tickets, samples),
+        _ExampleTicket(tickets, name, len(layers) + 1),
         ticket_of=tickets,
         sample_of=samples,
         source=source,
