@@ -167,6 +167,18 @@ def test_a_sweep_over_tickets_plants_each_seed_s_own():
     assert len(set(records["strong_metric"].to_pylist())) == 2
 
 
+def test_a_results_directory_is_of_one_distribution(tmp_path):
+    def opened(**changed):
+        task = tj.random_teacher(**TEACHERS["regression"] | changed)
+        grid = tj.make_grid(task=task, depth=4, width=6, seekers="snip", seeds=1, samples=100)
+        tj.Store(tmp_path / "out", grid)
+
+    opened()
+    opened()
+    with pytest.raises(ValueError, match="random_teacher parameters was 24, is 25"):
+        opened(parameters=25)
+
+
 def test_validation_tasks_draw_from_the_seed_s_ticket():
     task = tj.sparse_parity(inputs=4, bits=2)
     split, key, ticket = validation_task(task, 100), jax.random.key(0), task.ticket_of(1)

@@ -84,7 +84,11 @@ def configuration(grid: Grid) -> dict[str, Any]:
     }
     tasks = [task for task in grid.axis("task") if isinstance(task, Task)]
     functions |= {f"task {task.name}": mark for task in tasks for mark in (_mark(task),) if mark}
-    source = {task.name: dict(task.source) for task in tasks if task.source}
+    source = {
+        task.name: {name: _plain(value) for name, value in task.source}
+        for task in tasks
+        if task.source
+    }
     return {**config, **({"source": source} if source else {}), "functions": functions}
 
 
