@@ -7,13 +7,15 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.ticker import PercentFormatter
 
-from ticketjax.figures.style import COLOURS, FAINT, INK, MARKERS, STYLE, save, tidy
+from ticketjax.figures.style import COLOURS, FAINT, INK, MARKERS, STYLE, save, tidy, wrapped
 from ticketjax.records.shares import Share
 from ticketjax.records.statistics import interval_of_share
 from ticketjax.records.titles import seeker_title
 
 # Between two seekers at one level, in levels.
 APART = 0.07
+# Characters of a note to those of a title, on a line.
+SMALLER = 1.2
 
 
 def draw_ladder(
@@ -33,10 +35,9 @@ def draw_ladder(
         title: of the figure.
         note: stands below it.
     """
+    width = max(6.5, 1.0 * len(levels) + 2.6)
     with plt.rc_context(STYLE):
-        canvas, axes = plt.subplots(
-            figsize=(max(6.5, 1.0 * len(levels) + 2.6), 3.9), layout="constrained"
-        )
+        canvas, axes = plt.subplots(figsize=(width, 3.9), layout="constrained")
         for n, (seeker, of_seeker) in enumerate(shares.items()):
             known = [(i, share) for i, share in enumerate(of_seeker) if share is not None]
             if not known:
@@ -67,6 +68,6 @@ def draw_ladder(
         canvas.legend(loc="outside right center", frameon=False)
         canvas.suptitle(title, x=0.01, ha="left", fontsize=12, weight="bold", color=INK)
         if note:
-            canvas.supxlabel(note, fontsize=8, color=FAINT)
+            canvas.supxlabel(wrapped(note, SMALLER * width), fontsize=8, color=FAINT)
         save(canvas, path)
         plt.close(canvas)
