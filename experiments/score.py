@@ -1,6 +1,7 @@
-"""Score a mask that anyone made, in any framework, on a planted network.
+"""Score masks that anyone made, in any framework, on planted networks.
 
     python -m experiments.score --instance=instance.safetensors --mask=mask.safetensors
+    python -m experiments.score --instance=suite --mask=masks --label=mine --out=results/mine
 
 Expect what a record of a sweep says of a mask: its quality before and after training, and how much
 of the planted ticket it holds. The names in the mask's safetensors file say its layout;

@@ -17,7 +17,8 @@ import pytest
 from ticketjax.runs.grid import make_grid
 from ticketjax.runs.programs import run_key
 from ticketjax.runs.trial import make_instance
-from ticketjax.sharing import instances, interop
+from ticketjax.sharing import instances, interop, scoring
+from ticketjax.tasks.network import network_task
 
 SUITE = json.loads(pathlib.Path(instances.__file__).with_name("suite_v1.json").read_text())
 CPU = pathlib.Path("/proc/cpuinfo")
@@ -100,7 +101,7 @@ def test_trees_give_back_the_instance_of_a_sweep():
     instance = jax.device_get(draw(np.uint32(3)))
     trees = instances.instance_tree(instance), instances.answer_tree(instance, named.setting.target)
     description = instances.Description("relu", "regression", 3, 8, 3, 0.01, tickets=2)
-    setting, rebuilt = instances.rebuild(description, *trees, epochs=2)
+    setting, rebuilt = scoring.rebuild(description, *trees, epochs=2)
     for name, value in instance._asdict().items():
         a, b = jax.tree.leaves(value), jax.tree.leaves(getattr(rebuilt, name))
         for x, y in zip(a, b, strict=True):
@@ -193,7 +194,7 @@ def test_values_that_make_no_instance_are_refused(part, name, value, message, ma
     description, *trees = made
     trees[part] = replaced(name, value)(trees[part])
     with pytest.raises(ValueError, match=message):
-        instances.rebuild(description, *trees)
+        scoring.rebuild(description, *trees)
 
 
 def test_the_answer_to_another_instance_is_refused(made, written):
@@ -218,7 +219,7 @@ def test_a_network_of_ones_own_is_a_task():
         "layer_1": {"kernel": np.array([[1.0], [-1]], np.float32), "bias": np.ones(1, np.float32)},
     }
     key = jax.random.key(0)
-    task = instances.network_task(target)
+    task = network_task(target)
     batch = task.sample(key, 2000, noise=0.0)
     x = np.asarray(batch.x)
     expected = np.maximum(x[:, :1], 0) - np.maximum(x[:, 1:], 0) + 1
@@ -230,7 +231,7 @@ def test_a_network_of_ones_own_is_a_task():
 
     target["layer_1"]["kernel"] = np.array([[1, 0], [0, 1]], np.float32)
     target["layer_1"]["bias"] = np.zeros(2, np.float32)
-    task = instances.network_task(target, "classification")
+    task = network_task(target, "classification")
     batch = task.sample(key, 2000, noise=0.0)
     x = np.maximum(np.asarray(batch.x), 0)
     np.testing.assert_array_equal(batch.y, np.argmax(x, axis=1))
@@ -239,7 +240,7 @@ def test_a_network_of_ones_own_is_a_task():
     with pytest.raises(ValueError, match="noise must be in"):
         task.sample(key, 1, noise=1.5)
     with pytest.raises(ValueError, match="kind must be"):
-        instances.network_task(target, "else")
+        network_task(target, "else")
 
 
 def test_help_imports_no_jax(tmp_path):

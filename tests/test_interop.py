@@ -191,9 +191,10 @@ def test_names_that_give_no_order_need_one():
         interop.from_state_dict(state, ["zuerst"])
 
 
-def test_what_pruning_left_is_multiplied():
+@pytest.mark.parametrize("dense", ["weight_orig", "weight"])
+def test_what_pruning_left_is_multiplied(dense):
     state = {
-        "0.weight_orig": np.array([[2.0, 3.0]]),
+        f"0.{dense}": np.array([[2.0, 3.0]]),
         "0.weight_mask": np.array([[0.0, 1.0]]),
         "0.bias": np.array([4.0]),
     }
@@ -216,7 +217,14 @@ def test_what_pruning_left_is_multiplied():
         ({"0.weight": np.ones((1, 1), int)}, "parameters are floating point"),
         ({"0.weight": np.array([["a"]])}, "0.weight is of type <U1"),
         ({"0.weight_orig": np.ones((1, 1))}, "0 has one of weight_orig and weight_mask"),
-        ({"0.weight": np.ones((1, 1)), "0.weight_mask": np.ones((1, 1))}, "0 has weight, weight_"),
+        (
+            {f"0.weight{end}": np.ones((1, 1)) for end in ("", "_orig", "_mask")},
+            "0 has both weight and weight_orig",
+        ),
+        (
+            {"0.weight": np.ones((1, 1)), "0.weight_mask": np.ones((2, 1))},
+            r"0.weight_mask is \(2, 1\), 0.weight \(1, 1\)",
+        ),
         ({"0.weight": np.ones((1, 1)), "1.kernel": np.ones((1, 1))}, "some layers have a kernel"),
     ],
 )
@@ -231,6 +239,7 @@ def masks_in_many_forms():
     torch = interop.to_state_dict(mask, ["0", "2"])
     pruned = {f"{name}_mask": array.astype(np.float32) for name, array in torch.items()}
     pruned |= {f"{name}_orig": np.full(array.shape, 0.5) for name, array in torch.items()}
+    synflow = {name.removesuffix("_orig"): array for name, array in pruned.items()}
     whole = {"2.weight": np.full((1, 3), 0.5), "2.bias": np.full(1, 0.5)}
     half = {name: array for name, array in pruned.items() if name.startswith("0.")} | whole
     last = {"layer_1": jax.tree.map(lambda leaf: leaf | True, mask["layer_1"])}
@@ -239,6 +248,7 @@ def masks_in_many_forms():
         "numbers": ({k: v.astype(np.int64) for k, v in interop.flatten(mask).items()}, mask),
         "pytorch": (torch, mask),
         "pruned": (pruned, mask),
+        "weight and weight_mask": (synflow, mask),
         "last layer not pruned": (half, mask | last),
     }
 

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from ticketjax.fingerprints import fingerprint
     from ticketjax.masks import LayerBudgets, apply_mask, layer_densities, select
     from ticketjax.measure.audit import audit
+    from ticketjax.measure.least import least_mask
+    from ticketjax.measure.relational import relational_audit
     from ticketjax.networks.following import follow
     from ticketjax.networks.from_flax import from_linen, from_nnx
     from ticketjax.networks.images import lenet300, resnet18, vgg
@@ -44,11 +46,14 @@ if TYPE_CHECKING:
     from ticketjax.seekers.scores.snip import snip
     from ticketjax.seekers.scores.synflow import synflow
     from ticketjax.seekers.strategies import Multishot, Singleshot
-    from ticketjax.sharing.instances import LoadedInstance, evaluate, load_instance
+    from ticketjax.sharing.scoring import LoadedInstance, evaluate, load_instance
     from ticketjax.sweeping import sweep
     from ticketjax.tasks import TASKS, get_task
+    from ticketjax.tasks.ladder import LADDER, Level
     from ticketjax.tasks.network import network_task
     from ticketjax.tasks.random_teacher import random_teacher
+    from ticketjax.tasks.random_variants import random_circle, random_helix
+    from ticketjax.tasks.sparse_parity import sparse_parity
     from ticketjax.tasks.teacher import teacher
 
 # Where the public names are: imported when they are first used, so that a command can show its help
@@ -59,6 +64,8 @@ _HOMES = {
     "fingerprints": ("fingerprint",),
     "masks": ("LayerBudgets", "apply_mask", "layer_densities", "select"),
     "measure.audit": ("audit",),
+    "measure.least": ("least_mask",),
+    "measure.relational": ("relational_audit",),
     "networks.following": ("follow",),
     "networks.from_flax": ("from_linen", "from_nnx"),
     "networks.images": ("lenet300", "resnet18", "vgg"),
@@ -91,11 +98,14 @@ _HOMES = {
     "seekers.scores.snip": ("snip",),
     "seekers.scores.synflow": ("synflow",),
     "seekers.strategies": ("Multishot", "Singleshot"),
-    "sharing.instances": ("LoadedInstance", "evaluate", "load_instance"),
+    "sharing.scoring": ("LoadedInstance", "evaluate", "load_instance"),
     "sweeping": ("sweep",),
     "tasks": ("TASKS", "get_task"),
+    "tasks.ladder": ("LADDER", "Level"),
     "tasks.network": ("network_task",),
     "tasks.random_teacher": ("random_teacher",),
+    "tasks.random_variants": ("random_circle", "random_helix"),
+    "tasks.sparse_parity": ("sparse_parity",),
     "tasks.teacher": ("teacher",),
 }
 _PLACES = {name: (home, name) for home, names in _HOMES.items() for name in names}

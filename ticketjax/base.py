@@ -49,6 +49,8 @@ class Task:
         ticket_of: (seed) -> the ticket of that seed's run, for a task that has one ticket per seed;
             all have the same shapes and size. ticket(depth) then only has to have these shapes and
             counts, which are taken from it.
+        sample_of: (key, n, noise, ticket) -> Batch, for such a task whose data follow from the
+            ticket, which may be traced. sample() then only tells shapes, and inputs.
         source: what data and tickets are made from, as (name, plain value) pairs; a results
             directory holds records of one source only.
     """
@@ -61,6 +63,7 @@ class Task:
     ticket: Callable[..., Params]
     data: Callable[[], tuple[Batch, Batch]] | None = None
     ticket_of: Callable[[int], Tree] | None = None
+    sample_of: Callable[..., Batch] | None = None
     source: tuple[tuple[str, Any], ...] = ()
 
 

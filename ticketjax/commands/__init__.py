@@ -15,6 +15,7 @@ NAMES = (
     "diagnose",
     "tune",
     "leaderboard",
+    "ladder",
     "paper",
     "vgg",
     "report",
@@ -23,4 +24,5 @@ NAMES = (
     "theory",
     "plant",
     "score",
+    "seek",
 )

@@ -16,7 +16,7 @@ from absl import flags
 from ticketjax.commands.flags import (
     FLAGS,
     OWN_MODEL,
-    OWN_TASK,
+    TASKS,
     FlagError,
     density_of,
     naming,
@@ -26,7 +26,7 @@ from ticketjax.commands.flags import (
 
 def define() -> None:
     """Define the flags."""
-    flags.DEFINE_string("task", "circle", f"relu, circle, helix, or {OWN_TASK} of your own.")
+    flags.DEFINE_string("task", "circle", f"Task: {TASKS}.")
     flags.DEFINE_string("model", None, f"A network of your own: {OWN_MODEL}.")
     flags.DEFINE_integer("depth", 5, "Layers of neurons, the input included.", lower_bound=2)
     flags.DEFINE_integer("width", 100, "Neurons of every hidden layer.", lower_bound=1)
@@ -99,7 +99,8 @@ def main() -> int:
     setting = named.setting
     try:
         key = run_key(FLAGS.seed)
-        instance = jax.jit(lambda k: make_instance(setting, k, FLAGS.noise))(key)
+        target = setting.own_target(FLAGS.seed)
+        instance = jax.jit(lambda k, t: make_instance(setting, k, FLAGS.noise, t))(key, target)
         found = jax.jit(lambda k, i: seek(setting, seeker, k, i, density)[0])(key, instance)
     except ValueError as error:
         raise FlagError(str(error)) from None

@@ -25,7 +25,11 @@ from ticketjax.commands.interruption import RESUME
 
 FLAGS = flags.FLAGS
 PRUNERS = "random,magnitude,snip,grasp,synflow"
-OWN_TASK = "path/to/file.py:TASK"
+TASKS = (
+    "relu, circle, helix; a call such as random_teacher(inputs=2, outputs=1, hidden=(6, 6), "
+    "parameters=40), sparse_parity(inputs=10, bits=3), random_circle() or random_helix(), whose "
+    "ticket is another one with every seed, or with key=0 one; or path/to/file.py:TASK of your own"
+)
 OWN_MODEL = "path/to/file.py:make"
 # What takes memory, the first to try first; of a command's own flags.
 MEMORY_FLAGS = ("chunk_size", "samples", "batch_size", "images", "width", "channels")
@@ -155,7 +159,7 @@ def define_networks(seeds: int = 25, seekers: str = PRUNERS, width: str = "100")
 
 def define_task_and_model(tasks: str = "circle") -> None:
     """Define the flags that say the tasks, and the networks if they are not the library's own."""
-    flags.DEFINE_list("task", tasks, f"Tasks: relu, circle, helix, or {OWN_TASK} of your own.")
+    define_expressions("task", tasks, f"Tasks: {TASKS}.")
     flags.DEFINE_list(
         "model",
         [],

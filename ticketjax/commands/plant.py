@@ -31,7 +31,7 @@ from absl import flags
 from ticketjax.choices import Planting
 from ticketjax.commands.flags import (
     FLAGS,
-    OWN_TASK,
+    TASKS,
     FlagError,
     define_planting,
     flagged,
@@ -62,7 +62,7 @@ VERDICTS = {
 
 def define() -> None:
     """Define the flags."""
-    flags.DEFINE_string("task", "circle", f"Task: relu, circle, helix, or {OWN_TASK} of your own.")
+    flags.DEFINE_string("task", "circle", f"Task: {TASKS}.")
     flags.DEFINE_integer("depth", 5, "Layers of neurons, the input included.", lower_bound=2)
     flags.DEFINE_integer("width", 100, "Neurons of every hidden layer.", lower_bound=1)
     flags.DEFINE_integer("seed", 0, "The seed of a sweep.", lower_bound=0, upper_bound=2**31 - 1)
@@ -86,7 +86,8 @@ def _refuse_present(names: tuple[str, ...], reason: str) -> None:
 def _target() -> tuple[Task, int]:
     """The task that the network of --target solves, and the network's depth."""
     from ticketjax import masks
-    from ticketjax.sharing import instances, interop
+    from ticketjax.sharing import interop
+    from ticketjax.tasks.network import network_task
 
     _refuse_present(OF_TASKS, "a network of --target has its own")
     with naming("target"):
@@ -94,7 +95,7 @@ def _target() -> tuple[Task, int]:
             target = interop.load_target(FLAGS.target, FLAGS.layers)
         except OSError as error:
             raise ValueError(error) from None
-        return instances.network_task(target, FLAGS.kind), masks.depth(target)
+        return network_task(target, FLAGS.kind), masks.depth(target)
 
 
 def _grid(**fields) -> Grid:
@@ -143,14 +144,15 @@ def _drawn(grid: Grid) -> Iterator[tuple[Description, Tree, Tree]]:
         setting = named.setting
 
         @jax.jit
-        def draw(seed, noise, setting=setting):
-            instance = make_instance(setting, run_key(seed), noise)
+        def draw(seed, noise, target, setting=setting):
+            instance = make_instance(setting, run_key(seed), noise, target)
             # Other columns of the record are not requested, so they are not computed.
-            answer = instances.answer_tree(instance, setting.target)
+            answer = instances.answer_tree(instance, setting.target if target is None else target)
             return instances.instance_tree(instance), answer
 
         for noise, seed in grid.instances:
-            instance, answer = jax.device_get(draw(np.uint32(seed), np.float32(noise)))
+            target = setting.own_target(seed)
+            instance, answer = jax.device_get(draw(np.uint32(seed), np.float32(noise), target))
             description = instances.Description(
                 task=setting.task.name,
                 kind=setting.task.kind,

@@ -1,29 +1,42 @@
-r"""Score a mask that anyone made, in any framework, on a planted network.
+r"""Score masks that anyone made, in any framework, on planted networks.
 
     ticketjax score --instance=instance.safetensors --mask=mask.safetensors
+    ticketjax score --instance=suite --mask=masks --label=mine --out=results/mine
 
 Prints what a record of a sweep says of a mask: quality before and after training, how much of the
 planted ticket it holds, and how far it is from the target as a function. The names in the mask's
-file say its layout: layer_0.kernel is (n_in, n_out), layer_0.weight is PyTorch's (out, in); see
+file say its layout: layer_0.kernel is (n_in, n_out), layer_0.weight is PyTorch's (out, in), and a
+whole state_dict may be given with its masks, weight_mask beside weight or weight_orig; see
 docs/other_frameworks.md. Without the answer's file, only the quality is scored. Takes seconds.
+
+With directories, every instance is scored with the mask of its name, in a table; --out writes
+records, which tables, pages and comparisons read beside those of sweeps.
 """
 
 from __future__ import annotations
 
 import json
 import math
-import pathlib
 from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
 from ticketjax.commands.flags import FLAGS, FlagError, naming
+from ticketjax.commands.instance_files import (
+    instance_paths,
+    is_directory,
+    of_same_name,
+    read_known,
+    reading,
+)
 
 if TYPE_CHECKING:
     from ticketjax.base import Params
     from ticketjax.sharing.instances import Description
     from ticketjax.sharing.interop import Tree
 
+    # An instance: what it is, its tree and its answer's; and a mask of it.
+    Given = tuple[Description, Tree, Tree | None, Params]
 
 # Rows of the table: what, the mask's entry, and the bare ticket's; {metric} is the task's.
 ROWS = (
@@ -45,56 +58,105 @@ ROWS = (
 )
 
 
+# Columns of the table of many: what, and the mask's entry.
+COLUMNS = (
+    ("kept", "kept"),
+    ("before", "strong_metric"),
+    ("after", "weak_metric"),
+    ("recall", "recall"),
+    ("found", "found"),
+)
+
+
 def define() -> None:
     """Define the flags."""
-    flags.DEFINE_string("instance", None, "The planted network, as experiments.plant writes it.")
-    flags.DEFINE_string("mask", None, "The mask: a safetensors file of 0 and 1, or bool.")
+    flags.DEFINE_string(
+        "instance", None, "The planted network, as experiments.plant writes it; or a directory."
+    )
+    flags.DEFINE_string("mask", None, "The mask: a safetensors file of 0 and 1, or bool; or many.")
     flags.DEFINE_string("answer", None, "The answer, if it is not next to the instance.")
     flags.DEFINE_list("layers", None, "The mask's layers in order, if their names do not say it.")
     flags.DEFINE_integer("epochs", 10, "Epochs of the training.", lower_bound=0)
     flags.DEFINE_bool("json", False, "Print JSON instead of the table.")
+    flags.DEFINE_string("out", None, "Directory of records to write, or to add to.")
+    flags.DEFINE_string("label", "own", "What records call whoever made the masks.")
 
 
-def _read() -> tuple[Description, Tree, Tree | None, Params]:
-    """The instance, its answer if there is one, and the mask."""
-    for name in ("instance", "mask"):
-        if FLAGS[name].value is None:
-            raise FlagError(f"--{name}: a file must be given")
-    from ticketjax.sharing import instances, interop
+def _read() -> list[Given]:
+    """All that the flags name, before anything is scored."""
+    paths = instance_paths()
+    if FLAGS.mask is None:
+        raise FlagError("--mask: a file must be given")
+    from ticketjax.sharing import interop
 
-    answer = None
-    with naming("instance"):
-        try:
-            description, instance = instances.read_instance(FLAGS.instance)
-        except OSError as error:
-            raise ValueError(error) from None
-    with naming("answer" if FLAGS.answer else "instance"):
-        path = FLAGS.answer or instances.answer_path(FLAGS.instance)
-        if FLAGS.answer or pathlib.Path(path).exists():
-            try:
-                answer = instances.read_answer(path, description, instance)
-            except OSError as error:
-                raise ValueError(error) from None
-    with naming("mask"):
-        try:
+    masks = of_same_name("mask", paths) if is_directory("instance") else [FLAGS.mask]
+    answers: list[Any] = [FLAGS.answer] * len(paths)
+    if FLAGS.answer is not None and is_directory("instance"):
+        with naming("answer"):
+            answers = _answers(paths)
+    given = []
+    for path, mask_path, answer_path in zip(paths, masks, answers, strict=True):
+        description, tree, answer = read_known(path, answer_path)
+        with reading("mask"):
             mask = interop.load_mask(
-                FLAGS.mask, instance["params"], FLAGS.layers, description.prune_bias
+                mask_path, tree["params"], FLAGS.layers, description.prune_bias
             )
-        except OSError as error:
-            raise ValueError(error) from None
-    return description, instance, answer, mask
+        given.append((description, tree, answer, mask))
+    return given
 
 
-def _score(
-    description: Description, instance: Tree, answer: Tree | None, mask: Params
-) -> dict[str, Any]:
-    """The entries of a record, as plain values."""
-    from ticketjax.sharing import instances
+def _answers(paths: list[Any]) -> list[Any]:
+    """The answers in the directory of --answer, one to each instance."""
+    from ticketjax.sharing.instances import answer_path
 
-    with naming("instance"):
-        setting, arrays = instances.rebuild(description, instance, answer, FLAGS.epochs)
-    loaded = instances.LoadedInstance(description, setting, arrays, answer is not None)
-    return instances.evaluate(loaded, mask)
+    if not is_directory("answer"):
+        raise ValueError("must be a directory, as --instance is one")
+    return [f"{FLAGS.answer}/{answer_path(path).name}" for path in paths]
+
+
+def _score(given: list[Given]) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+    """The entries of a record and the whole record, of every mask, as plain values."""
+    import tqdm
+
+    from ticketjax.sharing import scoring
+
+    scored = []
+    shown = tqdm.tqdm(given, unit="mask", disable=len(given) == 1)
+    for description, tree, answer, mask in shown:
+        with naming("instance"):
+            instance = scoring.loaded(description, tree, answer, FLAGS.epochs)
+        entries = scoring.evaluate(instance, mask)
+        record = scoring.record_of(instance, mask, entries, FLAGS.label, FLAGS.epochs)
+        scored.append((entries, record))
+    return scored
+
+
+def _refuse_records(given: list[Given]) -> None:
+    """Refuse an --out that cannot take the records, before they are made."""
+    from ticketjax.masks import count_kept, count_prunable
+    from ticketjax.records.store import check_records
+    from ticketjax.runs.grid import MLP
+
+    runs = set()
+    for description, tree, _, mask in given:
+        kept, size = (
+            int(count(leaves, description.prune_bias))
+            for count, leaves in ((count_kept, mask), (count_prunable, tree["params"]))
+        )
+        place = (description.task, MLP, description.depth, description.width)
+        runs.add((*place, description.noise, description.seed, FLAGS.label, kept / size))
+    with naming("out"):
+        check_records(FLAGS.out, runs)
+
+
+def _write(records: list[dict[str, Any]]) -> None:
+    import pyarrow as pa
+
+    from ticketjax.records.store import add_records
+    from ticketjax.runs.record import SCHEMA
+
+    with reading("out"):
+        add_records(FLAGS.out, pa.Table.from_pylist(records, schema=SCHEMA))
 
 
 def _cell(value: Any) -> str:
@@ -126,19 +188,56 @@ def _plain(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def main() -> int:
-    """Read, score, print."""
-    description, instance, answer, mask = _read()
-    entries = _score(description, instance, answer, mask)
-    if FLAGS.json:
-        known = {**vars(description), "epochs": FLAGS.epochs}
-        print(json.dumps({name: _plain(value) for name, value in (known | entries).items()}))
-        return 0
-    print(
+def _many(given: list[Given], entries: list[dict[str, Any]]) -> str:
+    """A row for every instance, and how many tickets were found."""
+    from ticketjax.records.columns import aligned
+    from ticketjax.records.titles import format_share
+
+    lines = [["task", "depth", "width", "noise", "seed", *(title for title, _ in COLUMNS)]]
+    for (known, *_), own in zip(given, entries, strict=True):
+        place = (known.task, known.depth, known.width, f"{known.noise:g}", known.seed)
+        shown = [_cell(own[name]) if name in own else "" for _, name in COLUMNS]
+        lines.append([*map(str, place), *shown])
+    text = aligned(lines)
+    told = [own["found"] for own in entries if "found" in own]
+    if told:
+        text += ["", f"found, as functions: {format_share(sum(told), len(told))}"]
+    if len(told) < len(entries):
+        text += ["", f"no answers to {len(entries) - len(told)}: recovery is not scored there"]
+    return "\n".join(text)
+
+
+def _one(description: Description, entries: dict[str, Any]) -> str:
+    text = (
         f"{description.task}, depth {description.depth}, width {description.width}, noise "
         f"{description.noise:g}, seed {description.seed}: the mask keeps {entries['kept']:.4g} of "
         f"the parameters\n\n{_table(description, entries)}"
     )
-    if answer is None:
-        print(f"\nno answer next to {FLAGS.instance}: recovery is not scored")
+    if "recall" not in entries:
+        text += f"\n\nno answer next to {FLAGS.instance}: recovery is not scored"
+    return text
+
+
+def main() -> int:
+    """Read, score, print."""
+    given = _read()
+    if FLAGS.out is not None:
+        _refuse_records(given)
+    scored = _score(given)
+    entries = [own for own, _ in scored]
+    if FLAGS.out is not None:
+        _write([record for _, record in scored])
+    if FLAGS.json:
+        known = [{**vars(one[0]), "epochs": FLAGS.epochs} for one in given]
+        plain = [
+            {name: _plain(value) for name, value in (what | own).items()}
+            for what, own in zip(known, entries, strict=True)
+        ]
+        print(json.dumps(plain if is_directory("instance") else plain[0]))
+    elif is_directory("instance"):
+        print(_many(given, entries))
+    else:
+        print(_one(given[0][0], entries[0]))
+    if FLAGS.out is not None and not FLAGS.json:
+        print(f"\nrecords: {FLAGS.out}/parts")
     return 0

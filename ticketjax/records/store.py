@@ -84,7 +84,11 @@ def configuration(grid: Grid) -> dict[str, Any]:
     }
     tasks = [task for task in grid.axis("task") if isinstance(task, Task)]
     functions |= {f"task {task.name}": mark for task in tasks for mark in (_mark(task),) if mark}
-    source = {task.name: dict(task.source) for task in tasks if task.source}
+    source = {
+        task.name: {name: _plain(value) for name, value in task.source}
+        for task in tasks
+        if task.source
+    }
     return {**config, **({"source": source} if source else {}), "functions": functions}
 
 
@@ -353,11 +357,56 @@ class Store:
 
     def write(self, records: pa.Table) -> None:
         """Add a finished chunk's records as one part, named by the hash of its content."""
-        sink = pa.BufferOutputStream()
-        pq.write_table(records, sink)
-        content = sink.getvalue()
-        path = self.directory / PARTS / f"{_content_hash(content)}.parquet"
-        write_whole(path, lambda file: file.write(content))
+        _write_part(self.directory, records)
+
+
+def _write_part(directory: pathlib.Path, records: pa.Table) -> None:
+    sink = pa.BufferOutputStream()
+    pq.write_table(records, sink)
+    content = sink.getvalue()
+    path = directory / PARTS / f"{_content_hash(content)}.parquet"
+    write_whole(path, lambda file: file.write(content))
+
+
+def check_records(directory: str | os.PathLike, runs: set[tuple]) -> None:
+    """Refuse a directory to which records of these runs cannot be added by add_records().
+
+    Args:
+        directory: need not exist.
+        runs: as tuples of their RUN columns.
+
+    Raises:
+        ValueError: the directory is a grid's, holds something else, or some of these runs.
+    """
+    directory = pathlib.Path(directory)
+    if not directory.exists():
+        return
+    if (directory / MANIFEST).exists():
+        raise ValueError(f"{directory} holds the records of a grid; choose another directory")
+    if not directory.is_dir() or any(map(_is_foreign, directory.iterdir())):
+        raise ValueError(f"{directory} holds something else than records")
+    for _, table in _parts(directory):
+        there = set() if table is None else _runs(table) & runs
+        if there:
+            run = dict(zip(RUN, min(there, key=repr), strict=True))
+            raise ValueError(
+                f"{directory} has records of {run['seeker']} on these instances already "
+                f"({run['task']}, seed {run['seed']})"
+            )
+
+
+def add_records(directory: str | os.PathLike, records: pa.Table) -> None:
+    """Add records that no grid made to a directory, where tables and pages find them.
+
+    Args:
+        directory: made if it is not there; see check_records().
+        records: of SCHEMA.
+
+    Raises:
+        OSError: they cannot be written.
+    """
+    (pathlib.Path(directory) / PARTS).mkdir(parents=True, exist_ok=True)
+    _write_part(pathlib.Path(directory), records)
 
 
 def load_records(directory: str | os.PathLike) -> pa.Table:

@@ -94,6 +94,11 @@ class Setting:
         """The ticket to plant, without padding; where every seed has its own, one that is alike."""
         return self.task.ticket(depth=self.depth)
 
+    def own_target(self, seed: int) -> Tree | None:
+        """The ticket of a seed where every seed has its own; None where all have the task's one."""
+        of = self.task.ticket_of
+        return None if of is None else of(seed)
+
     @functools.cached_property
     def ticket_layers(self) -> tuple[int, ...]:
         """How many prunable parameters the ticket has in each layer."""

@@ -106,18 +106,20 @@ def make_instance(
         ValueError: the network is too narrow for all that is to be planted, or cannot be planted
             in; decoys of a ticket that has none; no target where every seed has its own.
     """
-    if target is None and setting.task.ticket_of is not None:
+    task = setting.task
+    if target is None and task.ticket_of is not None:
         raise ValueError(
-            f"{setting.task.name}: every seed has a ticket of its own, which grids plant; here is "
-            "none given"
+            f"{task.name}: every seed has a ticket of its own, which grids plant; here is none "
+            "given"
         )
-    if setting.task.data is None:
-        drawn = setting.task.sample(_keys(key)["data"], setting.samples, noise)
+    if task.data is None:
+        draw = (_keys(key)["data"], setting.samples, noise)
+        drawn = task.sample(*draw) if task.sample_of is None else task.sample_of(*draw, target)
         split = setting.training_samples
         train_batch = Batch(drawn.x[:split], drawn.y[:split])
         held_out = Batch(drawn.x[split:], drawn.y[split:])
     else:
-        own = setting.task.data() if data is None else data
+        own = task.data() if data is None else data
         train_batch, held_out = jax.tree.map(jnp.asarray, own)
     if setting.planting.decoys:
         check_decoys(setting.target)

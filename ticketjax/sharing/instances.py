@@ -1,7 +1,6 @@
 """Planted networks as plain trees of arrays, to share, check and score them anywhere."""
 
 import dataclasses
-import functools
 import hashlib
 import json
 import math
@@ -14,46 +13,21 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ticketjax.base import CLASSIFICATION, REGRESSION, Batch, Params, Planted, Task
-from ticketjax.choices import Planting, Training
-from ticketjax.contract import check_mask
-from ticketjax.masks import depth as depth_of
-from ticketjax.measure.equivalence import functionally_recovered
+from ticketjax.base import CLASSIFICATION, REGRESSION, Params, Task
 from ticketjax.networks.mlp import mlp
-from ticketjax.problem import Problem
-from ticketjax.runs.programs import run_key
-from ticketjax.runs.setting import Setting
-from ticketjax.runs.trial import Instance, complete_instance
-from ticketjax.runs.trial import evaluate as evaluate_mask
+from ticketjax.runs.trial import Instance
 from ticketjax.sharing.interop import (
     Tree,
     flatten,
-    from_state_dict,
     load_tree,
     save_tree,
     tree_shapes,
 )
-from ticketjax.tasks.network import network_task
 
 INSTANCE_FORMAT = "ticketjax-instance-1"
 ANSWER_FORMAT = "ticketjax-answer-1"
 SUFFIX = ".safetensors"
 ANSWER_SUFFIX = f".answer{SUFFIX}"
-# Entries of Record that can be said without the answer.
-OF_INSTANCE = (
-    "kept",
-    "strong_metric",
-    "strong_loss",
-    "output_sign",
-    "weak_metric",
-    "weak_loss",
-    "found_objective",
-    "effective_density",
-    "collapsed",
-    "first_dead_layer",
-    "log10_paths",
-    "layer_kept",
-)
 # What two machines' libraries and processors may make of the same formula.
 ROUNDING = 1e-5
 
@@ -249,87 +223,6 @@ def answer_shapes(description: Description, params: Params, shapes: Tree) -> Tre
     return expected
 
 
-def _check_data(instance: Tree, kind: str, outputs: int) -> None:
-    for name, array in flatten(instance).items():
-        if array.size == 0:
-            raise ValueError(f"{name} is empty")
-        if array.dtype == np.float32 and not np.all(np.isfinite(array)):
-            raise ValueError(f"{name} has values that are not finite")
-        if (
-            kind == CLASSIFICATION
-            and name.endswith(".y")
-            and not np.all((array >= 0) & (array < outputs))
-        ):
-            raise ValueError(f"{name} must be classes 0 to {outputs - 1}")
-
-
-def _no_answer(params: Params) -> Tree:
-    """Stands in for an answer that is not there: nothing is planted, and the target is 0."""
-    return {
-        "mask": jax.tree.map(lambda leaf: np.zeros(leaf.shape, bool), params),
-        "target": jax.tree.map(np.zeros_like, params),
-        "output_scale": np.float32(1),
-    }
-
-
-def rebuild(
-    description: Description, instance: Tree, answer: Tree | None, epochs: int = 10
-) -> tuple[Setting, Instance]:
-    """The setting and the instance of a sweep, from the trees of its files.
-
-    Args:
-        description: of the instance.
-        instance: a tree as instance_tree() makes it, of the shapes that instance_shapes() gives.
-        answer: a tree as answer_tree() makes it, of the shapes that answer_shapes() gives. With
-            None, only the entries OF_INSTANCE mean something.
-        epochs: of the training that masks are given. Training uses the data in the order that the
-            seed decides, as in a sweep.
-
-    Returns:
-        The Setting and the Instance.
-
-    Raises:
-        ValueError: values that make no instance.
-    """
-    params = instance["params"]
-    if answer is None:
-        answer = _no_answer(params)
-        description = dataclasses.replace(description, tickets=1, decoys=0)
-    inputs = params["layer_0"]["kernel"].shape[0]
-    outputs = instance["params"][f"layer_{description.depth - 2}"]["bias"].size
-    _check_data(instance, description.kind, outputs)
-    # Its own checks: finite dense layers, each as wide as the next one needs.
-    target = from_state_dict(flatten(answer["target"]))
-    known = network_task(target, description.kind, description.task)
-    if (known.inputs, known.outputs, depth_of(target)) != (inputs, outputs, description.depth):
-        raise ValueError("the answer's target has not the instance's depth, inputs or outputs")
-    train, held_out = (Batch(**instance[name]) for name in ("train", "held_out"))
-    samples = len(train.x) + len(held_out.x)
-    setting = Setting(
-        known,
-        mlp(known, description.depth, description.width),
-        samples=samples,
-        held_out=len(held_out.x) / samples,
-        training=Training(epochs=epochs),
-        prune_bias=description.prune_bias,
-        planting=Planting(
-            match=description.match,
-            tickets=description.tickets,
-            decoys=description.decoys,
-            perturbation=description.perturbation,
-        ),
-    )
-    planted = Planted(params, answer["mask"], answer["output_scale"])
-    tickets, decoys = answer.get("tickets"), answer.get("decoys")
-    arrays = jax.tree.map(jnp.asarray, (planted, tickets, decoys, train, held_out))
-
-    @jax.jit
-    def complete(seed, arrays):
-        return complete_instance(setting, run_key(seed), setting.target, *arrays)
-
-    return setting, complete(np.uint32(description.seed), arrays)
-
-
 def answer_path(instance: str | os.PathLike) -> pathlib.Path:
     """Where the answer to an instance is, by default.
 
@@ -489,93 +382,3 @@ def compare(instance: Tree, answer: Tree, known: Fingerprint) -> str:
         for a, b, size in zip(here.sums, known.sums, sizes, strict=True)
     )
     return "rounding" if close and here.mask == known.mask else "different"
-
-
-@dataclasses.dataclass(frozen=True)
-class LoadedInstance:
-    """An instance from a file, ready to be searched and measured.
-
-    Args:
-        description: what it is.
-        setting, arrays: the setting and the planted network, its data and the order of training, as
-            a sweep has them.
-        has_answer: whether the planted mask is known; without it only what OF_INSTANCE names can be
-            measured.
-    """
-
-    description: Description
-    setting: Setting
-    arrays: Instance
-    has_answer: bool
-
-    @property
-    def params(self) -> Params:
-        """The planted network's parameters."""
-        return self.arrays.planted.params
-
-    @property
-    def problem(self) -> Problem:
-        """The part of it that a seeker receives."""
-        return self.setting.problem(self.params, self.arrays.train)
-
-
-def load_instance(
-    path: str | os.PathLike, answer: str | os.PathLike | None = None, *, epochs: int = 10
-) -> LoadedInstance:
-    """Read an instance, and its answer if there is one, to measure masks by evaluate().
-
-    Args:
-        path: of the instance's file.
-        answer: of the answer's file; None for the one beside the instance, if it is there.
-        epochs: of the training that masks are given.
-
-    Returns:
-        A LoadedInstance.
-
-    Raises:
-        ValueError: naming the file, for what is no instance or was changed since it was written, or
-            the answer to another one.
-        FileNotFoundError: there is no such file.
-    """
-    description, tree = read_instance(path)
-    there = answer or answer_path(path)
-    known = None
-    if answer is not None or pathlib.Path(there).exists():
-        known = read_answer(there, description, tree)
-    setting, arrays = rebuild(description, tree, known, epochs)
-    return LoadedInstance(description, setting, arrays, known is not None)
-
-
-# Equal settings compile once.
-@functools.lru_cache(maxsize=8)
-def _measuring(setting: Setting) -> Any:
-    return jax.jit(lambda instance, mask: evaluate_mask(setting, instance, mask))
-
-
-def evaluate(instance: LoadedInstance, mask: Params) -> dict[str, Any]:
-    """Measure a mask on an instance, before and after training.
-
-    Args:
-        instance: from load_instance().
-        mask: bool, a tree like instance.params.
-
-    Returns:
-        The entries of a record by name, as plain numbers: "strong_metric", "weak_metric", "kept",
-        "collapsed", ...; with the answer also "recall", "ticket_metric" and the others, and
-        functionally_recovered.
-
-    Raises:
-        ValueError: a mask of other leaves, shapes or types.
-    """
-    check_mask(mask, instance.params)
-    measured = _measuring(instance.setting)(instance.arrays, mask)
-    entries = {name: value.tolist() for name, value in measured.items()}
-    if not instance.has_answer:
-        return {name: entries[name] for name in OF_INSTANCE}
-    entries["functionally_recovered"] = functionally_recovered(
-        instance.description.kind,
-        disagreement=entries["disagreement"],
-        largest=entries["target_error_largest"],
-        noise=instance.description.noise,
-    )
-    return entries

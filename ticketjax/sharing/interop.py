@@ -261,11 +261,12 @@ def load_tree(
     return _read(path, expected, most_bytes, arrays=True)
 
 
-# What a layer's arrays are called: ours, PyTorch's, and PyTorch's after torch.nn.utils.prune, which
-# keeps the dense array as *_orig next to its mask; what it has not pruned keeps its name.
+# What a layer's arrays are called: ours, PyTorch's, and PyTorch's with masks: torch.nn.utils.prune
+# keeps the dense array as *_orig next to its mask, Synaptic-Flow under its name; what is not pruned
+# keeps its name.
 _OURS = {"kernel", "bias"}
 _TORCH = {"weight", "bias"}
-_TORCH_PRUNED = {"weight_orig", "weight_mask", "bias", "bias_orig", "bias_mask"}
+_TORCH_PRUNED = {"weight", "weight_orig", "weight_mask", "bias", "bias_orig", "bias_mask"}
 # From PyTorch's axes (out, in, ...) to ours (..., in, out), and back.
 _TO_OURS = {2: (1, 0), 4: (2, 3, 1, 0)}
 _TO_TORCH = {2: (1, 0), 4: (3, 2, 0, 1)}
@@ -341,9 +342,9 @@ def from_state_dict(state: Mapping[str, Any], order: Sequence[str] | None = None
     Args:
         state: what Module.state_dict() returns, or the arrays of a file by their joined names. A
             weight (out, in) becomes a kernel (n_in, n_out), a convolution's (out, in, height,
-            width) a kernel (height, width, in, out). Missing biases are zero. What
-            torch.nn.utils.prune left, *_orig and *_mask, is multiplied. Our own names, with
-            kernels, are taken as they are.
+            width) a kernel (height, width, in, out). Missing biases are zero. Masks, *_mask, are
+            multiplied with what is beside them: *_orig, as torch.nn.utils.prune leaves it, or the
+            array of that name. Our own names, with kernels, are taken as they are.
         order: the layers' names from input to output, where these differ by more than numbers.
 
     Returns:
@@ -367,9 +368,10 @@ def from_state_dict(state: Mapping[str, Any], order: Sequence[str] | None = None
     def value(layer: str, part: str) -> np.ndarray:
         prefix = _joined(layer, part)
         if f"{prefix}_mask" in state:
-            mask, whole = (_numpy(prefix, state[f"{prefix}_{end}"]) for end in ("mask", "orig"))
+            dense = f"{prefix}_orig" if f"{prefix}_orig" in state else prefix
+            mask, whole = (_numpy(name, state[name]) for name in (f"{prefix}_mask", dense))
             if mask.shape != whole.shape:
-                raise ValueError(f"{prefix}_mask is {mask.shape}, {prefix}_orig {whole.shape}")
+                raise ValueError(f"{prefix}_mask is {mask.shape}, {dense} {whole.shape}")
             array = np.where(mask != 0, whole, 0)
         else:
             array = _numpy(prefix, state[prefix])
@@ -385,7 +387,10 @@ def from_state_dict(state: Mapping[str, Any], order: Sequence[str] | None = None
     previous = None
     for i, (layer, parts) in enumerate(layers.items()):
         for end in ("weight", "bias"):
-            if len({f"{end}_orig", f"{end}_mask"} & parts) == 1:
+            dense = {end, f"{end}_orig"} & parts
+            if len(dense) > 1:
+                raise ValueError(f"{layer} has both {end} and {end}_orig")
+            if dense != {end} and len({f"{end}_orig", f"{end}_mask"} & parts) == 1:
                 raise ValueError(f"{layer} has one of {end}_orig and {end}_mask, not both")
         kernel = value(layer, "kernel") if ours else _to_ours(layer, value(layer, "weight"))
         if kernel.ndim not in _TO_OURS:
@@ -472,8 +477,8 @@ def load_mask(
     """A mask from a safetensors file, whatever program made it.
 
     The names say the layout: layer_0.kernel is (n_in, n_out), layer_0.weight is PyTorch's (out,
-    in). A state_dict after torch.nn.utils.prune may be given whole: its *_mask count, and what it
-    has not pruned is kept. Values are bool, or 0 and 1 of any type.
+    in). A state_dict with masks may be given whole, weight or weight_orig beside weight_mask: its
+    *_mask count, and what has none is kept. Values are bool, or 0 and 1 of any type.
 
     Args:
         path: of the file.

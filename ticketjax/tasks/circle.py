@@ -1,6 +1,7 @@
 """Circle: tell four concentric rings of the plane apart."""
 
 import math
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
@@ -76,6 +77,26 @@ def ticket(depth: int) -> Params:
     [(2, 4), (4, 2), (2, 20), (20, 4)]
     """
     check_depth("circle", depth, smallest=3)
+    return parameters(ring_layers(depth))
+
+
+def ring_layers(
+    depth: int,
+    boundaries: np.ndarray = _BOUNDARIES,
+    rotation: np.ndarray | None = None,
+    order: Sequence[int] = (0, 1, 2, 3),
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """The layers of ticket(), and of others that tell four rings apart.
+
+    Args:
+        depth: as in ticket().
+        boundaries: (3,), increasing, the squared radii at which the class changes.
+        rotation: (2, 2) orthogonal, applied to the points first; None for none.
+        order: the class of each ring, from the centre outwards.
+
+    Returns:
+        (kernel, bias) of each layer.
+    """
     layers = []
     # (neurons, 2): the sums of the last layer's neurons that are the two components.
     components = np.eye(2)
@@ -97,7 +118,7 @@ def ticket(depth: int) -> Params:
 
     counts = (_KNOTS, _KNOTS) if depth <= 5 else _folded_knots(math.sin(sector))
     # Outside the last boundary g only has to be larger, which its last slopes ensure.
-    radius = math.sqrt(_BOUNDARIES[-1])
+    radius = math.sqrt(boundaries[-1])
     ranges = (radius, radius * math.sin(sector))
     squares = [
         _square(count, limit, both_sides=depth == 3)
@@ -114,10 +135,16 @@ def ticket(depth: int) -> Params:
     offset = sum(offset for _, _, _, offset in squares)
     # Logit c is 5 * 2^c g plus the constant that makes it equal its neighbours at their boundaries.
     slopes = 5.0 * 2.0 ** np.arange(4)
-    steps = (slopes[1:] - slopes[:-1]) * _BOUNDARIES
+    steps = (slopes[1:] - slopes[:-1]) * boundaries
     equal_at_boundaries = -np.concatenate([[0.0], np.cumsum(steps)])
-    layers.append((np.outer(slope_changes, slopes), slopes * offset + equal_at_boundaries))
-    return parameters(layers)
+    # Where each class stands among the rings.
+    rings = np.argsort(order)
+    kernel, bias = np.outer(slope_changes, slopes), slopes * offset + equal_at_boundaries
+    layers.append((kernel[:, rings], bias[rings]))
+    if rotation is not None:
+        kernel, bias = layers[0]
+        layers[0] = (rotation.T @ kernel, bias)
+    return layers
 
 
 def _square(

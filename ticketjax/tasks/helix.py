@@ -1,6 +1,7 @@
 """Helix: learn a curve in space, three outputs that share their knots."""
 
 import math
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -71,9 +72,29 @@ def ticket(depth: int) -> Params:
     # Both halves start at the middle, which thus has two neurons.
     half = np.arange(_KNOTS // 2) * (2 / _KNOTS)
     knots = np.concatenate([half, -half])
-    signs = np.repeat([1.0, -1.0], _KNOTS // 2)
-    slope_changes, offset = fit(_curve, knots, signs, (-1.0, 1.0))
+    return parameters(curve_layers(depth, _curve, knots))
 
+
+def curve_layers(
+    depth: int,
+    curve: Callable[[np.ndarray], np.ndarray],
+    knots: np.ndarray,
+    least: float = -1.0,
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """The layers of ticket(), and of others that follow a curve.
+
+    Args:
+        depth: as in ticket().
+        curve: points (n,) of [-1, 1] to the curve (n, 3), float64.
+        knots: (30,): those right of the middle and then those left of it, both from the middle
+            outwards.
+        least: no coordinate of the curve may be below.
+
+    Returns:
+        (kernel, bias) of each layer.
+    """
+    signs = np.repeat([1.0, -1.0], _KNOTS // 2)
+    slope_changes, offset = fit(curve, knots, signs, (-1.0, 1.0))
     if depth == 3:
         layers = [(signs[None], 0.0 - signs * knots)]
     else:
@@ -81,10 +102,10 @@ def ticket(depth: int) -> Params:
     if depth <= 4:
         layers.append((slope_changes, offset))
     else:
-        layers.append((slope_changes, offset + 1.0))
+        layers.append((slope_changes, offset - least))
         layers.extend((np.eye(3), np.zeros(3)) for _ in range(depth - 5))
-        layers.append((np.eye(3), -np.ones(3)))
-    return parameters(layers)
+        layers.append((np.eye(3), least * np.ones(3)))
+    return layers
 
 
 def _curve(x: np.ndarray) -> np.ndarray:

@@ -1,34 +1,34 @@
 """Random teachers: tickets that are drawn from a distribution, not designed."""
 
+import dataclasses
 import itertools
 from collections.abc import Sequence
 
 import jax
 import numpy as np
 
-from ticketjax.base import CLASSIFICATION, REGRESSION, Params, Task
-from ticketjax.checks import check_choice, check_count
-from ticketjax.tasks.network import network_task
-from ticketjax.tasks.parameters import parameters as as_parameters
+from ticketjax.base import CLASSIFICATION, REGRESSION, Task
+from ticketjax.checks import check_choice, check_count, check_number
+from ticketjax.tasks.drawn import drawn_task
 
 ATTEMPTS = 200
+# Of the neurons of a layer that are dead.
+REDRAWS = 50
 POINTS = 4096
 # A hidden neuron is drawn to be active on a share of the points from this to 1 minus this.
 LEAST_ACTIVE = 0.2
 BALANCING_STEPS = 300
 # Least ratio of the rarest class's frequency to that of the most frequent one.
 BALANCE = 0.5
+DRAWN, ALL, NONE = "drawn", "all", "none"
+BIASES = (DRAWN, ALL, NONE)
 
 Layers = list[tuple[np.ndarray, np.ndarray]]
 
 
-def _supports(
-    draw: np.random.Generator, sizes: Sequence[int], count: int, kind: str
-) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Which weights and biases there are: `count` of them, and every neuron on a path.
-
-    All biases of a classifier's outputs are there, because they balance the classes.
-    """
+def _supports(draw: np.random.Generator, teachers: "RandomTeachers") -> Layers:
+    """Which weights and biases there are: `count` of them, and every neuron on a path."""
+    sizes = teachers.sizes
     supports = []
     for n_in, n_out in itertools.pairwise(sizes):
         weights = np.zeros((n_in, n_out), bool)
@@ -37,42 +37,71 @@ def _supports(
         rows = np.resize(draw.permutation(n_in), longer)
         columns = np.resize(draw.permutation(n_out), longer)
         weights[rows, columns] = True
-        supports.append((weights, np.zeros(n_out, bool)))
-    supports[-1][1][:] = kind == CLASSIFICATION
+        supports.append((weights, np.full(n_out, teachers.biases == ALL)))
+    supports[-1][1][:] |= teachers.kind == CLASSIFICATION
     free = [
         (array, index)
         for layer in supports
         for array in layer
+        if array.ndim == 2 or teachers.biases == DRAWN
         for index in map(tuple, np.argwhere(~array))
     ]
     used = sum(int(array.sum()) for layer in supports for array in layer)
-    for i in draw.permutation(len(free))[: count - used]:
+    if teachers.degree_spread:
+        order = _by_degree(draw, supports, free, teachers.degree_spread)
+    else:
+        order = draw.permutation(len(free))
+    for i in order[: teachers.parameters - used]:
         array, index = free[i]
         array[index] = True
     return supports
 
 
+def _by_degree(
+    draw: np.random.Generator, supports: Layers, free: list, spread: float
+) -> np.ndarray:
+    """A random order of the free places, those of popular neurons first; as indices.
+
+    Every neuron has a log-normal popularity, that of a place is the product of its neurons', and
+    places are drawn in turn in proportion to it: the largest of log popularity plus Gumbel noise.
+    """
+    counts = [len(supports[0][0]), *(weights.shape[1] for weights, _ in supports)]
+    logs = [draw.normal(0.0, spread, (count,)) for count in counts]
+    popularity = {
+        id(array): logs[i][:, None] + logs[i + 1] if array.ndim == 2 else logs[i + 1]
+        for i, layer in enumerate(supports)
+        for array in layer
+    }
+    own = np.array([popularity[id(array)][index] for array, index in free])
+    return np.argsort(-(own + draw.gumbel(size=len(free))), kind="stable")
+
+
 def _hidden_layer(
     draw: np.random.Generator, x: np.ndarray, weights: np.ndarray, biases: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Kernel and bias of neurons that are active on part of the points, as far as they can be."""
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """Kernel and bias of a layer whose neurons are all alive; None if some cannot be made so."""
     scale = np.sqrt(2 / np.maximum(weights.sum(axis=0), 1))
-    kernel = np.where(weights, draw.normal(size=weights.shape) * scale, 0.0)
-    before = x @ kernel
-    quantiles = draw.uniform(LEAST_ACTIVE, 1 - LEAST_ACTIVE, size=kernel.shape[1])
-    knots = np.array(
-        [
-            np.quantile(column, q)
-            for column, q in zip(before.T, np.atleast_1d(quantiles), strict=True)
-        ]
-    )
-    return kernel, np.where(biases, -knots, 0.0)
+    kernel, bias = np.zeros(weights.shape), np.zeros(biases.shape)
+    dead = np.ones(biases.shape, bool)
+    for _ in range(REDRAWS):
+        fresh = np.where(weights[:, dead], draw.normal(size=(len(weights), dead.sum())), 0.0)
+        kernel[:, dead] = fresh * scale[dead]
+        before = x @ kernel[:, dead]
+        shares = draw.uniform(LEAST_ACTIVE, 1 - LEAST_ACTIVE, before.shape[1:])
+        knots = np.array(
+            [np.quantile(column, q) for column, q in zip(before.T, shares.tolist(), strict=True)]
+        )
+        bias[dead] = np.where(biases[dead], -knots, 0.0)
+        # A knot at 0 is no bias: behind a ReLU, many points share that value.
+        dead = ~_are_alive(np.maximum(x @ kernel + bias, 0)) | (biases & (bias == 0))
+        if not dead.any():
+            return kernel, bias
+    return None
 
 
-def _is_alive(after: np.ndarray) -> bool:
-    """Whether every neuron is active on a part of the points, and not constant."""
-    active = np.mean(after > 0, axis=0)
-    return bool(np.all(active >= LEAST_ACTIVE / 4) and np.all(after.std(axis=0) > 1e-3))
+def _are_alive(after: np.ndarray) -> np.ndarray:
+    """Which neurons are active on a part of the points, and not constant."""
+    return (np.mean(after > 0, axis=0) >= LEAST_ACTIVE / 4) & (after.std(axis=0) > 1e-3)
 
 
 def _balanced(outputs: np.ndarray, bias: np.ndarray, free: np.ndarray) -> np.ndarray | None:
@@ -89,17 +118,17 @@ def _balanced(outputs: np.ndarray, bias: np.ndarray, free: np.ndarray) -> np.nda
     return None
 
 
-def _draw(draw: np.random.Generator, sizes: Sequence[int], count: int, kind: str) -> Layers | None:
+def _attempt(draw: np.random.Generator, teachers: "RandomTeachers") -> Layers | None:
     """One attempt at a teacher; None where a neuron is dead or a class too rare."""
-    x = draw.uniform(-1, 1, (POINTS, sizes[0]))
+    x = draw.uniform(-1, 1, (POINTS, teachers.inputs))
     layers: Layers = []
-    supports = _supports(draw, sizes, count, kind)
+    supports = _supports(draw, teachers)
     for weights, biases in supports[:-1]:
-        kernel, bias = _hidden_layer(draw, x, weights, biases)
-        x = np.maximum(x @ kernel + bias, 0)
-        if not _is_alive(x):
+        layer = _hidden_layer(draw, x, weights, biases)
+        if layer is None:
             return None
-        layers.append((kernel, bias))
+        layers.append(layer)
+        x = np.maximum(x @ layer[0] + layer[1], 0)
     weights, biases = supports[-1]
     kernel = np.where(weights, draw.normal(size=weights.shape), 0.0)
     outputs = x @ kernel
@@ -108,7 +137,7 @@ def _draw(draw: np.random.Generator, sizes: Sequence[int], count: int, kind: str
     kernel = kernel / outputs.std(axis=0)
     outputs = x @ kernel
     bias = np.where(biases, -outputs.mean(axis=0), 0.0)
-    if kind == CLASSIFICATION:
+    if teachers.kind == CLASSIFICATION:
         balanced = _balanced(outputs, bias, biases)
         if balanced is None:
             return None
@@ -118,14 +147,75 @@ def _draw(draw: np.random.Generator, sizes: Sequence[int], count: int, kind: str
     return [*layers, (kernel, bias)]
 
 
+@dataclasses.dataclass(frozen=True)
+class RandomTeachers:
+    """The distribution of random_teacher(), by its arguments: random numbers -> a ticket.
+
+    Raises:
+        ValueError: as random_teacher() does.
+    """
+
+    inputs: int
+    outputs: int
+    hidden: tuple[int, ...]
+    parameters: int
+    kind: str
+    biases: str = DRAWN
+    degree_spread: float = 0.0
+
+    def __post_init__(self):
+        check_choice("kind", self.kind, (REGRESSION, CLASSIFICATION))
+        check_choice("biases", self.biases, BIASES)
+        check_number("degree_spread", self.degree_spread, 0)
+        for what in ("inputs", "outputs"):
+            check_count(what, getattr(self, what), 1)
+        for size in self.hidden:
+            check_count("hidden", size, 1)
+        fewest, most = self._bounds()
+        if not fewest <= self.parameters <= most:
+            raise ValueError(
+                f"parameters must be in {fewest}..{most} for widths {self.sizes} and biases="
+                f"{self.biases}: every neuron on a path"
+                f"{', a bias for every class' * (self.kind == CLASSIFICATION)}; got "
+                f"{self.parameters!r}"
+            )
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Neurons of every layer, the input included."""
+        return self.inputs, *self.hidden, self.outputs
+
+    def _bounds(self) -> tuple[int, int]:
+        """Fewest and most parameters that a teacher can have."""
+        pairs = list(itertools.pairwise(self.sizes))
+        neurons = sum(self.sizes[1:])
+        of_outputs = self.outputs if self.kind == CLASSIFICATION else 0
+        biases = {DRAWN: (of_outputs, neurons), ALL: (neurons, neurons), NONE: (of_outputs,) * 2}
+        fewest, most = biases[self.biases]
+        return fewest + sum(map(max, pairs)), most + sum(n * m for n, m in pairs)
+
+    def __call__(self, draw: np.random.Generator) -> Layers:
+        """A ticket's layers."""
+        for _ in range(ATTEMPTS):
+            layers = _attempt(draw, self)
+            if layers is not None:
+                return layers
+        raise ValueError(
+            f"no teacher of widths {self.sizes} with {self.parameters} parameters was found in "
+            f"{ATTEMPTS} draws: give it more parameters, or wider layers"
+        )
+
+
 def random_teacher(
     *,
-    key: int | jax.Array,
+    key: int | jax.Array | None = None,
     inputs: int,
     outputs: int,
     hidden: Sequence[int],
     parameters: int,
     kind: str = REGRESSION,
+    biases: str = DRAWN,
+    degree_spread: float = 0.0,
     name: str | None = None,
 ) -> Task:
     """A task whose ticket is drawn at random: a sparse ReLU network, with every neuron in use.
@@ -136,12 +226,19 @@ def random_teacher(
     ever active, or always 0, are rejected.
 
     Args:
-        key: an integer or a JAX key, which decides everything.
+        key: an integer or a JAX key, which decides everything. None draws a ticket for every seed
+            of a sweep, that of key=seed: all run in the same programs.
         inputs, outputs: widths of the first and the last layer.
         hidden: widths of the hidden layers; the ticket's depth is len(hidden) + 2.
         parameters: number of weights and biases that are not 0.
         kind: "regression" or "classification".
-        name: the task's name in records; None for "random_teacher_KEY".
+        biases: "drawn", as weights are; "all" neurons have one, or "none". A classifier's outputs
+            always have theirs, which balance the classes.
+        degree_spread: 0 for uniform positions. With more, neurons have popularities, log-normal
+            with this deviation, and a weight's place is drawn in proportion to those of its two
+            neurons: 1 makes hubs.
+        name: the task's name in records; None for "random_teacher_KEY", or "random_teacher" with a
+            ticket for every seed.
 
     Returns:
         A Task: inputs uniform on [-1, 1]^inputs, labels the teacher's outputs. Noise is added to a
@@ -156,32 +253,7 @@ def random_teacher(
     >>> sum(int((leaf != 0).sum()) for leaf in jax.tree.leaves(task.ticket(depth=5)))
     40
     """
-    check_choice("kind", kind, (REGRESSION, CLASSIFICATION))
-    hidden = tuple(hidden)
-    for what, size in (("inputs", inputs), ("outputs", outputs), *(("hidden", n) for n in hidden)):
-        check_count(what, size, 1)
-    sizes = (inputs, *hidden, outputs)
-    pairs = list(itertools.pairwise(sizes))
-    fewest = sum(map(max, pairs)) + (outputs if kind == CLASSIFICATION else 0)
-    most = sum(n * m + m for n, m in pairs)
-    if not fewest <= parameters <= most:
-        raise ValueError(
-            f"parameters must be in {fewest}..{most} for widths {sizes}: every neuron on a path"
-            f"{', a bias for every class' * (kind == CLASSIFICATION)}; got {parameters!r}"
-        )
-    if isinstance(key, jax.Array):
-        seed = np.asarray(jax.random.key_data(key)).tolist()
-        text = "-".join(map(str, seed))
-    else:
-        check_count("key", key, 0)
-        seed, text = [int(key)], str(key)
-    draw = np.random.default_rng(seed)
-    for _ in range(ATTEMPTS):
-        layers = _draw(draw, sizes, parameters, kind)
-        if layers is not None:
-            target: Params = as_parameters(layers)
-            return network_task(target, kind, name or f"random_teacher_{text}")
-    raise ValueError(
-        f"no teacher of widths {sizes} with {parameters} parameters was found in {ATTEMPTS} draws: "
-        "give it more parameters, or wider layers"
+    teachers = RandomTeachers(
+        inputs, outputs, tuple(hidden), parameters, kind, biases, float(degree_spread)
     )
+    return drawn_task("random_teacher", key, teachers, kind, name=name)

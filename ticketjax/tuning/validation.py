@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
+from typing import Any
 
 import jax
 
@@ -25,6 +26,8 @@ def training_samples(samples: int) -> int:
 class _TrainingSamples:
     """Task.sample() of the training samples: those of a whole run's draw that are not held out.
 
+    Or Task.sample_of(), which takes a ticket as well.
+
     Any other number of samples is a draw of its own, as where networks are compared with the target
     on points of no run's.
     """
@@ -32,11 +35,11 @@ class _TrainingSamples:
     sample: Callable[..., Batch]
     samples: int
 
-    def __call__(self, key: jax.Array, n: int, noise: jax.Array | float) -> Batch:
+    def __call__(self, key: jax.Array, n: int, noise: jax.Array | float, *ticket: Any) -> Batch:
         if n != training_samples(self.samples):
-            return self.sample(key, n, noise)
+            return self.sample(key, n, noise, *ticket)
         # The whole draw, as another number of samples might be another draw.
-        drawn = self.sample(key, self.samples, noise)
+        drawn = self.sample(key, self.samples, noise, *ticket)
         return Batch(drawn.x[:n], drawn.y[:n])
 
 
@@ -76,4 +79,7 @@ def validation_task(task: Task, samples: int) -> Task:
     source = (*task.source, ("split", "validation"), ("split_from", samples))
     if task.data is not None:
         return dataclasses.replace(task, data=_TrainingData(task.data), source=source[:-1])
-    return dataclasses.replace(task, sample=_TrainingSamples(task.sample, samples), source=source)
+    of = task.sample_of and _TrainingSamples(task.sample_of, samples)
+    return dataclasses.replace(
+        task, sample=_TrainingSamples(task.sample, samples), sample_of=of, source=source
+    )

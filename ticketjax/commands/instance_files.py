@@ -1,0 +1,100 @@
+"""Instances, answers and masks that flags name: one file, or a directory of them."""
+
+from __future__ import annotations
+
+import contextlib
+import pathlib
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+from ticketjax.commands.flags import FLAGS, FlagError, naming
+
+if TYPE_CHECKING:
+    from ticketjax.sharing.instances import Description
+    from ticketjax.sharing.interop import Tree
+
+# As many as a message lists.
+MOST_NAMED = 3
+
+
+def is_directory(flag: str) -> bool:
+    """Whether a flag names a directory."""
+    given = FLAGS[flag].value
+    return isinstance(given, str) and pathlib.Path(given).is_dir()
+
+
+def instance_paths() -> list[pathlib.Path]:
+    """The instances that --instance names, in the order of their names.
+
+    Raises:
+        FlagError: none is given, or there is none in the directory.
+    """
+    from ticketjax.sharing.instances import ANSWER_SUFFIX, SUFFIX
+
+    if FLAGS.instance is None:
+        raise FlagError("--instance: a file must be given")
+    path = pathlib.Path(FLAGS.instance)
+    if not path.is_dir():
+        return [path]
+    files = sorted(path.glob(f"*{SUFFIX}"))
+    instances = [file for file in files if not file.name.endswith(ANSWER_SUFFIX)]
+    if not instances:
+        raise FlagError(f"--instance={path}: the directory has no *{SUFFIX}")
+    return instances
+
+
+def of_same_name(flag: str, paths: Iterable[pathlib.Path]) -> list[pathlib.Path]:
+    """The files of these names in the directory of a flag, no more and no fewer.
+
+    Raises:
+        FlagError: the flag is no directory, some are missing, or there are others.
+    """
+    directory = pathlib.Path(str(FLAGS[flag].value))
+    if not directory.is_dir():
+        raise FlagError(
+            f"--{flag}={directory}: must be a directory, as --instance={FLAGS.instance} is one"
+        )
+    names = [path.name for path in paths]
+    there = {path.name for path in directory.glob("*.safetensors")}
+    for what, missing in (
+        ("has none for", [name for name in names if name not in there]),
+        ("is for no instance:", sorted(there - {*names})),
+    ):
+        if missing:
+            more = f" and {len(missing) - MOST_NAMED} more" * (len(missing) > MOST_NAMED)
+            raise FlagError(f"--{flag}={directory}: {what} {', '.join(missing[:MOST_NAMED])}{more}")
+    return [directory / name for name in names]
+
+
+@contextlib.contextmanager
+def reading(flag: str) -> Iterator[None]:
+    """Turn what reading a file raises into a FlagError about --flag."""
+    with naming(flag):
+        try:
+            yield
+        except OSError as error:
+            raise ValueError(error) from None
+
+
+def read_known(
+    path: pathlib.Path, answer: str | pathlib.Path | None
+) -> tuple[Description, Tree, Tree | None]:
+    """An instance, and its answer if there is one.
+
+    Args:
+        path: of the instance.
+        answer: a file that --answer names; None for the one beside the instance, if it is there.
+
+    Raises:
+        FlagError: naming the flag and the file, for what cannot be read.
+    """
+    from ticketjax.sharing import instances
+
+    with reading("instance"):
+        description, tree = instances.read_instance(path)
+    with reading("answer" if answer else "instance"):
+        there = pathlib.Path(answer or instances.answer_path(path))
+        known = None
+        if answer or there.exists():
+            known = instances.read_answer(there, description, tree)
+    return description, tree, known

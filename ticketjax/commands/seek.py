@@ -1,0 +1,122 @@
+r"""Look for tickets in instance files with ticketjax's own seekers, and write the masks.
+
+    ticketjax seek --instance=instance.safetensors --seekers=snip,synflow --out=masks
+    ticketjax seek --instance=suite --seekers="refined(probabilistic())" --density=0.01
+
+The other way round from score: it takes what plant writes, a file or a directory of them, and
+writes OUT/SEEKER/NAME.safetensors, a mask of 0 and 1 for each instance NAME, which score reads.
+Seekers find what they find in a sweep with the instance's seed. The density "ticket" needs the
+answers, which seekers never see.
+"""
+
+from __future__ import annotations
+
+import pathlib
+import re
+from typing import TYPE_CHECKING, Any
+
+from absl import flags
+
+from ticketjax.commands.flags import (
+    FLAGS,
+    FlagError,
+    define_expressions,
+    density_of,
+    naming,
+    refuse_empty,
+)
+from ticketjax.commands.instance_files import instance_paths, read_known, reading
+
+if TYPE_CHECKING:
+    from ticketjax.sharing.scoring import LoadedInstance
+
+
+def define() -> None:
+    """Define the flags."""
+    flags.DEFINE_string(
+        "instance", None, "The planted network, as experiments.plant writes it; or a directory."
+    )
+    flags.DEFINE_string("answer", None, "The answer, if it is not next to the one instance.")
+    define_expressions(
+        "seekers",
+        "snip",
+        "Seekers: names, expressions such as refined(probabilistic()), path/to/file.py:name of "
+        "your own; LABEL=... says how the directory is called.",
+    )
+    flags.DEFINE_string("density", "ticket", 'A number, or "ticket", the planted ticket\'s own.')
+    flags.DEFINE_string("out", "masks", "Directory of the masks.")
+
+
+def _seekers() -> dict[str, Any]:
+    """The seekers, by the name of their directory."""
+    from ticketjax.commands.values import read_seekers
+    from ticketjax.seekers.registry import get_seeker
+
+    refuse_empty("seekers")
+    with naming("seekers"):
+        found = {}
+        for label, value in read_seekers(FLAGS.seekers).items():
+            name = re.sub(r"[^\w.-]+", "_", label).strip("_.")
+            if not name or name in found:
+                raise ValueError(f"{label!r} needs a label of its own: LABEL=...")
+            found[name] = get_seeker(value)
+    return found
+
+
+def _density(instance: LoadedInstance, path: pathlib.Path) -> float:
+    density = density_of(FLAGS.density)
+    if not isinstance(density, str):
+        return density
+    if not instance.has_answer:
+        raise ValueError(f"must be a number, as there is no answer to {path}")
+    return instance.setting.ticket_density
+
+
+def main() -> int:
+    """Read all instances, then run every seeker on each and write what it finds."""
+    paths, seekers = instance_paths(), _seekers()
+    import jax
+    import jax.numpy as jnp
+    import tqdm
+
+    from ticketjax.masks import check_density, count_prunable
+    from ticketjax.runs.programs import run_key
+    from ticketjax.runs.trial import seek
+    from ticketjax.seekers.registry import seeker_text
+    from ticketjax.sharing import scoring
+    from ticketjax.sharing.interop import save_tree
+
+    if FLAGS.answer is not None and len(paths) > 1:
+        raise FlagError("--answer: is for one instance; those of many lie next to them")
+    instances, densities = [], []
+    for path in paths:
+        known = read_known(path, FLAGS.answer)
+        with naming("instance"):
+            instances.append(scoring.loaded(*known, epochs=0))
+        with naming("density"):
+            densities.append(_density(instances[-1], path))
+            size = count_prunable(instances[-1].params, instances[-1].description.prune_bias)
+            check_density(densities[-1], size)
+
+    compiled: dict[Any, Any] = {}
+    with tqdm.tqdm(total=len(paths) * len(seekers), unit="mask") as shown:
+        for name, seeker in seekers.items():
+            for path, instance, density in zip(paths, instances, densities, strict=True):
+                setting = instance.alike
+
+                def look(key, arrays, density, setting=setting, seeker=seeker):
+                    return seek(setting, seeker, key, arrays, density)[0].mask
+
+                program = compiled.setdefault((name, setting), jax.jit(look))
+                seed = jnp.uint32(instance.description.seed)
+                with naming("seekers"):
+                    mask = program(run_key(seed), instance.arrays, jnp.float32(density))
+                target = pathlib.Path(FLAGS.out) / name / path.name
+                with reading("out"):
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    said = {"seeker": seeker_text(seeker), "density": repr(float(density))}
+                    save_tree(target, jax.device_get(mask), said)
+                shown.update()
+    for name in seekers:
+        print(f"masks: {FLAGS.out}/{name}")
+    return 0
