@@ -149,5 +149,23 @@ LINES: dict[str, Line] = {
             *("temperature=0.01", "temperature=0.03", "samples=256"),
         ),
     ),
+    "annealed": Line(
+        "annealed",
+        _with(
+            "annealed()",
+            "temperatures=(0.01, 0.001), error_temperatures=(0.0001, 2e-06)",
+            "temperatures=(0.05, 0.002), error_temperatures=(0.0004, 4e-06)",
+            "width=40",
+        ),
+    ),
+    "probabilistic-annealed": Line(
+        "probabilistic, annealed",
+        _with(
+            f"annealed(probabilistic(epochs={PASSES}), entropy_share=0.0)",
+            "temperatures=(0.01, 0.001), error_temperatures=(0.0001, 2e-06)",
+            "temperatures=(0.05, 0.002), error_temperatures=(0.0004, 4e-06)",
+            "width=40",
+        ),
+    ),
 }
 """By label, which is the directory of its records and the key of its setting."""
