@@ -153,8 +153,8 @@ LINES: dict[str, Line] = {
         "annealed",
         _with(
             "annealed()",
-            "temperatures=(0.01, 0.001), error_temperatures=(0.0001, 2e-06)",
-            "temperatures=(0.05, 0.002), error_temperatures=(0.0004, 4e-06)",
+            "temperatures=(0.01, 0.0005), error_temperatures=(0.0003, 5e-06)",
+            "temperatures=(0.04, 0.002), error_temperatures=(0.002, 2e-05)",
             "width=40",
         ),
     ),
@@ -162,8 +162,8 @@ LINES: dict[str, Line] = {
         "probabilistic, annealed",
         _with(
             f"annealed(probabilistic(epochs={PASSES}), entropy_share=0.0)",
-            "temperatures=(0.01, 0.001), error_temperatures=(0.0001, 2e-06)",
-            "temperatures=(0.05, 0.002), error_temperatures=(0.0004, 4e-06)",
+            "temperatures=(0.01, 0.0005), error_temperatures=(0.0003, 5e-06)",
+            "temperatures=(0.04, 0.002), error_temperatures=(0.002, 2e-05)",
             "width=40",
         ),
     ),
