@@ -506,6 +506,7 @@ def test_networks_that_are_none_are_refused():
 
 PURSUIT = tj.PathPursuit(exchange=True, rounds=3, samples=20, width=4)
 REFINED = tj.Refined(tj.magnitude, rounds=3, samples=20, candidates=8)
+ANNEALED = tj.Annealed(tj.magnitude, steps=2, proposals=8, batch=8, width=4)
 
 
 @pytest.mark.parametrize("name", ["bare", "by hand without scale"])
@@ -541,11 +542,15 @@ def test_exchange_works_on_chains_of_any_tree(name, seeker):
         ("by hand", "scale belongs to no layer"),
     ],
 )
-@pytest.mark.parametrize("seeker", [PURSUIT, REFINED], ids=["pursuit", "refined"])
+@pytest.mark.parametrize(
+    "seeker", [PURSUIT, REFINED, ANNEALED], ids=["pursuit", "refined", "annealed"]
+)
 def test_exchange_refuses_what_is_no_chain_by_the_layers_name(name, message, seeker):
-    message = f"exchange searches networks of dense layers one after the other.*{message}"
+    search = "annealed" if seeker is ANNEALED else "exchange"
+    message = f"{search} searches networks of dense layers one after the other.*{message}"
     with pytest.raises(ValueError, match=message):
         jax.eval_shape(seeker, KEY, problem_of(name), np.float32(0.3))
-    mask = jax.tree.map(lambda p: np.ones(p.shape, bool), problem_of(name).params)
-    with pytest.raises(ValueError, match=message):
-        refine(problem_of(name), mask, KEY)
+    if seeker is REFINED:
+        mask = jax.tree.map(lambda p: np.ones(p.shape, bool), problem_of(name).params)
+        with pytest.raises(ValueError, match=message):
+            refine(problem_of(name), mask, KEY)

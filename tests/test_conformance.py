@@ -39,6 +39,8 @@ def seeker_of(name, strategy, scope):
         options = {"draws": 3}
     if name == "path_pursuit":
         options = {"rounds": 3, "samples": 20, "width": 4}
+    if name == "annealed":
+        options = {"steps": 2, "proposals": 16, "batch": 8, "width": 4}
     if scope == "oracle":
         scope = tj.LayerBudgets(masks.count_ticket_layers(tj.get_task("relu").ticket(depth=3)))
     return tj.get_seeker(name, strategy=strategy, scope=scope, **options)

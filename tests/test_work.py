@@ -12,6 +12,7 @@ from jax import lax
 from jax.sharding import AxisType, PartitionSpec
 
 import ticketjax as tj
+from tests.oracles import masked, problems
 from ticketjax.measure.work import flops_of, pass_flops, search_flops
 from ticketjax.seekers.registry import SEEKERS
 
@@ -238,4 +239,12 @@ def test_passes_of_a_search_are_its_epochs(seeker, epochs, besides):
 def test_the_work_of_every_seeker_is_known():
     named = [*SEEKERS, "path_pursuit(exchange=True)", "refined(magnitude, rounds=10)"]
     work = {seeker: passes(seeker) for seeker in named}
+    # It gives up a classification's proposals early, after how many samples is not known before.
+    assert np.isnan(work.pop("annealed"))
     assert all(0 < count < 1e4 for count in work.values()), work
+
+
+def test_the_work_of_annealing_a_regression_is_known():
+    problem = masked.problem_of(problems.layers_of(6))
+    work = [search_flops(tj.Annealed(steps=steps), problem) for steps in (10, 20)]
+    np.testing.assert_allclose(work[1] / work[0], 2, rtol=0.01)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ticketjax.runs.record import Record
     from ticketjax.runs.setting import Setting
     from ticketjax.runs.trial import Instance, make_instance, make_trial
+    from ticketjax.seekers.annealing.annealed import Annealed
     from ticketjax.seekers.best_of import BestOf
     from ticketjax.seekers.drawn.random_masks import RandomMasks
     from ticketjax.seekers.drawn.random_paths import RandomPaths
@@ -78,6 +79,7 @@ _HOMES = {
     "runs.record": ("Record",),
     "runs.setting": ("Setting",),
     "runs.trial": ("Instance", "make_instance", "make_trial"),
+    "seekers.annealing.annealed": ("Annealed",),
     "seekers.best_of": ("BestOf",),
     "seekers.drawn.random_masks": ("RandomMasks",),
     "seekers.drawn.random_paths": ("RandomPaths",),

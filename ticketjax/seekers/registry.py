@@ -11,6 +11,7 @@ from ticketjax.masks import LayerBudgets
 from ticketjax.names import suggestion
 from ticketjax.objective import OBJECTIVES
 from ticketjax.problem import Score, Seeker
+from ticketjax.seekers.annealing.annealed import Annealed
 from ticketjax.seekers.best_of import BestOf
 from ticketjax.seekers.drawn.random_masks import RandomMasks
 from ticketjax.seekers.drawn.random_paths import RandomPaths
@@ -63,6 +64,7 @@ TRAINED: dict[str, Callable[..., Seeker]] = {
     "continuous_sparsification": ContinuousSparsification,
     "gem_miner": GemMiner,
     "path_pursuit": PathPursuit,
+    "annealed": Annealed,
     "iterative_hard_thresholding": IterativeHardThresholding,
     "rewinding": Rewinding,
 }
@@ -134,6 +136,7 @@ STRATEGIES: dict[str, dict[str, Strategy]] = {
     )
 }
 STRATEGIES["rewinding"] = {"multishot": Strategy(Rewinding)}
+STRATEGIES["annealed"] = {"plain": Strategy(Annealed)}
 STRATEGIES |= {name: {"plain": Strategy(kind)} for name, kind in DRAWN.items()}
 LIFTS = {"singleshot": Singleshot, "multishot": Multishot}
 

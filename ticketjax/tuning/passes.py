@@ -32,7 +32,7 @@ def passes_of(seeker: Any) -> float:
         return getattr(seeker, "restarts", 1) * seeker.epochs
     if _has(seeker, "draws"):
         return seeker.draws / DRAWS_PER_PASS
-    if _has(seeker, "seeker"):
+    if _has(seeker, "seeker") and seeker.seeker is not None:
         # What refines a mask is not counted in passes.
         return getattr(seeker, "restarts", 1) * passes_of(seeker.seeker)
     return 0 if isinstance(seeker, Singleshot) else math.nan
@@ -67,7 +67,7 @@ def with_passes(seeker: Any, passes: int) -> Any:
         return dataclasses.replace(seeker, epochs=each(getattr(seeker, "restarts", 1)))
     if _has(seeker, "draws"):
         return dataclasses.replace(seeker, draws=DRAWS_PER_PASS * passes)
-    if _has(seeker, "seeker"):
+    if _has(seeker, "seeker") and seeker.seeker is not None:
         inner = with_passes(seeker.seeker, each(getattr(seeker, "restarts", 1)))
         return dataclasses.replace(seeker, seeker=inner)
     return seeker

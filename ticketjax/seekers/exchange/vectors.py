@@ -13,18 +13,19 @@ from ticketjax.networks.layers import layer_title, leaf_paths, positions, why_no
 from ticketjax.problem import Problem
 
 
-def check_dense(problem: Problem) -> None:
+def check_dense(problem: Problem, search: str = "exchange") -> None:
     """Check that a network is a chain of dense layers with ReLU between.
 
     The search computes the network's output itself, so that nothing else may take part in it.
 
     Args:
         problem: of the network.
+        search: its name in the message.
 
     Raises:
         ValueError: another network; the message names the layer.
     """
-    refusal = "exchange searches networks of dense layers one after the other, with ReLU between: "
+    refusal = f"{search} searches networks of dense layers one after the other, with ReLU between: "
     reason = why_no_planting(problem.known_layers, as_chain=True)
     if reason:
         raise ValueError(f"{refusal}{reason}")

@@ -1,0 +1,131 @@
+"""Annealing: proposals and whole chains as plain Python has them, exact energies, and promises."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from tests.oracles import annealing as oracle
+from tests.oracles.backprop import tree_of
+from tests.oracles.masked import flat_of, loss_in_numpy, problem_of
+from tests.oracles.problems import layers_of
+from ticketjax.base import CLASSIFICATION, REGRESSION, Batch, Found
+from ticketjax.networks.mlp import mlp
+from ticketjax.problem import Problem
+from ticketjax.seekers.annealing.annealed import Annealed
+from ticketjax.seekers.annealing.chain import Schedule, anneal
+from ticketjax.seekers.annealing.moves import NUMBERS, State, propose
+from ticketjax.seekers.annealing.samples import samples_of
+from ticketjax.seekers.exchange.vectors import unflatten
+from ticketjax.tasks import get_task
+
+KEY = jax.random.key(3)
+SIZES = (2, 6, 5, 3)
+
+
+@pytest.mark.parametrize("level", [0, 1, 2])
+def test_proposals_are_those_of_the_reference(level):
+    """Of every kind, from masks of several densities, with and without room and free biases."""
+    sizes, batch = SIZES[level:], 40
+    count = sum((m + 1) * n for m, n in zip(sizes, sizes[1:], strict=False))
+    bias = np.concatenate(
+        [np.repeat([False, True], [m * n, n]) for m, n in zip(sizes, sizes[1:], strict=False)]
+    )
+    run = jax.jit(lambda u, mask, may, room, s: propose(u, State(sizes, mask, may, room), s))
+    kinds, possible = oracle.kinds_of(batch, level < 2), dict.fromkeys(oracle.KINDS, 0)
+    for seed, share in enumerate((0.0, 0.2, 0.2, 0.3, 0.3, 0.5, 1.0)):
+        rng = np.random.default_rng(seed)
+        mask = rng.random(count) < share
+        prunable = ~bias if seed % 2 else np.ones(count, bool)
+        mask |= ~prunable
+        sources = rng.random(sizes[0]) < (1.0 if level == 0 else 0.6)
+        u = rng.random((batch, NUMBERS), np.float32)
+        masks, ok = jax.device_get(run(u, mask, prunable, np.int32(seed % 3), sources))
+        for i, kind in enumerate(kinds):
+            wanted = oracle.propose(kind, u[i], mask, prunable, sizes, seed % 3, sources)
+            assert ok[i] == (wanted is not None), (kind, seed)
+            if ok[i]:
+                np.testing.assert_array_equal(masks[i], wanted, err_msg=f"{kind} {seed}")
+                possible[kind] += 1
+    assert all(possible[kind] for kind in kinds)
+
+
+@pytest.mark.parametrize(
+    ("kind", "width", "prune_bias"),
+    [(REGRESSION, 9, False), (CLASSIFICATION, 4, True)],
+)
+def test_chains_are_those_of_the_reference(kind, width, prune_bias):
+    layers, size, steps, sweeps = layers_of(6), 18, 6, 8
+    problem = problem_of(layers, kind, prune_bias=prune_bias)
+    heats = np.geomspace(0.01, 1e-4, steps, dtype=np.float32)
+    smooth = np.arange(steps) >= (3 if kind == CLASSIFICATION else steps)
+    schedule = Schedule(
+        steps, sweeps * 8, 8, width, jnp.asarray(heats), jnp.asarray(smooth), 0, part=13
+    )
+    found, info = jax.device_get(
+        jax.jit(lambda key: anneal(problem, None, size, key, schedule))(KEY)
+    )
+    x, y = (np.asarray(array) for array in problem.batch)
+    prunable = flat_of(
+        jax.tree.map_with_path(
+            lambda path, leaf: np.full(leaf.shape, prune_bias or path[-1].key == "kernel"),
+            problem.params,
+        )
+    )
+    mask, energies, accepted = oracle.chain(
+        layers, oracle.Energy(kind, x, y), size, KEY, NUMBERS, steps=steps, sweeps=sweeps,
+        batch=8, width=width, heats=heats, smooth=smooth, prunable=prunable,
+        parts=[np.arange(i, 40, 3) for i in range(3)],
+    )  # fmt: skip
+    np.testing.assert_array_equal(np.diff(info["accepted"], prepend=0), accepted)
+    np.testing.assert_allclose(info["energies"], energies, rtol=1e-4)
+    assert 20 < sum(accepted) < 0.8 * steps * sweeps * 3
+    flat = flat_of(found)
+    assert flat[prunable].sum() == size
+    assert flat[mask].all()
+    np.testing.assert_allclose(
+        loss_in_numpy(problem, layers, flat), loss_in_numpy(problem, layers, mask), rtol=1e-6
+    )
+
+
+def test_a_seekers_mask_is_annealed_and_never_made_worse():
+    layers, size = layers_of(6), 20
+    problem = problem_of(layers)
+    starts = [np.random.default_rng(seed).permutation(71) < size for seed in range(6)]
+
+    @jax.jit
+    def seek(start, key):
+        def given(key, problem, density):
+            del key, density
+            return Found(start, problem.params, {"told": jnp.float32(3), "params": start})
+
+        # Three hot proposals at once: some chains end worse than they began.
+        options = {"steps": 2, "proposals": 3, "batch": 3, "temperatures": (0.5, 0.5)}
+        return Annealed(given, chains=3, **options)(key, problem, size / 71)
+
+    changed = 0
+    for start, key in zip(starts, jax.random.split(KEY, len(starts)), strict=True):
+        found = jax.device_get(seek(unflatten(start, tree_of(layers)), key))
+        assert "params" not in found.info and found.info["told"] == 3
+        flat = flat_of(found.mask)
+        assert flat.sum() == size
+        before, after = (loss_in_numpy(problem, layers, one) for one in (start, flat))
+        assert after <= before * (1 + 1e-5)
+        np.testing.assert_allclose(after, found.info["chain_errors"].min(), rtol=1e-4)
+        changed += after < 0.99 * before
+    assert changed >= 1
+
+
+def test_data_of_one_input_are_averaged_in_bins():
+    x = np.float32([[3], [1], [2], [0], [9]])
+    y = np.float32([[30, 1], [10, 1], [20, 0], [0, 1], [90, 2]])
+    model = mlp(get_task("helix"), depth=3, width=2)
+    batch = Batch(jnp.asarray(x), jnp.asarray(y))
+    problem = Problem(model.init(KEY), batch, model.apply, REGRESSION)
+    binned = jax.jit(lambda: samples_of(problem, bins=2, part=1))()
+    np.testing.assert_allclose(binned.x, [[[1, 6]]])
+    np.testing.assert_allclose(binned.y, [[[10, 60], [2 / 3, 1.5]]])
+    np.testing.assert_array_equal(binned.weights, [[3, 2]])
+    whole = samples_of(problem, bins=0, part=1)
+    np.testing.assert_array_equal(whole.x[0], x.T)
+    np.testing.assert_array_equal(whole.weights, np.ones((1, 5)))

@@ -1,0 +1,171 @@
+"""Simulated annealing of masks: millions of proposals, each evaluated by what it changes alone."""
+
+import dataclasses
+from typing import ClassVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ticketjax.base import CLASSIFICATION, Found, Tree
+from ticketjax.checks import Options, option
+from ticketjax.masks import apply_mask, budget
+from ticketjax.objective import OBJECTIVES, metric
+from ticketjax.problem import Problem, Seeker, resolve_density
+from ticketjax.seekers.annealing.chain import Schedule, anneal
+from ticketjax.seekers.checkpoints import without_checkpoints
+from ticketjax.seekers.strategies import as_seeker
+
+
+def _cooling(first: float, last: float, count: int) -> np.ndarray:
+    """A geometric sequence."""
+    return first * (last / first) ** (np.arange(count) / max(count - 1, 1))
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class Annealed(Options):
+    """A seeker that changes a mask by random proposals, and accepts them by Metropolis' rule.
+
+    A proposal toggles a parameter, swaps a kept one for one that is not, or gives it another
+    source or neuron; exchanges a neuron for another one with all that is connected to it; builds a
+    neuron anew from few parameters, for which others leave at random; or splits one in two. None
+    ever exceeds the budget. It is accepted if the energy rises by less than -T log(u), u uniform,
+    and T falls geometrically. The energy of a regression is the logarithm of its error. That of a
+    classification is the cross entropy at first, then the smooth error, the mean of
+    sigmoid(-beta * margin), at a beta three times that which fits the cross entropy best: the cross
+    entropy does not rank a ticket best where the network's classes have sharp edges. The best mask
+    of the last energy counts.
+
+    Only a narrow network of `width` neurons in a layer is calculated with: those in use and others,
+    which are drawn anew in every step. `batch` proposals are evaluated at once, from the first
+    layer on that they change, and there as a sum over the few neurons that they change. A proposal
+    of a classification is evaluated on one part of the data after the other and given up as soon as
+    it is 2.5 standard errors from being accepted.
+
+    Found.scores are 1 for what is kept and 0 for the rest; info has the energies after each step
+    and how many proposals have been accepted until then, (steps,). How much work a classification's
+    search is depends on when proposals are given up, so that records have no FLOPs of it.
+
+    Args:
+        seeker: (key, problem, density) -> Found, or a score, which makes a singleshot pruner: whose
+            mask is annealed, and returned where annealing makes it worse. Of one with more than
+            `width` active neurons in a layer, those with most connections stay. None for random
+            paths that have no neuron in common.
+        steps: of a chain.
+        proposals: in each step for each layer, rounded to whole batches; they change this layer or
+            later ones.
+        batch: how many of them are evaluated at once; of the acceptable ones the first in a random
+            order is accepted, and those after it are discarded.
+        width: neurons of a hidden layer at once, those in use and others.
+        temperatures: T of a regression, at first and at last, in units of the log error.
+        entropy_temperatures, error_temperatures: the same of a classification's cross entropy and
+            smooth error, in their units.
+        loss: of a classification in the end, "smooth_error" or "cross_entropy".
+        entropy_share: the fraction of the steps for which a classification begins with cross
+            entropy, in 0..1; 1 is the same as loss="cross_entropy".
+        bins: a regression of one input has its data averaged in so many bins of equal numbers; 0
+            for not at all.
+        part: samples of a part of a classification's data.
+        chains: how many, vmapped; the one with the least error on the training data counts.
+        scope: "global" alone, one budget over all layers.
+        objective: what is to fall, "rescaled", or "raw". The problem's own overrides it.
+
+    Raises:
+        ValueError: an option of another type or range. When called, for a network that is no chain
+            of dense layers with ReLU between; the message names the layer.
+
+    Source: this project. Simulated annealing: Kirkpatrick, Gelatt and Vecchi 1983; acceptance:
+    Metropolis et al. 1953. Tests that stop early: Korattikara, Chen and Welling 2014,
+    arXiv 1304.5299; here with a fixed number of standard errors.
+
+    >>> Annealed(steps=100)  # (key, problem, density) -> Found
+    Annealed(steps=100)
+    """
+
+    seeker: Seeker | None = option(None, free=True)
+    _: dataclasses.KW_ONLY
+    steps: int = option(2000, least=1)
+    proposals: int = option(256, least=1)
+    batch: int = option(32, least=1)
+    width: int = option(32, least=1)
+    temperatures: tuple[float, float] = option((0.02, 0.001), above=0)
+    entropy_temperatures: tuple[float, float] = option((3e-3, 6e-4), above=0)
+    error_temperatures: tuple[float, float] = option((1e-3, 1e-5), above=0)
+    loss: str = option("smooth_error", choices=("smooth_error", "cross_entropy"))
+    entropy_share: float = option(0.35, least=0, most=1)
+    bins: int = option(100, least=0)
+    part: int = option(500, least=1)
+    chains: int = option(1, least=1)
+    scope: str = option("global", choices=("global",))
+    objective: str = option("rescaled", choices=OBJECTIVES)
+
+    name: ClassVar[str] = "annealed"
+
+    def check(self) -> None:
+        """Take a score for the singleshot pruner that it makes; refuse what is no seeker."""
+        if self.seeker is not None:
+            object.__setattr__(self, "seeker", as_seeker(self.seeker))
+
+    def _schedule(self, kind: str) -> Schedule:
+        smooth = np.zeros(self.steps, bool)
+        heats = _cooling(*self.temperatures, self.steps)
+        if kind == CLASSIFICATION:
+            share = self.entropy_share if self.loss == "smooth_error" else 1.0
+            first = round(share * self.steps)
+            smooth[first:] = True
+            heats = np.concatenate(
+                [
+                    _cooling(*self.entropy_temperatures, first),
+                    _cooling(*self.error_temperatures, self.steps - first),
+                ]
+            )
+        return Schedule(
+            self.steps,
+            self.proposals,
+            self.batch,
+            self.width,
+            jnp.asarray(heats, jnp.float32),
+            jnp.asarray(smooth),
+            self.bins,
+            self.part,
+        )
+
+    def _error(self, problem: Problem, mask: Tree) -> jax.Array:
+        """By which chains are compared with each other and with where they begin."""
+        masked = apply_mask(problem.params, mask)
+        if problem.kind == CLASSIFICATION and self.loss == "smooth_error":
+            outputs = problem.apply(masked, problem.batch.x)
+            error = 1 - metric(problem.kind, outputs, problem.batch.y)
+        else:
+            error = problem.loss(masked)
+        return jnp.where(jnp.isnan(error), jnp.inf, error)
+
+    def __call__(self, key: jax.Array, problem: Problem, density: jax.Array | float) -> Found:
+        """Look for a ticket; see Seeker."""
+        density, problem = resolve_density(problem, density), problem.by_default(self.objective)
+        start_key, key = jax.random.split(key)
+        size = budget(density, problem.prunable)
+        found = None if self.seeker is None else self.seeker(start_key, problem, density)
+
+        def chain(key: jax.Array) -> tuple:
+            begin = None if found is None else found.mask
+            mask, info = anneal(problem, begin, size, key, self._schedule(problem.kind))
+            error = self._error(problem, mask)
+            if begin is not None:
+                before = self._error(problem, begin)
+                mask = jax.tree.map(lambda a, b: jnp.where(before < error, b, a), mask, begin)
+                error = jnp.minimum(before, error)
+            return mask, info, error
+
+        if self.chains == 1:
+            mask, info, _ = chain(key)
+        else:
+            masks, infos, errors = jax.vmap(chain)(jax.random.split(key, self.chains))
+            mask, info = jax.tree.map(lambda leaf: leaf[jnp.argmin(errors)], (masks, infos))
+            info |= {"chain_errors": errors}
+        if found is not None:
+            before = without_checkpoints(found.info)
+            before.pop("params", None)
+            info = {**before, **info}
+        scores = jax.tree.map(lambda m: m.astype(jnp.float32), mask)
+        return Found(mask, scores, info)
