@@ -159,7 +159,7 @@ class Module:
         inner = [self._work(body) for name in outer for body in bodies[name]]
         return max(inner, key=lambda work: work.bytes, default=None)
 
-    @functools.lru_cache(maxsize=None)  # noqa: B019 - a module lives as long as its numbers
+    @functools.cache  # noqa: B019 - a module lives as long as its numbers
     def _work(self, computation: str) -> Step:
         kernels = size = 0
         here = self.computations[computation]

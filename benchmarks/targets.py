@@ -110,7 +110,7 @@ TARGETS = {
     "a100": Target(A100.bandwidth, A100.memory, 19.5e12, 1, LAUNCH, A100),
 }
 INSTALL = {
-    True: "pip install --no-deps --target=DIR jax-cuda13-plugin jax-cuda13-pjrt and NVIDIA's wheels",
+    True: "pip install --no-deps --target=DIR jax-cuda13-plugin jax-cuda13-pjrt and NVIDIA's own",
     False: "pip install --no-deps --target=DIR libtpu",
 }
 

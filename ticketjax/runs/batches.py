@@ -49,12 +49,11 @@ def batch_size(named: NamedSetting, width: int, device: jax.Device, most: int | 
     if device.platform == "cpu":
         share = width / named.width if named.width else 1.0
         bytes_of_run = 4 * 3 * max(1, round(parameters * share**2))
-        size, limit = CPU_RUNS_PER_BATCH, CPU_CACHE
+        size = min(CPU_RUNS_PER_BATCH, CPU_CACHE // bytes_of_run)
     else:
-        bytes_of_run = 4 * LEAST_COPIES * max(1, parameters)
         size, limit = ACCELERATOR_RUNS_PER_BATCH, limit_of(device)
-    if limit is not None:
-        size = min(size, limit // bytes_of_run)
+        if limit is not None:
+            size = min(size, limit // (4 * LEAST_COPIES * max(1, parameters)))
     return max(1, size if most is None else min(size, most))
 
 
