@@ -3,16 +3,17 @@
     python -m benchmarks.ahead --targets=v5e:2x2,h100 --runs=128,512 --compilers=DIR
 
 For every target and number of runs at once on each device, compiles the programs of a grid of
-Circle (depth 5, width 100) by the target's own compiler: what makes the instances, the searches of
-`--seekers`, and what trains and measures. Prints the seconds that takes, and for each device the
-memory and the size of the code by the compiler's account; collectives and transfers to the host,
-of which there must be none; and of the training's step the kernels, the bytes that they move in the
-device's memory, the FLOP of its products, and the time that would take at the rates that the
-device's maker publishes. Nothing is run. BUILD.md says how to install the compilers. A few minutes
-for each number of runs on two cores.
+Circle (depth 5, width 100) by the target's own compiler: what trains and measures, what makes the
+instances, what all searches share, and the scores or searches of `--seekers`. Prints the seconds
+that takes, and for each device the memory and the size of the code by the compiler's account;
+collectives and transfers to the host, of which there must be none; and of the training's step the
+kernels, the bytes that they move in the device's memory, the FLOP of its products, and the time
+that would take at the rates that the device's maker publishes. Nothing is run. BUILD.md says how to
+install the compilers. A few minutes for each number of runs on two cores.
 """
 
 import sys
+from typing import Any
 
 from absl import flags
 
@@ -28,6 +29,9 @@ flags.DEFINE_integer("width", 100, "Neurons of every hidden layer.", lower_bound
 flags.DEFINE_integer("epochs", 10, "Epochs of the final training.", lower_bound=2)
 flags.DEFINE_string("compilers", "", "The folder that the compilers are installed in.")
 
+# What all seekers of a grid share.
+SHARED = ("measure", "instance", "selection", "ranking", "description")
+
 
 def measure(
     target: str,
@@ -38,7 +42,7 @@ def measure(
     width: int,
     epochs: int,
 ) -> dict:
-    """One program, in the process that calls: "instance", "measure" or a seeker."""
+    """One program, in the process that calls: one of SHARED, or a seeker."""
     from benchmarks import targets
 
     devices = targets.devices(target, compilers)
@@ -50,26 +54,40 @@ def measure(
     from benchmarks.timing import seconds
     from ticketjax.runs import memory, programs
 
-    seekers = "magnitude" if program in ("instance", "measure") else program
+    seekers = "magnitude" if program in SHARED else program
     grid = tj.make_grid(task=task, width=width, epochs=epochs, seeds=1, seekers=seekers)
     named, ((_, seeker),) = grid.settings()[0], grid.seekers
     setting = named.setting
 
-    def shaped(dtype: str) -> jax.ShapeDtypeStruct:
+    def shaped(tree: Any) -> Any:
+        """Shapes alone: where arrays lie is the programs' own affair."""
+        return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), tree)
+
+    def of_runs(dtype: str) -> jax.ShapeDtypeStruct:
         return jax.ShapeDtypeStruct((len(devices), runs), dtype)
 
-    seeds, floats, flags = map(shaped, ("uint32", "float32", "bool"))
-    make = programs.instance_program(setting, devices)
-    chosen, given = make, (seeds, floats, None, None)
+    seeds, floats, flags = map(of_runs, ("uint32", "float32", "bool"))
+    chosen, given = programs.instance_program(setting, devices), (seeds, floats, None, None)
     if program != "instance":
-        made = jax.eval_shape(make.function, *given)
-        # Shapes alone: where they lie is the programs' own affair.
-        instances = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), made)
+        instances = shaped(jax.eval_shape(chosen.function, *given))
+        found = instances.planted.mask
+        scores = instances.planted.params
         if program == "measure":
             chosen = programs.measure_program(setting, None, devices)
-            given = (instances, instances.planted.mask, flags, None, None)
+            given = (instances, found, flags, None, None)
+        elif program == "selection":
+            chosen = programs.selection_program(setting, seeker.selection, devices)
+            given = (seeds, instances, scores, floats, None)
+        elif program == "ranking":
+            chosen, given = programs.ranking_program(setting, devices), (instances, found, scores)
+        elif program == "description":
+            chosen = programs.description_program(setting, False, devices)
+            given = (instances, found)
+        elif isinstance(seeker, tj.Singleshot) and seeker.selection is not None:
+            chosen = programs.score_program(setting, seeker, devices)
+            given = (seeds, instances, None)
         else:
-            chosen = programs.search_program(setting, seeker, True, False, devices)
+            chosen = programs.search_program(setting, seeker, True, devices)
             given = (seeds, instances, floats, None)
     compiled = None
 
@@ -124,7 +142,7 @@ def _compile(name: str, runs: int, head: bool) -> bool:
     from benchmarks import fresh
 
     answers = {}
-    for program in ("measure", *FLAGS.seekers, "instance"):
+    for program in (*SHARED, *FLAGS.seekers):
         try:
             answer = fresh.call(
                 "benchmarks.ahead",

@@ -23,58 +23,6 @@ flags.DEFINE_integer("width", 100, "Neurons of every hidden layer.", lower_bound
 PASSES = {"highest": 0, "high": 3, "default": 1}
 
 
-def rounded(x):
-    """The nearest bfloat16 number, as float32."""
-    import jax
-
-    return jax.lax.reduce_precision(x, exponent_bits=8, mantissa_bits=7)
-
-
-def product_in_passes(a, b, passes: int):
-    """A matrix product by bfloat16 products: 1, or 3 of the operands' larger and smaller parts."""
-    import jax
-    import jax.numpy as jnp
-
-    @jax.custom_vjp
-    def product(a, b):
-        first, second = rounded(a), rounded(b)
-        if passes == 1:
-            return jnp.matmul(first, second)
-        return (
-            jnp.matmul(first, second)
-            + jnp.matmul(first, rounded(b - second))
-            + jnp.matmul(rounded(a - first), second)
-        )
-
-    def forward(a, b):
-        return product(a, b), (a, b)
-
-    def backward(operands, gradient):
-        a, b = operands
-        return (
-            product_in_passes(gradient, b.T, passes),
-            product_in_passes(a.T, gradient, passes),
-        )
-
-    product.defvjp(forward, backward)
-    return product(a, b)
-
-
-def apply_in_passes(passes: int):
-    """The dense network's forward pass, (params, x) -> outputs, with such products."""
-    import jax
-
-    def apply(params, x):
-        x = x.T
-        for i in range(len(params)):
-            kernel, bias = params[f"layer_{i}"]["kernel"], params[f"layer_{i}"]["bias"]
-            x = jax.nn.relu(x) if i else x
-            x = product_in_passes(kernel.T, x, passes) + bias[:, None]
-        return x.T
-
-    return apply
-
-
 def measure(task: str, densities: list[float], seeds: int, epochs: int, width: int) -> dict:
     """Weak quality (seeds, densities) at each precision."""
     import dataclasses
@@ -84,7 +32,7 @@ def measure(task: str, densities: list[float], seeds: int, epochs: int, width: i
     import numpy as np
 
     import ticketjax as tj
-    from ticketjax import masks
+    from benchmarks.passes import apply_in_passes
     from ticketjax.measure.quality import weak_quality
     from ticketjax.runs.programs import run_key
     from ticketjax.runs.trial import make_instance
@@ -101,14 +49,13 @@ def measure(task: str, densities: list[float], seeds: int, epochs: int, width: i
         if passes:
             there = dataclasses.replace(problem, apply=apply_in_passes(passes))
         trained = train(there, mask, instance.order, optimizer=setting.training.optimizer)
-        kept = masks.count_kept(mask)
-        return weak_quality(problem, trained, instance.held_out).metric, kept
+        return weak_quality(problem, trained, instance.held_out).metric
 
     points = [(s, d) for s in range(seeds) for d in densities]
     found = {}
     for name, passes in PASSES.items():
         run = jax.jit(lambda s, d, p=passes: jax.lax.map(lambda at: one(*at, p), (s, d)))
-        metric, _ = run(
+        metric = run(
             jnp.array([s for s, _ in points], jnp.uint32),
             jnp.array([d for _, d in points], jnp.float32),
         )

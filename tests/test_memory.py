@@ -25,10 +25,16 @@ GRID = {
 EXHAUSTED = jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory while trying to allocate")
 
 
+def forget():
+    """All programs, so that they are compiled anew."""
+    for made in vars(programs).values():
+        if hasattr(made, "cache_clear"):
+            made.cache_clear()
+
+
 @pytest.fixture(autouse=True, scope="module")
 def nothing_compiled():
-    for kept in ("instance_program", "search_program", "measure_program"):
-        getattr(programs, kept).cache_clear()
+    forget()
 
 
 @pytest.fixture(scope="module")
@@ -76,9 +82,7 @@ def short_above(runs, monkeypatch):
 
 def test_what_the_compiler_says_is_too_much_is_never_called(without_limit, monkeypatch):
     expected, needed = without_limit
-    nothing = [getattr(programs, name) for name in ("instance_program", "measure_program")]
-    for kept in nothing:
-        kept.cache_clear()
+    forget()
     limit = int(0.3 * needed)
     monkeypatch.setattr(memory, "limit_of", lambda _: limit)
     found, smaller = run_noting_steps()

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import ticketjax as tj
 from tests.test_conformance import KEYS, PAIRS, problem, seeker_of
 from ticketjax.base import Task
 from ticketjax.networks.following import follow
@@ -86,9 +87,21 @@ def engine_programs(monkeypatch, **fields):
     plant = function_of(programs.instance_program, setting)
     yield "instance", plant, (seeds, floats, target, None)
     instances = jax.eval_shape(plant, seeds, floats, target, None)
-    search = function_of(programs.search_program, setting, seeker, True, named.compactable)
-    yield "search", search, (seeds, instances, floats, None)
-    found = jax.eval_shape(search, seeds, instances, floats, None)[0]
+    selection = seeker.selection if isinstance(seeker, tj.Singleshot) else None
+    if selection is None:
+        search = function_of(programs.search_program, setting, seeker, True)
+        yield "search", search, (seeds, instances, floats, None)
+        found, scores, _ = jax.eval_shape(search, seeds, instances, floats, None)
+    else:
+        score = function_of(programs.score_program, setting, seeker)
+        yield "score", score, (seeds, instances, None)
+        scores = jax.eval_shape(score, seeds, instances, None)
+        select = function_of(programs.selection_program, setting, selection)
+        yield "selection", select, (seeds, instances, scores, floats, None)
+        found, _ = jax.eval_shape(select, seeds, instances, scores, floats, None)
+    yield "ranking", function_of(programs.ranking_program, setting), (instances, found, scores)
+    description = function_of(programs.description_program, setting, named.compactable)
+    yield "description", description, (instances, found)
     for width in (6, 24) if named.compactable else (None,):
         measure = function_of(programs.measure_program, setting, width)
         yield f"measure {width}", measure, (instances, found, flags, target, None)
@@ -97,19 +110,20 @@ def engine_programs(monkeypatch, **fields):
 
 
 @pytest.mark.parametrize(
-    "fields",
+    ("fields", "own"),
     [
-        {"task": "circle", "seekers": "multishot(snip, rounds=2, round_epochs=1)"},
-        {"task": SEEDED, "seekers": "concrete(epochs=2)", "tickets": 2},
+        ({"task": "circle", "seekers": "snip"}, ["score", "selection"]),
+        ({"task": SEEDED, "seekers": "concrete(epochs=2)", "tickets": 2}, ["search"]),
     ],
     ids=["circle", "tickets of seeds"],
 )
-def test_programs_of_the_engine_are_of_no_platform(monkeypatch, fields):
+def test_programs_of_the_engine_are_of_no_platform(monkeypatch, fields, own):
     names = []
     for name, function, shapes in engine_programs(monkeypatch, **fields):
         assert "stablehlo" in lowered(function, *shapes)
         names.append(name)
-    assert names == ["instance", "search", "measure 6", "measure 24", "pick"]
+    shared = ["ranking", "description", "measure 6", "measure 24", "pick"]
+    assert names == ["instance", *own, *shared]
 
 
 def test_a_convolution_is_the_platforms_own_where_that_is_fast():

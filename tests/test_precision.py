@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import ticketjax as tj
-from benchmarks.precision import product_in_passes
+from benchmarks.passes import product_in_passes
 from ticketjax.masks import full_mask
 from ticketjax.precision import at_precision
 from ticketjax.records.store import configuration
