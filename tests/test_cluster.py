@@ -16,7 +16,9 @@ def commands(text):
     """Every command of ticketjax in a text: its module and flags, continued lines joined."""
     joined = re.sub(r"\s*\\?\n\s*", " ", re.sub(r"^ *#.*$", "", text, flags=re.MULTILINE))
     found = re.findall(r"python -m experiments\.(\w+)((?: --\w+(?:=\S+)?)+)", joined)
-    return [(module, shlex.split(flags.rstrip('"'))) for module, flags in found]
+    # A command within quotes ends with one.
+    whole = [(module, flags[: len(flags) - flags.count('"') % 2]) for module, flags in found]
+    return [(module, shlex.split(flags)) for module, flags in whole]
 
 
 def test_there_is_one_for_each_kind_of_cluster():

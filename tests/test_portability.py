@@ -75,7 +75,7 @@ def engine_programs(monkeypatch, **fields):
     setting = named.setting
 
     def function_of(make, *arguments):
-        return make.__wrapped__(*arguments, None).function
+        return make.__wrapped__(*arguments, (None,)).function
 
     floats = jax.ShapeDtypeStruct((2,), jnp.float32)
     seeds, flags = (jax.ShapeDtypeStruct((2,), dtype) for dtype in (jnp.uint32, jnp.bool))
