@@ -5,10 +5,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from benchmarks import fresh, grasp_depth10, phases, timing, work
+import ticketjax as tj
+from benchmarks import fresh, grasp_depth10, hlo, phases, targets, timing, work
 from ticketjax.masks import apply_mask, full_mask, select
 from ticketjax.networks.mlp import mlp
 from ticketjax.problem import make_problem
+from ticketjax.runs import programs
 from ticketjax.seekers.registry import SCORES
 from ticketjax.tasks import get_task
 
@@ -125,3 +127,49 @@ def test_outputs_as_large_as_dense_are_so_and_only_the_last_layer_is_scaled(netw
     assert masked == pytest.approx(dense, rel=1e-5)
     for name in ("layer_0", "layer_1", "layer_2"):
         assert start[name] is params[name]
+
+
+def test_a_programs_text_says_what_a_step_launches_and_moves():
+    def train(x, stack):
+        def step(carry, row):
+            return jnp.sin(carry) @ carry + row[None], None
+
+        return jax.lax.fori_loop(0, 3, lambda _, c: jax.lax.scan(step, c, stack)[0], x)
+
+    shapes = (jax.ShapeDtypeStruct(shape, jnp.float32) for shape in ((64, 64), (1000, 64)))
+    module = hlo.Module(jax.jit(train).lower(*shapes).compile().as_text())
+    step = module.inner_step()
+    # At the least it reads and writes the matrix once; and of the stack a row, not the whole.
+    assert step.kernels >= 2
+    assert 2 * 4 * 64**2 <= step.bytes < 12 * 4 * 64**2 < 4 * 1000 * 64
+    assert not module.opcodes() & (hlo.COLLECTIVES | hlo.TRANSFERS)
+    assert hlo.Module("").inner_step() is None
+
+
+def test_devices_that_talk_to_each_other_are_noticed_and_the_engines_do_not():
+    devices = tuple(jax.local_devices()[:4])
+
+    def text(function, *shapes):
+        return function.lower(*shapes).compile().as_text()
+
+    sums = jax.pmap(lambda x: jax.lax.psum(x, "i"), axis_name="i", devices=devices)
+    floats = jax.ShapeDtypeStruct((4, 2), jnp.float32)
+    assert hlo.Module(text(sums, floats)).opcodes() & hlo.COLLECTIVES == {"all-reduce"}
+    fields = {"task": "relu", "depth": 3, "width": 9, "samples": 64, "epochs": 1, "batch_size": 8}
+    (named,) = tj.make_grid(**fields, densities=0.5, seeds=1).settings()
+    program = programs.instance_program(named.setting, devices)
+    seeds = jax.ShapeDtypeStruct((4, 2), jnp.uint32)
+    own = text(program.function, seeds, floats, None, None)
+    assert "num_partitions=4" in own
+    assert not hlo.Module(own).opcodes() & (hlo.COLLECTIVES | hlo.TRANSFERS)
+
+
+def test_targets_without_their_compiler_say_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setattr("sys.path", [])
+    assert targets.missing("v5e:2x2", "").startswith("v5e:2x2 has no compiler here: pip install")
+    (tmp_path / "libtpu").mkdir()
+    assert targets.missing("v5e:2x2", str(tmp_path)) is None
+    assert "jax-cuda13-plugin" in targets.missing("h100:4", str(tmp_path))
+    for name, message in (("v5e", "topology"), ("v100", "must be one of v5e, v5p, v6e, h100")):
+        with pytest.raises(ValueError, match=message):
+            targets.missing(name, "")

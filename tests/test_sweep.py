@@ -268,7 +268,7 @@ def test_every_step_is_told_as_it_begins():
     assert chunks == [6, 6]
     steps = steps[: len(steps) // 2]
     assert {step[:3] for step in steps} == {("relu", 4, 12)} and isinstance(steps[0], Step)
-    assert [step[3:] for step in steps] == [
+    assert [step[3:7] for step in steps] == [
         ("planting", 1, 7, True),
         ("computing", 1, 7, False),
         ("random", 2, 7, True),

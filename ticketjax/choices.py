@@ -11,6 +11,8 @@ from ticketjax.checks import Options, option
 BASELINES = ("random_paths", "random_masks", "magnitude")
 MATCHES = ("cosine", "hidden")
 ADAM = "adam(learning_rate=0.001)"
+# Of the products of training: the network's own, or one that JAX knows.
+TRAINING_PRECISIONS = ("network", "highest", "high", "default")
 BATCH_SIZE = 32
 
 
@@ -49,6 +51,8 @@ class Training(Options):
         batch_size: samples per step.
         optimizer: text such as "adamw(learning_rate=1e-3)", or an optax.GradientTransformation.
         augment: (key, x) -> x, what is done to the inputs of training batches; None for nothing.
+        training_precision: of the products of training on accelerators: the network's own, or
+            "high" or "default" for fewer passes; planting, scoring and measuring keep theirs.
 
     Raises:
         ValueError: an option of another type or range, an unknown optimizer.
@@ -61,6 +65,7 @@ class Training(Options):
     batch_size: int = option(BATCH_SIZE, least=1)
     optimizer: Any = option(ADAM, free=True, text=_optimizer_text)
     augment: Callable[[Any, Any], Any] | None = option(None, free=True)
+    training_precision: str = option("network", choices=TRAINING_PRECISIONS)
 
     def check(self) -> None:
         """Refuse what is no optimizer, and no function of the inputs."""

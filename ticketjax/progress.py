@@ -30,6 +30,11 @@ class Progress:
         """Show the current step."""
         self._bar.set_postfix_str(step)
 
+    def say(self, line: str) -> None:
+        """Print a line that stays, above the bar, if a bar is shown."""
+        if not self._bar.disable:
+            self._bar.write(line, file=sys.stderr)
+
     def add(self, runs: int) -> None:
         """Count runs that are finished."""
         self._bar.update(runs)

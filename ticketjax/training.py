@@ -11,6 +11,7 @@ from ticketjax.choices import BATCH_SIZE
 from ticketjax.masks import apply_mask
 from ticketjax.objective import loss
 from ticketjax.optimizers import ADAM, Optimizer, make_optimizer
+from ticketjax.precision import at_precision
 from ticketjax.problem import Problem
 
 
@@ -62,6 +63,7 @@ def train(
     *,
     optimizer: Optimizer = ADAM,
     key: jax.Array | None = None,
+    precision: str = "network",
 ) -> Tree:
     """Train the kept parameters from their initial values; the pruned ones are and stay zero.
 
@@ -72,6 +74,7 @@ def train(
         optimizer: as in make_optimizer(); the paper's is Adam with a learning rate of 1e-3, on
             batches of 32.
         key: key of the problem's augmentation, required if it has one.
+        precision: of the products, as Training.training_precision.
 
     Returns:
         params * mask after epochs * steps steps; with no epoch, the initial params * mask.
@@ -89,12 +92,16 @@ def train(
     def batch_loss(params: Tree, batch: Batch) -> jax.Array:
         return loss(problem.kind, problem.apply(_transposed(params), batch.x), batch.y)
 
+    gradient = jax.grad(batch_loss)
+    if precision != "network":
+        gradient = at_precision(gradient, precision)
+
     def step(carry, batch):
         count, params, state = carry
         if problem.augment is not None and key is not None:
             step_key = jax.random.fold_in(key, count)
             batch = batch._replace(x=problem.augment(step_key, batch.x))
-        gradients = apply_mask(jax.grad(batch_loss)(params, batch), mask)
+        gradients = apply_mask(gradient(params, batch), mask)
         updates, state = transformation.update(gradients, state, params)
         # An optimizer that adds to a zero gradient, noise for example, changes no pruned parameter.
         params = optax.apply_updates(params, apply_mask(updates, mask))

@@ -28,19 +28,31 @@ RESNET18_WIDTHS = (64, 128, 256, 512)
 BLOCKS = 2  # residual blocks of each width
 
 
+# A program of its own where nothing is compiled: the choice by platform would be one at every call.
+@functools.partial(jax.jit, static_argnames=("stride", "precision"))
 def _convolve(x: jax.Array, kernel: jax.Array, stride: int, precision: str | None) -> jax.Array:
     """Convolution of images with zeros around them, so that stride 1 keeps their size."""
-    if jax.default_backend() != "cpu":
-        return jax.lax.conv_general_dilated(
+    # XLA's own convolution in a loop takes a CPU twenty times as long as one product for each place
+    # of the window, its gradient above all (github.com/jax-ml/jax/issues/12868).
+    return jax.lax.platform_dependent(
+        x,
+        kernel,
+        cpu=lambda x, kernel: _convolve_by_products(x, kernel, stride, precision),
+        default=lambda x, kernel: jax.lax.conv_general_dilated(
             x,
             kernel,
             (stride, stride),
             [(size // 2, size // 2) for size in kernel.shape[:2]],
             dimension_numbers=("NHWC", "HWIO", "NHWC"),
             precision=precision,
-        )
-    # XLA's own convolution in a loop takes a CPU twenty times as long as one product for each place
-    # of the window, its gradient above all (github.com/jax-ml/jax/issues/12868).
+        ),
+    )
+
+
+def _convolve_by_products(
+    x: jax.Array, kernel: jax.Array, stride: int, precision: str | None
+) -> jax.Array:
+    """The same, by one matrix product for each place of the window."""
     height, width = kernel.shape[:2]
     padded = jnp.pad(x, ((0, 0), (height // 2,) * 2, (width // 2,) * 2, (0, 0)))
     rows, columns = ((size - 1) // stride + 1 for size in x.shape[1:3])

@@ -77,6 +77,9 @@ def configuration(grid: Grid) -> dict[str, Any]:
     config["seekers"] = {label: seeker_text(seeker) for label, seeker in grid.seekers}
     config["model"] = [label for label, _ in grid.model]
     config["training"]["optimizer"] = grid.training.text
+    # Newer than directories that would be the same without it.
+    if grid.training.training_precision == "network":
+        del config["training"]["training_precision"]
     functions = own_functions([seeker for _, seeker in grid.seekers])
     functions |= own_functions(grid.training.augment)
     functions |= {

@@ -2,7 +2,8 @@
 
 A search that trains amplifies rounding, and programs of other shapes round otherwise. So the size
 of a batch follows from the network and the platform alone, and a run is computed by the same
-program whatever else is in the grid, and however it is divided.
+program whatever else is in the grid, and however it is divided. On an accelerator it also follows
+from its memory: a batch that a compiled program of the grid needs too much for is made smaller.
 """
 
 import dataclasses
@@ -10,9 +11,9 @@ from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
 import jax
-import numpy as np
 
 from ticketjax.runs.grid import NamedSetting
+from ticketjax.runs.memory import limit_of
 
 # On a CPU a batch gains where networks are so small that calls cost more than arithmetic, and
 # loses where parameters and Adam's moments leave the core's own cache.
@@ -25,39 +26,35 @@ CPU_RUNS_PER_CHUNK = 128
 COMPACT_SHARES = (1, 4)
 LEAST_COMPACT_WIDTH = 16
 ACCELERATOR_RUNS_PER_BATCH = 512
-# What a run holds at once on an accelerator, as a multiple of its parameters.
-PARAMETER_COPIES = 12
-MEMORY_SHARE = 0.5
-UNKNOWN_MEMORY = 4 * 2**30
+# Training holds no less than parameters, their gradient and Adam's moments: nothing is compiled for
+# more runs than these leave room for.
+LEAST_COPIES = 4
 
 T = TypeVar("T")
 
 
-def batch_size(named: NamedSetting, width: int, device: jax.Device) -> int:
+def batch_size(named: NamedSetting, width: int, device: jax.Device, most: int | None = None) -> int:
     """Runs that one call of a compiled program computes on each device.
 
     Args:
         named: the setting.
         width: of the networks that are run, at most the setting's own.
         device: any of the grid's.
+        most: what is known to fit, where a larger batch did not.
 
     Returns:
-        At least 1; it follows from the setting and the kind of device alone.
+        At least 1; without `most` it follows from the setting and the kind of device alone.
     """
-    setting = named.setting
-    leaves = jax.tree.leaves(setting.parameter_shapes)
-    parameters = sum(leaf.size for leaf in leaves)
+    parameters = sum(leaf.size for leaf in jax.tree.leaves(named.setting.parameter_shapes))
     if device.platform == "cpu":
         share = width / named.width if named.width else 1.0
         bytes_of_run = 4 * 3 * max(1, round(parameters * share**2))
-        return int(np.clip(CPU_CACHE // bytes_of_run, 1, CPU_RUNS_PER_BATCH))
-    free = (device.memory_stats() or {}).get("bytes_limit", UNKNOWN_MEMORY)
-    size = setting.training.batch_size
-    order = setting.training.epochs * (setting.training_samples // size) * size
-    widest = max(leaf.size for leaf in leaves)
-    activations = setting.samples * max(named.width, widest // max(named.width, 1)) * 4
-    per_run = 4 * (PARAMETER_COPIES * parameters + order + activations)
-    return int(np.clip(MEMORY_SHARE * free // per_run, 1, ACCELERATOR_RUNS_PER_BATCH))
+        size = min(CPU_RUNS_PER_BATCH, CPU_CACHE // bytes_of_run)
+    else:
+        size, limit = ACCELERATOR_RUNS_PER_BATCH, limit_of(device)
+        if limit is not None:
+            size = min(size, limit // (4 * LEAST_COPIES * max(1, parameters)))
+    return max(1, size if most is None else min(size, most))
 
 
 def program_devices(devices: Sequence[jax.Device]) -> tuple[jax.Device, ...]:
@@ -114,6 +111,7 @@ class Plan:
         chunk_size: int | str,
         devices: Sequence[jax.Device],
         working: int,
+        most: int | None = None,
     ) -> "Plan":
         """The plan of some instances.
 
@@ -125,20 +123,26 @@ class Plan:
             chunk_size: as in Grid.
             devices: of the programs, see program_devices().
             working: how many of these share the work.
+            most: as in batch_size().
 
         Returns:
             A Plan.
         """
         first = devices[0]
-        batch = batch_size(named, named.width, first)
+        batch = batch_size(named, named.width, first, most)
         if isinstance(chunk_size, str):
             usual = CPU_SEARCHES_PER_CHUNK if searches else CPU_RUNS_PER_CHUNK
             chunk_size = usual if first.platform == "cpu" else batch
-        most = max(1, chunk_size // runs_per_instance) * working
+        full = max(1, chunk_size // runs_per_instance) * working
         # Equal shares, so that no chunk is mostly padding.
-        slots = -(-instances // (-(-instances // most) * working))
-        measured = {w: batch_size(named, w, first) for w in compact_widths(named, first)}
+        slots = -(-instances // (-(-instances // full) * working))
+        measured = {w: batch_size(named, w, first, most) for w in compact_widths(named, first)}
         return cls(len(devices), working, slots, batch, measured)
+
+    @property
+    def at_once(self) -> int:
+        """The most runs that one call of a program computes on each device."""
+        return max(self.batch, *self.measured.values())
 
 
 def in_batches(hands: Sequence[Sequence[T]], size: int) -> Iterator[list[list[T]]]:

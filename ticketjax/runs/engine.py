@@ -25,12 +25,16 @@ from ticketjax.runs.chunk import (
     plant_chunk,
 )
 from ticketjax.runs.grid import REINITIALISE, Grid, InstanceKey, NamedSetting
+from ticketjax.runs.memory import OutOfMemory, is_short, runs_after
 from ticketjax.runs.record import SCHEMA, with_seconds
 from ticketjax.runs.seeking import search_chunk
 from ticketjax.runs.setting import Setting
 from ticketjax.runs.work import work_of
 from ticketjax.seekers.registry import seeker_text
 from ticketjax.seekers.strategies import objective_of
+
+# What a Step says when memory was short.
+SMALLER = "smaller batches"
 
 
 class Step(NamedTuple):
@@ -39,10 +43,12 @@ class Step(NamedTuple):
     Args:
         task, depth, width: the setting.
         program: "planting", a seeker's label or "measuring"; or "computing", while the devices work
-            on what is started, or "tickets", while those of the seeds are looked up.
+            on what is started, "tickets", while those of the seeds are looked up, or "smaller
+            batches".
         number: of the latest program, among `of` of them, from 1 on.
         of: how many programs there are.
         compiles: whether it has to be compiled first.
+        at_once: 0, but where memory was short: with how many runs at once the chunk begins anew.
     """
 
     task: str
@@ -52,6 +58,7 @@ class Step(NamedTuple):
     number: int
     of: int
     compiles: bool
+    at_once: int = 0
 
 
 class BudgetError(ValueError):
@@ -303,46 +310,61 @@ def run(
     Raises:
         BudgetError: before anything of a chunk is yielded, a mask outside its budget, unless the
             grid lets it pass.
+        OutOfMemory, jax.errors.JaxRuntimeError: a single run needs more memory than a device has.
+            Where many at once do, fewer are run, and on_step is told.
     """
     asked = tuple(jax.local_devices() if devices is None else devices)
     devices = program_devices(asked)
     watch = Stopwatch() if watch is None else watch
     # One network per device at first, so that something is finished and seen soon.
     begun = not isinstance(grid.chunk_size, str)
+    fitting: dict[Setting, int] = {}
     for job in _jobs(grid, done, share):
-        plan = Plan.of(
-            job.named,
-            len(job.instances),
-            job.runs_per_instance,
-            job.searches,
-            grid.chunk_size,
-            devices,
-            len(asked),
-        )
-        programs = Programs.of(job, plan, devices)
-        instances = job.instances
-        while instances:
+        left, plan = job.instances, None
+        while left:
+            if plan is None:
+                plan = Plan.of(
+                    job.named,
+                    len(left),
+                    job.runs_per_instance,
+                    job.searches,
+                    grid.chunk_size,
+                    devices,
+                    len(asked),
+                    fitting.get(job.named.setting),
+                )
+                programs = Programs.of(job, plan, devices)
             some = plan if begun else dataclasses.replace(plan, slots=1)
-            begun = True
             size = some.slots * some.working
             begin = _steps(job.named, programs, on_step)
-            yield _run_chunk(grid, job, programs, some, instances[:size], begin, watch)
-            instances = instances[size:]
+            try:
+                records = _run_chunk(grid, job, programs, some, left[:size], begin, watch)
+            except (OutOfMemory, jax.errors.JaxRuntimeError) as error:
+                if not is_short(error) or plan.at_once == 1:
+                    raise
+                fewer = runs_after(error, plan.at_once)
+                fitting[job.named.setting] = fewer
+                plan = None
+                begin(SMALLER, False, fewer)
+                continue
+            begun = True
+            left = left[size:]
+            yield records
 
 
 def _steps(
     named: NamedSetting,
     programs: Programs,
     on_step: Callable[[Step], None] | None,
-) -> Callable[[str, bool], None]:
-    """Tells on_step of what a chunk does, given its name and whether it has to be compiled."""
+) -> Callable[..., None]:
+    """Tells on_step of what a chunk does, given the last entries of Step."""
     place = named.setting.task.name, named.depth, named.width
     begun: dict[str, int] = {}
 
-    def begin(program: str, compiles: bool) -> None:
-        if program not in (COMPUTING, TICKETS):
+    def begin(program: str, compiles: bool, at_once: int = 0) -> None:
+        if program not in (COMPUTING, TICKETS, SMALLER):
             begun.setdefault(program, len(begun) + 1)
         if on_step:
-            on_step(Step(*place, program, len(begun), programs.number, compiles))
+            on_step(Step(*place, program, len(begun), programs.number, compiles, at_once))
 
     return begin

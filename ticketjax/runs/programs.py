@@ -12,6 +12,7 @@ from ticketjax.base import Batch, Found
 from ticketjax.networks.compaction import active_width
 from ticketjax.networks.layers import view
 from ticketjax.problem import Seeker
+from ticketjax.runs.memory import check_memory
 from ticketjax.runs.setting import Setting
 from ticketjax.runs.trial import (
     Instance,
@@ -63,14 +64,21 @@ class Program:
         devices: Sequence[jax.Device],
         in_axes: tuple[int | None, ...],
     ):
-        self._function = sharded(function, devices, in_axes)
+        self.function = sharded(function, devices, in_axes)
+        self._device = devices[0]
         self._compiled: dict[Any, Callable[..., Any]] = {}
 
     def compiled(self, *arguments: Any) -> Callable[..., Any]:
-        """The program for arguments of these shapes; compiled once for each."""
+        """The program for arguments of these shapes; compiled once for each.
+
+        Raises:
+            OutOfMemory: it needs more than a device has.
+        """
         key = self._key(arguments)
         if key not in self._compiled:
-            self._compiled[key] = self._function.lower(*arguments).compile()
+            compiled = self.function.lower(*arguments).compile()
+            check_memory(compiled, self._device)
+            self._compiled[key] = compiled
         return self._compiled[key]
 
     def is_compiled(self, *arguments: Any) -> bool:

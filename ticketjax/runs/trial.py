@@ -440,6 +440,7 @@ def measure(
         instance.order,
         optimizer=setting.training.optimizer,
         key=None if key is None else jax.random.wrap_key_data(key),
+        precision=setting.training.training_precision,
     )
     weak = weak_quality(problem, trained, instance.held_out)
     return {
