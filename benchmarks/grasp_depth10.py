@@ -156,7 +156,8 @@ def _search(setting, row: Row, keys):
     """The problems, (seeds, ...), of each the mask and what is trained under it, the instances."""
     import jax
 
-    from ticketjax.runs.trial import make_instance, seek
+    from ticketjax.runs.instance import make_instance
+    from ticketjax.runs.trial import seek
 
     @jax.jit
     @jax.vmap

@@ -16,9 +16,10 @@ from ticketjax.base import Batch, Found, Params
 from ticketjax.networks.compaction import active_width, compact
 from ticketjax.runs.batches import COMPACT_SHARES
 from ticketjax.runs.grid import Grid
+from ticketjax.runs.instance import Instance, make_instance
 from ticketjax.runs.programs import run_key, sharded
 from ticketjax.runs.setting import Setting
-from ticketjax.runs.trial import Instance, evaluate, make_instance, seek
+from ticketjax.runs.trial import evaluate, seek
 from ticketjax.seekers.registry import SCORES
 from ticketjax.seekers.strategies import SCORE_SAMPLES
 from ticketjax.training import train

@@ -34,8 +34,8 @@ def measure(task: str, densities: list[float], seeds: int, epochs: int, width: i
     import ticketjax as tj
     from benchmarks.passes import apply_in_passes
     from ticketjax.measure.quality import weak_quality
+    from ticketjax.runs.instance import make_instance
     from ticketjax.runs.programs import run_key
-    from ticketjax.runs.trial import make_instance
     from ticketjax.training import train
 
     grid = tj.make_grid(task=task, width=width, epochs=epochs, densities=densities, seeds=1)

@@ -20,8 +20,9 @@ from ticketjax.planting.several import (
     side_by_side,
 )
 from ticketjax.runs.grid import Grid
+from ticketjax.runs.instance import Instance, make_instance
 from ticketjax.runs.setting import Setting
-from ticketjax.runs.trial import Instance, evaluate, make_instance
+from ticketjax.runs.trial import evaluate
 
 GENERATOR = np.random.default_rng(0)
 TARGET = sparse_network(GENERATOR, (2, 4, 3, 2), 0.8)

@@ -58,7 +58,7 @@ def as_command(monkeypatch, tmp_path, capfd):
 
     monkeypatch.setattr(ticketjax.commands.running, "run_into", stop)
     monkeypatch.setattr("ticketjax.theory.layer_bounds", stop)
-    monkeypatch.setattr("ticketjax.runs.trial.make_instance", stop)
+    monkeypatch.setattr("ticketjax.runs.instance.make_instance", stop)
     for name in ("samples", "construction"):
         monkeypatch.setattr(f"ticketjax.figures.drawings.{name}", stop)
     monkeypatch.setattr("warnings.formatwarning", warnings.formatwarning)

@@ -23,9 +23,10 @@ from ticketjax.measure.quality import feasible_recall
 from ticketjax.records.store import Store
 from ticketjax.runs.engine import run
 from ticketjax.runs.grid import make_grid
+from ticketjax.runs.instance import plant_instance
 from ticketjax.runs.programs import instance_program, run_key
 from ticketjax.runs.record import RUN
-from ticketjax.runs.trial import evaluate, plant_instance, ranking_entries, seek
+from ticketjax.runs.trial import evaluate, ranking_entries, seek
 from ticketjax.tasks.teacher import teacher
 from ticketjax.training import shuffles, train
 

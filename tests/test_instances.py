@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 
 from ticketjax.runs.grid import make_grid
+from ticketjax.runs.instance import make_instance
 from ticketjax.runs.programs import run_key
-from ticketjax.runs.trial import make_instance
 from ticketjax.sharing import instances, interop, scoring
 from ticketjax.tasks.network import network_task
 

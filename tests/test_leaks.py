@@ -12,8 +12,8 @@ import pytest
 import ticketjax as tj
 from tests.reach import reach
 from ticketjax.base import Planted, Task
-from ticketjax.runs import trial
-from ticketjax.runs.trial import Instance, make_instance, seek
+from ticketjax.runs.instance import Instance, keys_of_run, make_instance
+from ticketjax.runs.trial import seek
 
 KEY = jax.random.key(11)
 SECRET_NAMES = {
@@ -138,7 +138,7 @@ class Secrets:
         target = [np.asarray(leaf) for leaf in jax.tree.leaves(setting.target)]
         self.ticket = [leaf for leaf in target if leaf.size > 3 and np.ptp(leaf) > 0]
         # Whoever knows the run's key can draw the rest again.
-        keys = [KEY, *(key for use, key in trial._keys(KEY).items() if use != "seek")]
+        keys = [KEY, *(key for use, key in keys_of_run(KEY).items() if use != "seek")]
         self.keys = [np.asarray(jax.random.key_data(key)) for key in keys]
         self.counts = np.array(setting.ticket_layers)
 

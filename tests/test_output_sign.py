@@ -9,8 +9,9 @@ import pytest
 
 import ticketjax as tj
 from ticketjax.measure.quality import strong_quality
+from ticketjax.runs.instance import complete_instance, make_instance
 from ticketjax.runs.setting import Setting
-from ticketjax.runs.trial import complete_instance, evaluate, make_instance
+from ticketjax.runs.trial import evaluate
 from ticketjax.seekers.exchange.refined import refine
 
 KEY = jax.random.key(3)

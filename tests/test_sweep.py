@@ -14,9 +14,10 @@ from ticketjax.runs import engine
 from ticketjax.runs.chunk import measure_chunk
 from ticketjax.runs.engine import Step, Stopwatch, run
 from ticketjax.runs.grid import make_grid
+from ticketjax.runs.instance import make_instance
 from ticketjax.runs.record import RUN, SCHEMA
 from ticketjax.runs.setting import Setting
-from ticketjax.runs.trial import evaluate, make_instance, make_trial
+from ticketjax.runs.trial import evaluate, make_trial
 from ticketjax.seekers.registry import get_seeker
 from ticketjax.tasks import get_task
 

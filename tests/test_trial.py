@@ -13,8 +13,9 @@ from tests.oracles import backprop as oracle
 from ticketjax.measure.equivalence import input_grid, is_found, target_error
 from ticketjax.measure.quality import recovery
 from ticketjax.networks.paths import first_dead_layer, log10_paths
+from ticketjax.runs.instance import make_instance
 from ticketjax.runs.setting import Setting, setting_fields
-from ticketjax.runs.trial import evaluate, make_instance, make_trial, seek
+from ticketjax.runs.trial import evaluate, make_trial, seek
 
 SIZES = {"samples": 240, "held_out": 0.2, "epochs": 2}
 KEY = jax.random.key(11)

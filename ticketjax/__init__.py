@@ -22,9 +22,10 @@ if TYPE_CHECKING:
     from ticketjax.problem import Problem, Score, Seeker, make_problem
     from ticketjax.records.store import Store, load_records
     from ticketjax.runs.grid import Grid, make_grid
+    from ticketjax.runs.instance import Instance, make_instance
     from ticketjax.runs.record import Record
     from ticketjax.runs.setting import Setting
-    from ticketjax.runs.trial import Instance, make_instance, make_trial
+    from ticketjax.runs.trial import make_trial
     from ticketjax.seekers.annealing.annealed import Annealed
     from ticketjax.seekers.best_of import BestOf
     from ticketjax.seekers.drawn.random_masks import RandomMasks
@@ -78,7 +79,8 @@ _HOMES = {
     "runs.grid": ("Grid", "make_grid"),
     "runs.record": ("Record",),
     "runs.setting": ("Setting",),
-    "runs.trial": ("Instance", "make_instance", "make_trial"),
+    "runs.instance": ("Instance", "make_instance"),
+    "runs.trial": ("make_trial",),
     "seekers.annealing.annealed": ("Annealed",),
     "seekers.best_of": ("BestOf",),
     "seekers.drawn.random_masks": ("RandomMasks",),

@@ -67,8 +67,9 @@ def main() -> int:
     from ticketjax.networks.paths import live_parameters
     from ticketjax.objective import output_scale, rescale
     from ticketjax.records.titles import format_metric, seeker_title
+    from ticketjax.runs.instance import make_instance
     from ticketjax.runs.programs import run_key
-    from ticketjax.runs.trial import make_instance, seek
+    from ticketjax.runs.trial import seek
 
     with naming("task"):
         task = read_task(FLAGS.task)

@@ -105,7 +105,7 @@ def _starts(
     import numpy as np
 
     from ticketjax.measure import diagnosis
-    from ticketjax.runs.trial import make_instance
+    from ticketjax.runs.instance import make_instance
 
     def recalls(keep):
         def one(seed):

@@ -136,8 +136,8 @@ def _drawn(grid: Grid) -> Iterator[tuple[Description, Tree, Tree]]:
     import jax
     import numpy as np
 
+    from ticketjax.runs.instance import make_instance
     from ticketjax.runs.programs import run_key
-    from ticketjax.runs.trial import make_instance
     from ticketjax.sharing import instances
 
     for named in grid.settings():

@@ -21,8 +21,9 @@ from ticketjax.names import suggestion
 from ticketjax.networks.layers import is_chain
 from ticketjax.networks.mlp import mlp
 from ticketjax.problem import Seeker
+from ticketjax.runs.instance import make_instance
 from ticketjax.runs.setting import Setting, setting_fields
-from ticketjax.runs.trial import make_instance, seek
+from ticketjax.runs.trial import seek
 from ticketjax.runs.work import work_of
 from ticketjax.seekers.registry import (
     DRAWN,

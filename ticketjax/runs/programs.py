@@ -12,14 +12,13 @@ from ticketjax.base import Batch, Found
 from ticketjax.networks.compaction import active_width
 from ticketjax.networks.layers import view
 from ticketjax.problem import Seeker
+from ticketjax.runs.instance import Instance, make_instance
 from ticketjax.runs.memory import check_memory
 from ticketjax.runs.setting import Setting
 from ticketjax.runs.trial import (
-    Instance,
     anytime_entries,
     describe,
     look,
-    make_instance,
     measure,
     own_entries,
     rank,

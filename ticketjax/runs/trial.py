@@ -1,14 +1,14 @@
-"""One run as pure functions: draw data, plant, seek, train, measure."""
+"""One run as pure functions: seek, train, measure."""
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from ticketjax import masks
-from ticketjax.base import Batch, Found, Model, Params, Planted, Point, Task, Tree
+from ticketjax.base import Found, Model, Params, Point, Task, Tree
 from ticketjax.contract import check_found
 from ticketjax.measure.equivalence import (
     MOST_GRID_INPUTS,
@@ -21,7 +21,6 @@ from ticketjax.measure.quality import (
     Ranking,
     ranking,
     recovery,
-    strong_quality,
     untrained,
     untrained_of,
     weak_quality,
@@ -29,192 +28,15 @@ from ticketjax.measure.quality import (
 from ticketjax.networks.compaction import compact
 from ticketjax.networks.layers import keep_the_rest, view, wires
 from ticketjax.networks.paths import collapsed, effective_density, first_dead_layer, log10_paths
-from ticketjax.planting.several import check_decoys, nearest, plant_several
+from ticketjax.planting.several import nearest
 from ticketjax.problem import Problem, Seeker, outputs_at, outputs_of, resolve_density
+from ticketjax.runs.instance import Instance, keys_of_run, make_instance
 from ticketjax.runs.record import Record
 from ticketjax.runs.setting import Setting, setting_fields
 from ticketjax.seekers.checkpoints import MASKS, ROUNDS
 from ticketjax.seekers.registry import get_seeker
 from ticketjax.seekers.strategies import objective_of
-from ticketjax.training import shuffles, train
-
-
-class Instance(NamedTuple):
-    """A planted network and its data: everything of a run that does not depend on the seeker.
-
-    Args:
-        planted: with the mask of the first ticket, if there are several.
-        tickets, decoys: masks of all of them, views with (n, ...) in every leaf; None for a single
-            ticket, and without decoys.
-        start: what masks are measured and trained on: the planted network's parameters, or values
-            drawn anew (Setting.reinitialise).
-        train, held_out: the data.
-        order: (epochs, steps, batch_size) int32, the order of the samples in the final training.
-        augment_key: of the final training's augmentation, as jax.random.key_data() gives it; None
-            where there is none.
-        ticket_metric, ticket_loss: () quality of the bare ticket.
-        planted_metric, planted_loss: () quality of the planted mask: the same but for rounding,
-            unless the ticket is perturbed.
-        planted_raw, planted_rescaled: () losses of the planted mask on the training data, of the
-            output as it is and at its best scale.
-    """
-
-    planted: Planted
-    tickets: Params | None
-    decoys: Params | None
-    start: Tree
-    train: Batch
-    held_out: Batch
-    order: jax.Array
-    augment_key: jax.Array | None
-    ticket_metric: jax.Array
-    ticket_loss: jax.Array
-    planted_metric: jax.Array
-    planted_loss: jax.Array
-    planted_raw: jax.Array
-    planted_rescaled: jax.Array
-
-
-def _keys(key: jax.Array) -> dict[str, jax.Array]:
-    """One independent key per purpose, so that no purpose shifts another's numbers."""
-    # A new one goes to the end: the others' keys, and so all records, stay what they were.
-    purposes = ("data", "init", "seek", "train", "reinitialise", "difficulty", "augment")
-    return {purpose: jax.random.fold_in(key, i) for i, purpose in enumerate(purposes)}
-
-
-def make_instance(
-    setting: Setting,
-    key: jax.Array,
-    noise: jax.Array | float,
-    target: Tree | None = None,
-    data: tuple[Batch, Batch] | None = None,
-) -> Instance:
-    """Draw data and a random network, and plant the task's ticket in it. Pure.
-
-    Args:
-        setting: what is fixed.
-        key: the run's, which decides everything.
-        noise: of the data; may be traced.
-        target: the ticket, where the task has one for every seed; may be traced. None for the
-            task's one.
-        data: the task's own, where it has them, to have them traced; None to look them up.
-
-    Returns:
-        An Instance.
-
-    Raises:
-        ValueError: the network is too narrow for all that is to be planted, or cannot be planted
-            in; decoys of a ticket that has none; no target where every seed has its own.
-    """
-    task = setting.task
-    if target is None and task.ticket_of is not None:
-        raise ValueError(
-            f"{task.name}: every seed has a ticket of its own, which grids plant; here is none "
-            "given"
-        )
-    if task.data is None:
-        draw = (_keys(key)["data"], setting.samples, noise)
-        drawn = task.sample(*draw) if task.sample_of is None else task.sample_of(*draw, target)
-        split = setting.training_samples
-        train_batch = Batch(drawn.x[:split], drawn.y[:split])
-        held_out = Batch(drawn.x[split:], drawn.y[split:])
-    else:
-        own = task.data() if data is None else data
-        train_batch, held_out = jax.tree.map(jnp.asarray, own)
-    if setting.planting.decoys:
-        check_decoys(setting.target)
-    target = setting.target if target is None else target
-    return plant_instance(setting, key, target, train_batch, held_out)
-
-
-def plant_instance(
-    setting: Setting, key: jax.Array, target: Tree, train_batch: Batch, held_out: Batch
-) -> Instance:
-    """Draw a random network, and plant a target in it, which may be traced. Pure.
-
-    Args:
-        setting, key: as in make_instance().
-        target: what is planted; it need not be the task's own ticket. evaluate() then requires it
-            too.
-        train_batch, held_out: the data, of any size.
-
-    Returns:
-        An Instance.
-
-    Raises:
-        ValueError: as plant() does.
-    """
-    keys = _keys(key)
-    setting.check_target(target)
-    planted, tickets, decoys = plant_several(
-        keys["difficulty"],
-        target,
-        setting.model.init(keys["init"]),
-        **dataclasses.asdict(setting.planting),
-        zero_path_biases=not setting.prune_bias,
-        model=setting.model,
-    )
-    return complete_instance(setting, key, target, planted, tickets, decoys, train_batch, held_out)
-
-
-def complete_instance(
-    setting: Setting,
-    key: jax.Array,
-    target: Tree,
-    planted: Planted,
-    tickets: Params | None,
-    decoys: Params | None,
-    train_batch: Batch,
-    held_out: Batch,
-) -> Instance:
-    """The instance of a planted network and data that are there already. Pure.
-
-    Args:
-        setting: what is fixed.
-        key: the run's, for the order of training and for values drawn anew.
-        target: what is planted.
-        planted: the network and the mask of its first ticket.
-        tickets, decoys: as in Instance.
-        train_batch, held_out: the data.
-
-    Returns:
-        An Instance.
-    """
-    keys = _keys(key)
-    training = setting.training
-    problem = setting.problem(planted.params, train_batch)
-    bare = dataclasses.replace(problem, apply=setting.target_apply(target))
-    ticket = strong_quality(bare, jax.tree.map(jnp.asarray, target), held_out)
-    in_network = untrained(problem, planted_network(setting, planted), held_out)
-    start = setting.model.init(keys["reinitialise"]) if setting.reinitialise else planted.params
-    order = shuffles(keys["train"], training.epochs, train_batch.x.shape[0], training.batch_size)
-    return Instance(
-        planted=planted,
-        tickets=tickets,
-        decoys=decoys,
-        start=start,
-        train=train_batch,
-        held_out=held_out,
-        order=order,
-        augment_key=None if training.augment is None else jax.random.key_data(keys["augment"]),
-        ticket_metric=ticket.metric,
-        ticket_loss=ticket.loss,
-        planted_metric=in_network.quality.metric,
-        planted_loss=in_network.quality.loss,
-        planted_raw=in_network.raw,
-        planted_rescaled=in_network.rescaled,
-    )
-
-
-def planted_network(setting: Setting, planted: Planted) -> Tree:
-    """The planted mask's parameters, with all that cannot be pruned."""
-    seen = view(planted.mask, setting.layers)
-    if not setting.prune_bias:
-        seen = {
-            name: {p: m if p == "kernel" else jnp.ones(m.shape, bool) for p, m in layer.items()}
-            for name, layer in seen.items()
-        }
-    return masks.apply_mask(planted.params, keep_the_rest(planted.params, seen, setting.layers))
+from ticketjax.training import train
 
 
 def _sought(setting: Setting, instance: Instance, found: Params) -> Params:
@@ -278,7 +100,7 @@ def seeker_arguments(
     Returns:
         (key, problem).
     """
-    return _keys(key)["seek"], setting.problem(instance.planted.params, instance.train)
+    return keys_of_run(key)["seek"], setting.problem(instance.planted.params, instance.train)
 
 
 def rank(setting: Setting, instance: Instance, found: Found) -> Ranking:

@@ -15,7 +15,7 @@ import numpy as np
 
 from ticketjax.base import CLASSIFICATION, REGRESSION, Params, Task
 from ticketjax.networks.mlp import mlp
-from ticketjax.runs.trial import Instance
+from ticketjax.runs.instance import Instance
 from ticketjax.sharing.interop import (
     Tree,
     flatten,

@@ -20,9 +20,9 @@ from ticketjax.measure.quality import feasible_recall
 from ticketjax.networks.mlp import mlp
 from ticketjax.problem import Problem
 from ticketjax.runs.grid import MLP
+from ticketjax.runs.instance import Instance, complete_instance
 from ticketjax.runs.programs import run_key
 from ticketjax.runs.setting import Setting
-from ticketjax.runs.trial import Instance, complete_instance
 from ticketjax.runs.trial import evaluate as evaluate_mask
 from ticketjax.sharing.instances import Description, answer_path, read_answer, read_instance
 from ticketjax.sharing.interop import Tree, flatten, from_state_dict
