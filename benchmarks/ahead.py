@@ -133,7 +133,8 @@ def _print_step(name: str, runs: int, answer: dict) -> None:
         f"  a step of the training, {runs} runs: {step['kernels']} kernels, "
         f"{step['bytes'] / 1e6:,.0f} MB, {answer['flop'] / 1e9:,.2f} GFLOP of products; {each}\n"
         f"  at least {1e3 * answer['steps'] * times[most] / runs:.2f} ms a run for its training of "
-        f"{answer['steps']:,} steps, by {most}"
+        f"{answer['steps']:,} steps, by {most}",
+        flush=True,
     )
 
 
@@ -141,7 +142,7 @@ def _compile(name: str, runs: int, head: bool) -> bool:
     """Compile all programs for one target, print a table; returns whether a head is still due."""
     from benchmarks import fresh
 
-    answers = {}
+    begun = False
     for program in (*SHARED, *FLAGS.seekers):
         try:
             answer = fresh.call(
@@ -161,12 +162,12 @@ def _compile(name: str, runs: int, head: bool) -> bool:
         if head:
             print(f"{answer['machine']}\ncompiled, not run")
             head = False
-        if not answers:
+        if not begun:
             print(f"\n{name}, {answer['devices']}: {runs} runs at once on each")
             print(f"{'':12}{'compiled':>9}{'arguments':>11}{'temporary':>11}{'all':>8}", end="")
             print(f"{'of a run':>10}{'code':>6}  collectives, transfers")
             print(f"{'program':12}{'s':>9}{'MiB':>11}{'MiB':>11}{'MiB':>8}{'KiB':>10}{'MiB':>6}")
-        answers[program] = answer
+        begun = True
         mebibytes = [answer[key] / 2**20 for key in ("arguments", "temporary", "needed")]
         beside = ", ".join(answer["collectives"] + answer["transfers"]) or "none"
         print(
@@ -175,8 +176,8 @@ def _compile(name: str, runs: int, head: bool) -> bool:
             f"{answer['code'] / 2**20:>6.0f}  {beside}",
             flush=True,
         )
-    if "measure" in answers and answers["measure"]["step"]:
-        _print_step(name, runs, answers["measure"])
+        if answer["step"]:
+            _print_step(name, runs, answer)
     return head
 
 
