@@ -202,7 +202,7 @@ def test_singleshot_runs_and_a_second_start_has_nothing_to_do(tmp_path):
     assert first.returncode == 0, first.stderr
     assert "bare ticket" in first.stdout and "SNIP" in first.stdout
     assert "100%" in first.stderr and "8/8" in first.stderr
-    assert "relu: compiling magnitude, 3 of 4" in first.stderr
+    assert "relu: compiling magnitude, 6 of 7" in first.stderr
     last = first.stderr.splitlines()[-1]
     assert re.fullmatch(r"8 runs in \S+ s, \S+ per second; \S+ s of it compiling", last)
     assert (tmp_path / "out" / "figure.png").read_bytes()[:4] == b"\x89PNG"

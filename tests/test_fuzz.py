@@ -145,7 +145,10 @@ SMALL = {
 }
 TASK = tj.get_task("relu")
 MODEL = tj.mlp(TASK, 3, 6)
-OPTIONS = {name: [f.name for f in fields(kind)] for name, kind in WHOLE.items()}
+# What a search starts from is no option by name: get_seeker("annealed(snip)").
+OPTIONS = {
+    name: [f.name for f in fields(kind) if f.name != "seeker"] for name, kind in WHOLE.items()
+}
 CALLS = [
     *(
         ("Grid", f.name, lambda v, n=f.name: tj.make_grid(**{**SMALL, n: v}))
@@ -171,6 +174,7 @@ CALLS = [
         for option in options
     ),
     ("get_seeker", "seeker", tj.get_seeker),
+    ("Annealed", "seeker", tj.Annealed),
     ("get_seeker", "strategy", lambda v: tj.get_seeker("snip", v)),
     ("get_task", "name", tj.get_task),
     ("mlp", "depth", lambda v: tj.mlp(TASK, v, 6)),
