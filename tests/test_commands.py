@@ -280,6 +280,7 @@ def test_seekers_are_expressions_and_everything_may_be_ones_own(tmp_path):
     ]
 
 
+@pytest.mark.long
 def test_search_takes_options_and_a_seeker_of_ones_own(tmp_path):
     (tmp_path / "own.py").write_text(OWN)
     flags = [*TINY, "--densities=0.5", "--search_epochs=1", "--options=batch_size=50,restarts=2"]
