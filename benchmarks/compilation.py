@@ -76,7 +76,8 @@ def _named(watch: _Watch, sharded, seekers: dict):
     def make(function, devices, in_axes=0):
         # A search is a function of its seeker, a measurement one of its width.
         kind = getattr(function, "func", function).__name__
-        of = [str(seekers.get(argument, argument)) for argument in getattr(function, "args", ())]
+        given = getattr(function, "args", ())
+        of = [str(seekers.get(one, one)) for one in given if one in seekers or isinstance(one, int)]
         name, program = " ".join([kind, *of]), sharded(function, devices, in_axes)
 
         def lower(*arguments):
