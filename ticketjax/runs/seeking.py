@@ -2,7 +2,7 @@
 
 import dataclasses
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -86,34 +86,27 @@ def _search(
     """A seeker's masks and what it tells, in batches, and how its scores rank."""
     programs, data = chunk.programs, chunk.data
     places = [programs.picked(instances, index) for index in points.index]
-    if not isinstance(search, ByScores):
+    scored: list[Any] | None = None
+    calls: Iterable[tuple]
+    if isinstance(search, ByScores):
+        # Scores know of no density.
+        calls = zip(_slot_seeds(chunk), instances, strict=True)
+        scored = chunk.results(label, search.score, [(*call, data) for call in calls])
+        scores = [programs.picked(scored, index) for index in points.index]
+        calls = zip(points.seeds, places, scores, points.density, strict=True)
+        selected = chunk.results("selection", search.selection, [(*call, data) for call in calls])
+        masks, told = (list(part) for part in zip(*selected, strict=True))
+    else:
         calls = zip(points.seeds, places, points.density, strict=True)
         found = chunk.results(label, search, [(*call, data) for call in calls])
         masks, scores, told = (list(part) for part in zip(*found, strict=True))
-        ranked = chunk.results(
-            "ranking", programs.ranking, list(zip(places, masks, scores, strict=True))
-        )
-        return masks, told, _joined(ranked, points.whole)
-    # Scores know of no density.
-    seeds = _slot_seeds(chunk)
-    scored = chunk.results(
-        label, search.score, [(*call, data) for call in zip(seeds, instances, strict=True)]
-    )
-    scores = [programs.picked(scored, index) for index in points.index]
-    points_of = zip(points.seeds, places, scores, points.density, strict=True)
-    selected = chunk.results("selection", search.selection, [(*call, data) for call in points_of])
-    masks, told = (list(part) for part in zip(*selected, strict=True))
-    if chunk.job.named.setting.planting.tickets > 1:
-        # The ticket that they are to rank highest is the one nearest to the mask.
-        ranked = chunk.results(
-            "ranking", programs.ranking, list(zip(places, masks, scores, strict=True))
-        )
-        return masks, told, _joined(ranked, points.whole)
-    planted = [instance.planted.mask for instance in instances]
-    ranked = chunk.results(
-        "ranking", programs.ranking, list(zip(instances, planted, scored, strict=True))
-    )
-    return masks, told, _joined(ranked, points.for_all_densities)
+    calls, join = zip(places, masks, scores, strict=True), points.whole
+    # Of several tickets, that which scores are to rank highest is the one nearest to the mask.
+    if scored is not None and chunk.job.named.setting.planting.tickets == 1:
+        planted = [instance.planted.mask for instance in instances]
+        calls, join = zip(instances, planted, scored, strict=True), points.for_all_densities
+    ranked = chunk.results("ranking", programs.ranking, list(calls))
+    return masks, told, _joined(ranked, join)
 
 
 def _joined(parts: Sequence[dict[str, Any]], join: Any) -> dict[str, np.ndarray]:
