@@ -13,6 +13,7 @@ import numpy as np
 
 from ticketjax.base import Params
 from ticketjax.checks import Options, check_choice, check_count
+from ticketjax.mixing import mixed
 
 SCOPES = ("global", "local", "oracle")
 
@@ -427,9 +428,8 @@ def exclude(scores: Params, alive: Params) -> Params:
 def digest(mask: Params) -> jax.Array:
     """Four words that tell masks of one network apart.
 
-    Every place has four fixed 32-bit numbers, the same mixing of its index as MurmurHash3's last
-    step, and those of what is kept are added. Two different masks have the same words with a chance
-    of about 2^-128.
+    Every place has four fixed 32-bit numbers, mixed from its index, and those of what is kept are
+    added. Two different masks have the same words with a chance of about 2^-128.
 
     Args:
         mask: bool tree of a network's layers.
@@ -444,11 +444,8 @@ def digest(mask: Params) -> jax.Array:
     words, start = jnp.zeros(4, jnp.uint32), 0
     for leaf in jax.tree.leaves(mask):
         place = jnp.arange(start, start + leaf.size, dtype=jnp.uint32)
-        mixed = place[None] * 4 + jnp.arange(1, 5, dtype=jnp.uint32)[:, None]
-        for shift, factor in ((16, 0x85EBCA6B), (13, 0xC2B2AE35)):
-            mixed = (mixed ^ (mixed >> shift)) * jnp.uint32(factor)
-        mixed = mixed ^ (mixed >> 16)
-        words = words + jnp.sum(jnp.where(leaf.ravel()[None], mixed, 0), axis=1, dtype=jnp.uint32)
+        own = mixed(place[None] * 4 + jnp.arange(1, 5, dtype=jnp.uint32)[:, None])
+        words = words + jnp.sum(jnp.where(leaf.ravel()[None], own, 0), axis=1, dtype=jnp.uint32)
         start += leaf.size
     return words
 

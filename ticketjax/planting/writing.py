@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 
+from ticketjax.mixing import mixed
 from ticketjax.networks.wiring import by_tap
 
 
@@ -35,11 +36,7 @@ def lots_of(kernel: jax.Array, bias: jax.Array) -> jax.Array:
         (n_out,) uint32.
     """
     bits = jax.lax.bitcast_convert_type(rows_of(kernel, bias), jnp.uint32)
-    lot = jnp.sum(bits, axis=0, dtype=jnp.uint32)
-    # The last steps of MurmurHash3: every bit of the sum moves every bit of the lot.
-    lot = (lot ^ (lot >> 16)) * jnp.uint32(0x85EBCA6B)
-    lot = (lot ^ (lot >> 13)) * jnp.uint32(0xC2B2AE35)
-    return lot ^ (lot >> 16)
+    return mixed(jnp.sum(bits, axis=0, dtype=jnp.uint32))
 
 
 def write(
