@@ -26,6 +26,7 @@ from ticketjax.runs.setting import Setting
 from ticketjax.runs.trial import evaluate as evaluate_mask
 from ticketjax.sharing.instances import Description, answer_path, read_answer, read_instance
 from ticketjax.sharing.interop import Tree, flatten, from_state_dict
+from ticketjax.tasks.drawn import ExampleSample
 from ticketjax.tasks.network import NetworkSamples, network_task
 from ticketjax.tasks.parameters import parameters
 
@@ -71,17 +72,6 @@ class _Shapes:
         return parameters([(np.zeros(shape), np.zeros(shape[1:])) for shape in self.kernels])
 
 
-@dataclasses.dataclass(frozen=True)
-class _Inputs:
-    """Task.sample() of all tickets of the same shapes: where functions are compared."""
-
-    samples: NetworkSamples
-    ticket: _Shapes
-
-    def __call__(self, key: jax.Array, n: int, noise: jax.typing.ArrayLike = 0.01) -> Batch:
-        return self.samples(key, n, noise, self.ticket(0))
-
-
 def alike(setting: Setting, signs: bool) -> Setting:
     """The setting of every instance of these shapes: equal ones share their compiled programs.
 
@@ -96,7 +86,9 @@ def alike(setting: Setting, signs: bool) -> Setting:
     assert isinstance(task.inputs, int)
     samples = NetworkSamples(task.name, task.inputs, task.outputs, task.kind, signs)
     shapes = _Shapes(tuple(layer["kernel"].shape for layer in setting.target.values()))
-    known = Task(task.name, task.inputs, task.outputs, task.kind, _Inputs(samples, shapes), shapes)
+    known = Task(
+        task.name, task.inputs, task.outputs, task.kind, ExampleSample(shapes, samples), shapes
+    )
     width = setting.layer_shapes["layer_0"]["bias"].size
     model = mlp(known, setting.depth, width if setting.depth > 2 else 1)
     return dataclasses.replace(setting, task=known, model=model)

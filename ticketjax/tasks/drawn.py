@@ -55,13 +55,19 @@ class _ExampleTicket:
 
 
 @dataclasses.dataclass(frozen=True)
-class _ExampleSample:
-    """Task.sample() of such a task: the data of seed 0's ticket."""
+class ExampleSample:
+    """Task.sample() of a task whose tickets come as arrays: the data of one example.
 
-    tickets: TicketOf
+    Args:
+        tickets: called with 0 for the example.
+        samples: of any ticket.
+    """
+
+    tickets: Callable[[int], Params]
     samples: NetworkSamples
 
     def __call__(self, key: jax.Array, n: int, noise: jax.typing.ArrayLike = 0.01) -> Batch:
+        """The example's data; see Task.sample."""
         return self.samples(key, n, noise, self.tickets(0))
 
 
@@ -109,7 +115,7 @@ def drawn_task(
         inputs,
         outputs,
         kind,
-        _ExampleSample(tickets, samples),
+        ExampleSample(tickets, samples),
         _ExampleTicket(tickets, name, len(layers) + 1),
         ticket_of=tickets,
         sample_of=samples,
