@@ -3,7 +3,6 @@
 import copy
 import dataclasses
 import hashlib
-import itertools
 import json
 import os
 import pathlib
@@ -14,6 +13,7 @@ import jax
 import numpy as np
 import pytest
 
+from tests.example_networks import network
 from ticketjax.runs.grid import make_grid
 from ticketjax.runs.instance import make_instance
 from ticketjax.runs.programs import run_key
@@ -40,16 +40,6 @@ def command(module, *flags, directory, xla_flags=""):
         cwd=directory,
         env={**os.environ, "XLA_FLAGS": xla_flags, "PYTHONPATH": os.getcwd()},
     )
-
-
-def network(rng, sizes):
-    return {
-        f"layer_{i}": {
-            "kernel": rng.normal(size=(n_in, n_out)).astype(np.float32),
-            "bias": rng.normal(size=n_out).astype(np.float32),
-        }
-        for i, (n_in, n_out) in enumerate(itertools.pairwise(sizes))
-    }
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """Masks in numbers: instances of one shape in one program, directories, and what is refused."""
 
-import itertools
 import pathlib
 import shutil
 
@@ -8,20 +7,11 @@ import jax
 import numpy as np
 import pytest
 
+from tests.example_networks import network
 from ticketjax.records.store import load_records
 from ticketjax.sharing import instances, interop, scoring
 
 SIZES = (2, 6, 4)
-
-
-def network(rng, sizes):
-    return {
-        f"layer_{i}": {
-            "kernel": rng.normal(size=(n_in, n_out)).astype(np.float32),
-            "bias": rng.normal(size=n_out).astype(np.float32),
-        }
-        for i, (n_in, n_out) in enumerate(itertools.pairwise(sizes))
-    }
 
 
 def made(seed):
