@@ -45,7 +45,7 @@ SEEDS = 960
 MOST_NEW_CHUNKS = 6
 GRID = (
     *("--task=relu", "--depth=3", "--width=6", "--samples=100", "--epochs=0"),
-    *("--seekers=magnitude", "--densities=ticket", "--chunk_size=1", f"--seeds={SEEDS}"),
+    *("--seekers=magnitude", "--densities=ticket", "--chunk_size=1"),
 )
 ENVIRONMENT = {
     # One device and one run at once: the programs are then the same for any number of runs.
@@ -58,17 +58,17 @@ TEMPORARY = "*.tmp"
 FORKED = multiprocessing.get_context("forkserver")
 
 
-def _command(directory: str) -> None:
+def _command(directory: str, seeds: int) -> None:
     for stream in (sys.stdout, sys.stderr):
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
     # A shell's background job would ignore the signal, and so would the processes that it starts.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    sys.argv = ["singleshot", *GRID, f"--out={directory}"]
+    sys.argv = ["singleshot", *GRID, f"--seeds={seeds}", f"--out={directory}"]
     runpy.run_module("experiments.singleshot", run_name="__main__")
 
 
-def begin(directory: pathlib.Path) -> multiprocessing.Process:
-    process = FORKED.Process(target=_command, args=(str(directory),))
+def begin(directory: pathlib.Path, seeds: int = SEEDS) -> multiprocessing.Process:
+    process = FORKED.Process(target=_command, args=(str(directory), seeds))
     process.start()
     return process
 
@@ -102,8 +102,8 @@ def _disturb(directory: pathlib.Path, how: int, seconds: float, chance: random.R
     }
 
 
-def finish(directory: pathlib.Path) -> None:
-    process = begin(directory)
+def finish(directory: pathlib.Path, seeds: int = SEEDS) -> None:
+    process = begin(directory, seeds)
     process.join()
     if process.exitcode:
         sys.exit(f"{directory} was not finished: exit status {process.exitcode}")
@@ -119,11 +119,12 @@ class Interrupt(NamedTuple):
 
 def start_command(directory: pathlib.Path) -> subprocess.Popen:
     """The grid as a user starts it, with nothing compiled."""
+    arguments = [*GRID, f"--seeds={SEEDS}", f"--out={directory}"]
     # A shell's background job ignores Ctrl-C, and its child processes would inherit that.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         return subprocess.Popen(
-            [sys.executable, "-m", "experiments.singleshot", *GRID, f"--out={directory}"],
+            [sys.executable, "-m", "experiments.singleshot", *arguments],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,

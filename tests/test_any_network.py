@@ -207,7 +207,12 @@ def counted(problem, mask, prune_bias):
 
 @pytest.mark.parametrize(
     ("name", "prune_bias"),
-    [*((name, True) for name in NETWORKS), ("residual", False), ("by hand", False)],
+    [
+        *((name, True) for name in NETWORKS if name != "residual"),
+        pytest.param("residual", True, marks=pytest.mark.long),
+        ("residual", False),
+        ("by hand", False),
+    ],
 )
 def test_every_network_is_pruned_within_its_budget(name, prune_bias):
     problem = problem_of(name, prune_bias)

@@ -261,7 +261,7 @@ def test_synflow_is_theta_times_the_flows_slope_without_normalisation(residual):
 @pytest.mark.parametrize(
     "seeker, options",
     [
-        ("grasp", {}),
+        pytest.param("grasp", {}, marks=pytest.mark.long),
         ("edge_popup", {"strategy": "annealed", "epochs": 2, "levels": 1, "batch_size": 2}),
         ("probabilistic", {"epochs": 2, "batch_size": 2}),
         ("erk", {}),

@@ -14,16 +14,22 @@ from ticketjax.commands.interruption import RESUME
 from ticketjax.records.lock import InUse, lock
 from ticketjax.records.store import LOCK, load_records
 
+# Twenty chunks.
+SEEDS = 320
+
 
 def test_a_killed_grid_is_finished_with_the_records_of_an_undisturbed_one(tmp_path, monkeypatch):
     cache = {"JAX_COMPILATION_CACHE_DIR": str(tmp_path / "compiled")}
     for name, value in {**crashes.ENVIRONMENT, **cache}.items():
         monkeypatch.setenv(name, value)
+    # More is compiled than computed.
+    fast = "--xla_backend_optimization_level=0"
+    monkeypatch.setenv("XLA_FLAGS", f"{crashes.ENVIRONMENT['XLA_FLAGS']} {fast}")
     crashes.FORKED.set_forkserver_preload(["ticketjax.commands.running"])
-    crashes.finish(tmp_path / "undisturbed")
+    crashes.finish(tmp_path / "undisturbed", SEEDS)
     directory = tmp_path / "killed"
 
-    first = crashes.begin(directory)
+    first = crashes.begin(directory, SEEDS)
     crashes.wait_for_parts(first, directory, 1)
     os.kill(first.pid, signal.SIGSTOP)
     with pytest.raises(InUse, match=f"is in use by process {first.pid} on "):
@@ -31,15 +37,15 @@ def test_a_killed_grid_is_finished_with_the_records_of_an_undisturbed_one(tmp_pa
     first.kill()
     first.join()
     there = crashes.parts(directory)
-    assert first.exitcode == -signal.SIGKILL and there < crashes.SEEDS / 16
+    assert first.exitcode == -signal.SIGKILL and there < SEEDS / 16
 
-    second = crashes.begin(directory)
+    second = crashes.begin(directory, SEEDS)
     crashes.wait_for_parts(second, directory, there + 1)
     os.kill(second.pid, signal.SIGINT)
     second.join()
     assert second.exitcode == 130
 
-    crashes.finish(directory)
+    crashes.finish(directory, SEEDS)
     assert load_records(directory).equals(load_records(tmp_path / "undisturbed"))
     assert not list(directory.rglob("*.tmp"))
 

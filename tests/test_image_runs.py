@@ -62,6 +62,7 @@ def data_dir(tmp_path):
     return str(tmp_path / "data")
 
 
+@pytest.mark.long
 def test_records_hold_the_planted_ticket_and_nothing_is_run_twice(data_dir, tmp_path):
     out = tmp_path / "out"
     records = run_images(RUNS, data_dir, out).to_pylist()
@@ -174,7 +175,7 @@ OF_DIGITS = {
 }
 
 
-@pytest.mark.parametrize("chunk_size", ["auto", 1])
+@pytest.mark.parametrize("chunk_size", ["auto", pytest.param(1, marks=pytest.mark.long)])
 def test_records_are_those_of_every_seeds_own_ticket_planted_by_hand(chunk_size):
     task = digits()
     grid = make_grid(task=task, **OF_DIGITS, scope="local", chunk_size=chunk_size)

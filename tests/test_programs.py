@@ -32,7 +32,8 @@ def save_instance(path):
 
 # These run alone. Some train for long, which the tests' own XLA flags, made to compile fast, make
 # longer still; the last one compiles for long.
-TRAIN, COMPILES = ("random_teacher", "def root(", "Net(nn.Module)", "momentum=0.9"), "progress=True"
+TRAIN = ("random_teacher", "def root(", "Net(nn.Module)", "momentum=0.9", "tj.Task(")
+COMPILES = "progress=True"
 
 
 def is_long(program):

@@ -64,7 +64,7 @@ def test_grid_has_every_run_once(reference):
     assert set(reference) == set(expected)
 
 
-@pytest.mark.parametrize("devices", [3, 8])
+@pytest.mark.parametrize("devices", [3, pytest.param(8, marks=pytest.mark.long)])
 def test_records_do_not_depend_on_the_devices(reference, devices):
     # Ten instances on 3 and 8 devices: hands of unequal length and devices without work.
     assert_same(rows(run(make_grid(**GRID), devices=jax.local_devices()[:devices])), reference)
