@@ -10,7 +10,7 @@
 #SBATCH --output=ticketjax-%j.txt
 set -euo pipefail
 
-# On a file system that all hosts see. The same command goes on where a job was ended.
+# On a file system that all hosts see. The same command resumes an interrupted job.
 out=${TICKETJAX_OUT:-$SLURM_SUBMIT_DIR/results/paper}
 
 srun --kill-on-bad-exit=1 .venv/bin/python -m experiments.paper --figure=3 --seeds=1000 \
