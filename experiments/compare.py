@@ -3,8 +3,8 @@
     python -m experiments.compare --task=circle --seeker=probabilistic --strategy=refined
     python -m experiments.compare --task=relu --seeker=path_pursuit --strategy=refined --seed=3
 
-Only what lies on a path from an input to an output is drawn. The first takes two minutes on two
-cores.
+Only parameters on a path from an input to an output are drawn. The first command takes two minutes
+on two cores.
 """
 
 from ticketjax.commands import compare

@@ -3,7 +3,7 @@
     python -m experiments.compare_seekers SNIP GraSP --results=results/singleshot
     python -m experiments.compare_seekers snip grasp --results=results/leaderboard --quality=weak
 
-Expect a table of paired differences with intervals and p values. Takes seconds.
+Expect a table of paired differences with intervals and p values, in seconds.
 """
 
 from ticketjax.commands import compare_seekers

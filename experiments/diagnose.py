@@ -3,9 +3,9 @@ r"""Why was the ticket not found: the search, the objective, or could it not be 
     python -m experiments.diagnose --task=circle --depth=5 --width=100 --seeds=5 \
         --seekers=random,magnitude,snip,grasp,synflow,edge_popup --out=results/diagnose
 
-Expect raw outputs to be the wrong objective for all that look at them: the planted ticket is exact
-only up to a factor. --objective=rescaled takes that out, and shows searches that fail. Takes
-minutes on two cores.
+Expect raw outputs to be the wrong objective for all seekers that use them: the planted ticket is
+exact only up to a factor. --objective=rescaled fits the factor, and shows searches that fail. This
+takes minutes on two cores.
 """
 
 from ticketjax.commands import diagnose

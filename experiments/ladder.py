@@ -1,10 +1,10 @@
-r"""A ladder of difficulty: how hard a ticket does a seeker find?
+r"""Ladder of difficulty: the share of random tickets that seekers find at each level.
 
     python -m experiments.ladder --out=results/ladder
     python -m experiments.ladder --development --seeds=5 --levels=1,2,3 \
         --seekers="random_paths(draws=300), path/to/file.py:function"
 
-Expect random paths on the first levels, searches further up, and nobody at the top.
+Expect random paths to solve the first levels, searches some higher ones, and no seeker the top.
 """
 
 from ticketjax.commands import ladder

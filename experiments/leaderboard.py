@@ -3,9 +3,9 @@
     python -m experiments.leaderboard --seeds=25 --out=results/leaderboard
     python -m experiments.leaderboard --development --seeds=3 --seeker=path/to/file.py:function
 
-Prints the standings and draws them. Searches take a hundred passes over the data for every run, so
-that all of it takes long on two cores; --only names entries to run, --seeds fewer. --development
-runs settings that are not frozen, on other seeds.
+The command prints and draws the standings. Searches make a hundred passes over the data in every
+run, so everything takes long on two cores. --only selects entries, and --seeds sets the number of
+seeds. --development runs settings that are not frozen, on other seeds.
 """
 
 from ticketjax.commands import leaderboard

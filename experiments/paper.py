@@ -4,8 +4,8 @@
     python -m experiments.paper --figure=5 --data_dir=DIR --preset=cpu
     python -m experiments.paper --figure=all
 
-Expect what docs/reproduction.md says beside the paper's own figures. Figure 3 is 1,875 runs, about
-four minutes on two cores; --seeds shortens it.
+Expect the results in docs/reproduction.md, which compares them with the paper's figures. Figure 3
+is 1,875 runs, about four minutes on two cores; --seeds shortens it.
 """
 
 from ticketjax.commands import paper

@@ -5,8 +5,8 @@ r"""Plant a ticket and write it down, for seekers in any framework.
     python -m experiments.plant --target=network.safetensors --out=instance.safetensors
     python -m experiments.plant --suite=v1 --out=suite
 
-Expect two files, instance.safetensors and, with what a seeker may not see,
-instance.answer.safetensors. Takes seconds; a suite is 120 of them.
+Expect two files in seconds: instance.safetensors, and instance.answer.safetensors with what a
+seeker may not see. A suite has 120 such pairs.
 """
 
 from ticketjax.commands import plant

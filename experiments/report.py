@@ -1,10 +1,9 @@
-"""Tables, figures and one HTML page of a results directory, whichever command has written it.
+"""Summarise a results directory of any command in one offline HTML page, tables and figures.
 
     python -m experiments.report --results=results/singleshot
     python -m experiments.report --results=results/paper --out=report
 
-Expect report.html, report.txt and report-*.png, into the results directory unless --out says
-otherwise. Takes seconds.
+Expect report.html, report.txt and report-*.png in the results directory, or in --out, in seconds.
 """
 
 from ticketjax.commands import report

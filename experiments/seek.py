@@ -1,9 +1,9 @@
-"""Look for tickets in instance files with ticketjax's own seekers, and write the masks.
+"""Run ticketjax's seekers on instance files and write the masks that they find.
 
     python -m experiments.seek --instance=instance.safetensors --seekers=snip,synflow --out=masks
 
-Expect one mask for every seeker and instance, which experiments.score takes. Scores take seconds,
-searches as long as in a sweep.
+Expect one mask for every seeker and instance, which experiments.score reads. Scores take seconds,
+and searches as long as in a sweep.
 """
 
 from ticketjax.commands import seek

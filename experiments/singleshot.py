@@ -4,8 +4,8 @@ r"""Singleshot pruning: score a planted network at initialisation, prune, train,
         --seekers=random,magnitude,snip,grasp,synflow --densities=ticket,0.01,0.1,0.5,1 \
         --seeds=25 --out=results/singleshot
 
-Expect accuracies near 0.97 at densities of 0.1 and more, and collapse at the ticket's own. These
-625 runs take a minute or two on two cores.
+Expect accuracies near 0.97 at densities of 0.1 and more, and collapse at the ticket's density.
+These 625 runs take a minute or two on two cores.
 """
 
 from ticketjax.commands import singleshot

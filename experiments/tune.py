@@ -5,9 +5,9 @@ r"""Choose the setting of a seeker on development seeds and validation data, and
         --candidate="path/to/file.py:Mine(rate=0.1)" --settings=settings.json
     python -m experiments.tune --seeker="concrete(epochs=50)" --vary=learning_rate=0.02,0.05,0.1
 
-Prints for each candidate its rank and its quality on validation data. The leaderboard takes the
-file by --settings. All seekers take about three hours of a core: four candidates, five seeds and
-three tasks each.
+The command prints the rank of each candidate and its quality on validation data. The leaderboard
+reads the file with --settings. All seekers take about three hours of a core: four candidates, five
+seeds and three tasks each.
 """
 
 from ticketjax.commands import tune

@@ -99,9 +99,9 @@ def test_help_is_no_failure(module, flag, tmp_path, forks):
         ("search", "--options=restart=2", "restart"),
         ("leaderboard", "--only=snop", "--only=snop: must be among random, "),
         ("leaderboard", "--density=half", "--density=half: "),
-        ("leaderboard", "--passes=50", ": multishot(magnitude) is no frozen setting, and seeds"),
+        ("leaderboard", "--passes=50", ": multishot(magnitude) is not a frozen setting, and seeds"),
         ("leaderboard", "--passes=1", "--passes=1: must be at least 10 for Multishot("),
-        ("leaderboard", "--seeker=multishot(snip)", "--development runs anything on development"),
+        ("leaderboard", "--seeker=multishot(snip)", "--development runs any setting on"),
         ("leaderboard", "--settings=no.json", "--settings=no.json: no.json cannot be read: "),
         ("tune", "--seeker=snip,a=snop", "--seeker=snip,a=snop: seeker must be one of"),
         ("tune", "--seeds=3", "error: --seeker: at least one is needed"),
@@ -110,12 +110,12 @@ def test_help_is_no_failure(module, flag, tmp_path, forks):
         ("singleshot", "--seekers=multishot(snop)", "--seekers=multishot(snop): seeker must be"),
         ("singleshot", "--seekers=snip(", "--seekers=snip(: seeker must be a name or a call"),
         ("singleshot", "--seekers=refined(no/such.py:x)", "no/such.py is not a Python file"),
-        ("singleshot", "--seekers=a=snip,a=grasp", "two are called 'a'; LABEL=... gives one"),
+        ("singleshot", "--seekers=a=snip,a=grasp", "two seekers are called 'a'; rename one with"),
         ("singleshot", "--seekers=multishot(snip, round=1)", "did you mean 'rounds'?"),
         ("phase", "--optimizer=adem(1e-3)", "--optimizer=adem(1e-3): optimizer must be one of"),
         ("singleshot", "--batch_size=0", "batch_size"),
         ("diagnose", "--task=no/such.py:TASK", "--task=no/such.py:TASK: no/such.py is not a"),
-        ("singleshot", "--model=lenet", "--model=lenet: allowed is path/to/file.py:name"),
+        ("singleshot", "--model=lenet", "--model=lenet: must be path/to/file.py:name"),
     ],
 )
 def test_bad_flags_are_refused_in_one_line(module, flag, message, tmp_path, forks):
@@ -302,7 +302,7 @@ def test_leaderboard_ranks_named_seekers_and_ones_own_once_it_is_frozen(tmp_path
     # Its own directory for each: records of development seeds are no results.
     refused = forks.command("leaderboard", *own, "--out=results", directory=tmp_path)
     assert refused.returncode == 2 and not (tmp_path / "results").exists()
-    assert refused.stderr.startswith("error: own-mine: singleshot(mine) is no frozen setting")
+    assert refused.stderr.startswith("error: own-mine: singleshot(mine) is not a frozen setting")
     alone = [*own, "--only=own-mine", "--development", "--out=tried"]
     tried = command("leaderboard", *alone, directory=tmp_path)
     assert tried.returncode == 0, tried.stderr

@@ -99,13 +99,13 @@ def test_rows_are_named_as_tables_or_as_records_name_them(directory, capsys):
     ("names", "changes", "message"),
     [
         (("snop", "grasp"), {}, "no row 'snop' in .*, only SNIP, GraSP, mine; did you mean 'snip'"),
-        (("snip", "SNIP"), {}, "'snip' and 'SNIP' are the same row, SNIP"),
+        (("snip", "SNIP"), {}, "'snip' and 'SNIP' both name the row SNIP"),
         (
             ("snip", "mine"),
             {},
             "need at least 5 common seeds with finite values .* at most 4",
         ),
-        (("snip", "grasp"), {"quality": "own"}, "--quality=own: no record has it"),
+        (("snip", "grasp"), {"quality": "own"}, "--quality=own: the records do not have it"),
         (("snip", "grasp"), {"results": None}, "--results: which directory"),
     ],
 )
@@ -117,5 +117,5 @@ def test_what_cannot_be_compared_is_refused(directory, names, changes, message):
 
 def test_a_name_of_several_rows_is_refused(directory):
     table = pa.concat_tables([records([0.5], scope=scope) for scope in ("global", "local")])
-    with pytest.raises(FlagError, match="'snip' is 2 rows: SNIP global, SNIP local"):
+    with pytest.raises(FlagError, match="'snip' names 2 rows: SNIP global, SNIP local"):
         compare_seekers._row("snip", series_of(table))

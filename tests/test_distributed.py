@@ -103,7 +103,7 @@ def test_a_process_of_a_job_ends_when_the_batch_system_says_so(tmp_path):
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--process_id=1"], "--process_id means something with --distributed only"),
+        (["--process_id=1"], "--process_id needs --distributed"),
         (
             ["--distributed", "--num_processes=2"],
             "--num_processes without --coordinator_address, --process_id: give all three or none",
@@ -152,8 +152,8 @@ def test_a_process_waits_for_the_others_as_long_as_it_says(tmp_path):
     who = f"process 0 of 2 (localhost:{port})"
     assert (process.returncode, out) == (1, "")
     assert err.splitlines() == [
-        f"{who} waits for the others of its job, at most 2 s",
-        f"error: --distributed: {who} has waited 2 s: not all others came",
+        f"{who} waits for the other processes, at most 2 s",
+        f"error: --distributed: not all others connected to {who} in 2 s",
     ]
 
 
@@ -169,8 +169,8 @@ def test_when_one_process_is_killed_the_others_end_and_say_how_to_go_on(victim, 
     processes[victim].communicate()
     assert (processes[1 - victim].returncode, out) == (1, "")
     assert err.splitlines()[-1] == (
-        f"error: --distributed: process {victim} has ended before all runs were done; what is "
-        f"finished is kept: the same command continues from there"
+        f"error: --distributed: process {victim} ended before all runs were done; "
+        "finished runs are kept: the same command resumes there"
     )
     assert "Check failure" not in err
 

@@ -179,7 +179,7 @@ def test_only_frozen_settings_run_on_result_seeds():
     known = Frozen("multishot(magnitude, rounds=2)", complete, {}, "2026-01-01")
     freezing.refuse_unfrozen({"a": seeker}, {"b": known})
     for other in ("multishot(magnitude, rounds=3)", "magnitude"):
-        with pytest.raises(FlagError, match=r"a: .* is no frozen setting.*experiments\.tune"):
+        with pytest.raises(FlagError, match=r"a: .* is not a frozen setting.*experiments\.tune"):
             freezing.refuse_unfrozen({"a": get_seeker(other)}, {"b": known})
     # A default that is another one now.
     changed = complete.replace("round_epochs=5", "round_epochs=6")

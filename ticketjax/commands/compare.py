@@ -3,8 +3,8 @@ r"""Draw what a seeker finds beside the planted ticket: both as graphs, and as f
     ticketjax compare --task=circle --seeker=probabilistic --strategy=refined
     ticketjax compare --task=relu --seeker=path_pursuit --strategy=refined --seed=3
 
-Only what lies on a path from an input to an output is drawn; the title says how many parameters
-that is, of how many that were kept.
+Only parameters on a path from an input to an output are drawn. The title gives their number and the
+number of kept parameters.
 """
 
 import os
@@ -28,25 +28,25 @@ def define() -> None:
     """Define the flags."""
     flags.DEFINE_string("task", "circle", f"Task: {TASKS}.")
     flags.DEFINE_string("model", None, f"A network of your own: {OWN_MODEL}.")
-    flags.DEFINE_integer("depth", 5, "Layers of neurons, the input included.", lower_bound=2)
+    flags.DEFINE_integer("depth", 5, "Layers of neurons, including the input.", lower_bound=2)
     flags.DEFINE_integer("width", 100, "Neurons of every hidden layer.", lower_bound=1)
     flags.DEFINE_string(
         "seeker",
         "probabilistic",
-        "A name, an expression such as refined(concrete()), or path/to/file.py:name of your own.",
+        "A name, an expression such as refined(concrete()), or your own path/to/file.py:name.",
     )
-    flags.DEFINE_string("strategy", None, "How a named seeker searches; its first by default.")
+    flags.DEFINE_string("strategy", None, "Strategy of a named seeker; by default its first one.")
     flags.DEFINE_list("options", [], "Further options of a named seeker: name=value,...")
     flags.DEFINE_string(
-        "density", "ticket", 'Fraction to keep; "ticket" is the planted one\'s own.'
+        "density", "ticket", 'Fraction to keep; "ticket" is that of the planted ticket.'
     )
     flags.DEFINE_enum(
-        "objective", None, ["raw", "rescaled"], "What the seeker optimises, in place of its own."
+        "objective", None, ["raw", "rescaled"], "Objective that replaces the seeker's own."
     )
     flags.DEFINE_float("noise", 0.01, "Noise level.", lower_bound=0)
-    flags.DEFINE_integer("samples", 10_000, "Samples, a tenth held out.", lower_bound=10)
+    flags.DEFINE_integer("samples", 10_000, "Samples; a tenth is held out.", lower_bound=10)
     flags.DEFINE_integer(
-        "seed", 0, "Everything of the run follows from it.", lower_bound=0, upper_bound=2**31 - 1
+        "seed", 0, "Seed that determines the whole run.", lower_bound=0, upper_bound=2**31 - 1
     )
     flags.DEFINE_string("out", "results/compare", "Directory of the figure.")
 
@@ -128,6 +128,6 @@ def main() -> int:
     both = jax.tree.map(jnp.logical_and, found.mask, instance.planted.mask)
     overlap = int(count_kept(problem.view(both)))
     size = int(count_kept(problem.view(instance.planted.mask)))
-    print(f"{overlap} of {size} planted parameters are in it")
+    print(f"{overlap} of {size} planted parameters were found")
     print(f"figure: {path}")
     return 0

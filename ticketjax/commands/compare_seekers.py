@@ -3,11 +3,11 @@ r"""Compare two seekers of a results directory, seed by seed.
     ticketjax compare_seekers SNIP GraSP --results=results/singleshot
     ticketjax compare_seekers snip grasp --results=results/leaderboard --quality=weak
 
-A and B are two rows of the directory's tables, as these call them, or by the label in records where
-that is one row's alone. For every task, depth, width, noise and density: the means of both over
-the seeds that both have, the mean of the differences A - B with its 95% interval, and the p value
-of a paired t test, adjusted by Holm over the table; of strong tickets the share of seeds that found
-one with its 95% interval. Nothing is run.
+A and B are two rows of the directory's tables, given by their names there, or by the label in
+records if only one row has it. For every task, depth, width, noise and density, the command prints
+the means of both over their common seeds, the mean of the differences A - B with its 95% interval,
+and the p value of a paired t test, adjusted by Holm over the table. For strong tickets it prints
+the share of seeds that found one, with its 95% interval. Nothing is run.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ def define() -> None:
         "quality",
         "strong",
         list(COLUMNS),
-        "What is compared: the metric before training, after it, with the seeker's own parameters; "
-        "or how much of the ticket is found.",
+        "What is compared: the metric before training, after training, or with the seeker's own "
+        "parameters; or the recall of the ticket.",
     )
 
 
@@ -57,7 +57,7 @@ def _row(name: str, series: list[Series]) -> Series:
     if len(own) == 1:
         return own[0]
     if own:
-        raise FlagError(f"{name!r} is {len(own)} rows: {', '.join(one.label for one in own)}")
+        raise FlagError(f"{name!r} names {len(own)} rows: {', '.join(one.label for one in own)}")
     known = dict.fromkeys([*labels, *(one.where["seeker"] for one in series)])
     hint = suggestion(name, known)
     raise FlagError(f"there is no row {name!r} in {FLAGS.results}, only {', '.join(labels)}{hint}")
@@ -91,11 +91,11 @@ def main(first: str, second: str) -> int:
 
     column = COLUMNS[FLAGS.quality]
     if column not in records.column_names or records[column].null_count == records.num_rows:
-        raise FlagError(f"--quality={FLAGS.quality}: no record has it")
+        raise FlagError(f"--quality={FLAGS.quality}: the records do not have it")
     series = series_of(records)
     one, other = _row(first, series), _row(second, series)
     if one == other:
-        raise FlagError(f"{first!r} and {second!r} are the same row, {one.label}")
+        raise FlagError(f"{first!r} and {second!r} both name the row {one.label}")
     with naming("results"):
         comparisons = compare(records, one, other, column)
     most = max((comparison.difference.seeds for comparison in comparisons), default=0)

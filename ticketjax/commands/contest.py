@@ -24,10 +24,10 @@ def define_contest(out: str) -> None:
     """Define the flags of a grid that all seekers have in common, but for its seeds."""
     define_running(out=out)
     define_task_and_model(tasks="relu,circle,helix")
-    flags.DEFINE_integer("depth", 5, "Layers of neurons, the input included.", lower_bound=2)
+    flags.DEFINE_integer("depth", 5, "Layers of neurons, including the input.", lower_bound=2)
     flags.DEFINE_integer("width", 100, "Neurons of every hidden layer.", lower_bound=1)
-    flags.DEFINE_string("density", "ticket", 'A number, or "ticket", the planted ticket\'s own.')
-    flags.DEFINE_integer("samples", 10_000, "Samples per run, a tenth held out.", lower_bound=1)
+    flags.DEFINE_string("density", "ticket", 'A number, or "ticket", the planted density.')
+    flags.DEFINE_integer("samples", 10_000, "Samples per run; a tenth is held out.", lower_bound=1)
     define_options(Training)
     define_budget()
 

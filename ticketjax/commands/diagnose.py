@@ -50,7 +50,7 @@ def define() -> None:
     """Define the flags."""
     define_networks(seeds=5, seekers=f"{PRUNERS},edge_popup")
     define_running(out="results/diagnose")
-    flags.DEFINE_integer("search_epochs", None, "Epochs of a search that trains.", lower_bound=1)
+    flags.DEFINE_integer("search_epochs", None, "Epochs of searches that train.", lower_bound=1)
 
 
 def _grids(fields: dict) -> dict[str, tuple[str, dict]]:

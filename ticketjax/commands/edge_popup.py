@@ -1,13 +1,13 @@
 r"""Edge-popup: learn which frozen parameters to keep, plain or annealed.
 
-The mask is measured on the initial parameters and after training them. Beside it stand the
-baselines random_paths, random_masks and magnitude, which take --scope and no other option.
+The mask is measured on the initial parameters and after training them. The baselines random_paths,
+random_masks and magnitude are run too; they take --scope and no other option.
 
     ticketjax edge_popup --task=circle --depth=5 --width=100 \
         --densities=ticket,0.01,0.1,0.5 --seeds=10 --anneal --scope=local --out=results/edge_popup
 
---scope=local is the published one; --scope=global can keep unequal shares of the layers, as a
-planted ticket does; --objective=rescaled takes the output's scale out of the loss.
+--scope=local is the published scope. --scope=global can keep unequal shares of the layers, like a
+planted ticket. --objective=rescaled fits the output's scale in the loss.
 """
 
 from absl import flags

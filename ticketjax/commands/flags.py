@@ -27,8 +27,8 @@ FLAGS = flags.FLAGS
 PRUNERS = "random,magnitude,snip,grasp,synflow"
 TASKS = (
     "relu, circle, helix; a call such as random_teacher(inputs=2, outputs=1, hidden=(6, 6), "
-    "parameters=40), sparse_parity(inputs=10, bits=3), random_circle() or random_helix(), whose "
-    "ticket is another one with every seed, or with key=0 one; or path/to/file.py:TASK of your own"
+    "parameters=40), sparse_parity(inputs=10, bits=3), random_circle() or random_helix(), which "
+    "draws a new ticket for every seed, or one with key=0; or your own path/to/file.py:TASK"
 )
 OWN_MODEL = "path/to/file.py:make"
 # What takes memory, the first to try first; of a command's own flags.
@@ -130,28 +130,28 @@ def training() -> Training:
 
 
 def define_networks(seeds: int = 25, seekers: str = PRUNERS, width: str = "100") -> None:
-    """Define the flags that say what is planted, by whom it is sought, and what is measured."""
+    """Define the flags of what is planted, the seekers that search for it, and the measurements."""
     define_task_and_model()
-    flags.DEFINE_list("depth", ["5"], "Layers of neurons, the input included.")
+    flags.DEFINE_list("depth", ["5"], "Layers of neurons, including the input.")
     flags.DEFINE_list("width", width, "Neurons of every hidden layer.")
     define_expressions(
         "seekers",
         seekers,
-        "Algorithms to compare: names, which this command's flags are for; expressions such as "
-        "multishot(magnitude, rounds=5) or refined(probabilistic(epochs=50), rounds=200), which "
-        "say all themselves; path/to/file.py:name of your own, alone or within. LABEL=... says "
-        "how records call it.",
+        "Seekers to compare: names, to which this command's flags apply; expressions such as "
+        "multishot(magnitude, rounds=5) or refined(probabilistic(epochs=50), rounds=200), to which "
+        "they do not; your own path/to/file.py:name, alone or in an expression. LABEL=... sets "
+        "the label in records.",
     )
     flags.DEFINE_list("options", [], "Further options of the seekers: name=value,...")
     flags.DEFINE_enum(
         "objective",
         None,
         ["raw", "rescaled"],
-        "What all seekers optimise; by default, what is published for each of them.",
+        "Objective of all seekers; by default, each one's published objective.",
     )
     flags.DEFINE_list("noise", ["0.01"], "Noise levels.")
     flags.DEFINE_integer("seeds", seeds, "Seeds 0 to N-1.", lower_bound=1)
-    flags.DEFINE_list("seed_list", None, "These seeds, instead of --seeds.")
+    flags.DEFINE_list("seed_list", None, "List of seeds, instead of --seeds.")
     define_options(Training)
     define_planting()
     define_budget()
@@ -163,16 +163,16 @@ def define_task_and_model(tasks: str = "circle") -> None:
     flags.DEFINE_list(
         "model",
         [],
-        f"Networks of your own instead of a dense one of --depth and --width: {OWN_MODEL}, a Model "
+        f"Your own networks instead of a dense one of --depth and --width: {OWN_MODEL}, a Model "
         "or a function task -> Model.",
     )
 
 
 def define_planting() -> None:
     """Define the flags that say how a ticket is planted, and on how many samples it is sought."""
-    flags.DEFINE_bool("prune_bias", True, "Whether biases may be pruned.")
+    flags.DEFINE_bool("prune_bias", True, "Whether biases can be pruned.")
     define_options(Planting)
-    flags.DEFINE_integer("samples", 10_000, "Samples per run, a tenth held out.", lower_bound=1)
+    flags.DEFINE_integer("samples", 10_000, "Samples per run; a tenth is held out.", lower_bound=1)
 
 
 def define_grid(
@@ -187,7 +187,7 @@ def define_grid(
     flags.DEFINE_list(
         "densities",
         densities,
-        'Fractions of the prunable parameters to keep; "ticket" is the planted ticket\'s own.',
+        'Fractions of the prunable parameters to keep; "ticket" is that of the planted ticket.',
     )
     flags.DEFINE_enum(
         "scope",
@@ -199,7 +199,7 @@ def define_grid(
         "sanity",
         "none",
         ["none", "invert", "shuffle", "reinitialise"],
-        "Keep the lowest scores; shuffle the mask within layers; train from other values.",
+        "Check: keep the lowest scores, shuffle the mask within layers, or redraw the parameters.",
     )
     flags.DEFINE_string(
         "score_samples",
@@ -213,23 +213,23 @@ def define_budget() -> None:
     flags.DEFINE_bool(
         "check_budget",
         True,
-        "Refuse masks that keep another number of parameters than the density allows; otherwise "
-        "their records are marked.",
+        "Refuse masks that keep another number of parameters than the density allows. "
+        "--nocheck_budget marks their records instead.",
     )
 
 
 def define_running(out: str | None) -> None:
     """Define the flags of how and where a grid is run."""
-    flags.DEFINE_string("out", out, "Results directory; an unfinished one is continued.")
-    flags.DEFINE_bool("wait", False, "Wait for another process that has the directory in use.")
-    flags.DEFINE_string("chunk_size", "auto", 'Runs at once per device, or "auto".')
+    flags.DEFINE_string("out", out, "Results directory; an unfinished one is resumed.")
+    flags.DEFINE_bool("wait", False, "Wait if another process is using the directory.")
+    flags.DEFINE_string("chunk_size", "auto", 'Runs per device between two writes, or "auto".')
     flags.DEFINE_enum(
         "precision",
         "highest",
         ["highest", "high", "default"],
-        "Of matrix products on accelerators; a planted ticket is exact only with the highest.",
+        "Precision of products on accelerators; a planted ticket is exact only with highest.",
     )
-    flags.DEFINE_string("compilation_cache", None, "Directory that keeps compiled programs.")
+    flags.DEFINE_string("compilation_cache", None, "Directory that caches compiled programs.")
     flags.DEFINE_bool(
         "distributed",
         False,
@@ -237,8 +237,12 @@ def define_running(out: str | None) -> None:
         "the results directory. Slurm, Open MPI, Kubernetes and TPU pods are detected.",
     )
     flags.DEFINE_string("coordinator_address", None, "host:port of process 0, if not detected.")
-    flags.DEFINE_integer("num_processes", None, "Of the job, if not detected.", lower_bound=1)
-    flags.DEFINE_integer("process_id", None, "Of this process, if not detected.", lower_bound=0)
+    flags.DEFINE_integer(
+        "num_processes", None, "Number of processes, if not detected.", lower_bound=1
+    )
+    flags.DEFINE_integer(
+        "process_id", None, "Index of this process, if not detected.", lower_bound=0
+    )
 
 
 def numbers(flag: str, kind: type) -> list:
@@ -404,7 +408,7 @@ def _join_job() -> None:
     job: dict[str, Any] = {name: FLAGS[name].value for name in JOB}
     given = [f"--{name}" for name, value in job.items() if value is not None]
     if given and not FLAGS.distributed:
-        raise FlagError(f"{given[0]} means something with --distributed only")
+        raise FlagError(f"{given[0]} needs --distributed")
     if given and len(given) < len(JOB):
         missing = [f"--{name}" for name in JOB if f"--{name}" not in given]
         raise FlagError(f"{', '.join(given)} without {', '.join(missing)}: give all three or none")

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 # As in grids: every run is a row in the memory of the process that reads the records.
 MOST_SEEDS = 10_000_000
 HOW = (
-    'python -m experiments.tune --seeker="LABEL=EXPRESSION" --settings=PATH freezes one, '
-    "--settings=PATH then takes it from there; --development runs anything on development seeds"
+    'python -m experiments.tune --seeker="LABEL=EXPRESSION" --settings=PATH freezes one, and '
+    "--settings=PATH then reads it; --development runs any setting on development seeds"
 )
 
 
@@ -38,9 +38,7 @@ def define_seeds(default: int | None, text: str = "Seeds") -> None:
         lower_bound=1,
         upper_bound=MOST_SEEDS,
     )
-    flags.DEFINE_bool(
-        "development", False, "Seeds 0 to N-1 instead, on which settings may be tried."
-    )
+    flags.DEFINE_bool("development", False, "Use seeds 0 to N-1, on which settings may be tried.")
 
 
 def seeds(default: int = 1) -> list[int]:
@@ -114,8 +112,8 @@ def refuse_unfrozen(seekers: Mapping[str, Any], frozen: Mapping[str, Frozen]) ->
         same = [name for name, text in texts.items() if text == seeker_text(seeker)]
         if not same:
             raise FlagError(
-                f"{label}: {seeker_text(seeker)} is no frozen setting, and seeds from "
-                f"{FIRST_RESULT} on are for results; {HOW}"
+                f"{label}: {seeker_text(seeker)} is not a frozen setting, and seeds "
+                f"from {FIRST_RESULT} on are for results; {HOW}"
             )
         name = label if label in same else same[0]
         one = frozen[name]
@@ -129,7 +127,7 @@ def refuse_unfrozen(seekers: Mapping[str, Any], frozen: Mapping[str, Frozen]) ->
             raise FlagError(f"{name}: {', '.join(changed)} was edited since it was frozen; {HOW}")
         if not functions and read_setting(name, one.complete) != seeker:
             raise FlagError(
-                f"{name}: defaults of {one.setting} have changed since it was frozen: it was "
+                f"{name}: defaults of {one.setting} have changed since it was frozen as "
                 f"{one.complete}; {HOW}"
             )
 

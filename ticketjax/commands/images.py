@@ -250,7 +250,7 @@ class _Tickets:
     def _read(self, seed: int) -> Tree:
         ticket, there = interop.load_tree(self._path(seed), self._shapes)
         if {**there, "seed": ""} != {**self._made_by, "seed": ""}:
-            raise ValueError(f"{self._path(seed)} is the ticket of other runs: {there}")
+            raise ValueError(f"{self._path(seed)} is the ticket of a different setting: {there}")
         return ticket
 
     def _make(self, seed: int) -> None:

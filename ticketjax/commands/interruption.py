@@ -15,7 +15,7 @@ import signal
 import sys
 import threading
 
-RESUME = "what is finished is kept: the same command continues from there"
+RESUME = "finished runs are kept: the same command resumes there"
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 # The process must end even if nobody reads the pipe.
 SECONDS_TO_FLUSH = 0.2

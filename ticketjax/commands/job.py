@@ -65,7 +65,7 @@ def _initialize(job: dict[str, Any]) -> None:
         who = (
             f"process {job['process_id']} of {job['num_processes']} ({job['coordinator_address']})"
         )
-    print(f"{who} waits for the others of its job, at most {WAIT} s", file=sys.stderr, flush=True)
+    print(f"{who} waits for the other processes, at most {WAIT} s", file=sys.stderr, flush=True)
     # The main thread runs no Python code until all processes have connected.
     timer = threading.Timer(WAIT, _give_up, [who])
     timer.daemon = True
@@ -75,14 +75,14 @@ def _initialize(job: dict[str, Any]) -> None:
         jax.distributed.initialize(**job, initialization_timeout=WAIT + BEYOND)
     except (ValueError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
-        raise FlagError(f"--distributed: the other processes are not found: {reason}") from None
+        raise FlagError(f"--distributed: the other processes cannot be found: {reason}") from None
     finally:
         signal.signal(signal.SIGINT, interrupt)
         timer.cancel()
 
 
 def _give_up(who: str) -> None:
-    print(f"error: --distributed: {who} has waited {WAIT} s: not all others came", file=sys.stderr)
+    print(f"error: --distributed: not all others connected to {who} in {WAIT} s", file=sys.stderr)
     sys.stderr.flush()
     os._exit(1)
 
@@ -184,7 +184,7 @@ def gone() -> int | None:
 
 def has_ended(index: int) -> ConnectionError:
     """The error of a process that cannot continue because another process has ended."""
-    return ConnectionError(f"--distributed: process {index} has ended before all runs were done")
+    return ConnectionError(f"--distributed: process {index} ended before all runs were done")
 
 
 def tell_opened() -> None:

@@ -1,14 +1,14 @@
-r"""A ladder of difficulty: how hard a ticket does a seeker find?
+r"""Ladder of difficulty: the share of random tickets that seekers find at each level.
 
     ticketjax ladder --out=results/ladder
     ticketjax ladder --development --seeds=5 --levels=1,2,3 \
         --seekers="random_paths(draws=300), path/to/file.py:function"
 
-Every level draws one ticket per seed, a random sparse network, plants it in a random network, and
-asks every seeker for it, at the ticket's own number of parameters. What counts is whether the mask
-computes the ticket's function, before any training. Prints, for every level and seeker, how many of
-the tickets were found, with Wilson's 95% interval, and draws it. From level to level, tickets have
-more parameters and the networks around them more neurons.
+Every level draws one ticket per seed, a random sparse network, and plants it in a random network.
+Every seeker searches for it at the ticket's own number of parameters. A ticket is found if the mask
+computes its function before any training. The command prints and draws, for every level and seeker,
+how many tickets were found, with Wilson's 95% interval. With each level, tickets have more
+parameters and networks more neurons.
 """
 
 from __future__ import annotations
@@ -50,12 +50,12 @@ def define() -> None:
     define_expressions(
         "seekers",
         SEEKERS,
-        "Seekers to compare: names, expressions, path/to/file.py:name of your own; LABEL=... says "
-        "how the figure calls it.",
+        "Seekers to compare: names, expressions, your own path/to/file.py:name. LABEL=... sets the "
+        "label in the figure.",
     )
-    flags.DEFINE_list("levels", None, "Levels to run, by their names; all by default.")
+    flags.DEFINE_list("levels", None, "Names of the levels to run; all by default.")
     define_seeds(25, "Tickets at each level, one per seed")
-    flags.DEFINE_integer("samples", 1_000, "Samples per run, a tenth held out.", lower_bound=10)
+    flags.DEFINE_integer("samples", 1_000, "Samples per run; a tenth is held out.", lower_bound=10)
     flags.DEFINE_float("noise", 0.0, "Noise level.", lower_bound=0)
     define_budget()
 

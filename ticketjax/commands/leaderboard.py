@@ -3,17 +3,17 @@ r"""The leaderboard: every seeker at equal compute on the three tasks, before an
     ticketjax leaderboard --seeds=25 --out=results/leaderboard
     ticketjax leaderboard --development --seeds=3 --seeker=path/to/file.py:function
 
-Every seeker looks for a ticket at the planted one's own density, with its frozen setting: 100
-passes over the training data for those that train, scores or gates; scores at initialisation take
-what they take. On result seeds, 1000 and up, only frozen settings are run, the library's own and
-those of --settings, a file that tune writes. With --development, on seeds 0 to N-1, anything is:
-other --passes, a --seeker of your own. Prints the standings and draws them; both tell the passes
-and the seconds. --only names entries to run.
-Every seeker has the objective that is published for it; --both_objectives adds a row with the other
-one, everything else the same. A second figure draws what is found over FLOPs and over seconds.
+Every seeker searches at the planted ticket's density, with its frozen setting. Seekers that train
+(scores or gates) make 100 passes over the training data; scores at initialisation make as many as
+they need. On result seeds, 1000 and up, only frozen settings are run: the library's own and those
+of --settings, a file that tune writes. With --development, on seeds 0 to N-1, other --passes and
+your own --seeker are allowed. The command prints and draws the standings, with passes and seconds.
+--only selects entries.
+Every seeker has its published objective. --both_objectives adds a row with the other objective and
+everything else the same. A second figure draws quality over FLOPs and over seconds.
 
-Seconds are wall time within compiled programs, on all devices of the machine, over the runs that it
-was spent on: of drawing, planting, seeking, the final training and measuring, without compiling.
+Seconds per run are wall time within compiled programs, on all devices of the machine. They include
+drawing, planting, seeking, the final training and measuring, but not compiling.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from ticketjax.tuning.settings import Frozen
 
 TIMES = "seconds.json"
-NO_RESULTS = "development seeds, on which settings may be tried: no results"
+NO_RESULTS = "development seeds, on which settings may be tried; these are no results"
 
 
 def define() -> None:
@@ -57,20 +57,20 @@ def define() -> None:
     flags.DEFINE_integer(
         "passes",
         None,
-        "Over the training data, of each search that trains, instead of what its setting says.",
+        "Passes over the training data of each search that trains, instead of its setting's.",
         lower_bound=1,
     )
     flags.DEFINE_string(
-        "settings", None, "File of frozen settings, as tune writes it, beside the library's own."
+        "settings", None, "File of frozen settings from tune, in addition to the library's own."
     )
     flags.DEFINE_multi_string(
-        "seeker", [], "path/to/file.py:name of your own, or an expression, as often as wanted."
+        "seeker", [], "Your own path/to/file.py:name, or an expression; may be repeated."
     )
-    flags.DEFINE_list("only", [], "Directories of the entries to run; all if empty.")
+    flags.DEFINE_list("only", [], "Directory names of the entries to run; all if empty.")
     flags.DEFINE_bool(
         "both_objectives",
         False,
-        "Also run every seeker that looks at a loss with the objective that is not its own.",
+        "Also run every seeker that uses a loss with the other objective.",
     )
 
 
@@ -164,7 +164,7 @@ def main() -> int:
     from ticketjax.commands.running import grid_of, run_grids
 
     if FLAGS.distributed:
-        raise FlagError("--distributed: the leaderboard tells one machine's seconds")
+        raise FlagError("--distributed: the leaderboard measures the seconds of one machine")
     frozen = read_frozen(FLAGS.settings)
     chosen = _contenders(frozen)
     if not FLAGS.development:

@@ -1,4 +1,4 @@
-r"""Multishot pruning: rounds of train, prune, reset; then measure, train, measure.
+r"""Multishot pruning: train, prune and reset in rounds, then measure before and after training.
 
     ticketjax multishot --task=circle --depth=5 --width=100 \
         --seekers=magnitude,snip,synflow --densities=ticket,0.1 --seeds=10 \

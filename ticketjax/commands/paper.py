@@ -4,11 +4,11 @@
     ticketjax paper --figure=5 --data_dir=DIR --preset=cpu
     ticketjax paper --figure=all
 
-Repetitions are the paper's; --seeds shortens them. Seeds are those of results, from 1000 on: the
-settings are the published ones, which are not tuned. --development takes seeds from 0 on. Grids
-that figures share are run once, and what was stopped continues. Figures 1 and 2 draw tasks and
-tickets and need no runs. Figure 3 is 1,875 runs: 25 seeds, 5 pruners, 5 densities, 3 tasks. Figure
-5 is of real images; see experiments.vgg.
+Repetitions are those of the paper, unless --seeds is given. The settings are the published ones,
+which are not tuned, so the seeds are result seeds, from 1000 on. --development uses seeds from 0
+on. Grids that figures share are run once, and interrupted runs resume where they stopped. Figures 1
+and 2 draw tasks and tickets and need no runs. Figure 3 is 1,875 runs: 25 seeds, 5 pruners, 5
+densities, 3 tasks. Figure 5 uses real images; see the command vgg.
 """
 
 import dataclasses
@@ -31,8 +31,8 @@ def define() -> None:
     """Define the flags."""
     define_running(out="results/paper")
     flags.DEFINE_list("figure", ["3"], f'Which figures: {", ".join(map(str, NUMBERS))}, or "all".')
-    define_seeds(None, "Seeds, as many as the paper's repetitions if not said")
-    flags.DEFINE_string("data_dir", None, "For figure 5: directory of CIFAR-10's official files.")
+    define_seeds(None, "Seeds, by default as many as the paper's repetitions")
+    flags.DEFINE_string("data_dir", None, "For figure 5: directory of the official CIFAR-10 files.")
     flags.DEFINE_enum(
         "preset", "full", list(PRESETS), "For figure 5: the paper's setting, or one for two cores."
     )
@@ -203,7 +203,7 @@ def main() -> int:
     if OF_IMAGES in chosen and not FLAGS.data_dir:
         if FLAGS.figure != ["all"]:
             raise FlagError("--figure=5: --data_dir must name the directory of CIFAR-10's files")
-        print("figure 5 is left out: --data_dir does not say where CIFAR-10's files are")
+        print("figure 5 is skipped: --data_dir does not name the directory of CIFAR-10's files")
         chosen = [number for number in chosen if number != OF_IMAGES]
     for number in chosen:
         if number == OF_IMAGES:

@@ -1,12 +1,12 @@
-r"""Phase diagrams: at which density and width is the ticket found, and by whom?
+r"""Phase diagrams: recovery and quality over density and width, one map per seeker.
 
     ticketjax phase --task=circle --seekers=magnitude,snip,synflow --seeds=5 \
         --width=25,50,100,200 --densities=ticket,0.01,0.02,0.05,0.1,0.2,0.5 --out=results/phase
 
-One map per seeker of the recall of the ticket, and of the quality before and after training.
---strategy=multishot, or plain and annealed for edge_popup, as in their own commands; --tickets,
---decoys, --perturbation and --match set what is planted. Expect recall where nearly all is kept,
-good networks after training from a tenth on, and strong tickets nowhere.
+The maps show the recall of the ticket, and the quality before and after training. --strategy is
+multishot, or plain or annealed for edge_popup, as in their own commands. --tickets, --decoys,
+--perturbation and --match set what is planted. Expect recall where nearly all parameters are kept,
+good networks after training from a density of 0.1 on, and strong tickets nowhere.
 """
 
 from absl import flags
@@ -26,7 +26,7 @@ def define() -> None:
     flags.DEFINE_string("strategy", "singleshot", "singleshot, multishot; plain, annealed, ...")
     flags.DEFINE_integer("rounds", None, "Rounds of pruning.", lower_bound=1)
     flags.DEFINE_integer("round_epochs", None, "Epochs of training per round.", lower_bound=0)
-    flags.DEFINE_integer("search_epochs", None, "Epochs of a search that trains.", lower_bound=1)
+    flags.DEFINE_integer("search_epochs", None, "Epochs of searches that train.", lower_bound=1)
 
 
 def main() -> int:

@@ -1,12 +1,12 @@
-r"""Tables, figures and one HTML page of a results directory, whichever command has written it.
+r"""Summarise a results directory of any command in one offline HTML page, tables and figures.
 
     ticketjax report --results=results/singleshot
     ticketjax report --results=results/paper --out=report
 
-Writes report.html, report.txt and report-*.png, into the results directory unless --out says
-otherwise. The page needs no network and no other file: figures, a table to sort, what is missing,
-diverged or damaged, the command that makes it again, configuration and environment. Of a directory
-of several grids, as paper and leaderboard write, it is one page too.
+The command writes report.html, report.txt and report-*.png into the results directory, or into
+--out. The page works offline and needs no other file. It has figures, a sortable table, warnings
+about missing, diverged or damaged runs, the command to reproduce the results, configuration and
+environment. A directory of several grids, as paper and leaderboard write, gives one page.
 """
 
 import difflib
@@ -20,7 +20,7 @@ from ticketjax.commands.flags import FLAGS, FlagError, naming
 def define() -> None:
     """Define the flags."""
     flags.DEFINE_string("results", None, "Results directory, or a directory of them.")
-    flags.DEFINE_string("out", None, "Where to write; the results directory by default.")
+    flags.DEFINE_string("out", None, "Directory of the report; the results directory by default.")
 
 
 def check_directory(directory: pathlib.Path) -> None:

@@ -101,7 +101,7 @@ def run_grids(
                     on_chunk=finish_chunk,
                 )
             except BudgetError as error:
-                raise FlagError(f"{error}; as a flag, --nocheck_budget") from None
+                raise FlagError(f"{error}; the flag is --nocheck_budget") from None
     while jax.process_count() > 1 and not _all_done(results):
         _stop_if_one_is_gone(results)
         time.sleep(SECONDS_BETWEEN_LOOKS)
@@ -167,7 +167,7 @@ def run_and_show(strategy: str, **options: Any) -> int:
     print(table(records))
     print(f"\nfigure: {FLAGS.out}/figure.png\nrecords: {FLAGS.out}/parts")
     for path in _draw_rounds(records):
-        print(f"layers over the rounds: {path}")
+        print(f"layer densities over the rounds: {path}")
     return 0
 
 

@@ -1,15 +1,15 @@
-r"""Search by seekers that learn which frozen parameters to keep, or by a seeker of your own.
+r"""Search for strong tickets among frozen parameters, also with your own seeker.
 
     ticketjax search --task=relu,circle,helix --seekers=probabilistic,path_pursuit \
         --densities=ticket,0.01 --seeds=10 --out=results/search
     ticketjax search --seekers=path/to/file.py:function --densities=ticket
 
-The mask is measured on the initial parameters (a strong ticket) and after training them (a weak
-one). Most of these seekers take the output's scale out of the loss, because a planted ticket is
-exact only up to a factor; --objective=raw or rescaled decides it for all. --options sets what a
-seeker's docstring lists, for example --options=restarts=4,learning_rate=0.01. A strategy such as
-"annealed" is named by --strategy. Both pass by the baselines among the seekers (random_paths,
-random_masks, magnitude): name these beside seekers of your own. An expression such as
+The mask is measured on the initial parameters (strong ticket) and after training them (weak
+ticket). Most of these seekers fit the output's scale in the loss, because a planted ticket is exact
+only up to a factor. --objective=raw or rescaled sets it for all seekers. --options sets the options
+in a seeker's docstring, for example --options=restarts=4,learning_rate=0.01. --strategy selects a
+strategy such as "refined". Neither applies to the baselines (random_paths, random_masks,
+magnitude), which should be listed beside your own seekers. An expression such as
 "random_paths(draws=1000)" sets their options.
 """
 
@@ -23,9 +23,7 @@ def define() -> None:
     """Define the flags."""
     define_grid(seeds=10, seekers=",".join(("probabilistic", *BASELINES)))
     define_running(out="results/search")
-    flags.DEFINE_string(
-        "strategy", "plain", "How the seekers search; their names are in the README."
-    )
+    flags.DEFINE_string("strategy", "plain", "Strategy of the seekers, such as plain or refined.")
     flags.DEFINE_integer("search_epochs", None, "Epochs of the search.", lower_bound=1)
 
 

@@ -1,12 +1,11 @@
-r"""Look for tickets in instance files with ticketjax's own seekers, and write the masks.
+r"""Run ticketjax's seekers on instance files and write the masks that they find.
 
     ticketjax seek --instance=instance.safetensors --seekers=snip,synflow --out=masks
     ticketjax seek --instance=suite --seekers="refined(probabilistic())" --density=0.01
 
-The other way round from score: it takes what plant writes, a file or a directory of them, and
-writes OUT/SEEKER/NAME.safetensors, a mask of 0 and 1 for each instance NAME, which score reads.
-Seekers find what they find in a sweep with the instance's seed. The density "ticket" needs the
-answers, which seekers never see.
+The command reads a file that plant writes, or a directory of them. For each instance NAME it writes
+OUT/SEEKER/NAME.safetensors, a mask of 0 and 1 that score reads. The masks are the same as in a
+sweep with the instance's seed. The density "ticket" needs the answers, which seekers never see.
 """
 
 from __future__ import annotations
@@ -34,16 +33,16 @@ if TYPE_CHECKING:
 def define() -> None:
     """Define the flags."""
     flags.DEFINE_string(
-        "instance", None, "The planted network, as experiments.plant writes it; or a directory."
+        "instance", None, "Planted network from experiments.plant, or a directory of them."
     )
-    flags.DEFINE_string("answer", None, "The answer, if it is not next to the one instance.")
+    flags.DEFINE_string("answer", None, "Answer to a single instance, if it is not next to it.")
     define_expressions(
         "seekers",
         "snip",
-        "Seekers: names, expressions such as refined(probabilistic()), path/to/file.py:name of "
-        "your own; LABEL=... says how the directory is called.",
+        "Seekers: names, expressions such as refined(probabilistic()), your own "
+        "path/to/file.py:name. LABEL=... sets the name of the directory.",
     )
-    flags.DEFINE_string("density", "ticket", 'A number, or "ticket", the planted ticket\'s own.')
+    flags.DEFINE_string("density", "ticket", 'A number, or "ticket", the planted density.')
     flags.DEFINE_string("out", "masks", "Directory of the masks.")
 
 
@@ -68,7 +67,7 @@ def _density(instance: LoadedInstance, path: pathlib.Path) -> float:
     if not isinstance(density, str):
         return density
     if not instance.has_answer:
-        raise ValueError(f"must be a number, as there is no answer to {path}")
+        raise ValueError(f"must be a number, because there is no answer to {path}")
     return instance.setting.ticket_density
 
 
@@ -87,7 +86,7 @@ def main() -> int:
     from ticketjax.sharing.interop import save_tree
 
     if FLAGS.answer is not None and len(paths) > 1:
-        raise FlagError("--answer: is for one instance; those of many lie next to them")
+        raise FlagError("--answer: is for one instance; the answers to many must be next to them")
     instances, densities = [], []
     for path in paths:
         known = read_known(path, FLAGS.answer)

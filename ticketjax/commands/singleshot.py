@@ -4,7 +4,7 @@ r"""Singleshot pruning: score a planted network at initialisation, prune, train,
         --seekers=random,magnitude,snip,grasp,synflow --densities=ticket,0.01,0.1,0.5,1 \
         --seeds=25 --out=results/singleshot
 
-Expect accuracies near 0.97 at densities of 0.1 and more, and collapse at the ticket's own.
+Expect accuracies near 0.97 at densities of 0.1 and more, and collapse at the ticket's density.
 """
 
 from absl import flags

@@ -1,10 +1,10 @@
-r"""How wide a random network must be to hold each task's ticket by chance: Lemma 1 and Theorem 2.
+r"""Width at which a random network contains a ticket by chance: Lemma 1 and Theorem 2.
 
     ticketjax theory --task=circle,relu,helix --depth=5 --width=100,1e6 --eps=0.1 \
         --delta=0.1 --initialisation=uniform --norm=spectral --out=results/theory
 
-Prints what every layer asks for and the widths needed, draws the chance against width. Takes
-seconds. Expect widths of 10^2.6 for ReLU and beyond 10^100 for the others.
+The command prints the width that each layer requires, and draws the probability against width. It
+takes seconds. Expect widths of 10^2.6 for ReLU and beyond 10^100 for the others.
 """
 
 from __future__ import annotations
@@ -29,24 +29,24 @@ NORMS = {
 }
 INITIALISATIONS = ("uniform", "normal")
 LEGEND = """\
-k_max: largest number of parameters into a neuron; m_l: parameters of the layer; tolerance: how far
-each may be off; width needed: for this layer to fail at most in delta / layers of the networks;
-matches: expected number of random neurons within tolerance of the hardest one; fails: at most the
-chance that some neuron has no match; error reached: the largest output error found with parameters
-within tolerance. The paper prints Lemma 1 twice, in the appendix and in the main text; both take
-the largest entry for the norm of a matrix."""
+k_max: largest number of parameters into a neuron; m_l: parameters of the layer; tolerance: largest
+error allowed for each; width needed: this layer fails in at most delta / layers of the networks;
+matches: expected number of random neurons within tolerance of the hardest one; fails: upper bound
+of the probability that some neuron has no match; error reached: the largest output error found with
+parameters within tolerance. The paper prints Lemma 1 twice, in the appendix and in the main text;
+both use the largest entry as the norm of a matrix."""
 MOST = Decimal("1e1000")
 
 
 def define() -> None:
     """Define the flags."""
     flags.DEFINE_list("task", ["circle", "relu", "helix"], "Tasks: relu, circle, helix.")
-    flags.DEFINE_integer("depth", 5, "Layers of neurons, the input included.", lower_bound=2)
-    flags.DEFINE_list("width", ["100", "1e6"], "Widths to judge, such as 100 or 1e20.")
+    flags.DEFINE_integer("depth", 5, "Layers of neurons, including the input.", lower_bound=2)
+    flags.DEFINE_list("width", ["100", "1e6"], "Widths to evaluate, such as 100 or 1e20.")
     flags.DEFINE_float("eps", 0.1, "Error of the output, in the units of the task's ticket.")
-    flags.DEFINE_float("delta", 0.1, "Chance of failure allowed to a width that is enough.")
-    flags.DEFINE_enum("initialisation", "uniform", INITIALISATIONS, "What the tables assume.")
-    flags.DEFINE_enum("norm", "spectral", NORMS, "Form of Lemma 1; both of entry fail.")
+    flags.DEFINE_float("delta", 0.1, "Allowed probability of failure at a sufficient width.")
+    flags.DEFINE_enum("initialisation", "uniform", INITIALISATIONS, "Assumed initialisation.")
+    flags.DEFINE_enum("norm", "spectral", NORMS, "Form of Lemma 1; both entry forms fail.")
     flags.DEFINE_string("out", "results/theory", "Directory of the figure and the table.")
 
 
@@ -193,7 +193,7 @@ def main() -> int:
         f"{FLAGS.out}/theory.png",
         delta=FLAGS.delta,
         landmarks={"atoms in the observable universe, about $10^{80}$": 80},
-        title="How wide must a random network be to hold a ticket by chance?",
+        title="How wide must a random network be to contain a ticket by chance?",
         subtitle=f"Theorem 2 at depth {FLAGS.depth}, error {FLAGS.eps:g}, {FLAGS.norm} norm",
     )
     print(f"\nfigure: {FLAGS.out}/theory.png\ntable: {FLAGS.out}/theory.txt")

@@ -5,11 +5,11 @@ r"""Choose the setting of a seeker on development seeds and validation data, and
         --candidate="path/to/file.py:Mine(rate=0.1)" --settings=settings.json
     ticketjax tune --seeker="concrete(epochs=50)" --vary=learning_rate=0.02,0.05,0.1
 
-Every candidate looks for a ticket at the planted one's own density. Held-out data are never
-computed on: the last tenth of the training data is validation data, on which masks are measured,
-and seekers have the rest. The candidate of the lowest rank, a mean over tasks, is chosen: one
-setting for all tasks, as a user who does not know the ticket would have it. The file has all that
-was tried. The leaderboard runs on result seeds only what such a file holds.
+Every candidate searches at the planted ticket's density. Nothing is computed on held-out data. The
+last tenth of the training data is validation data, on which masks are measured; seekers get the
+rest. The candidate with the lowest mean rank over tasks is chosen: one setting for all tasks, as
+for a user who does not know the ticket. The file lists all candidates. On result seeds, the
+leaderboard runs only settings in such a file.
 """
 
 from __future__ import annotations
@@ -48,33 +48,33 @@ def define() -> None:
     flags.DEFINE_multi_string(
         "seeker",
         [],
-        f'A label of the leaderboard, whose candidates are listed; "{ALL}" for all of these; or '
-        "LABEL=EXPRESSION, or path/to/file.py:name of your own, the first candidate. A list, or as "
-        "often as wanted.",
+        f'A label of the leaderboard, which has listed candidates; "{ALL}" for all labels; or '
+        "LABEL=EXPRESSION or your own path/to/file.py:name as the first candidate. A list; may be "
+        "repeated.",
     )
     flags.DEFINE_multi_string(
-        "candidate", [], "A further candidate of one --seeker, an expression."
+        "candidate", [], "Expression of a further candidate for a single --seeker."
     )
     flags.DEFINE_multi_string(
         "vary",
         [],
-        "name=value,...: further candidates of one --seeker, the first one with these values; "
-        "given several times, with all combinations.",
+        "name=value,...: further candidates for a single --seeker, the first one with these "
+        "values. Repeated flags give all combinations.",
     )
     flags.DEFINE_integer(
-        "tries", None, "The first candidate and N-1 others, drawn at random.", lower_bound=1
+        "tries", None, "Try the first candidate and N-1 random others.", lower_bound=1
     )
     flags.DEFINE_enum(
         "quality",
         None,
         ["strong", "weak"],
-        "What decides, before or after training; by default what the seeker is made for.",
+        "Quality that decides, before or after training; by default that of the seeker's purpose.",
     )
     flags.DEFINE_string(
-        "settings", None, "File that the choice is written to, or added; OUT/settings.json."
+        "settings", None, "File to which the choice is added; OUT/settings.json by default."
     )
     flags.DEFINE_integer("seeds", 5, "Development seeds: 0 to N-1, at most 100.", lower_bound=1)
-    flags.DEFINE_list("seed_list", None, "These development seeds, instead of --seeds.")
+    flags.DEFINE_list("seed_list", None, "List of development seeds, instead of --seeds.")
 
 
 def _seeds() -> list[int]:
@@ -120,7 +120,7 @@ def _varied(first: Any) -> dict[str, Any]:
     for text in FLAGS.vary:
         name, equals, values = text.partition("=")
         if not isinstance(first, Options) or own_functions(first):
-            raise FlagError(f"--vary={text}: for the library's own seekers; give --candidate")
+            raise FlagError(f"--vary={text}: only for the library's own seekers; use --candidate")
         known = [field.name for field in dataclasses.fields(first)]  # type: ignore[arg-type]
         if name not in known or not expressions.split(values):
             hint = suggestion(name, known)
@@ -186,7 +186,7 @@ def _there(path: str, candidates: Mapping[str, dict[str, Any]]) -> dict[str, Fro
 
     above = pathlib.Path(path).absolute().parent
     if not next(parent for parent in (above, *above.parents) if parent.exists()).is_dir():
-        raise FlagError(f"--settings={path}: {above} is no directory")
+        raise FlagError(f"--settings={path}: {above} is not a directory")
     if not os.path.exists(path):
         return {}
     try:
@@ -199,7 +199,7 @@ def _there(path: str, candidates: Mapping[str, dict[str, Any]]) -> dict[str, Fro
         if lost:
             raise FlagError(
                 f"--settings={path}: of {label} {', '.join(lost)} was tried too: make it a "
-                "--candidate, as the file lists all that was tried; or choose another file"
+                "--candidate, because the file lists all candidates; or choose another file"
             )
     return there
 

@@ -50,7 +50,7 @@ def own(text: str) -> Any:
     """
     path, _, name = text.strip().rpartition(":")
     if not (path.endswith(".py") and os.path.isfile(path)):
-        raise ValueError(f"{path} is not a Python file; allowed is {ALLOWED}")
+        raise ValueError(f"{path} is not a Python file; use {ALLOWED}")
     module = _module(path)
     if not hasattr(module, name):
         raise ValueError(f"{path} has no {name!r}")
@@ -135,7 +135,7 @@ def read_seekers(texts: list[str]) -> dict[str, Any]:
     made: dict[str, Any] = {}
     for label, value in map(read_seeker_flag, texts):
         if label in made and made[label] != value:
-            raise ValueError(f"two are called {label!r}; LABEL=... gives one another name")
+            raise ValueError(f"two seekers are called {label!r}; rename one with LABEL=...")
         made[label] = value
     return made
 
@@ -156,7 +156,7 @@ def read_task(text: str) -> Task:
         return get_task(text)
     task = own(text)
     if not isinstance(task, Task):
-        raise ValueError(f"{text} is no Task, but {task!r}")
+        raise ValueError(f"{text} is not a Task, but {task!r}")
     return task
 
 
@@ -176,7 +176,7 @@ def read_tasks(texts: list[str]) -> list[Task]:
     names = [task.name for task in tasks.values()]
     for name in names:
         if names.count(name) > 1:
-            raise ValueError(f"two tasks are called {name!r}, and records would be as well")
+            raise ValueError(f"two tasks are called {name!r}; records could not distinguish them")
     return list(tasks.values())
 
 
@@ -204,11 +204,11 @@ def read_models(texts: list[str]) -> dict[str, Model | Callable[[Task], Model]] 
     models: dict[str, Any] = {}
     for text in texts:
         if not is_own(text):
-            raise ValueError(f"allowed is {ALLOWED}, a Model or a function task -> Model")
+            raise ValueError(f"must be {ALLOWED}, a Model or a function task -> Model")
         name, model = text.strip().rpartition(":")[2], own(text)
         if not isinstance(model, Model) and not _takes_one(model):
-            raise ValueError(f"{text} is no Model and no function task -> Model, but {model!r}")
+            raise ValueError(f"{text} is not a Model or a function task -> Model, but {model!r}")
         if name in models and models[name] is not model:
-            raise ValueError(f"two are called {name!r}")
+            raise ValueError(f"two models are called {name!r}")
         models[name] = model
     return models or None

@@ -1,16 +1,16 @@
-r"""Figure 5: networks of real images with a trained ticket of known sparsity planted in them.
+r"""Figure 5: plant a trained ticket of known sparsity in an image network, prune and search.
 
     ticketjax vgg --data_dir=DIR --out=results/vgg
     ticketjax vgg --data_dir=DIR --preset=cpu --out=results/vgg-cpu
     ticketjax vgg --data_dir=DIR --dataset=mnist --model=lenet300 --preset=cpu
 
-A network is pruned by SynFlow in rounds and trained: the ticket. It is planted in another random
-network, in which pruners look for it (left: after training) and searches that leave all parameters
-frozen (right: before any). DIR holds the official files of CIFAR-10, MNIST or Fashion-MNIST.
+SynFlow prunes a network in rounds, and the result is trained: this is the ticket. It is planted in
+another random network. Pruners (left: after training) and searches among frozen parameters (right:
+before training) search for it. DIR has the official files of CIFAR-10, MNIST or Fashion-MNIST.
 
---preset=full, the default, is the paper's setting, for an accelerator; --preset=cpu is a narrow
-network, a part of the images and few epochs, for two cores. Flags that are given count before a
-preset's. A stopped command goes on with the first run that is not finished.
+--preset=full, the default, is the paper's setting, for an accelerator. --preset=cpu is a narrow
+network, a part of the images and few epochs, for two cores. Given flags override the preset. An
+interrupted command resumes with the first unfinished run.
 """
 
 import dataclasses
@@ -25,29 +25,29 @@ from ticketjax.commands.flags import FLAGS, PRUNERS, FlagError, naming, numbers,
 def define() -> None:
     """Define the flags."""
     flags.DEFINE_string("data_dir", None, "Directory of the dataset's official files.")
-    flags.DEFINE_enum("preset", "full", list(PRESETS), "Defaults of the flags that say (preset).")
-    flags.DEFINE_enum("dataset", "cifar10", ["cifar10", "mnist", "fashion_mnist"], "Images.")
+    flags.DEFINE_enum("preset", "full", list(PRESETS), "Defaults of the flags marked (preset).")
+    flags.DEFINE_enum("dataset", "cifar10", ["cifar10", "mnist", "fashion_mnist"], "Data set.")
     flags.DEFINE_enum("model", "vgg16", NETWORKS, "Network.")
-    flags.DEFINE_string("out", "results/vgg", "Results directory; an unfinished one is continued.")
-    flags.DEFINE_bool("wait", False, "Wait for another process that has the directory in use.")
-    flags.DEFINE_string("compilation_cache", None, "Directory that keeps compiled programs.")
+    flags.DEFINE_string("out", "results/vgg", "Results directory; an unfinished one is resumed.")
+    flags.DEFINE_bool("wait", False, "Wait if another process is using the directory.")
+    flags.DEFINE_string("compilation_cache", None, "Directory that caches compiled programs.")
     flags.DEFINE_list("seekers", PRUNERS, "Pruners, used in rounds; may be empty.")
     flags.DEFINE_list("searches", SEARCHES, "Searches among frozen parameters; may be empty.")
     flags.DEFINE_list("densities", None, "Fractions of the parameters to keep (preset).")
-    flags.DEFINE_float("ticket_density", 0.01, "Of the ticket that is planted.")
+    flags.DEFINE_float("ticket_density", 0.01, "Density of the planted ticket.")
     flags.DEFINE_integer("seeds", None, "Seeds 0 to N-1 (preset).", lower_bound=1)
-    flags.DEFINE_list("seed_list", None, "These seeds, instead of --seeds.")
-    flags.DEFINE_integer("images", None, "Training images that are used (preset).", lower_bound=1)
-    flags.DEFINE_integer("test_images", None, "Test images that are used (preset).", lower_bound=1)
-    flags.DEFINE_float("channels", None, "Multiplies the width of every layer (preset).")
-    flags.DEFINE_integer("rounds", None, "Of pruning (preset).", lower_bound=1)
-    flags.DEFINE_integer("round_epochs", None, "Of training in a round (preset).", lower_bound=0)
-    flags.DEFINE_integer("epochs", None, "Of the final training (preset).", lower_bound=0)
-    flags.DEFINE_integer("search_epochs", None, "Of a search (preset).", lower_bound=1)
-    flags.DEFINE_integer("levels", 5, "Steps in which edge-popup anneals.", lower_bound=1)
-    flags.DEFINE_integer("batch_size", None, "Images in a step (preset).", lower_bound=1)
-    flags.DEFINE_integer("score_samples", 1_000, "Images that a score sees.", lower_bound=1)
-    flags.DEFINE_bool("augment", None, "Crop and mirror at random in training (preset).")
+    flags.DEFINE_list("seed_list", None, "List of seeds, instead of --seeds.")
+    flags.DEFINE_integer("images", None, "Number of training images (preset).", lower_bound=1)
+    flags.DEFINE_integer("test_images", None, "Number of test images (preset).", lower_bound=1)
+    flags.DEFINE_float("channels", None, "Multiplier of the width of every layer (preset).")
+    flags.DEFINE_integer("rounds", None, "Rounds of pruning (preset).", lower_bound=1)
+    flags.DEFINE_integer("round_epochs", None, "Training epochs per round (preset).", lower_bound=0)
+    flags.DEFINE_integer("epochs", None, "Epochs of the final training (preset).", lower_bound=0)
+    flags.DEFINE_integer("search_epochs", None, "Epochs of a search (preset).", lower_bound=1)
+    flags.DEFINE_integer("levels", 5, "Annealing steps of edge-popup.", lower_bound=1)
+    flags.DEFINE_integer("batch_size", None, "Images per training step (preset).", lower_bound=1)
+    flags.DEFINE_integer("score_samples", 1_000, "Images per score.", lower_bound=1)
+    flags.DEFINE_bool("augment", None, "Random crops and mirroring in training (preset).")
 
 
 def settings() -> dict[str, Any]:
