@@ -444,18 +444,18 @@ class Changed(nn.Module):
 
 
 REFUSED = [
-    (Normed(nn.LayerNorm()), 3, "nothing can be planted: head: what it reads has been through"),
-    (Normed(nn.BatchNorm(use_running_average=True)), 3, "head: what it reads has been through"),
+    (Normed(nn.LayerNorm()), 3, "nothing can be planted: head: its input has passed through"),
+    (Normed(nn.BatchNorm(use_running_average=True)), 3, "head: its input has passed through"),
     (Normed(nn.LayerNorm()), 3, "head: .*norm/bias"),
     (Residual(), 5, "up: it is not one of layers one after the other|head: .*sum of branches"),
-    (Changed(nn.tanh), 3, "head: what it reads has been through tanh"),
-    (Changed(nn.silu), 3, "head: what it reads has been through silu"),
-    (Changed(lambda x: x), 3, "head: what it reads has not been through ReLU"),
-    (Changed(lambda x: nn.relu(x) + 1), 3, "head: what it reads has been through add"),
-    (Changed(lambda x: nn.relu(x - 0.5)), 3, "head: what it reads has been through sub"),
-    (Changed(lambda x: nn.relu(-x)), 3, "head: what it reads has been through neg"),
-    (Changed(nn.relu, nn.softmax), 3, "head: its result has been through"),
-    (Changed(nn.relu, nn.relu), 3, "head: its result is changed before it is given out"),
+    (Changed(nn.tanh), 3, "head: its input has passed through tanh"),
+    (Changed(nn.silu), 3, "head: its input has passed through silu"),
+    (Changed(lambda x: x), 3, "head: its input has not passed through ReLU"),
+    (Changed(lambda x: nn.relu(x) + 1), 3, "head: its input has passed through add"),
+    (Changed(lambda x: nn.relu(x - 0.5)), 3, "head: its input has passed through sub"),
+    (Changed(lambda x: nn.relu(-x)), 3, "head: its input has passed through neg"),
+    (Changed(nn.relu, nn.softmax), 3, "head: its result has passed through"),
+    (Changed(nn.relu, nn.relu), 3, "head: its result is changed before it is returned"),
 ]
 
 
@@ -541,8 +541,8 @@ def test_exchange_works_on_chains_of_any_tree(name, seeker):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("layer norm", "head: what it reads has been through"),
-        ("batch norm", "head: what it reads has been through"),
+        ("layer norm", "head: its input has passed through"),
+        ("batch norm", "head: its input has passed through"),
         ("residual", "up: it is not one of layers one after the other|head: .*sum of branches"),
         ("by hand", "scale belongs to no layer"),
     ],

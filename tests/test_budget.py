@@ -46,7 +46,7 @@ def keep_all(key, problem, density):
 
 def test_a_seeker_that_keeps_everything_is_refused_with_the_numbers():
     message = (
-        r"keep_all kept 19 of 19 parameters, allowed are 10 at density 0\.5 \(relu, depth 3, "
+        r"keep_all kept 19 of 19 parameters, but 10 are allowed at density 0\.5 \(relu, depth 3, "
         r"width 6, noise 0\.01, seed 3\); .*check_budget=False"
     )
     with pytest.raises(BudgetError, match=message):
@@ -225,7 +225,7 @@ def test_a_command_refuses_or_marks(status, tmp_path):
     assert done.returncode == status, done.stderr
     if status:
         (line,) = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
-        assert "keep_all kept 19 of 19 parameters, allowed are 10" in line
+        assert "keep_all kept 19 of 19 parameters, but 10 are allowed" in line
         assert line.endswith("--nocheck_budget")
         assert not list((tmp_path / "out" / "parts").iterdir())
     else:

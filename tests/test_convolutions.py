@@ -189,7 +189,7 @@ def test_residual_branches_share_the_places_and_factors_of_their_stream(seed):
 
 def test_what_cannot_be_planted_is_refused():
     params = resnet18(images(16), 1 / 16).init(jax.random.key(0))
-    with pytest.raises(ValueError, match=r"the layers must be said .* got layer_0/bias"):
+    with pytest.raises(ValueError, match=r"must define the layers .* got layer_0/bias"):
         tj.plant(params, params)
     small, large = (vgg(images(size), 11, 1 / 64).init(jax.random.key(0)) for size in (32, 64))
     with pytest.raises(ValueError, match="layer_8: the ticket's kernel .* not of one kind"):

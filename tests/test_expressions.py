@@ -297,7 +297,7 @@ def test_what_is_no_seeker_is_no_seeker_within_another_either():
         with pytest.raises(ValueError, match="seeker must be a name, a seeker or a function"):
             get_seeker(value)
     for name in ("singleshot", "multishot", "refined", "best_of"):
-        with pytest.raises(ValueError, match=f"{name} needs what it works on"):
+        with pytest.raises(ValueError, match=f"{name} needs a seeker or score as its argument"):
             get_seeker(name)
 
 

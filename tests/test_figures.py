@@ -230,7 +230,7 @@ def test_layers_over_the_rounds_by_hand(canvases):
     assert ticket == pytest.approx([0.1, 0.2])
     assert texts(canvas.legends[0].get_texts()) == ["layer 0", "layer 1", "planted ticket"]
     assert canvas.get_suptitle().replace("\n", " ") == (
-        "my_task, my_net: layers over the rounds, down to density 0.1"
+        "my_task, my_net: layer densities over the rounds, down to density 0.1"
     )
 
 

@@ -104,7 +104,7 @@ def test_a_ticket_of_other_runs_is_refused(data_dir, tmp_path):
     other = tmp_path / "other"
     (other / "tickets").mkdir(parents=True)
     ticket.rename(other / "tickets" / ticket.name)
-    with pytest.raises(ValueError, match="is the ticket of other runs"):
+    with pytest.raises(ValueError, match="is the ticket of a different setting"):
         run_images(dataclasses.replace(runs, epochs=1), data_dir, other)
 
 
@@ -258,11 +258,11 @@ def test_a_small_chunk_is_of_one_seeker_and_what_is_finished_is_not_run_again(tm
     [
         (
             {"noise": 0.1},
-            "digits, depth 3, width 10: the task's data are what they are: noise must",
+            "digits, depth 3, width 10: the task has fixed data: noise must",
         ),
         (
             {"scope": "oracle"},
-            'digits: the scope "oracle" is of one ticket, and every seed has its',
+            'digits: the scope "oracle" needs a single ticket, and every seed has its',
         ),
         ({"batch_size": 41}, "leaves 40 to train on, fewer than batch_size=41"),
     ],
@@ -275,7 +275,7 @@ def test_what_a_task_with_data_and_tickets_of_seeds_cannot_have(change, reason):
 def test_a_ticket_of_no_seed_is_not_planted():
     task = digits()
     trial = tj.make_trial(task, tj.mlp(task, 3, 10), "snip", batch_size=16)
-    with pytest.raises(ValueError, match="digits: every seed has a ticket of its own"):
+    with pytest.raises(ValueError, match="digits: every seed has its own ticket"):
         trial(jax.random.key(0), tj.Point("ticket", 0.0))
     one = dataclasses.replace(task, ticket_of=None)
     trial = tj.make_trial(one, tj.mlp(one, 3, 10), "snip", batch_size=16, epochs=1)

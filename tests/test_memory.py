@@ -97,7 +97,7 @@ def test_a_device_that_runs_out_gets_half_as_many(without_limit, monkeypatch, ca
     assert smaller == [4, 2]
     assert_same(found, without_limit[0])
     tj.sweep(**GRID, progress=True, devices=jax.local_devices()[:1])
-    assert "relu: memory was short, going on with 2 runs at once\n" in capfd.readouterr().err
+    assert "relu: short of memory, continuing with 2 runs at once\n" in capfd.readouterr().err
 
 
 def test_a_single_run_that_is_too_much_is_an_error(monkeypatch):

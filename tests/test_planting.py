@@ -317,7 +317,7 @@ def test_networks_that_do_not_fit_are_refused(target_widths, mother_widths, mess
 def test_other_layer_names_are_refused():
     target, mother = networks((2, 3, 1), (2, 6, 1))
     mother["output"] = mother.pop("layer_1")
-    with pytest.raises(ValueError, match="the layers must be said .* layer_0/kernel, output/bias"):
+    with pytest.raises(ValueError, match="must define the layers .* layer_0/kernel, output/bias"):
         plant(target, mother)
 
 

@@ -126,7 +126,7 @@ def test_page_holds_all_and_loads_nothing(tmp_path):
     assert "5 of 5" in read.texts["td"] and "[57%, 100%]" in read.texts["small"]
     assert {"0.10.2", "cpu:0", "Linux", "0-4"} <= set(read.texts["dd"])
     assert "python -m experiments.singleshot" in read.texts["pre"]
-    assert "Every run of the grid is here, and every loss is finite." in read.texts["li"]
+    assert "All runs of the grid are present, and all losses are finite." in read.texts["li"]
 
 
 def test_nothing_from_files_becomes_markup(tmp_path):
@@ -162,13 +162,13 @@ def test_what_is_missing_twice_or_damaged_is_named(tmp_path):
     (damaged, _), missing, twice = said(found)
     assert "b.parquet is damaged" in damaged
     assert missing == (
-        "12 of 14 runs are missing; the command below continues with them.",
+        "12 of 14 runs are missing; the command below computes them.",
         [
             "Circle, depth 5, width 100, noise 0.01: seeds 2-5, 9",
             "ReLU, depth 5, width 100, noise 0.01: seeds 0-5, 9",
         ],
     )
-    assert twice[0] == "Repeated records: 1. Means count them again."
+    assert twice[0] == "Repeated records: 1. Means count them more than once."
 
 
 def test_runs_that_diverged_or_collapsed_are_counted(tmp_path):
@@ -184,7 +184,7 @@ def test_runs_that_diverged_or_collapsed_are_counted(tmp_path):
             ["SNIP: 1 of 3 at the ticket's own density, 1 of 3 at 0.1"],
         ),
         (
-            "3 of 6 runs collapsed: no path is left from the input to the output.",
+            "3 of 6 runs collapsed: no path leads from the input to the output.",
             ["SNIP: 3 of 3 at 0.1"],
         ),
     ]
@@ -213,7 +213,7 @@ def test_a_mean_of_no_finite_value_is_none(tmp_path):
         (None, "There is no manifest.json"),
         ("{", "manifest.json cannot be read"),
         ("[]", "manifest.json cannot be read"),
-        ('{"configuration": {"task": 3}}', "does not say which runs were asked for"),
+        ('{"configuration": {"task": 3}}', "does not state the requested runs"),
     ],
 )
 def test_without_a_manifest_records_are_shown_all_the_same(manifest, message, tmp_path):
@@ -231,7 +231,7 @@ def test_what_has_only_begun_has_a_page_and_what_is_nothing_is_refused(tmp_path)
     assert any("There are no records yet." in text for text in read.texts["li"])
     assert "3 of 3 runs are missing" in report.page.read_text()
     (tmp_path / "empty").mkdir()
-    with pytest.raises(ValueError, match="holds no results: neither manifest.json nor parts/"):
+    with pytest.raises(ValueError, match="contains no results: neither manifest.json nor parts/"):
         find_results(tmp_path / "empty")
 
 
@@ -293,7 +293,7 @@ def test_runs_of_networks_of_somebodys_own_are_counted(tmp_path):
     found = directory(tmp_path / "grid", table, configuration)
     assert said(found) == [
         (
-            "4 of 9 runs are missing; the command below continues with them.",
+            "4 of 9 runs are missing; the command below computes them.",
             [
                 "Circle, depth 5, width 100, noise 0.01: seeds 0-2",
                 "Circle, my_net, noise 0.01: seeds 2",

@@ -114,7 +114,7 @@ def cut(path):
         ("score", ["--mask=masks"], lambda f, m: cut(f / "i1.safetensors"), "--instance"),
         ("score", ["--mask=masks/i0.safetensors"], None, "must be a directory"),
         ("score", ["--mask=masks", "--answer=none"], None, "--answer"),
-        ("score", ["--mask=masks", "--out=suite"], None, "holds something else than records"),
+        ("score", ["--mask=masks", "--out=suite"], None, "contains something other than records"),
         ("score", [], None, "--mask: a file must be given"),
         ("seek", [], lambda f, m: without_answers(f), "--density=ticket: must be a number"),
         ("seek", ["--density=2"], None, "--density=2"),

@@ -126,7 +126,7 @@ def test_table_says_what_diverged_and_has_the_others_mean(bad):
         "seeker  ticket 0.006  0.1                   0.5",
         "SNIP    diverged      0.583                 0.625",
         "                            (0.250, 1.000)        (0.250, 1.000)",
-        "diverged, in no number above: SNIP 3 of 3 at ticket 0.006, SNIP 1 of 3 at 0.5",
+        "diverged, excluded above: SNIP 3 of 3 at ticket 0.006, SNIP 1 of 3 at 0.5",
     ]
 
 
@@ -151,7 +151,7 @@ def test_strong_blocks_say_who_found_a_ticket_and_modes_have_a_median():
     unknown = records([0.5] * 5, density=0.1, found=None)
     strong, weak = table(pa.concat_tables([*runs, unknown])).split("\n\n")[:2]
     assert strong.splitlines()[1:] == [
-        "mean [95% interval of the mean] (min, max) of 5-25 seeds; of two modes also median "
+        "mean [95% interval of the mean] (min, max) of 5-25 seeds; with two modes also median "
         "[quartiles]; seeds that found a ticket [95% interval of the share]; bare ticket 0.500",
         "seeker  ticket 0.006                 0.1",
         "SNIP    0.433 [0.290, 0.576]         0.500 [0.500, 0.500]",

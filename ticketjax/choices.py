@@ -44,15 +44,15 @@ class Planting(Options):
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class Training(Options):
-    """How a found mask is trained in the end.
+    """Final training of a found mask.
 
     Args:
         epochs: passes over the training data.
         batch_size: samples per step.
         optimizer: text such as "adamw(learning_rate=1e-3)", or an optax.GradientTransformation.
-        augment: (key, x) -> x, what is done to the inputs of training batches; None for nothing.
-        training_precision: of the products of training on accelerators: the network's own, or
-            "high" or "default" for fewer passes; planting, scoring and measuring keep theirs.
+        augment: (key, x) -> x, applied to the inputs of training batches; None for nothing.
+        training_precision: precision of the training's products on accelerators: the network's own,
+            or "high" or "default" for fewer passes. Planting, scoring and measuring keep theirs.
 
     Raises:
         ValueError: an option of another type or range, an unknown optimizer.

@@ -51,7 +51,7 @@ def _teller(wanted: Grid, shown: bars.Progress) -> Callable[[Step], None]:
     def tell(step: Step) -> None:
         where = " ".join([step.task, *(f"{axis} {getattr(step, axis)}" for axis in axes)])
         if step.at_once:
-            shown.say(f"{where}: memory was short, going on with {step.at_once} runs at once")
+            shown.say(f"{where}: short of memory, continuing with {step.at_once} runs at once")
         doing = "compiling " * step.compiles + step.program
         shown.tell(f"{where}: {doing}, {step.number} of {step.of}")
 

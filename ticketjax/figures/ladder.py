@@ -23,7 +23,7 @@ def draw_ladder(
     levels: Sequence[str],
     path: str | os.PathLike,
     *,
-    title: str = "How hard a ticket does each seeker find?",
+    title: str = "Tickets found at each level of difficulty",
     note: str = "",
 ) -> None:
     """Draw a line per seeker over the levels, with Wilson's 95% intervals.

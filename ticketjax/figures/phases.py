@@ -194,7 +194,7 @@ def draw_phases(
         )
         canvas.supxlabel(
             f"means of {seeds} seed{'s' * (seeds > 1)}; arrow at the colour bar: the bare ticket; "
-            "stroke in the corner: too small for the whole ticket",
+            "line in the corner: budget too small for the whole ticket",
             fontsize=8,
             color=FAINT,
         )

@@ -112,7 +112,7 @@ def _draw_panel(axes: plt.Axes, records: pa.Table, panel: Panel, series: list[Se
         axes.plot(x, mean, color=colour, marker=marker, markersize=4.5, linewidth=1.6, label=label)
     counted = {
         "runs diverged, not drawn": int(np.sum(~np.isfinite(rows[column].to_numpy()))),
-        "runs did not keep to their budget": int(np.sum(outside_budget(rows))),
+        "runs violated their budget": int(np.sum(outside_budget(rows))),
     }
     notes = [f"{count} of {rows.num_rows} {what}" for what, count in counted.items() if count]
     if notes:

@@ -112,7 +112,7 @@ def draw_rounds(
         density = f"{'the ticket’s density' if own else 'density'} {where['density']:.2g}"
         canvas.suptitle(
             wrapped(
-                f"{place_title(network)}: layers over the rounds, down to {density}",
+                f"{place_title(network)}: layer densities over the rounds, down to {density}",
                 0.8 * PANEL_WIDTH * columns,
             ),
             x=0.01,

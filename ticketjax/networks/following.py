@@ -20,7 +20,7 @@ from ticketjax.networks.layers import SEPARATOR, leaf_paths
 # Equations whose result is their operand for our purposes.
 SAME = ("convert_element_type", "copy", "stop_gradient", "optimization_barrier", "copy_p")
 POOLING = ("reduce_window_max", "reduce_window_sum", "reduce_window", "reduce_max", "reduce_sum")
-THROUGH = "what it reads has been through "
+THROUGH = "its input has passed through "
 # The names under which equations hold the jaxpr of a function that they call once.
 CALLED = ("jaxpr", "call_jaxpr", "fun_jaxpr")
 CALLS = ("jit", "pjit", "closed_call", "core_call", "remat", "checkpoint", "custom_jvp_call",
@@ -179,7 +179,7 @@ class _Follower:
             obstacle = obstacle or f"its kernel {kernel.path} is changed ({kernel.changed})"
         deviation = read.deviation
         if not deviation and not read.rectified:
-            deviation = "what it reads has not been through ReLU"
+            deviation = "its input has not passed through ReLU"
         draft = _Draft(
             kernel.path,
             read.space,
@@ -205,7 +205,7 @@ class _Follower:
         first = (1,) if kernel.turned else (0,)
         if any(batched) or len(kernel.shape) != 2 or tuple(kernel_axes) != first:
             obstacle = (
-                f"its kernel {kernel.path} {kernel.shape} is no matrix of inputs by outputs to "
+                f"its kernel {kernel.path} {kernel.shape} is not an (inputs, outputs) matrix in "
                 "its product"
             )
         elif tuple(read_axes) != (read.axis,):
@@ -261,7 +261,7 @@ class _Follower:
             a.channels,
             rectified=a.rectified and b.rectified,
             obstacle=a.obstacle or b.obstacle,
-            deviation=a.deviation or b.deviation or "what it reads is a sum of branches",
+            deviation=a.deviation or b.deviation or "its input is a sum of branches",
         )
 
     def read_max(self, equation, values, shape):
@@ -284,7 +284,7 @@ class _Follower:
             return None
         if value == 1:
             return signal
-        deviation = signal.deviation or f"what it reads is scaled ({equation.primitive.name})"
+        deviation = signal.deviation or f"its input is scaled ({equation.primitive.name})"
         return dataclasses.replace(signal, deviation=deviation, fresh=-1)
 
     read_mul = read_div = scaled
@@ -302,7 +302,7 @@ class _Follower:
             axis -= sum(reduced < axis for reduced in axes)
         elif shape[axis] != before[axis]:
             return None
-        deviation = signal.deviation or f"what it reads is pooled ({equation.primitive.name})"
+        deviation = signal.deviation or f"its input is pooled ({equation.primitive.name})"
         return dataclasses.replace(signal, axis=axis, deviation=deviation, fresh=-1)
 
     def read_reshape(self, equation, values, shape):
@@ -357,16 +357,16 @@ class _Follower:
     def finish(self, output: _Value) -> tuple[Layer, ...]:
         """All layers, spaces numbered as they are first met."""
         if not self.drafts:
-            raise ValueError("no layer was found: no parameter multiplies what comes of the inputs")
+            raise ValueError("no layer was found: no parameter multiplies a function of the inputs")
         last = self.drafts[-1]
         if not isinstance(output, _Signal) or self.space(output.space) != self.space(last.writes):
             last.obstacle = last.obstacle or "the outputs are not what it computes"
         else:
             last.obstacle = last.obstacle or output.obstacle.replace(
-                THROUGH, "its result has been through "
+                THROUGH, "its result has passed through "
             )
             is_plain = not output.deviation and not output.rectified
-            changed = "" if is_plain else "its result is changed before it is given out"
+            changed = "" if is_plain else "its result is changed before it is returned"
             last.deviation = last.deviation or changed
         numbers = {0: 0}
         layers = []
@@ -426,11 +426,11 @@ def follow(
             of inputs or channels.
 
     Returns:
-        A Layer for every parameter that multiplies what comes of the inputs. Where planting cannot
+        A Layer for every parameter that multiplies a function of the inputs. Where planting cannot
         be exact, its obstacle or deviation says why.
 
     Raises:
-        ValueError: no parameter multiplies what comes of the inputs.
+        ValueError: no parameter multiplies a function of the inputs.
 
     >>> import jax.numpy as jnp
     >>> def apply(params, x):

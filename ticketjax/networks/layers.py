@@ -51,8 +51,8 @@ def _parts(layer: Layer, paths: Mapping[str, int]) -> dict[str, int]:
             parts["bias"] = paths[bias]
         elif layer.bias != "bias":
             raise ValueError(
-                f"layer {layer_title(layer)!r} has no {layer.bias}; a layer without a bias says "
-                "bias=None"
+                f"layer {layer_title(layer)!r} has no {layer.bias}; use bias=None for a "
+                "layer without a bias"
             )
     return parts
 
@@ -128,7 +128,7 @@ def chain_layers(params: Tree) -> tuple[Layer, ...]:
     """
     if not is_plain_chain(params):
         raise ValueError(
-            "the layers must be said (model=...) of a tree that is not {'layer_0': {'kernel', "
+            "model=... must define the layers of a tree that is not {'layer_0': {'kernel', "
             f"'bias'}}, 'layer_1': ...}}; got {', '.join(leaf_paths(params)[:8])}"
         )
     return tuple(Layer(name, i, i + 1) for i, name in enumerate(layer_names(params)))

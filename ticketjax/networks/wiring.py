@@ -24,7 +24,7 @@ def chain(params: Params) -> tuple[Wire, ...]:
     names = layer_names(params)
     if not all(re.fullmatch(r"layer_\d+", name) for name in names):
         raise ValueError(
-            "the layers must be said (model=...) of a tree that is not layer_0, layer_1, ...; got "
+            "model=... must define the layers of a tree that is not layer_0, layer_1, ...; got "
             f"{', '.join(names)}"
         )
     return tuple(Wire(name, i, i + 1) for i, name in enumerate(names))

@@ -157,7 +157,7 @@ def _read_part(path: pathlib.Path) -> pa.Table | None:
     try:
         # Those of earlier versions are named otherwise, and have Parquet's own checks alone.
         if len(path.stem) == len(own) and path.stem != own:
-            raise pa.ArrowInvalid("its content is not what its name says")
+            raise pa.ArrowInvalid("its content does not match its name")
         # read_table() leaves threads behind that now and then abort a process which exits soon
         # after (apache/arrow#34314), whatever is asked of it.
         table = pq.ParquetFile(pa.BufferReader(content)).read(use_threads=False)
@@ -301,7 +301,7 @@ class Store:
         while not path.exists():
             if time.monotonic() > end:
                 raise ValueError(
-                    f"{path} of process 0 is not to be seen: all processes must share the directory"
+                    f"{path} of process 0 is not visible: all processes must share the directory"
                 )
             time.sleep(0.1)
 
@@ -387,7 +387,7 @@ def check_records(directory: str | os.PathLike, runs: set[tuple]) -> None:
     if (directory / MANIFEST).exists():
         raise ValueError(f"{directory} holds the records of a grid; choose another directory")
     if not directory.is_dir() or any(map(_is_foreign, directory.iterdir())):
-        raise ValueError(f"{directory} holds something else than records")
+        raise ValueError(f"{directory} contains something other than records")
     for _, table in _parts(directory):
         there = set() if table is None else _runs(table) & runs
         if there:

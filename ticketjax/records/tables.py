@@ -95,7 +95,7 @@ def _legend(part: pa.Table, quality: str) -> str:
     else:
         what = f"mean [95% interval of the mean] (min, max) of {seeds} seeds"
     if pc.any(part[f"{quality}_metric_bimodal"]).as_py():
-        what += "; of two modes also median [quartiles]"
+        what += "; with two modes also median [quartiles]"
     if quality == "strong" and pc.sum(part["found_count"]).as_py():
         what += "; seeds that found a ticket [95% interval of the share]"
     return what
@@ -130,7 +130,7 @@ def _places(part: pa.Table, series: list[Series], count: Callable[[dict], int]) 
 def _what_diverged(part: pa.Table, column: str, series: list[Series]) -> list[str]:
     """A line that says which runs have no finite number, if there are any."""
     places = _places(part, series, lambda row: row["runs"] - row[f"{column}_count"])
-    return [f"diverged, in no number above: {', '.join(places)}"] if places else []
+    return [f"diverged, excluded above: {', '.join(places)}"] if places else []
 
 
 def _what_is_outside(part: pa.Table, series: list[Series]) -> list[str]:

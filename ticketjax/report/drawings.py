@@ -54,6 +54,6 @@ def figures_of(records: pa.Table) -> Iterator[Figure]:
             draw = functools.partial(draw_phases, records, place)
             yield Figure(heading, f"phase-{place_name(place)}", draw, [(heading, draw)], wide=True)
     for where in lowest_in_rounds(records):
-        heading = f"{place_title(where)}: layers over the rounds"
+        heading = f"{place_title(where)}: layer densities over the rounds"
         draw = functools.partial(draw_rounds, records, where)
         yield Figure(heading, f"rounds-{place_name(where)}", draw, [(heading, draw)], wide=True)

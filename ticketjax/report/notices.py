@@ -1,4 +1,4 @@
-"""What a reader of records must know: missing runs, runs twice, divergence, collapse."""
+"""Notices on records: missing and repeated runs, divergence, collapse."""
 
 import itertools
 import math
@@ -146,12 +146,12 @@ def _missing_runs(results: Results) -> Iterator[Notice]:
     expected = expected_runs(configuration)
     if expected is None:
         if results.manifest:
-            yield Notice("The manifest does not say which runs were asked for.", [], True)
+            yield Notice("The manifest does not state the requested runs.", [], True)
         return
     missing = list(_missing(configuration, records))
     if missing:
         count = sum(sum(short.values()) for _, short in missing)
-        text = f"{count:,} of {expected:,} runs are missing; the command below continues with them."
+        text = f"{count:,} of {expected:,} runs are missing; the command below computes them."
         lines = [f"{place_title(place)}: seeds {ranges(short)}" for place, short in missing]
         yield Notice(text, lines, True)
 
@@ -160,7 +160,7 @@ def _twice(records: pa.Table) -> Iterator[Notice]:
     groups = records.group_by([*POINT, "seed"], use_threads=False).aggregate([])
     more = records.num_rows - groups.num_rows
     if more:
-        yield Notice(f"Repeated records: {more:,}. Means count them again.", [], True)
+        yield Notice(f"Repeated records: {more:,}. Means count them more than once.", [], True)
 
 
 def _by_series(records: pa.Table, flags: np.ndarray) -> list[str]:
@@ -225,7 +225,7 @@ def notices(results: Results) -> list[Notice]:
     found += _flagged(
         records,
         collapsed(records),
-        "collapsed: no path is left from the input to the output.",
+        "collapsed: no path leads from the input to the output.",
         problem=False,
     )
     found += _too_small(records)

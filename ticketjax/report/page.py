@@ -173,11 +173,11 @@ def _content(section: Section) -> list[Html]:
         parts.append(element("details", summary, text, class_="text"))
     if section.command:
         parts += [
-            element("h3", "How to make it again"),
+            element("h3", "How to reproduce it"),
             element("pre", section.command, tabindex=0),
             element(
                 "p",
-                "What is finished in the directory is kept, what is missing is computed.",
+                "Finished runs in the directory are kept, and missing runs are computed.",
                 class_="aside",
             ),
         ]
@@ -201,7 +201,7 @@ def _content(section: Section) -> list[Html]:
 
 def _notices(notices: Sequence[Notice], results: Results) -> Html:
     if not any(notice.problem for notice in notices) and expected_runs(results.configuration):
-        whole = Notice("Every run of the grid is here, and every loss is finite.", [], False)
+        whole = Notice("All runs of the grid are present, and all losses are finite.", [], False)
         notices = [whole, *notices]
     lines = []
     for text, details, problem in notices:

@@ -131,7 +131,7 @@ def points_table(records: pa.Table) -> list[Html]:
         "accuracy" if accuracy else "mean squared error" for accuracy in sorted(kinds, reverse=True)
     )
     bimodal = any(row[f"{quality}_metric_bimodal"] for quality in COLUMNS for row in rows)
-    modes = "; where seeds are of two modes also the median with the quartiles" if bimodal else ""
+    modes = "; with two modes also the median and the quartiles" if bimodal else ""
     shares = "; found: how many seeds found a ticket, with the 95% interval of the share"
     shares = shares if says_found else ""
     caption = (

@@ -53,14 +53,16 @@ def find_results(directory: pathlib.Path) -> list[pathlib.Path]:
     found = sorted(path for path in directory.iterdir() if path.is_dir() and _holds_results(path))
     if not found:
         raise ValueError(
-            f"holds no results: neither {MANIFEST} nor {PARTS}/, in it or in a directory of it"
+            f"contains no results: neither {MANIFEST} nor {PARTS}/, in it or in its subdirectories"
         )
     return found
 
 
 def _read_manifest(path: pathlib.Path) -> tuple[dict[str, Any], list[str]]:
     if not path.is_file():
-        return {}, [f"There is no {MANIFEST}: what was asked for, and where it ran, is not known."]
+        return {}, [
+            f"There is no {MANIFEST}, so the requested runs and their environment are unknown."
+        ]
     try:
         manifest = json.loads(path.read_bytes())
         if not isinstance(manifest["configuration"], dict):

@@ -80,10 +80,10 @@ def _outside_budget(
     setting, key = named.setting, hands[device][slot]
     size = masks.count_prunable(setting.layer_shapes, setting.prune_bias)
     return (
-        f"{label} kept {kept[device, s, slot, d]:,} of {size:,} parameters, allowed are {allowed} "
-        f"at density {density:.6g} ({setting.task.name}, depth {named.depth}, width {named.width}, "
-        f"noise {key.noise:g}, seed {key.seed}); records of masks that are let pass are marked "
-        "(check_budget=False)"
+        f"{label} kept {kept[device, s, slot, d]:,} of {size:,} parameters, but {allowed} are "
+        f"allowed at density {density:.6g} ({setting.task.name}, depth {named.depth}, width "
+        f"{named.width}, noise {key.noise:g}, seed {key.seed}); check_budget=False accepts such "
+        "masks and marks their records"
     )
 
 

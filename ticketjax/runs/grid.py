@@ -267,15 +267,15 @@ def _lift(seeker: Any, own: dict[str, Any]) -> tuple[str, Any]:
     if not is_name and (isinstance(seeker, str) or is_seeker(seeker)):
         if options or sanity != "none":
             what = "options" if options else f"sanity={sanity}"
-            raise ValueError(f"{what}: for named seekers and scores, not for {seeker!r}")
+            raise ValueError(f"{what}: only for named seekers and scores, not for {seeker!r}")
         value = get_seeker(seeker)
         return _label(seeker, value), value
     name = seeker.strip() if is_name else seeker
     whole = isinstance(name, str) and name in WHOLE
     if whole and sanity != "none":
         raise ValueError(
-            f"sanity={sanity} is for scores, and {name} has none to {sanity}; "
-            f"{REINITIALISE} is for all"
+            f"sanity={sanity} needs scores, and {name} has none to {sanity}; "
+            f"{REINITIALISE} works for all"
         )
     given = {
         "scope": own.get("scope"),
@@ -511,7 +511,7 @@ class NamedSetting:
         """Raise ValueError if the ticket does not fit, for a density or noise that cannot be."""
         try:
             if noise and self.setting.task.data is not None:
-                raise ValueError(f"the task's data are what they are: noise must be 0, got {noise}")
+                raise ValueError(f"the task has fixed data: noise must be 0, got {noise}")
 
             def plant(data: Any) -> Any:
                 key, target = jax.random.key(0), self.setting.target
@@ -569,8 +569,8 @@ class NamedSetting:
             if field.name == "scope" and value == "oracle":
                 if self.setting.task.ticket_of is not None:
                     raise ValueError(
-                        f'{self.setting.task.name}: the scope "oracle" is of one ticket, and every '
-                        "seed has its own"
+                        f'{self.setting.task.name}: the scope "oracle" needs a single ticket, and '
+                        "every seed has its own"
                     )
                 changed["scope"] = LayerBudgets(self.setting.ticket_layers)
             elif isinstance(value, Options):

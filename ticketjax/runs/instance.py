@@ -85,8 +85,7 @@ def make_instance(
     task = setting.task
     if target is None and task.ticket_of is not None:
         raise ValueError(
-            f"{task.name}: every seed has a ticket of its own, which grids plant; here is none "
-            "given"
+            f"{task.name}: every seed has its own ticket, and none is given here; grids plant it"
         )
     if task.data is None:
         draw = (keys_of_run(key)["data"], setting.samples, noise)

@@ -22,7 +22,7 @@ class OutOfMemory(MemoryError):
 
     def __init__(self, needed: int, limit: int):
         super().__init__(
-            f"a compiled program needs {needed / 2**20:,.0f} MiB on each device, there are "
+            f"a compiled program needs {needed / 2**20:,.0f} MiB on each device, which has "
             f"{limit / 2**20:,.0f}"
         )
         self.needed, self.limit = needed, limit

@@ -192,7 +192,7 @@ def setting_fields(options: dict[str, Any]) -> dict[str, Any]:
     fields = dict(options)
     if "learning_rate" in fields:
         if "optimizer" in fields:
-            raise ValueError("learning_rate is Adam's: say it in the optimizer's text instead")
+            raise ValueError("learning_rate is an option of Adam: set it in the optimizer's text")
         rate = fields.pop("learning_rate")
         check_number("learning_rate", rate)
         fields["optimizer"] = f"adam(learning_rate={rate!r})"
@@ -200,7 +200,7 @@ def setting_fields(options: dict[str, Any]) -> dict[str, Any]:
         own = {field.name for field in dataclasses.fields(kind)} & set(fields)
         given = {field: fields.pop(field) for field in own}
         if given and name in fields:
-            raise ValueError(f"{', '.join(sorted(given))}: say it in {name}=")
+            raise ValueError(f"{', '.join(sorted(given))}: set it in {name}=")
         if given:
             fields[name] = kind(**given)
     return fields

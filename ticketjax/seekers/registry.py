@@ -206,11 +206,9 @@ def get_seeker(
     if isinstance(seeker, str) and seeker not in SEEKERS:
         if seeker.isidentifier():
             _lifts(seeker)  # says what is allowed
-        raise ValueError(f"options of {seeker!r} belong into its parentheses")
+        raise ValueError(f"options of {seeker!r} must be within its parentheses")
     if not isinstance(seeker, str) and is_seeker(seeker):
-        raise ValueError(
-            f"a seeker of your own takes no options, got {', '.join(options) or strategy}"
-        )
+        raise ValueError(f"your own seeker takes no options, got {', '.join(options) or strategy}")
     lifts = _lifts(seeker)
     allowed = options_of(seeker, strategy)
     chosen = next(iter(lifts)) if strategy is None else strategy

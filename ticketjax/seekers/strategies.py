@@ -354,5 +354,7 @@ def as_seeker(function: Any) -> Seeker:
         except TypeError:
             name = getattr(function, "name", function.__name__)
             example = "snip" if issubclass(function, _Rounds) else "concrete()"
-            raise ValueError(f"{name} needs what it works on: {name}({example})") from None
+            raise ValueError(
+                f"{name} needs a seeker or score as its argument: {name}({example})"
+            ) from None
     return function if is_seeker(function) else Singleshot(function)

@@ -44,7 +44,7 @@ def _compose(canvas: plt.Figure) -> None:
     def heading(y: float, text: str, x: float = 0.03) -> None:
         canvas.text(x, y, text, weight="bold", fontsize=12, va="bottom")
 
-    heading(0.968, "(a) Circle: layers fold the plane and keep every radius")
+    heading(0.968, "(a) Circle: layers fold the plane and preserve the radius")
     canvas.text(0.44, 0.969, "dashed: axis of the next fold", color=FAINT, va="bottom")
     lefts = 0.045 + 0.161 * np.arange(6) + np.repeat([0, 0.008], [4, 2])
     start, split, fold, logits, sixth, seventh = (
@@ -57,7 +57,7 @@ def _compose(canvas: plt.Figure) -> None:
     draw_logits(logits)
     for before, after in ((start, split), (split, fold), (fold, logits), (sixth, seventh)):
         _arrow(canvas, before, after)
-    canvas.text(lefts[4], 0.969, "deeper tickets fold on", va="bottom")
+    canvas.text(lefts[4], 0.969, "deeper tickets fold further", va="bottom")
     x = (logits.get_position().x1 + lefts[4]) / 2 - 0.012
     canvas.add_artist(Line2D((x, x), (0.755, 0.985), color="#d0d0d0", linewidth=0.8))
 
