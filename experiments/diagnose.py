@@ -1,4 +1,4 @@
-r"""Why was the ticket not found: the search, the objective, or could it not be kept at all?
+r"""Diagnose why the ticket is not found: the search, the objective or the scope.
 
     python -m experiments.diagnose --task=circle --depth=5 --width=100 --seeds=5 \
         --seekers=random,magnitude,snip,grasp,synflow,edge_popup --out=results/diagnose

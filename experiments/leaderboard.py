@@ -1,4 +1,4 @@
-"""The leaderboard: every seeker at equal compute on the three tasks, before and after training.
+"""Leaderboard: every seeker at equal compute on the three tasks, before and after training.
 
     python -m experiments.leaderboard --seeds=25 --out=results/leaderboard
     python -m experiments.leaderboard --development --seeds=3 --seeker=path/to/file.py:function

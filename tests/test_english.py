@@ -1,11 +1,32 @@
 """The English of the pages: a short README of short sentences, and no phrase that was mended."""
 
+import operator
 import pathlib
 import re
+
+import pytest
 
 ROOT = pathlib.Path(__file__).parents[1]
 README = ROOT / "README.md"
 MOST_WORDS, MOST_LINES = 30, 150
+PAGES = [*sorted(ROOT.glob("docs/*.md")), README, ROOT / "BUILD.md", ROOT / "CHANGELOG.md"]
+# Phrases that were mended once: idioms of another language, riddles, code as a person.
+MENDED = (
+    r"\bbesides[,.;]",
+    r"\bbetray",
+    r"\bfor want of\b",
+    r"\bgo(es)? on\b",
+    r"\bone's own\b",
+    r"\bso many\b",
+    r"\bsomebody\b",
+    r"\btells? apart\b",
+    r"\btold apart\b",
+    r"\bwhat is finished\b",
+    r"\bwhat was stopped\b",
+    r"\bwherever a name goes\b",
+    r"\bwhoever\b",
+    r"\bwithout a network\b",
+)
 
 
 def sentences(text):
@@ -37,3 +58,19 @@ def test_readme_is_short():
     text = README.read_text(encoding="utf-8")
     assert len(text.splitlines()) <= MOST_LINES
     assert too_long(text) == []
+
+
+def mended(text):
+    """The phrases of a Markdown page, outside of code, that were mended before."""
+    text = "\n".join(sentences(text))
+    return [found[0] for phrase in MENDED for found in re.finditer(phrase, text, re.IGNORECASE)]
+
+
+def test_mended_phrases_are_found_over_ends_of_lines():
+    text = "It goes\non. Whoever asks.\n\n```\nso many\n```\n"
+    assert mended(text) == ["goes on", "Whoever"]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=operator.attrgetter("name"))
+def test_page_has_no_mended_phrase(page):
+    assert mended(page.read_text(encoding="utf-8")) == []

@@ -1,14 +1,14 @@
-r"""Why was the ticket not found: the search, the objective, or could it not be kept at all?
+r"""Diagnose why the ticket is not found: the search, the objective or the scope.
 
     ticketjax diagnose --task=circle --depth=5 --width=100 --seeds=5 \
         --seekers=random,magnitude,snip,grasp,synflow,edge_popup --out=results/diagnose
 
-Every seeker looks at the ticket's own density: with one budget and scores on 40, 400 and all
-samples; with the ticket's own layer densities; and started at the ticket. Prints recall, quality,
-how the loss of what was found compares with the ticket's under the seeker's own objective, and a
-verdict. Each seeker has the objective that is published for it. Expect raw outputs to be the wrong
-one for all that look at them: the planted ticket is exact only up to a factor.
---objective=rescaled takes that out, and shows searches that fail.
+Every seeker searches at the ticket's density: with one budget and scores on 40, 400 and all
+samples, with the ticket's layer densities, and started at the ticket. The command prints recall,
+quality, the ratio of the losses of the found mask and the ticket under the seeker's objective, and
+a verdict. Each seeker has its published objective. Expect raw outputs to be the wrong objective
+for all seekers that use them: the planted ticket is exact only up to a factor.
+--objective=rescaled fits the factor, and shows searches that fail.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-r"""The leaderboard: every seeker at equal compute on the three tasks, before and after training.
+r"""Leaderboard: every seeker at equal compute on the three tasks, before and after training.
 
     ticketjax leaderboard --seeds=25 --out=results/leaderboard
     ticketjax leaderboard --development --seeds=3 --seeker=path/to/file.py:function
