@@ -34,7 +34,7 @@ class Batch(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Task:
-    """What is to be learned, and a sparse network that is known to solve it.
+    """Data to learn, and a sparse network that is known to solve the task.
 
     Args:
         name: the name in records.
@@ -86,7 +86,7 @@ class Wire(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Layer:
-    """Where the kernel and the bias of a layer lie in a network's tree, and what it connects.
+    """Location of a layer's kernel and bias in a network's tree, and the spaces that it connects.
 
     Args:
         path: path of the subtree that holds both, "block/dense"; empty for the root.
@@ -100,8 +100,8 @@ class Layer:
         obstacle: why nothing can be planted; empty if planting is possible. An example is a
             function between this layer and the one before that is not positively homogeneous.
         deviation: how the layer's input differs from the ReLU of what was written, or the network's
-            outputs from the layer's output. A ticket of plain layers one after the other is then no
-            ticket.
+            outputs from the layer's output. A chain of plain layers is then not a ticket of this
+            network.
     """
 
     path: str

@@ -1,4 +1,4 @@
-"""What a function of somebody's own is, by its source: so that an edited one is told apart."""
+"""Identifies a user's function by its source, so that an edited one is recognised."""
 
 import dataclasses
 import hashlib
@@ -17,7 +17,7 @@ _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+|0x[0-9a-fA-F]+")
 
 
 def is_own(function: Any) -> bool:
-    """Whether somebody else than this package wrote a function or a class of callables."""
+    """Whether a function or a class of callables is not part of this package."""
     module = getattr(function, "__module__", None) or type(function).__module__
     return str(module).partition(".")[0] != PACKAGE
 

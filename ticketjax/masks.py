@@ -248,7 +248,7 @@ class LayerBudgets(Options):
             too small.
 
     Raises:
-        ValueError: counts are no whole numbers, negative, or all 0.
+        ValueError: counts are not whole numbers, are negative, or are all 0.
     """
 
     counts: tuple[int, ...]

@@ -43,10 +43,10 @@ class Problem:
         objective: the loss of every seeker that has a loss: "raw" (of the output as it is) or
             "rescaled" (after the best output scale, at least 0, or temperature is fitted). None
             leaves it to each seeker, whose field objective says what is published for it.
-        prune_bias: whether biases count as prunable; otherwise every mask keeps all of them.
+        prune_bias: whether biases are prunable; otherwise every mask keeps all of them.
         ticket_density: the density that "ticket" stands for; None where the task has no ticket.
-        layers: as in Model, found where the model does not say them. Parameters of no layer are
-            never pruned.
+        layers: as in Model, or found if the model has none. Parameters outside layers are never
+            pruned.
         flow: as in Model.
         augment: (key, x) -> x, changes a training batch's inputs at every step of train(); None for
             not at all. Seekers' own searches see the data as it is.

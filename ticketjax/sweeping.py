@@ -75,7 +75,7 @@ def sweep(
         progress: whether to show a bar.
         wait: whether to wait for another process that has the directory open, instead of refusing.
         **fields: fields of Grid, of Planting and Training, and options of seekers that are given by
-            name, as in make_grid(). docs/protocol.md says what every column of the records means.
+            name, as in make_grid(). docs/protocol.md defines the columns of the records.
 
     Returns:
         The records of this grid; if the directory holds more, only the ones of this grid.

@@ -128,9 +128,9 @@ def least_mask(
         target: (n, outputs), the function's values.
         x: (n, inputs), where.
         kind: as in Task.
-        most: masks of more parameters are not looked at: the planted ticket's size is a bound.
-        exact, most_disagreement: what is let pass: the largest error, as a share of the target's
-            range, and the share of points with another class.
+        most: largest number of parameters of a mask; the planted ticket's size is a bound.
+        exact, most_disagreement: tolerances: the largest error, as a share of the target's range,
+            and the share of points with another class.
 
     Returns:
         A Least.

@@ -126,10 +126,10 @@ def plant(
 
     The layers are planted one by one from the input, in each the hardest neuron (highest in-degree)
     first. Each target neuron takes the unused neuron whose incoming parameters have the largest
-    cosine with its own; lots decide between equally good ones. Those parameters are overwritten up
-    to a positive factor, for which the next layer compensates (ReLU is positively homogeneous). The
-    output layer stays in place, with one factor for all outputs. All parameters outside the ticket
-    stay bit for bit.
+    cosine with its own; a hash decides between equally good ones. These parameters are overwritten
+    up to a positive factor, for which the next layer compensates (ReLU is positively homogeneous).
+    The output layer stays in place, with one factor for all outputs. All parameters outside the
+    ticket stay bit-identical.
 
     In convolutions a filter is a neuron, and pooling commutes with positive factors. Where residual
     branches are added to one stream, each of its channels has one place and one factor, chosen by
@@ -141,14 +141,15 @@ def plant(
     Args:
         target: a tree {"layer_0": {"kernel", "bias"}, ...} of layers one after the other, kernels
             (n_in, n_out) or (height, width, n_in, n_out) and biases (n_out,), without padding; or a
-            tree like params, for a network that is no such chain. Zeros are no parameters.
+            tree like params, for a network that is not such a chain. Zeros do not count as
+            parameters.
         params: the mother network, float32; same layers and inputs and outputs, at least as wide.
         model: the mother network's model, whose layers say where kernels and biases lie; None for a
             tree of layer_0, layer_1, ...
-        match: "cosine", as above, or "hidden", which makes the ticket inconspicuous instead. Lots
-            choose the neurons, and then all factors are chosen together, those that change the
+        match: "cosine", as above, or "hidden", which makes the ticket inconspicuous instead. A hash
+            chooses the neurons, and then all factors are chosen together so that they change the
             sizes of the mother's parameters least (not in the paper; docs/planting.md has the
-            formulas and ticketjax.audit the measure). The result is the same, but for rounding, for
+            formulas and ticketjax.audit the measure). The result is the same, up to rounding, for
             any positive rescaling of the target's neurons and any order of the mother's. For dense
             chains only.
         zero_path_biases: also set to zero the biases that planted neurons have in the mother but

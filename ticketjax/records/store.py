@@ -254,21 +254,21 @@ def _is_foreign(path: pathlib.Path) -> bool:
 class Store:
     """One grid's results directory: manifest.json, parts/*.parquet, and a lock.
 
-    Opening it writes the manifest. The same grid continues it, also with more seeds, densities or
-    seekers, another chunk size or masks outside their budget let pass. Until the store is gone, no
-    other process can open the directory.
+    Opening it writes the manifest. The same grid resumes it, also with more seeds, densities or
+    seekers, another chunk size, or check_budget=False. While the store exists, no other process can
+    open the directory.
 
     Args:
-        directory: which is made if it is not there.
-        grid: what its records follow from.
+        directory: is created if it does not exist.
+        grid: determines the records.
         wait: for another process that has the directory open, instead of refusing.
         share: (index, count) of this process, as in run(): the first one locks the directory for
             all, writes the manifest, and is to open it before the others.
 
     Raises:
-        ValueError: the directory belongs to another grid or holds something else, a seeker or
-            function of the same name was another one, the records in it were made by another
-            version of ticketjax or jax, or, as InUse, another process has it open.
+        ValueError: the directory belongs to another grid or contains something else, a seeker or
+            function of the same name has changed, the records in it were made by another version of
+            ticketjax or jax, or, as InUse, another process has it open.
         OSError: it cannot be written.
     """
 
@@ -415,14 +415,14 @@ def add_records(directory: str | os.PathLike, records: pa.Table) -> None:
 def load_records(directory: str | os.PathLike) -> pa.Table:
     """All records of a results directory, in the order of the grid.
 
-    A damaged part is left out, with a warning. Every run is there once, even if processes without a
-    common lock have written some of them twice.
+    A damaged part is skipped with a warning. Every run is returned once, even if processes without
+    a common lock have written some of them twice.
 
     Args:
         directory: what a command was given as --out.
 
     Returns:
-        An Arrow table with a row per run; docs/protocol.md says what every column means.
+        An Arrow table with a row per run; docs/protocol.md defines the columns.
 
     Raises:
         ValueError: there are none.

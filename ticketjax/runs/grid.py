@@ -64,14 +64,14 @@ class Grid:
             Task; a density a number in (0, 1] or "ticket", the planted ticket's own.
         model: the network: None for mlp(task, depth, width), a Model, a function task -> Model, or
             {label: model}, one or several. With a model given, depth and width are its own.
-        seekers: what looks for the ticket: a name, an expression, a seeker, a score or seeker of
-            your own, a list of these, or {label: seeker}. Records call each by its label.
-        seeds: how many (0 to n - 1), or a sequence of them.
-        planting, training: how a ticket is planted, and masks are trained in the end.
+        seekers: a name, an expression, a seeker, your own score or seeker, a list of these, or
+            {label: seeker}. Records have the label of each.
+        seeds: number of seeds (0 to n - 1), or a sequence of seeds.
+        planting, training: how a ticket is planted, and how masks are trained finally.
         objective, prune_bias, samples, reinitialise: as in Setting.
         precision: of the matrix products, as in mlp().
-        chunk_size: runs of each device after which records are written, at least one instance's;
-            "auto" chooses it. It changes no record.
+        chunk_size: number of runs per device after which records are written, at least one
+            instance's; "auto" chooses it. It changes no record.
         check_budget: refuse masks that keep another number of parameters than the density allows;
             otherwise their records are marked, in the column within_budget.
 

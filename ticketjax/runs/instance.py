@@ -22,14 +22,14 @@ class Instance(NamedTuple):
         planted: with the mask of the first ticket, if there are several.
         tickets, decoys: masks of all of them, views with (n, ...) in every leaf; None for a single
             ticket, and without decoys.
-        start: what masks are measured and trained on: the planted network's parameters, or values
-            drawn anew (Setting.reinitialise).
+        start: the parameters on which masks are measured and trained: the planted network's, or
+            newly drawn ones (Setting.reinitialise).
         train, held_out: the data.
         order: (epochs, steps, batch_size) int32, the order of the samples in the final training.
         augment_key: of the final training's augmentation, as jax.random.key_data() gives it; None
             where there is none.
         ticket_metric, ticket_loss: () quality of the bare ticket.
-        planted_metric, planted_loss: () quality of the planted mask: the same but for rounding,
+        planted_metric, planted_loss: () quality of the planted mask: the same up to rounding,
             unless the ticket is perturbed.
         planted_raw, planted_rescaled: () losses of the planted mask on the training data, of the
             output as it is and at its best scale.

@@ -16,9 +16,9 @@ class Record(NamedTuple):
     """What one run measured; every entry () but layer_*, (layers,).
 
     Args:
-        density: asked for.
+        density: the requested density.
         noise: of the data.
-        kept: fraction of the prunable parameters really kept.
+        kept: fraction of the prunable parameters that are kept.
         strong_metric, strong_loss: before any training.
         output_sign: -1 if an output would fit the data better with a negative factor, see
             objective.output_sign().
@@ -41,7 +41,7 @@ class Record(NamedTuple):
         effective_density: fraction of the prunable parameters that are kept and on a live path.
         collapsed: whether no path is left.
         first_dead_layer: where the last path ended, -1 if none did.
-        log10_paths: log10 of how many paths there are.
+        log10_paths: log10 of the number of paths.
         layer_kept: kept fraction of each layer's prunable parameters.
     """
 

@@ -20,7 +20,7 @@ from ticketjax.problem import Problem, make_problem
 
 @dataclasses.dataclass(frozen=True)
 class Setting:
-    """All that is fixed within one compiled program, but for the seeker.
+    """Everything that is fixed within one compiled program, except the seeker.
 
     Args:
         task, model: what is learned and by which network; the depth follows from the model.
@@ -29,13 +29,13 @@ class Setting:
         planting, training: how a ticket is planted, and masks are trained.
         objective: what all seekers optimise, "raw" or "rescaled" outputs; None for what is
             published for each of them, its own field objective.
-        prune_bias: whether biases may be pruned; if not, the planted neurons' spare biases are
+        prune_bias: whether biases can be pruned. If not, the unused biases of planted neurons are
             zero, so that the ticket is still in the network.
-        reinitialise: measure and train masks on parameters drawn anew, which no seeker has
-            received: a sanity check (Frankle et al. 2021). There is no ticket in them.
+        reinitialise: measure and train masks on newly drawn parameters, which no seeker has
+            received: a sanity check (Frankle et al. 2021). They contain no ticket.
 
     Raises:
-        ValueError: values that make no run.
+        ValueError: values that cannot be run.
     """
 
     task: Task

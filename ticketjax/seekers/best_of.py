@@ -19,15 +19,14 @@ from ticketjax.seekers.strategies import as_seeker, objective_of
 class BestOf(Options):
     """A seeker that searches several times and returns the best mask that it found.
 
-    The searches differ in their keys and run at once (vmap). The best has the least loss of
-    mask * initial parameters on the training data, under the objective; among equals it
-    is the first, and a loss that is no number is the worst. Found.info gains restart_losses,
-    (restarts,) float32.
+    The searches differ in their keys and run at once (vmap). The best has the lowest loss of mask *
+    initial parameters on the training data, under the objective. Among equals it is the first, and
+    NaN is the worst. Found.info gains restart_losses, (restarts,) float32.
 
     Args:
         seeker: (key, problem, density) -> Found, or a score, which makes a singleshot pruner.
-        restarts: how many searches. With 1 it is the seeker itself, with its key and its info.
-        objective: by which the best is chosen, "raw" or "rescaled"; None for the seeker's own. The
+        restarts: number of searches. With 1 it is the seeker itself, with its key and its info.
+        objective: decides which one is best, "raw" or "rescaled"; None for the seeker's own. The
             problem's own overrides it.
 
     Raises:

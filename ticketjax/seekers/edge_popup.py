@@ -86,13 +86,13 @@ class EdgePopup(Options):
         normalise: rank |s| / mean |s| of the layer, so that layers of few inputs, where scores
             start larger, do not fill a global budget. With budgets per layer it changes nothing.
         scope: "local" as published, "global" or LayerBudgets, as in problem.select().
-        epochs: how often all samples are seen.
+        epochs: passes over the training data.
         batch_size: samples per step.
         learning_rate: of the first step.
         momentum, weight_decay: of the gradient descent.
         restarts: searches, of which the best on the training data counts; see BestOf.
-        levels: anneal in so many steps, each of several epochs, instead of one every epoch.
-        start: what the random scores become before the search begins: a function of the view
+        levels: number of annealing steps, each of several epochs, instead of one per epoch.
+        start: changes the random scores before the search begins: a function of the view
             {"layer_0": {"kernel", "bias"}, ...}; no score may become 0.
         optimizer: moves the scores in place of the gradient descent, text such as "adam(0.01)" or
             an optax.GradientTransformation; learning_rate, momentum and weight_decay are

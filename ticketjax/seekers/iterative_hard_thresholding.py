@@ -25,18 +25,17 @@ LEARNING_RATE = 1e-3
 class IterativeHardThresholding(Options):
     """A seeker that trains all parameters and sets all but the largest to 0 after every step.
 
-    W <- H_K(W - Adam(dL/dW)), H_K keeping the K entries of largest |W|. A parameter at 0 has a
-    gradient all the same and returns once a step makes it one of the largest. Parameters that are
-    not prunable are trained too, and stay. The mask is the last support, and is measured on initial
-    values as for every seeker; what was trained is
-    Found.info["params"]. Found.scores are |W| before the
-    last threshold.
+    W <- H_K(W - Adam(dL/dW)), H_K keeping the K entries of largest |W|. A parameter at 0 still has
+    a gradient, and returns if a step makes it one of the largest. Parameters that are not prunable
+    are trained too, and stay. The mask is the last support, and is measured on initial values as
+    for every seeker; what was trained is Found.info["params"]. Found.scores are |W| before the last
+    threshold.
 
     Args:
         annealed: keep density^(i / epochs) in epoch i instead of the target from the start, where
             the first step already decides nearly everything.
         scope: "global", "local" or LayerBudgets, as in problem.select().
-        epochs: how often all samples are seen.
+        epochs: passes over the training data.
         batch_size: samples per step.
         learning_rate: of Adam.
         optimizer: in place of Adam, text such as "sgd(0.1)" or an optax.GradientTransformation;

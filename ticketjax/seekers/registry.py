@@ -182,8 +182,8 @@ def get_seeker(
 
     Args:
         seeker: a name from SEEKERS; an expression such as "multishot(snip, rounds=3)" or
-            "best_of(concrete(), restarts=4)"; or a function of your own: a score (key, problem,
-            params, mask) -> scores, or a whole seeker, which is returned as it is.
+            "best_of(concrete(), restarts=4)"; or your own function: a score (key, problem, params,
+            mask) -> scores, or a whole seeker, which is returned unchanged.
         strategy: of a name or a score: "singleshot" (default) or "multishot"; of the trained
             seekers those in STRATEGIES, "plain" by default.
         **options: fields of the seeker's class; scope, rounds, round_epochs, score_samples, ...
@@ -291,7 +291,7 @@ def seeker_text(seeker: Any, complete: bool = False) -> str:
 
     Args:
         seeker: any. A function of your own is written by its name.
-        complete: say also the options that are left at their defaults.
+        complete: include the options that have their defaults.
 
     Returns:
         The expression, such as "multishot(snip, rounds=3)".

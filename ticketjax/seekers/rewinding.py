@@ -19,14 +19,14 @@ LEARNING_RATE = 1e-3
 
 @dataclasses.dataclass(frozen=True, kw_only=True, repr=False)
 class Rewinding(Options):
-    """A seeker that trains, prunes by magnitude, and starts the optimizer anew, not the weights.
+    """A seeker that trains, prunes by magnitude, and resets the optimizer but not the weights.
 
-    Round k trains what is left from the values that round k - 1 ended with and keeps the
+    Round k trains the remaining weights from the final values of round k - 1, and keeps the
     density^(k / rounds) largest magnitudes; a pruned parameter never returns. The learning rate is
     constant here, so what is rewound of its schedule is Adam's own: moments and bias correction.
-    After the last pruning the weights that are left are trained once more, and returned as
+    After the last pruning, the remaining weights are trained once more and returned as
     Found.info["params"]. The mask itself is measured and trained from the *initial* values, as for
-    every seeker, which tells what trained weights say about the mask and not how good they are.
+    every seeker. This measures the mask and not the trained weights.
 
     Found.scores are the trained magnitudes, -inf for what an earlier round pruned.
 

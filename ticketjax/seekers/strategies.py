@@ -187,15 +187,15 @@ class Singleshot(_Rounds):
     Args:
         score: (key, problem, params, mask) -> scores, as in Score.
         scope: "global", "local" or LayerBudgets, as in problem.select().
-        rounds: n > 1 prunes gradually, to density^(k/n) in round k, scoring the pruned network anew
-            each time (as SynFlow does). A pruned parameter never returns.
+        rounds: n > 1 prunes gradually, to density^(k/n) in round k, scoring the pruned network
+            again each time (as SynFlow does). A pruned parameter never returns.
         score_samples: training samples that the score receives; "auto" for 40, as the published
             experiments draw for all three tasks; None for all.
         sanity: "invert" keeps the lowest scores instead of the highest, "shuffle" puts the final
             mask's entries into a random order within each kernel and bias (Frankle et al. 2021, Su
             et al. 2020). A pruner that finds more than good layer densities does worse under both.
-        objective: of the loss that the score looks at, "raw" as published or "rescaled"; without
-            effect on scores that look at none. The problem's own overrides it.
+        objective: of the loss that the score uses, "raw" as published or "rescaled"; without effect
+            on scores that use none. The problem's own overrides it.
 
     Raises:
         ValueError: an option of another type or range.

@@ -29,8 +29,8 @@ def get_task(name: str | Task) -> Task:
     """Return the task of that name.
 
     Args:
-        name: one of TASKS, or a call of one of FAMILIES, such as "random_circle(depth=4)"; a `Task`
-            of one's own is returned as it is.
+        name: one of TASKS, or a call of one of FAMILIES, such as "random_circle(depth=4)"; your own
+            `Task` is returned unchanged.
 
     Returns:
         The task.

@@ -10,14 +10,14 @@ from ticketjax.tasks.random_teacher import random_teacher
 
 @dataclasses.dataclass(frozen=True)
 class Level:
-    """How hard a ticket is made to find.
+    """One level of difficulty: a distribution of tickets, and the network around them.
 
     Args:
         name: in tables and figures; the task's name in records is ladder_NAME.
         inputs, outputs, hidden, parameters, kind: of the ticket, as in random_teacher(). Every seed
             has its own.
         width: neurons of every hidden layer of the network that it is planted in.
-        planting: how, and beside what.
+        planting: how the ticket is planted, and what is planted beside it.
 
     Raises:
         ValueError: a network too narrow for the ticket, and what random_teacher() refuses.

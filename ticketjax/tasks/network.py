@@ -60,7 +60,7 @@ def network_task(
 
     Args:
         target: dense layers, {"layer_0": {"kernel", "bias"}, ...}, kernels (n_in, n_out), biases
-            (n_out,); zeros are no parameters.
+            (n_out,); zeros do not count as parameters.
         kind: "regression" or "classification".
         name: the name in records.
         corners: draw x from {-1, 1}^inputs instead.

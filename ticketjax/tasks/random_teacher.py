@@ -242,7 +242,7 @@ def random_teacher(
 
     Returns:
         A Task: inputs uniform on [-1, 1]^inputs, labels the teacher's outputs. Noise is added to a
-            regression's outputs, or is the probability that a label is drawn anew.
+            regression's outputs, or is the probability that a label is redrawn.
 
     Raises:
         ValueError: fewer parameters than there are neurons to connect, more than the layers have,

@@ -73,8 +73,8 @@ class RandomHelices:
 def random_circle(*, key: int | jax.Array | None = None, depth: int = 5) -> Task:
     """A variant of Circle: four rings of random radii, in a random order of the classes.
 
-    The ticket is Circle's construction on axes that are turned by a random angle, which takes a
-    weight more for each of its first neurons that one coordinate alone led to.
+    The ticket is Circle's construction on axes that are rotated by a random angle. This needs one
+    more weight for each of its first neurons that depended on one coordinate only.
 
     Args:
         key: an integer or a JAX key, which decides everything; None for a variant for every seed of
@@ -82,8 +82,8 @@ def random_circle(*, key: int | jax.Array | None = None, depth: int = 5) -> Task
         depth: of the ticket; at least 3.
 
     Returns:
-        A Task: x uniform on [-1, 1]^2, labels the ticket's own, each drawn anew with the
-            probability noise.
+        A Task: x uniform on [-1, 1]^2, labels the ticket's own, each redrawn with the probability
+            noise.
 
     Raises:
         ValueError: a depth below 3, another key.
@@ -95,7 +95,7 @@ def random_circle(*, key: int | jax.Array | None = None, depth: int = 5) -> Task
 
 
 def random_helix(*, key: int | jax.Array | None = None, depth: int = 5) -> Task:
-    """A variant of Helix: another phase, turned or mirrored in space, its knots moved.
+    """A variant of Helix with another phase, rotated or mirrored in space, and with moved knots.
 
     All three coordinates use all knots, where Helix's own third one is straight.
 

@@ -63,8 +63,8 @@ def sparse_parity(
     takes (k + 1)^2 parameters, one fewer for even k, whose middle knot is 0.
 
     Args:
-        inputs: signs that there are, at least 3.
-        bits: k, how many of them count.
+        inputs: number of signs, at least 3.
+        bits: k, the number of relevant signs.
         key: an integer or a JAX key, which decides which count; None for others with every seed of
             a sweep, as in random_teacher().
         depth: of the ticket; at least 3.

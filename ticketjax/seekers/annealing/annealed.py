@@ -26,53 +26,54 @@ def _cooling(first: float, last: float, count: int) -> np.ndarray:
 class Annealed(Options):
     """A seeker that changes a mask by random proposals, and accepts them by Metropolis' rule.
 
-    A proposal toggles a parameter, swaps a kept one for one that is not, or gives it another
-    source or neuron; exchanges a neuron for another one with all that is connected to it; builds a
-    neuron anew from few parameters, for which others leave at random; or splits one in two. None
-    ever exceeds the budget. It is accepted if the energy rises by less than -T log(u), u uniform,
-    and T falls geometrically. The energy of a regression is the logarithm of its error. That of a
-    classification is the cross entropy at first, then the smooth error, the mean of
-    sigmoid(-beta * margin), at a beta three times that which fits the cross entropy best: the cross
-    entropy does not rank a ticket best where the network's classes have sharp edges. The best mask
-    of the last energy counts.
+    A proposal toggles a parameter, swaps a kept parameter for a pruned one, or gives it another
+    source or target neuron; exchanges a neuron for another one with all its connections; rebuilds a
+    neuron from a few parameters and removes random others; or splits a neuron in two. No proposal
+    exceeds the budget. It is accepted if the energy rises by less than -T log(u), u uniform, and T
+    falls geometrically. The energy of a regression is the logarithm of its error. That of a
+    classification is first the cross entropy, and then the smooth error, the mean of
+    sigmoid(-beta margin). beta is three times the value that fits the cross entropy best. The cross
+    entropy does not rank a ticket best where the classes have sharp edges. The best mask under the
+    last energy is returned.
 
-    Only a narrow network of `width` neurons in a layer is calculated with: those in use and others,
-    which are drawn anew in every step. `batch` proposals are evaluated at once, from the first
-    layer on that they change, and there as a sum over the few neurons that they change. A proposal
-    of a classification is evaluated on one part of the data after the other and given up as soon as
-    it is 2.5 standard errors from being accepted.
+    Only a narrow network of `width` neurons in a layer is computed: those in use and others, drawn
+    again in every step. `batch` proposals are evaluated at once, starting from the first layer that
+    they change, where only the changed neurons are summed. A proposal for a classification is
+    evaluated on one part of the data after the other, and rejected as soon as it is 2.5 standard
+    errors from being accepted.
 
-    Found.scores are 1 for what is kept and 0 for the rest; info has the energies after each step
-    and how many proposals have been accepted until then, (steps,). How much work a classification's
-    search is depends on when proposals are given up, so that records have no FLOPs of it.
+    Found.scores are 1 for kept parameters and 0 for the others. info has the energies after each
+    step and the number of proposals accepted so far, (steps,). The work of a classification depends
+    on when proposals are rejected, so its records have no FLOPs.
 
     Args:
-        seeker: (key, problem, density) -> Found, or a score, which makes a singleshot pruner: whose
-            mask is annealed, and returned where annealing makes it worse. Of one with more than
-            `width` active neurons in a layer, those with most connections stay. None for random
-            paths that have no neuron in common.
-        steps: of a chain.
-        proposals: in each step for each layer, rounded to whole batches; they change this layer or
+        seeker: (key, problem, density) -> Found, or a score, which makes a singleshot pruner. Its
+            mask is annealed, and returned if annealing makes it worse. If a layer has more than
+            `width` active neurons, those with most connections stay. None for random paths without
+            a common neuron.
+        steps: number of steps of a chain.
+        proposals: number per step and layer, rounded to whole batches; they change this layer or
             later ones.
-        batch: how many of them are evaluated at once; of the acceptable ones the first in a random
+        batch: number of proposals evaluated at once; of the acceptable ones, the first in a random
             order is accepted, and those after it are discarded.
         width: neurons of a hidden layer at once, those in use and others.
-        temperatures: T of a regression, at first and at last, in units of the log error.
+        temperatures: first and last T of a regression, in units of the log error.
         entropy_temperatures, error_temperatures: the same of a classification's cross entropy and
             smooth error, in their units.
-        loss: of a classification in the end, "smooth_error" or "cross_entropy".
+        loss: final energy of a classification, "smooth_error" or "cross_entropy".
         entropy_share: the fraction of the steps for which a classification begins with cross
             entropy, in 0..1; 1 is the same as loss="cross_entropy".
-        bins: a regression of one input has its data averaged in so many bins of equal numbers; 0
-            for not at all.
+        bins: number of equally filled bins in which the data of a regression with one input are
+            averaged; 0 for no averaging.
         part: samples of a part of a classification's data.
-        chains: how many, vmapped; the one with the least error on the training data counts.
+        chains: number of chains, vmapped; the one with the lowest error on the training data is
+            returned.
         scope: "global" alone, one budget over all layers.
-        objective: what is to fall, "rescaled", or "raw". The problem's own overrides it.
+        objective: what is minimised, "rescaled" or "raw". The problem's own overrides it.
 
     Raises:
-        ValueError: an option of another type or range. When called, for a network that is no chain
-            of dense layers with ReLU between; the message names the layer.
+        ValueError: an option of another type or range. When called, for a network other than a
+            chain of dense layers with ReLU between them; the message names the layer.
 
     Source: this project. Simulated annealing: Kirkpatrick, Gelatt and Vecchi 1983; acceptance:
     Metropolis et al. 1953. Tests that stop early: Korattikara, Chen and Welling 2014,

@@ -17,16 +17,16 @@ class RandomMasks(DrawnSeeker):
     """A baseline that draws masks of exactly the budget at random and returns the best one.
 
     Every mask keeps the parameters with the highest of independent N(0, 1) scores. The best has the
-    least loss of mask * initial parameters on the training data; among equals it is the first. With
-    one draw it is the singleshot pruner of the score "random". Any network is searched.
+    lowest loss of mask * initial parameters on the training data; among equals it is the first. One
+    draw is the singleshot pruner of the score "random". It works on any network.
 
-    Found.scores are those of the best draw; Found.info has draw_losses, float32, the least loss
+    Found.scores are those of the best draw; Found.info has draw_losses, float32, the lowest loss
     after 1, 2, 4, 8, ... draws, and after all.
 
     Args:
-        draws: how many masks; each costs one pass over the training data, without gradients.
+        draws: number of masks; each costs one pass over the training data, without gradients.
         scope: as in problem.select().
-        objective: by which the best is chosen, "rescaled" or "raw". The problem's own overrides it.
+        objective: decides which one is best, "rescaled" or "raw". The problem's own overrides it.
 
     Raises:
         ValueError: an option of another type or range.

@@ -76,30 +76,29 @@ class RandomPaths(DrawnSeeker):
 
     A draw adds complete paths from an input to an output, one after the other, until one does not
     fit into the budget. Every neuron along a path is drawn uniformly; every prunable bias of its
-    neurons comes with it with probability 1/2. Where several layers write to one space of neurons,
-    as residual branches do, a path comes through each with equal probability. Of the path that does
-    not fit, the weights are added with some of the biases if there is room for all its weights, and
-    nothing otherwise.
+    neurons is added with probability 1/2. Where several layers write to one space of neurons, as
+    residual branches do, a path passes through each with equal probability. The path that does not
+    fit is added with only some of its biases if all its weights fit, and not at all otherwise.
 
-    What is then left of the budget goes to parameters of neurons that no kept weight reads, which
-    change nothing, drawn at random; and if there are too few, to any others. At most about as many
-    paths are drawn as there are prunable parameters (or 128, if that is more). They cover a share
-    of about 1 - 1/e of the largest kernel or more; what higher densities leave is random too.
+    The rest of the budget goes to random parameters of neurons that no kept weight reads, which
+    change nothing; if there are too few, to any others. At most about as many paths are drawn as
+    there are prunable parameters (or 128, if that is more). They cover a share of about 1 - 1/e of
+    the largest kernel or more; the rest of higher densities is random too.
 
-    The best draw has the least loss of mask * initial parameters on the training data; among equals
-    it is the first. Found.scores rank the parameters as the best draw's selection did: above 2
-    those of its paths, above 1 those that change nothing, above 0 the others. Found.info has
+    The best draw has the lowest loss of mask * initial parameters on the training data; among
+    equals it is the first. Found.scores rank the parameters as the best draw's selection did: above
+    2 those of its paths, above 1 those that change nothing, above 0 the others. Found.info has
     draw_losses, float32, the least loss after 1, 2, 4, 8, ... draws, and after all.
 
     Args:
-        draws: how many networks; each costs one pass over the training data, without gradients.
+        draws: number of networks; each costs one pass over the training data, without gradients.
         scope: as in problem.select(). With budgets per layer, paths end when one layer is full.
-        objective: by which the best is chosen, "rescaled" or "raw". The problem's own overrides it.
+        objective: decides which one is best, "rescaled" or "raw". The problem's own overrides it.
 
     Raises:
         ValueError: an option of another type or range.
 
-    Source: this project. ReLU's ticket is one path; of blind complete paths a few suffice.
+    Source: this project. ReLU's ticket is one path, and a few random complete paths suffice.
 
     >>> RandomPaths(draws=10)
     RandomPaths(draws=10)

@@ -16,27 +16,28 @@ from ticketjax.seekers.exchange import Neighbourhood, search
 
 @dataclasses.dataclass(frozen=True, kw_only=True, repr=False)
 class PathPursuit(Options):
-    """A seeker that starts from nothing and adds what lowers the loss most per new parameter.
+    """A seeker that starts empty and adds what lowers the loss most per new parameter.
 
-    Each round draws hundreds of pieces of path, with or without the biases along them, looks at
-    every single parameter besides, and adds the one whose exact gain per parameter that is not
-    kept yet is the largest, until the budget is used. What the rounds leave of the budget goes to
-    parameters that change nothing, as far as there are such.
+    Each round draws hundreds of pieces of path, with or without the biases along them, and also
+    evaluates every single parameter. It adds the one with the largest exact gain per new parameter,
+    until the budget is used. The rest of the budget goes to parameters that change nothing, as far
+    as there are any.
 
-    Weights stay frozen; only the loss on training data is looked at. Found.scores are 1 for what is
-    kept and 0 for the rest; info has the loss (rounds,) and the parameters in use (rounds,).
+    Weights stay frozen, and only the loss on training data is used. Found.scores are 1 for kept
+    parameters and 0 for the others; info has the loss (rounds,) and the parameters in use
+    (rounds,).
 
     Args:
-        exchange: with the budget used, go on by exchanging (see refined.refine()); recommended: a
-            target of one path, as ReLU's, is then found whole.
+        exchange: continue with exchanges once the budget is used (see refined.refine()). This is
+            recommended: a target of one path, such as ReLU's, is then found completely.
         scope: "global" alone, one budget over all layers.
         rounds: additions and exchanges together.
         samples, temperature, width: as in refined.refine().
-        objective: what is to fall, "rescaled", or "raw". The problem's own overrides it.
+        objective: what is minimised, "rescaled" or "raw". The problem's own overrides it.
 
     Raises:
-        ValueError: an option of another type or range. When called, for a network that is no chain
-            of dense layers with ReLU between; the message names the layer.
+        ValueError: an option of another type or range. When called, for a network other than a
+            chain of dense layers with ReLU between them; the message names the layer.
 
     Source: this project; after matching pursuit (Mallat and Zhang 1993). For the exchanges, see
     refined.refine().

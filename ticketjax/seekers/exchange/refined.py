@@ -119,8 +119,8 @@ def _refine(
 class Refined(Options):
     """A seeker whose mask is refined.
 
-    Found.scores become 1 for what is kept and 0 for the rest; Found.info stays, but for "params",
-    which were trained under another mask.
+    Found.scores become 1 for kept parameters and 0 for the others. Found.info stays, without
+    "params", which were trained under another mask.
 
     Args:
         seeker: (key, problem, density) -> Found, or a score, which makes a singleshot pruner.
@@ -132,7 +132,7 @@ class Refined(Options):
         ValueError: a seeker that cannot be called, an option of another type or range. When called,
             for a network that refine() refuses.
 
-    Source: this project; see refine() for what it is close to.
+    Source: this project; see refine() for related work.
 
     >>> from ticketjax.seekers.gates.probabilistic import Probabilistic
     >>> Refined(Probabilistic(epochs=400), rounds=100).samples

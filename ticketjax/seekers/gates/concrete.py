@@ -21,7 +21,7 @@ class Concrete(ScheduledGateSeeker):
 
     Args:
         epochs: 60 are about 2,100 steps at 9,000 samples.
-        decay: off, because the multiplier would go on moving when the gates no longer can.
+        decay: off, because the multiplier would still move when the gates no longer can.
         schedule, ramp: of the budget K_t, see density_now().
         final_temperature: tau in the last step.
         dual_rate: how fast lambda, at first 0, answers to too many or too few open gates.

@@ -21,13 +21,13 @@ class ContinuousSparsification(PricedGateSeeker):
     are kept, in place of 1[s > 0].
 
     During the search an open gate multiplies its parameter by up to 1 / sigmoid(s0), 2 by default;
-    the mask that is returned, and measured, has ones there. All gates that are open share that
-    factor, so that in a ReLU network without biases only the output's scale differs; with biases,
-    these weigh other than in the search, and the network that is measured computes something else.
+    the mask that is returned, and measured, has ones there. All open gates share this factor, so in
+    a ReLU network without biases only the output's scale differs. With biases, their relative
+    weight differs from the search, and the measured network computes a different function.
 
     Args:
         epochs: 60 are about 2,100 steps at 9,000 samples.
-        decay: off, because the multiplier would go on moving when the gates no longer can.
+        decay: off, because the multiplier would still move when the gates no longer can.
         schedule, ramp: of the budget K_t, see density_now().
         start: s0.
         final_steepness: beta in the last step.

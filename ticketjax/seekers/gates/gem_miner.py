@@ -20,9 +20,9 @@ class GemMiner(GateSeeker):
     The scores start as U(0, 1). In every step m = alive * 1[s > 1/2] multiplies the parameters,
     Adam moves s by the gradient of the loss by m (straight through) and of penalty * sum s^2 over
     the alive, and s is clipped to [0, 1]. After every epoch i that is a multiple of `period`, and
-    after the last, all but the share density^(i / epochs) of the parameters are dead: those of
-    the lowest scores, which never come back. Those that are left in the end are kept, whether above
-    1/2 or not: exactly K.
+    after the last, only the share density^(i / epochs) of the parameters stays alive. Those with
+    the lowest scores are removed and never return. The parameters alive at the end are kept,
+    whether above 1/2 or not: exactly K.
 
     Args:
         epochs: 170 are about 6,000 steps at 9,000 samples.

@@ -72,9 +72,9 @@ class Probabilistic(ScheduledGateSeeker):
     falls linearly, Adam moves s, and s <- clip(s - v, 0, 1) with the least v >= 0 that has
     sum s <= K_t; K_t follows the density's schedule.
 
-    Clipped probabilities tie at 0 and 1 by the thousand. What ranks in the end is s - v before the
-    clipping: in the same order wherever s differs, and among equals by where the last step of Adam
-    would have had them. Exactly K are kept, whatever ties.
+    Thousands of clipped probabilities tie at 0 and 1. The final ranking therefore uses s - v before
+    the clipping: the same order wherever s differs, and among equals the order after the last step
+    of Adam. Exactly K are kept, whatever ties.
 
     Args:
         epochs: 400 are about 14,000 steps at 9,000 samples.
@@ -83,8 +83,9 @@ class Probabilistic(ScheduledGateSeeker):
             between which it falls; see density_now().
         start: every s at first, in (0, 1].
         temperatures: tau at first and in the last step, above 0.
-        hard: multiply by 1[m > 1/2] instead, with the gradient of m. A soft mask may hide a dense
-            network of tiny entries, which an objective without a scale takes for one of large ones.
+        hard: multiply by 1[m > 1/2] instead, with the gradient of m. A soft mask may be a dense
+            network of tiny entries, which an objective without a scale cannot distinguish from one
+            of large entries.
         scope, batch_size, learning_rate, unit_gradients, restarts, optimizer, objective: as in
             GateSeeker.
 

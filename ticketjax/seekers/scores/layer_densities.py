@@ -54,9 +54,9 @@ def _by_layer_share(share: Callable[[tuple[int, ...], int], float]) -> Score:
 def erk(key: jax.Array, problem: Problem, params: Tree, mask: Tree) -> Tree:
     """Random pruning with layer densities in proportion to (n_in + n_out) / (n_in * n_out).
 
-    Of a convolution, its height and width are added above and multiplied below. Narrow layers are
-    so kept dense. Needs the global scope; a layer is its kernel and, where biases are pruned, its
-    bias.
+    For a convolution, height and width are added in the numerator and multiplied in the
+    denominator. Narrow layers are therefore kept dense. Needs the global scope; a layer is its
+    kernel and, where biases are pruned, its bias.
 
     Args:
         key, problem, params, mask: as in Score.
@@ -72,7 +72,7 @@ def erk(key: jax.Array, problem: Problem, params: Tree, mask: Tree) -> Tree:
 
 
 def balanced(key: jax.Array, problem: Problem, params: Tree, mask: Tree) -> Tree:
-    """Random pruning that keeps as many parameters in every layer, or all that a layer has.
+    """Random pruning that keeps equally many parameters in every layer, or all of a small layer.
 
     Needs the global scope.
 

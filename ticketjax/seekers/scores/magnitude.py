@@ -8,7 +8,7 @@ from ticketjax.problem import Problem
 
 
 def magnitude(key: jax.Array, problem: Problem, params: Tree, mask: Tree) -> Tree:
-    """Score |theta|. Lifted by Multishot it is iterative magnitude pruning.
+    """Score |theta|. With Multishot it is iterative magnitude pruning.
 
     At initialisation, in a single shot, it is a baseline.
 

@@ -55,10 +55,10 @@ def _may_be_scaled(problem: Problem) -> bool:
 def synflow(key: jax.Array, problem: Problem, params: Tree, mask: Tree) -> Tree:
     """Score |theta * dR/dtheta|, R the summed output of the network with |theta| on ones.
 
-    Run with many rounds it avoids layer collapse. Normalisation is left out where the model says
-    how (its flow): it would undo the flow. Scores too large or too small for float32 are multiplied
-    by a common factor, which changes no ranking. In a network of which something is not positively
-    homogeneous, activations are not kept in the range of float32, as they otherwise are.
+    With many rounds it avoids layer collapse. Normalisation is left out if the model has a `flow`
+    without it, because it would undo the flow. Scores too large or too small for float32 are
+    multiplied by a common factor, which changes no ranking. In a network of which something is not
+    positively homogeneous, activations are not kept in the range of float32, as they otherwise are.
 
     Args:
         key, problem, params, mask: as in Score.
