@@ -199,7 +199,7 @@ def test_a_page_marks_what_is_outside_its_budget(tmp_path):
     assert '<td data-value="0.1" class="wrong">0.1<small>kept 0.9</small></td>' in (
         report.page.read_text()
     )
-    assert "2 of 2 runs did not keep to their budget" in report.page.read_text()
+    assert "2 of 2 runs violated their budget" in report.page.read_text()
 
 
 @pytest.mark.parametrize("status", [2, 0])
