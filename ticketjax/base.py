@@ -42,8 +42,8 @@ class Task:
             (height, width, channels).
         kind: "regression" (mean squared error) or "classification" (cross entropy, accuracy).
         sample: (key, n, noise) -> Batch; a pure function, the noise level may be traced.
-        ticket: (depth) -> target parameters without padding; depth counts layers of neurons, the
-            input included. It raises ValueError for a depth that has no such ticket.
+        ticket: (depth) -> target parameters without padding; depth counts layers of neurons,
+            including the input. It raises ValueError for a depth that has no such ticket.
         data: () -> training and held-out samples, NumPy arrays, for a task that has these instead
             of sample(): the same for every seed, without noise.
         ticket_of: (seed) -> the ticket of that seed's run, for a task that has one ticket per seed;

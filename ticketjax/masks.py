@@ -24,7 +24,7 @@ def layer_names(params: Mapping[str, Any]) -> list[str]:
 
 
 def depth(params: Params) -> int:
-    """Layers of neurons, the input included: one more than there are kernels."""
+    """Layers of neurons, including the input: one more than there are kernels."""
     return len(params) + 1
 
 
@@ -356,7 +356,7 @@ def budgets_of(
     if scope == "local":
         return [budget(density, size) for size in sizes]
     raise ValueError(
-        "scope 'oracle' is for grids, which know the ticket's layers; hand over "
+        "scope 'oracle' is for grids, which know the ticket's layers; pass "
         "LayerBudgets(count_ticket_layers(target)) instead"
     )
 

@@ -89,7 +89,7 @@ def _grids(fields: dict) -> dict[str, tuple[str, dict]]:
 
 
 def _score(seeker: str | Callable) -> Callable | None:
-    """The score of a name, or of one's own; None for whole seekers."""
+    """The score of a name, or a user's score; None for whole seekers."""
     from ticketjax.seekers.registry import SCORES, is_seeker
 
     if isinstance(seeker, str):

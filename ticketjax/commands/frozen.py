@@ -58,7 +58,7 @@ def seeds(default: int = 1) -> list[int]:
 
 
 def read_frozen(path: str | None) -> dict[str, Frozen]:
-    """The library's frozen settings, and those of a file of one's own beside or instead of them.
+    """The library's frozen settings, and those of a user's file, which override them.
 
     Args:
         path: the value of --settings, or None.
@@ -82,7 +82,7 @@ def read_setting(label: str, text: str) -> Any:
     """The seeker of an expression in a file of settings.
 
     Raises:
-        FlagError: it cannot be read, or a file of one's own that it names is not there.
+        FlagError: it cannot be read, or a user's file that it names does not exist.
     """
     from ticketjax.commands.values import read_seeker_flag
     from ticketjax.seekers.registry import get_seeker

@@ -1,4 +1,4 @@
-"""Values that flags name: expressions, and path/to/file.py:name of one's own."""
+"""Values that flags name: expressions, and your own path/to/file.py:name."""
 
 import importlib.util
 import inspect

@@ -96,7 +96,7 @@ def mlp(task: Task, depth: int, width: int, precision: str | None = "highest") -
 
     Args:
         task: gives the widths of the inputs and the outputs.
-        depth: layers of neurons, the input included (depth 5 has 4 kernels), at least 2.
+        depth: layers of neurons, including the input (depth 5 has 4 kernels), at least 2.
         width: neurons of every hidden layer.
         precision: precision of the matrix products: "highest" (full float32; a planted ticket is
             exact only with it), "high", "default" (TF32 or bfloat16 passes on accelerators), or

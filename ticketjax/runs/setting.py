@@ -86,7 +86,7 @@ class Setting:
 
     @property
     def depth(self) -> int:
-        """Layers of neurons, the input included."""
+        """Layers of neurons, including the input."""
         return len(self.layers) + 1
 
     @functools.cached_property

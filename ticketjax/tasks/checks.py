@@ -13,7 +13,7 @@ def check_depth(task: str, depth: int, smallest: int) -> None:
     if not isinstance(depth, numbers.Integral) or not smallest <= depth <= DEEPEST:
         raise ValueError(
             f"{task}: depth must be an integer >= {smallest} and at most {DEEPEST:,} (layers of "
-            f"neurons, the input included), got {depth!r}"
+            f"neurons, including the input), got {depth!r}"
         )
 
 

@@ -59,7 +59,7 @@ def ticket(depth: int) -> Params:
     |x|^2 and gets most of the knots.
 
     Args:
-        depth: layers of neurons, the input included; at least 3.
+        depth: layers of neurons, including the input; at least 3.
 
     Returns:
         Parameters without padding, float32; kernels (n_in, n_out), biases (n_out,).

@@ -53,7 +53,7 @@ def ticket(depth: int) -> Params:
     less, and float32 loses less precision.
 
     Args:
-        depth: layers of neurons, the input included; at least 3.
+        depth: layers of neurons, including the input; at least 3.
 
     Returns:
         Parameters without padding, float32; kernels (n_in, n_out), biases (n_out,).

@@ -54,7 +54,7 @@ class Level:
 
     @property
     def depth(self) -> int:
-        """Layers of neurons, the input included."""
+        """Layers of neurons, including the input."""
         return len(self.hidden) + 2
 
 

@@ -182,7 +182,7 @@ class RandomTeachers:
 
     @property
     def sizes(self) -> tuple[int, ...]:
-        """Neurons of every layer, the input included."""
+        """Neurons of every layer, including the input."""
         return self.inputs, *self.hidden, self.outputs
 
     def _bounds(self) -> tuple[int, int]:

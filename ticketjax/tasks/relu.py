@@ -40,7 +40,7 @@ def ticket(depth: int) -> Params:
     the smallest planted network there is, not a solution of the task (mean squared error 1/6).
 
     Args:
-        depth: layers of neurons, the input included; at least 2.
+        depth: layers of neurons, including the input; at least 2.
 
     Returns:
         Parameters without padding, float32; every kernel (1, 1), every bias (1,).
