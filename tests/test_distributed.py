@@ -182,5 +182,5 @@ def test_when_the_first_process_is_refused_the_others_end_too(tmp_path):
     printed = [process.communicate(timeout=100) for process in processes]
     assert [process.returncode for process in processes] == [2, 1], printed
     assert "is not empty and has no manifest.json" in printed[0][1]
-    assert "error: --distributed: process 0 has ended" in printed[1][1]
+    assert "error: --distributed: process 0 ended" in printed[1][1]
     assert os.listdir(tmp_path / "out") == ["thesis.tex"]
