@@ -149,23 +149,5 @@ LINES: dict[str, Line] = {
             *("temperature=0.01", "temperature=0.03", "samples=256"),
         ),
     ),
-    "annealed": Line(
-        "annealed",
-        _with(
-            "annealed()",
-            "temperatures=(0.01, 0.0005), error_temperatures=(0.0003, 5e-06)",
-            "temperatures=(0.04, 0.002), error_temperatures=(0.002, 2e-05)",
-            "width=40",
-        ),
-    ),
-    "probabilistic-annealed": Line(
-        "probabilistic, annealed",
-        _with(
-            f"annealed(probabilistic(epochs={PASSES}), entropy_share=0.0)",
-            "temperatures=(0.01, 0.0005), error_temperatures=(0.0003, 5e-06)",
-            "temperatures=(0.04, 0.002), error_temperatures=(0.002, 2e-05)",
-            "width=40",
-        ),
-    ),
 }
 """By label, which is the directory of its records and the key of its setting."""
