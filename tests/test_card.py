@@ -284,7 +284,7 @@ def whole(key, problem, density):
         (["--seeker=snip", "--densities=2"], "--densities=2: must be numbers in (0, 1]"),
         (["--seeker=snip", "--seeds=101"], "--seeds=101: there are 100 development seeds"),
         (["--seeker=snip", "--ladder_seeds=101"], "--ladder_seeds=101: there are 100"),
-        (["--seeker=own.py:root", "--nodevelopment"], "root: singleshot(root) is no frozen"),
+        (["--seeker=own.py:root", "--nodevelopment"], "root: singleshot(root) is not a frozen"),
     ],
 )
 def test_what_cannot_be_made_is_refused_before_any_work(flags, message, tmp_path, forks):
