@@ -10,8 +10,8 @@ import scipy.stats
 
 import ticketjax as tj
 from tests.example_records import records
-from ticketjax.commands import ladder
 from ticketjax.figures import ladder as figure
+from ticketjax.records.levels import by_seeker
 from ticketjax.records.shares import Share
 
 
@@ -48,7 +48,7 @@ def test_shares_are_counted_by_level_and_seeker():
             for one in runs
         ]
     )
-    assert ladder.by_seeker(table, levels) == {
+    assert by_seeker(table, levels) == {
         "snip": [Share(3, 4), Share(0, 3)],
         "grasp": [Share(1, 2), None],
     }

@@ -19,6 +19,7 @@ NAMES = (
     "paper",
     "vgg",
     "report",
+    "card",
     "compare_seekers",
     "compare",
     "theory",

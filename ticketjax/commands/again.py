@@ -45,7 +45,7 @@ def _of_images(configuration: dict[str, Any], source: dict[str, Any], directory:
     flags += [f"--seekers={_listed(pruners)}", f"--searches={_listed(searches)}"]
     flags += [f"--densities={_listed(configuration['densities'])}"]
     flags += [_seeds(configuration["seeds"]), "--data_dir=DIR"]
-    return _joined("vgg", [*flags, f"--out={pathlib.Path(directory).parent}"])
+    return joined("vgg", [*flags, f"--out={pathlib.Path(directory).parent}"])
 
 
 def _options_of_images(texts: Iterable[str]) -> list[str]:
@@ -61,7 +61,8 @@ def _options_of_images(texts: Iterable[str]) -> list[str]:
     return [f"--{options[name]}={value}" for name, value in said.items()]
 
 
-def _joined(module: str, flags: list[str]) -> str:
+def joined(module: str, flags: list[str]) -> str:
+    """A command line of several lines, to be pasted into a shell."""
     return " \\\n    ".join([f"python -m experiments.{module}", *map(shlex.quote, flags)])
 
 
@@ -130,7 +131,7 @@ def _of_tuning(configuration: dict[str, Any], source: dict[str, Any], directory:
     if "split_from" in source:
         flags.append(f"--samples={source['split_from']}")
     flags += _options(Training, configuration.get("training", {}))
-    return _joined("tune", [*flags, _seeds(configuration["seeds"]), f"--out={path.parent}"])
+    return joined("tune", [*flags, _seeds(configuration["seeds"]), f"--out={path.parent}"])
 
 
 def command_of(configuration: dict[str, Any], directory: str) -> str | None:
@@ -177,4 +178,4 @@ def command_of(configuration: dict[str, Any], directory: str) -> str | None:
     if configuration.get("reinitialise"):
         flags.append("--sanity=reinitialise")
     flags += [_seeds(configuration["seeds"]), f"--out={directory}"]
-    return _joined(module, flags)
+    return joined(module, flags)

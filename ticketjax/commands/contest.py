@@ -1,4 +1,4 @@
-"""What the leaderboard and tuning share: one network on several tasks, one density, any seekers."""
+"""What the leaderboard, tuning and cards share: one network on several tasks, any seekers."""
 
 from typing import Any
 
@@ -22,11 +22,16 @@ from ticketjax.commands.flags import (
 
 def define_contest(out: str) -> None:
     """Define the flags of a grid that all seekers have in common, but for its seeds."""
+    define_arena(out)
+    flags.DEFINE_string("density", "ticket", 'A number, or "ticket", the planted density.')
+
+
+def define_arena(out: str) -> None:
+    """Define the flags of such a grid, but for its seeds and densities."""
     define_running(out=out)
     define_task_and_model(tasks="relu,circle,helix")
     flags.DEFINE_integer("depth", 5, "Layers of neurons, including the input.", lower_bound=2)
     flags.DEFINE_integer("width", 100, "Neurons of every hidden layer.", lower_bound=1)
-    flags.DEFINE_string("density", "ticket", 'A number, or "ticket", the planted density.')
     flags.DEFINE_integer("samples", 10_000, "Samples per run; a tenth is held out.", lower_bound=1)
     define_options(Training)
     define_budget()
@@ -40,13 +45,17 @@ def density() -> str | float:
 
 def contest() -> dict[str, Any]:
     """The fields of Grid that the flags of define_contest() describe."""
+    return {**arena(), "densities": density()}
+
+
+def arena() -> dict[str, Any]:
+    """The fields of Grid that the flags of define_arena() describe."""
     common = {
         **tasks_and_models(),
         "training": training(),
         "samples": FLAGS.samples,
         "depth": FLAGS.depth,
         "width": FLAGS.width,
-        "densities": density(),
         "check_budget": FLAGS.check_budget,
         **running(),
     }

@@ -24,12 +24,13 @@ HOW = (
 )
 
 
-def define_seeds(default: int | None, text: str = "Seeds") -> None:
+def define_seeds(default: int | None, text: str = "Seeds", development: bool = False) -> None:
     """Define the flags of a command that makes results.
 
     Args:
         default: how many seeds; None for a command that decides it otherwise.
         text: what --seeds says they are.
+        development: whether seeds of development are the default.
     """
     flags.DEFINE_integer(
         "seeds",
@@ -38,7 +39,9 @@ def define_seeds(default: int | None, text: str = "Seeds") -> None:
         lower_bound=1,
         upper_bound=MOST_SEEDS,
     )
-    flags.DEFINE_bool("development", False, "Use seeds 0 to N-1, on which settings may be tried.")
+    flags.DEFINE_bool(
+        "development", development, "Use seeds 0 to N-1, on which settings may be tried."
+    )
 
 
 def seeds(default: int = 1) -> list[int]:
@@ -50,10 +53,22 @@ def seeds(default: int = 1) -> list[int]:
     Raises:
         FlagError: more than there are.
     """
-    count = FLAGS.seeds or default
+    return seeds_of("seeds", FLAGS.seeds or default)
+
+
+def seeds_of(flag: str, count: int) -> list[int]:
+    """So many seeds of the kind that --development says.
+
+    Args:
+        flag: the flag that says how many.
+        count: how many.
+
+    Raises:
+        FlagError: more than there are.
+    """
     if not FLAGS.development:
         return list(result_seeds(count))
-    with naming("seeds"):
+    with naming(flag):
         return development_seeds(count)
 
 

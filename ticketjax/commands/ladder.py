@@ -29,9 +29,7 @@ from ticketjax.commands.flags import (
 from ticketjax.commands.frozen import define_seeds, seeds
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
-    from ticketjax.records.shares import Share
+    from ticketjax.runs.grid import Grid
     from ticketjax.tasks.ladder import Level
 
 SEEKERS = ", ".join(
@@ -42,6 +40,7 @@ SEEKERS = ", ".join(
         "probabilistic and exchange=refined(probabilistic(epochs=400), rounds=200)",
     )
 )
+SAMPLES, NOISE = 1_000, 0.0
 
 
 def define() -> None:
@@ -53,14 +52,22 @@ def define() -> None:
         "Seekers to compare: names, expressions, your own path/to/file.py:name. LABEL=... sets the "
         "label in the figure.",
     )
-    flags.DEFINE_list("levels", None, "Names of the levels to run; all by default.")
+    define_levels()
     define_seeds(25, "Tickets at each level, one per seed")
-    flags.DEFINE_integer("samples", 1_000, "Samples per run; a tenth is held out.", lower_bound=10)
-    flags.DEFINE_float("noise", 0.0, "Noise level.", lower_bound=0)
+    flags.DEFINE_integer(
+        "samples", SAMPLES, "Samples per run; a tenth is held out.", lower_bound=10
+    )
+    flags.DEFINE_float("noise", NOISE, "Noise level.", lower_bound=0)
     define_budget()
 
 
-def _levels() -> list[Level]:
+def define_levels() -> None:
+    """Define the flag that names the levels."""
+    flags.DEFINE_list("levels", None, "Names of the ladder's levels to run; all by default.")
+
+
+def levels() -> list[Level]:
+    """The levels that --levels names, in its order."""
     from ticketjax.names import suggestion
     from ticketjax.tasks.ladder import LADDER
 
@@ -78,7 +85,6 @@ def _levels() -> list[Level]:
 
 def _fields() -> dict[str, Any]:
     """The fields of Grid that all levels share."""
-    from ticketjax.choices import Training
     from ticketjax.commands.values import read_seekers
 
     refuse_empty("seekers")
@@ -87,66 +93,57 @@ def _fields() -> dict[str, Any]:
     return {
         **running(),
         "seekers": seekers,
-        "densities": "ticket",
         "seeds": seeds(25),
         "samples": FLAGS.samples,
         "noise": FLAGS.noise,
-        "training": Training(epochs=0),
         "check_budget": FLAGS.check_budget,
     }
 
 
-def by_seeker(records: pa.Table, levels: list[Level]) -> dict[str, list[Share | None]]:
-    """For every seeker, in the records' order, what it found at each of the levels."""
-    from ticketjax.records.shares import shares_found
+def level_grids(levels: list[Level], out: str, **fields: Any) -> dict[str, Grid]:
+    """A grid for each level, at the ticket's own density and without training, by its directory.
 
-    shares = shares_found(records)
-    labels = dict.fromkeys(seeker for _, seeker in shares)
-    return {label: [shares.get((level.task.name, label)) for level in levels] for label in labels}
+    Args:
+        levels: of the ladder.
+        out: what the directories are in.
+        **fields: of Grid, which all levels share.
+    """
+    from ticketjax.choices import Training
+    from ticketjax.commands.running import grid_of
 
-
-def _table(shares: dict[str, list[Share | None]], levels: list[Level]) -> str:
-    from ticketjax.records.columns import aligned
-    from ticketjax.records.titles import format_share, seeker_title
-
-    lines = [["level", "ticket", "network", *map(seeker_title, shares)]]
-    for n, level in enumerate(levels):
-        shown = [format_share(*share) if (share := of[n]) else "" for of in shares.values()]
-        widths = "-".join(map(str, (level.inputs, *level.hidden, level.outputs)))
-        ticket = f"{level.parameters} parameters, {widths}"
-        kind = " classes" * (level.kind == "classification")
-        lines.append([level.name, ticket + kind, f"width {level.width}", *shown])
-    return "\n".join(aligned(lines))
-
-
-def main() -> int:
-    """Run every level, print the shares, draw them."""
-    levels, fields = _levels(), _fields()
-    from ticketjax.commands.running import grid_of, run_grids
-    from ticketjax.figures.ladder import draw_ladder
-
-    grids = {
-        f"{FLAGS.out}/level-{level.name}": grid_of(
+    return {
+        f"{out}/level-{level.name}": grid_of(
             **fields,
             task=level.task,
             depth=level.depth,
             width=level.width,
             planting=level.planting,
+            densities="ticket",
+            training=Training(epochs=0),
         )
         for level in levels
     }
-    records = run_grids(grids)
+
+
+def main() -> int:
+    """Run every level, print the shares, draw them."""
+    chosen, fields = levels(), _fields()
+    from ticketjax.commands.running import run_grids
+    from ticketjax.figures.ladder import draw_ladder
+    from ticketjax.records.columns import aligned
+    from ticketjax.records.levels import by_seeker, level_lines, level_names
+
+    records = run_grids(level_grids(chosen, FLAGS.out, **fields))
     if records is None:
         return 0
-    found = by_seeker(records, levels)
+    found = by_seeker(records, chosen)
     shares = {label: found[label] for label in fields["seekers"]}
-    print(_table(shares, levels))
+    print("\n".join(aligned(level_lines(shares, chosen))))
     path = f"{FLAGS.out}/ladder.png"
-    names = [f"{one.name}\n{one.parameters} in {one.width}" for one in levels]
     kind = "development " * FLAGS.development
     draw_ladder(
         shares,
-        names,
+        level_names(chosen),
         path,
         note=f"level, parameters of the ticket, width of the network; {len(fields['seeds'])} "
         f"{kind}tickets each, at the ticket's own density, before training; 95% intervals (Wilson)",

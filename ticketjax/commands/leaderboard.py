@@ -40,9 +40,6 @@ from ticketjax.commands.frozen import (
 from ticketjax.tuning.candidates import LINES, Line
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
-    from ticketjax.figures.compute import Curve
     from ticketjax.runs.grid import Grid
     from ticketjax.tuning.settings import Frozen
 
@@ -183,14 +180,11 @@ def main() -> int:
 def _show(
     chosen: dict[str, Contender], grids: dict[str, Grid], clock: _Clock, settings_said: str
 ) -> None:
-    import numpy as np
-    import pyarrow.compute as pc
-
     from ticketjax.figures import leaderboard
-    from ticketjax.figures.compute import draw_compute
+    from ticketjax.figures.compute import curve_of, draw_compute
     from ticketjax.records.statistics import mean_of_finite
     from ticketjax.records.store import load_seconds, write_whole
-    from ticketjax.records.summaries import QUALITIES, outside_budget
+    from ticketjax.records.summaries import rows_where
     from ticketjax.records.titles import seeker_title
     from ticketjax.sweeping import records_of
 
@@ -202,23 +196,12 @@ def _show(
         first, comma, rest = contender.title.partition(",")
         title = f"{seeker_title(first)}{comma}{rest}"
         seconds_of = load_seconds(f"{FLAGS.out}/{name}")
-        metrics, found = {}, {}
-        for task in kinds:
-            own = records.filter(pc.equal(records["task"], task))
-            for quality in QUALITIES:
-                metrics[task, quality] = own[f"{quality}_metric"].to_numpy().astype(float)
-            tickets[task] = mean_of_finite(own["ticket_metric"].to_numpy())
-            found[task] = own["found"].drop_null().to_numpy().astype(bool)
-            curves[name, task] = _curve(title, own, seconds_of)
         seconds = clock.seconds_per_run(name)
-        outside = outside_budget(records)
-        kept = float(records["kept"].to_numpy()[outside].mean()) if outside.any() else None
-        passes, flops = (
-            mean_of_finite(pc.fill_null(records[name], np.nan).to_numpy())
-            for name in ("passes", "flops")
-        )
-        entry = leaderboard.Entry(title, passes, seconds, metrics, kept, found, flops)
-        entries.append(entry)
+        entries.append(leaderboard.entry_of(title, records, tuple(kinds), seconds))
+        for task in kinds:
+            own = rows_where(records, task=task)
+            curves[name, task] = curve_of(title, own, seconds_of)
+            tickets[task] = mean_of_finite(own["ticket_metric"].to_numpy())
     density = "the planted ticket's density" if FLAGS.density == "ticket" else FLAGS.density
     network = f"depth {settings[0].depth}, width {settings[0].width}"
     if FLAGS.model:
@@ -234,23 +217,3 @@ def _show(
     draw_compute(of_tasks, tickets, kinds, f"{path}-compute.png", title=title)
     print(f"{title}\n\n{text}\n\nfigure: {path}.png\nfigure: {path}-compute.png")
     print(f"table: {path}.txt")
-
-
-def _curve(title: str, records: pa.Table, seconds: dict[tuple[str, str], float]) -> Curve:
-    """What a contender has found on one task, and what that has cost."""
-    import numpy as np
-    import pyarrow.compute as pc
-
-    from ticketjax.figures.compute import Curve
-    from ticketjax.records.statistics import mean_of_finite
-
-    looked = records.filter(pc.is_valid(records["anytime_rounds"]))
-    rounds = looked["anytime_rounds"][0].as_py() if looked.num_rows else []
-    return Curve(
-        title,
-        mean_of_finite(pc.fill_null(records["flops"], np.nan).to_numpy()),
-        seconds.get((records["task"][0].as_py(), records["seeker"][0].as_py()), np.nan),
-        records["strong_metric"].to_numpy().astype(float),
-        np.array(rounds),
-        np.array(looked["anytime_metric"].to_pylist(), float),
-    )

@@ -2,10 +2,12 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from ticketjax.base import CLASSIFICATION
 from ticketjax.figures.style import COLOURS, FAINT, INK, STYLE, save, tidy
@@ -36,6 +38,26 @@ class Curve(NamedTuple):
     anytime: np.ndarray
 
 
+def curve_of(title: str, records: pa.Table, seconds: Mapping[tuple[str, str], float]) -> Curve:
+    """What a seeker has found on one task, and what that has cost.
+
+    Args:
+        title: how the seeker was used.
+        records: of this seeker on one task, at one density.
+        seconds: as records.store.load_seconds() gives them.
+    """
+    looked = records.filter(pc.is_valid(records["anytime_rounds"]))
+    rounds = looked["anytime_rounds"][0].as_py() if looked.num_rows else []
+    return Curve(
+        title,
+        mean_of_finite(pc.fill_null(records["flops"], np.nan).to_numpy()),
+        seconds.get((records["task"][0].as_py(), records["seeker"][0].as_py()), np.nan),
+        records["strong_metric"].to_numpy().astype(float),
+        np.array(rounds),
+        np.array(looked["anytime_metric"].to_pylist(), float),
+    )
+
+
 def _error(metric: np.ndarray, kind: str) -> np.ndarray:
     return 1 - metric if kind == CLASSIFICATION else metric
 
@@ -44,7 +66,7 @@ def draw_compute(
     curves: Mapping[str, Sequence[Curve]],
     tickets: Mapping[str, float],
     kinds: Mapping[str, str],
-    path: str | os.PathLike,
+    path: str | os.PathLike | BinaryIO,
     *,
     title: str = "",
 ) -> None:

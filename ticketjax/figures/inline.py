@@ -8,7 +8,7 @@ from typing import Any, BinaryIO
 
 import matplotlib.pyplot as plt
 
-from ticketjax.figures.style import COLOURS, FAINT, INK, RULE
+from ticketjax.figures.style import COLOURS, FAINT, INK, PAPER, RULE
 
 # Text is kept as text, and the background is transparent.
 SETTINGS: dict[Any, Any] = {
@@ -24,6 +24,7 @@ VARIABLES = {
     INK: "ink",
     FAINT: "faint",
     RULE: "rule",
+    PAPER: "card",
     **{colour: f"series-{i}" for i, colour in enumerate(COLOURS)},
 }
 
@@ -34,8 +35,8 @@ def inline_svg(draw: Callable[[BinaryIO], None], title: str, *, themed: bool) ->
     Args:
         draw: a figure's function with all arguments set but its path.
         title: the label of the element.
-        themed: True for colours as CSS variables (--ink, --faint, --rule, --series-0, ...) whose
-            defaults are the printed colours; False for a figure on a light background.
+        themed: True for colours as CSS variables (--ink, --faint, --rule, --card, --series-0, ...)
+            whose defaults are the printed colours; False for a figure on a light background.
 
     Returns:
         The element as text.

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping, Sequence
+from typing import BinaryIO
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -21,7 +22,7 @@ SMALLER = 1.2
 def draw_ladder(
     shares: Mapping[str, Sequence[Share | None]],
     levels: Sequence[str],
-    path: str | os.PathLike,
+    path: str | os.PathLike | BinaryIO,
     *,
     title: str = "Tickets found at each level of difficulty",
     note: str = "",

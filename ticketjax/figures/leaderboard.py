@@ -3,16 +3,18 @@
 import os
 import types
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from ticketjax.base import CLASSIFICATION
-from ticketjax.figures.style import COLOURS, FAINT, INK, STYLE, save, tidy
+from ticketjax.figures.style import COLOURS, FAINT, INK, PAPER, RULE, STYLE, save, tidy
 from ticketjax.records.columns import aligned
 from ticketjax.records.statistics import mean_of_finite
-from ticketjax.records.summaries import QUALITIES, metric_interval
+from ticketjax.records.summaries import QUALITIES, metric_interval, outside_budget, rows_where
 from ticketjax.records.tables import metric_text
 from ticketjax.records.titles import format_metric, format_share, task_title
 
@@ -51,6 +53,30 @@ class Entry(NamedTuple):
         return format_share(int(sum(found)), len(found)) if len(found) else "-"
 
 
+def entry_of(title: str, records: pa.Table, tasks: Sequence[str], seconds: float) -> Entry:
+    """The entry of one seeker.
+
+    Args:
+        title: how the seeker was used.
+        records: of this seeker at one density.
+        tasks: on these tasks, in their order.
+        seconds: per run; NaN if unknown.
+    """
+    metrics, found = {}, {}
+    for task in tasks:
+        own = rows_where(records, task=task)
+        for quality in QUALITIES:
+            metrics[task, quality] = own[f"{quality}_metric"].to_numpy().astype(float)
+        found[task] = own["found"].drop_null().to_numpy().astype(bool)
+    outside = outside_budget(records)
+    kept = float(records["kept"].to_numpy()[outside].mean()) if outside.any() else None
+    passes, flops = (
+        mean_of_finite(pc.fill_null(records[name], np.nan).to_numpy())
+        for name in ("passes", "flops")
+    )
+    return Entry(title, passes, seconds, metrics, kept, found, flops)
+
+
 def _errors(entry: Entry, quality: str, kinds: Mapping[str, str]) -> list[float]:
     """Mean error per task, the lower the better; a metric that is not finite is the worst."""
     means = []
@@ -85,7 +111,8 @@ def ranked(entries: Sequence[Entry], kinds: Mapping[str, str]) -> list[Entry]:
     return [entries[i] for i in sorted(range(len(entries)), key=lambda i: (strong[i], weak[i]))]
 
 
-def _figures(value: float) -> str:
+def compute_text(value: float) -> str:
+    """Passes or seconds as tables write them; "-" if unknown."""
     if np.isnan(value):
         return "-"
     return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
@@ -98,7 +125,14 @@ def _says_found(entries: Sequence[Entry], task: str) -> bool:
 def leaderboard_table(
     entries: Sequence[Entry], tickets: Mapping[str, float], kinds: Mapping[str, str]
 ) -> str:
-    """A text table, best first: mean [95% interval of the mean] per task and quality.
+    """The lines of leaderboard_lines() as a text table."""
+    return "\n".join(aligned(leaderboard_lines(entries, tickets, kinds)))
+
+
+def leaderboard_lines(
+    entries: Sequence[Entry], tickets: Mapping[str, float], kinds: Mapping[str, str]
+) -> list[list[str]]:
+    """A line of cells per seeker, best first: mean [95% interval of the mean] per task and quality.
 
     Before training there is also the share of seeds that found a ticket [its 95% interval], and
     where seeds are of two modes their median [quartiles].
@@ -109,14 +143,15 @@ def leaderboard_table(
         kinds: kinds of the tasks, by name of the task.
 
     Returns:
-        The table as text.
+        The cells, heads first. Without seconds of any entry there is no column of them.
     """
     order = ranked(entries, kinds)
     columns = [
         ["", *(entry.label for entry in order), "bare ticket"],
-        ["passes", *(_figures(entry.passes) for entry in order), ""],
-        ["s/run", *(_figures(entry.seconds) for entry in order), ""],
+        ["passes", *(compute_text(entry.passes) for entry in order), ""],
     ]
+    if any(np.isfinite(entry.seconds) for entry in order):
+        columns.append(["s/run", *(compute_text(entry.seconds) for entry in order), ""])
     if any(np.isfinite(entry.flops) for entry in order):
         flops = ("-" if np.isnan(entry.flops) else f"{entry.flops:.1e}" for entry in order)
         columns.append(["FLOPs", *flops, ""])
@@ -128,14 +163,14 @@ def leaderboard_table(
         if quality == "strong" and _says_found(entries, task):
             shares = (entry.share_found(task) for entry in order)
             columns.append([f"{task_title(task)} found", *shares, ""])
-    return "\n".join(aligned(list(zip(*columns, strict=True))))
+    return [list(line) for line in zip(*columns, strict=True)]
 
 
 def leaderboard_figure(
     entries: Sequence[Entry],
     tickets: Mapping[str, float],
     kinds: Mapping[str, str],
-    path: str | os.PathLike,
+    path: str | os.PathLike | BinaryIO,
     *,
     title: str = "",
 ) -> None:
@@ -147,7 +182,7 @@ def leaderboard_figure(
     records say so.
 
     Args:
-        entries, tickets, kinds: as in leaderboard_table().
+        entries, tickets, kinds: as in leaderboard_lines().
         path: the file to write.
         title: the title of the figure.
     """
@@ -186,7 +221,7 @@ def _draw_task(
             y = place + shift
             axes.plot(values, np.full(len(values), y), ".", color=colour, alpha=0.25, ms=3.5)
             axes.plot(metric_interval(values, accuracy), [y, y], color=colour, lw=1.8)
-            face = colour if quality == "strong" else "white"
+            face = colour if quality == "strong" else PAPER
             axes.plot(
                 mean_of_finite(values),
                 y,
@@ -198,7 +233,7 @@ def _draw_task(
             )
     axes.axvline(ticket, color=INK, linestyle=(0, (5, 3)), linewidth=1.1, label="bare ticket")
     for edge in np.arange(len(order) - 1) + 0.5:
-        axes.axhline(edge, color="#eeeeee", linewidth=0.7, zorder=0)
+        axes.axhline(edge, color=RULE, linewidth=0.7, zorder=0)
     if not accuracy:
         axes.set_xscale("log")
         axes.invert_xaxis()

@@ -191,6 +191,7 @@ def draw_quality(
     *,
     title: str = "",
     columns: int = 2,
+    first: str | None = None,
 ) -> None:
     """Draw quality against density, one plot per panel, into a PNG (or PDF, SVG) file.
 
@@ -205,8 +206,9 @@ def draw_quality(
         path: the file to write.
         title: the title of the figure.
         columns: the number of columns of plots.
+        first: the label of a seeker that comes before all others.
     """
-    series = series_of(records)
+    series = sorted(series_of(records), key=lambda one: one.where["seeker"] != first)
     columns = min(columns, len(panels))
     lines = -(-len(panels) // columns)
     taller = any(_says_found(rows_where(records, **panel.where), panel) for panel in panels)

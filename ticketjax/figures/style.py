@@ -14,7 +14,7 @@ COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#5
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 # Of titles, including bold ones.
 CHARACTERS_PER_INCH = 12
-INK, FAINT, RULE = "#222222", "#8a8a8a", "#e8e8e8"
+INK, FAINT, RULE, PAPER = "#222222", "#8a8a8a", "#e8e8e8", "#ffffff"
 STYLE: dict[Any, Any] = {
     "font.size": 9,
     "axes.titlesize": 10,

@@ -87,6 +87,11 @@ def compare(records: pa.Table, first: Series, second: Series, column: str) -> li
     return comparisons
 
 
+def adjusted(comparisons: Sequence[Comparison]) -> list[float]:
+    """The p values of comparisons, adjusted over all of them by Holm; NaN where there is none."""
+    return holm(np.array([comparison.difference.p for comparison in comparisons])).tolist()
+
+
 def comparison_table(
     comparisons: Sequence[Comparison], first: str, second: str, *, share: bool, found: bool
 ) -> str:
@@ -101,12 +106,11 @@ def comparison_table(
     Returns:
         The text. Fewer than five common seeds have neither an interval nor a p value.
     """
-    adjusted = holm(np.array([comparison.difference.p for comparison in comparisons]))
     found = found and any(of for one in comparisons for _, of in one.found)
     heads = ["", "density", first, second, "difference [95% interval]", "seeds", "p (Holm)"]
     heads += [f"{label} found" for label in (first, second)] if found else []
     lines = [heads]
-    for comparison, p in zip(comparisons, adjusted, strict=True):
+    for comparison, p in zip(comparisons, adjusted(comparisons), strict=True):
         point, difference = comparison.point, comparison.difference
         accuracy = share or point["kind"] == CLASSIFICATION
         numbers = (*comparison.means, difference.mean, difference.low, difference.high)
@@ -119,7 +123,7 @@ def comparison_table(
             *((one, other) if difference.seeds else ("-", "-")),
             f"{mean} [{low}, {high}]" if enough else mean if difference.seeds else "-",
             f"{difference.seeds}{lost}",
-            _p_text(p) if enough else "-",
+            p_text(p) if enough else "-",
         ]
         if found:
             line += [format_share(*counts) if counts[1] else "-" for counts in comparison.found]
@@ -127,5 +131,6 @@ def comparison_table(
     return "\n".join(aligned(lines))
 
 
-def _p_text(p: float) -> str:
+def p_text(p: float) -> str:
+    """A p value as tables write it."""
     return "< 0.0001" if p < 1e-4 else f"{p:.2g}"

@@ -1,35 +1,25 @@
 """One HTML page that needs nothing but itself: style and script within, figures inline."""
 
 import base64
-import hashlib
-import importlib.resources
-import re
-import string
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from ticketjax.records.summaries import places_of
 from ticketjax.records.titles import task_title
 from ticketjax.report.markup import Html, element, join
-from ticketjax.report.notices import SIZES, Notice, expected_runs, ranges
+from ticketjax.report.notices import SIZES, Notice, expected_runs
+from ticketjax.report.parts import (
+    Drawing,
+    definitions,
+    document,
+    figure,
+    listed,
+    notice_list,
+    value_text,
+)
 from ticketjax.report.points import points_table
 from ticketjax.report.results import Results
 from ticketjax.runs.grid import MLP
-
-# Narrower figures, in points, are no larger than those of one panel, half the page.
-ONE_PANEL = 360
-
-
-class Drawing(NamedTuple):
-    """A figure as an SVG element.
-
-    Args:
-        svg: the element.
-        wide: whether the figure is too wide for a phone and made for a light background.
-    """
-
-    svg: str
-    wide: bool
 
 
 class Section(NamedTuple):
@@ -62,9 +52,6 @@ class Attachment(NamedTuple):
 def page(title: str, sections: Sequence[Section], attachments: Sequence[Attachment] = ()) -> str:
     """The page of one grid, or of several grids with the files beside them.
 
-    The page runs no script but its own and loads nothing; its content security policy tells the
-    browser so.
-
     Args:
         title: the title of the page.
         sections: the grids.
@@ -86,22 +73,7 @@ def page(title: str, sections: Sequence[Section], attachments: Sequence[Attachme
                 for s, anchor in zip(sections, _anchors(sections), strict=True)
             ),
         )
-    files = importlib.resources.files("ticketjax.report")
-    template, style, script = (
-        files.joinpath(name).read_text(encoding="utf-8")
-        for name in ("page.html", "page.css", "page.js")
-    )
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    return string.Template(template).substitute(
-        title=join(title),
-        policy=(
-            "default-src 'none'; style-src 'unsafe-inline'; img-src data:; "
-            f"script-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
-        ),
-        style=style,
-        script=script,
-        body=body,
-    )
+    return document(title, body)
 
 
 def _anchors(sections: Sequence[Section]) -> list[str]:
@@ -127,8 +99,8 @@ def _attached(attachments: Sequence[Attachment]) -> list[Html]:
             source = f"data:image/png;base64,{base64.b64encode(content).decode()}"
             image = element("img", src=source, alt=name)
             parts.append(element("h4", name))
-            figure = element("figure", image, class_="wide print", tabindex=0)
-            parts.append(element("div", figure, class_="figures"))
+            box = element("figure", image, class_="wide print", tabindex=0)
+            parts.append(element("div", box, class_="figures"))
         else:
             text = element("pre", content, tabindex=0)
             parts.append(element("details", element("summary", name), text))
@@ -142,8 +114,8 @@ def _runs(results: Results) -> str:
 
 def _header(title: str, section: Section, tag: str) -> Html:
     configuration = section.results.configuration
-    tasks = [task_title(str(task)) for task in _listed(configuration.get("task"))]
-    models = _listed(configuration.get("model", MLP))
+    tasks = [task_title(str(task)) for task in listed(configuration.get("task"))]
+    models = listed(configuration.get("model", MLP))
     # A user's own network has its own depth and width, not those of the grid.
     known = places_of(section.results.records)
     sizes: dict[str, Any] = {
@@ -154,7 +126,7 @@ def _header(title: str, section: Section, tag: str) -> Html:
         str(configuration.get("strategy", "")),
         ", ".join(tasks),
         ", ".join(str(model) for model in models if model != MLP),
-        *(f"{name} {_value(values)}" for name, values in sizes.items() if values is not None),
+        *(f"{name} {value_text(values)}" for name, values in sizes.items() if values is not None),
         _runs(section.results),
     ]
     lede = element("p", " · ".join(filter(None, facts)), class_="lede")
@@ -163,9 +135,9 @@ def _header(title: str, section: Section, tag: str) -> Html:
 
 def _content(section: Section) -> list[Html]:
     results = section.results
-    parts = [_notices(section.notices, results)]
+    parts = [notice_list(_told(section.notices, results))]
     for heading, drawings in section.drawings:
-        parts += [element("h3", heading), element("div", *map(_figure, drawings), class_="figures")]
+        parts += [element("h3", heading), element("div", *map(figure, drawings), class_="figures")]
     if results.records.num_rows:
         parts += [element("h3", "All points"), *points_table(results.records)]
         text = element("pre", section.text, tabindex=0)
@@ -182,7 +154,7 @@ def _content(section: Section) -> list[Html]:
             ),
         ]
     # Users' own networks have their own sizes, not those of the grid.
-    unused = () if MLP in _listed(results.configuration.get("model", MLP)) else SIZES
+    unused = () if MLP in listed(results.configuration.get("model", MLP)) else SIZES
     configuration = {n: entry for n, entry in results.configuration.items() if n not in unused}
     environment = {
         name: value
@@ -195,54 +167,15 @@ def _content(section: Section) -> list[Html]:
         ("Environment", {**environment, **(versions if isinstance(versions, dict) else {})}),
     ):
         if entries:
-            parts += [element("h3", heading), _definitions(entries)]
+            parts += [element("h3", heading), definitions(entries)]
     return parts
 
 
-def _notices(notices: Sequence[Notice], results: Results) -> Html:
-    if not any(notice.problem for notice in notices) and expected_runs(results.configuration):
-        whole = Notice("All runs of the grid are present, and all losses are finite.", [], False)
-        notices = [whole, *notices]
-    lines = []
-    for text, details, problem in notices:
-        said = join(element("strong", "Warning: "), text) if problem else join(text)
-        if details:
-            listed = element("ul", *(element("li", line) for line in details))
-            said = element("details", element("summary", said), listed)
-        lines.append(element("li", said, class_="wrong" if problem else None))
-    return element("ul", *lines, class_="notices")
-
-
-def _figure(drawing: Drawing) -> Html:
-    if not drawing.wide:
-        return element("figure", Html(drawing.svg))
-    box = re.match(r'<svg viewBox="\S+ \S+ (\S+)', drawing.svg)
-    if box and float(box[1]) < ONE_PANEL:
-        return element("figure", Html(drawing.svg), class_="print")
-    return element("figure", Html(drawing.svg), class_="wide print", tabindex=0)
-
-
-def _listed(value: object) -> list:
-    return value if isinstance(value, list) else [value]
-
-
-def _value(value: object) -> str:
-    """A manifest's value as one line."""
-    if isinstance(value, dict):
-        texts = {name: _value(entry) for name, entry in value.items()}
-        # Expressions have commas and signs of equality of their own.
-        return "; ".join(n if n == text else f"{n}: {text}" for n, text in texts.items()) or "-"
-    values = _listed(value)
-    if values and all(type(entry) is int for entry in values):
-        return ranges(values)
-    return ", ".join("-" if entry is None else str(entry) for entry in values) or "-"
-
-
-def _definitions(entries: dict[str, Any]) -> Html:
-    return element(
-        "dl",
-        *(
-            element("div", element("dt", name.replace("_", " ")), element("dd", _value(value)))
-            for name, value in entries.items()
-        ),
-    )
+def _told(notices: Sequence[Notice], results: Results) -> Sequence[Notice]:
+    """The notices, and a first one where nothing is wrong."""
+    if any(notice.problem for notice in notices) or not expected_runs(results.configuration):
+        return notices
+    return [
+        Notice("All runs of the grid are present, and all losses are finite.", [], False),
+        *notices,
+    ]

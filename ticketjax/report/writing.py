@@ -11,7 +11,8 @@ from ticketjax.records.store import write_whole
 from ticketjax.records.tables import table
 from ticketjax.report.drawings import figures_of
 from ticketjax.report.notices import Notice, notices
-from ticketjax.report.page import Attachment, Drawing, Section, page
+from ticketjax.report.page import Attachment, Section, page
+from ticketjax.report.parts import Drawing
 from ticketjax.report.results import Results
 
 # Files that a report writes begin with this, and are not attached to the next report.
@@ -50,7 +51,9 @@ def _section(
         path = out / re.sub(r"[^\w.-]", "_", f"{stem}-{figure.name}.png")
         try:
             panels = [
-                Drawing(inline_svg(draw, title, themed=not figure.wide), figure.wide)
+                Drawing(
+                    inline_svg(draw, title, themed=not figure.wide), figure.wide, not figure.wide
+                )
                 for title, draw in figure.panels
             ]
             write_whole(path, figure.whole)

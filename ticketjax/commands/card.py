@@ -1,0 +1,293 @@
+r"""A report card of one seeker, yours or the library's: all that is asked of it on one HTML page.
+
+    ticketjax card --seeker=path/to/file.py:root --out=results/card
+    ticketjax card --seeker="IMP=multishot(magnitude, rounds=5)" --quick
+
+The page needs no network and no other file. It shows quality before and after training over density
+beside the library's pruners, the share of tickets found on the ladder of random teachers, sanity
+checks (shuffled, inverted, re-initialised), where the seeker collapses, what it recovers of the
+ticket, what it costs, and its line beside the leaderboard's baselines. About ten minutes on two
+cores for a pruner that scores at initialisation, two with --quick; a seeker that trains takes its
+own time besides. Interrupted runs resume where they stopped.
+
+Seeds are those of development, 0 to N-1: the numbers are no results, and the page says so. With
+--nodevelopment they are 1000 to 1000+N-1, and the seeker must have a frozen setting, the library's
+or one of --settings, a file that tune writes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+import sys
+from typing import TYPE_CHECKING, Any
+
+from absl import flags
+
+from ticketjax.choices import BASELINES
+from ticketjax.commands.contest import arena, define_arena
+from ticketjax.commands.flags import (
+    FLAGS,
+    PRUNERS,
+    FlagError,
+    density_of,
+    naming,
+    refuse_empty,
+    running,
+)
+from ticketjax.commands.frozen import (
+    MOST_SEEDS,
+    define_seeds,
+    read_frozen,
+    read_setting,
+    refuse_unfrozen,
+    seeds,
+    seeds_of,
+    told,
+)
+from ticketjax.commands.ladder import NOISE, SAMPLES, define_levels, level_grids, levels
+
+if TYPE_CHECKING:
+    from ticketjax.runs.grid import Grid
+    from ticketjax.tasks.ladder import Level
+    from ticketjax.tuning.settings import Frozen
+
+# Beside the pruners, in the line of the leaderboard: by their frozen settings.
+ALSO = ("erk", "balanced", "random_paths", "random_masks")
+# What --quick changes, where the flags do not say it.
+QUICK = {
+    "out": "results/card-quick",
+    "task": "circle",
+    "densities": "ticket,0.1",
+    "seeds": "5",
+    "ladder_seeds": "10",
+    "levels": "1,2,3",
+}
+# What makes a worse seeker of one that ranks scores; by what the page calls it.
+CHECKS = {"shuffled": "shuffle", "inverted": "invert"}
+REINITIALISED = "re-initialised"
+
+
+def define() -> None:
+    """Define the flags."""
+    flags.DEFINE_string(
+        "seeker",
+        None,
+        "A name, an expression such as refined(probabilistic()), or path/to/file.py:name of your "
+        "own, a score or a whole seeker; LABEL=... says how the page calls it.",
+    )
+    flags.DEFINE_bool(
+        "quick", False, f"Small: {', '.join(f'--{n}={v}' for n, v in QUICK.items())} by default."
+    )
+    define_arena(out="results/card")
+    flags.DEFINE_list(
+        "densities",
+        "ticket,0.01,0.1,0.5,1",
+        'Fractions of the prunable parameters to keep; "ticket" is the planted ticket\'s own, and '
+        "always among them.",
+    )
+    define_seeds(10, "Seeds of everything but the ladder", development=True)
+    flags.DEFINE_string(
+        "settings", None, "File of frozen settings, as tune writes it, beside the library's own."
+    )
+    define_levels()
+    flags.DEFINE_integer(
+        "ladder_seeds",
+        25,
+        "Tickets at each level of the ladder, one per seed.",
+        lower_bound=1,
+        upper_bound=MOST_SEEDS,
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class _Asked:
+    """What a card asks, and of whom.
+
+    Args:
+        label: of the seeker.
+        grids: by directory below --out.
+        variants: of the seeker: what was done to it, by label.
+        unasked: which checks cannot be asked, and why.
+        levels: of the ladder.
+        seeds, ladder_seeds: of the runs.
+        settings: what is said of frozen settings; None for development seeds.
+    """
+
+    label: str
+    grids: dict[str, Grid]
+    variants: dict[str, str]
+    unasked: str
+    levels: list[Level]
+    seeds: list[int]
+    ladder_seeds: list[int]
+    settings: str | None
+
+
+def _own() -> tuple[str, Any]:
+    """The label and the seeker that --seeker names."""
+    from ticketjax.commands.values import read_seeker_flag
+    from ticketjax.seekers.registry import get_seeker
+
+    if not FLAGS.seeker:
+        raise FlagError("--seeker: which one? For example --seeker=path/to/file.py:function")
+    with naming("seeker"):
+        label, value = read_seeker_flag(FLAGS.seeker)
+        return label, get_seeker(value)
+
+
+def _others(
+    names: tuple[str, ...], label: str, seeker: Any, frozen: dict[str, Frozen]
+) -> dict[str, Any]:
+    """Frozen seekers to stand beside one, which may itself be among them."""
+    found = {name: read_setting(name, frozen[name].setting) for name in names}
+    with naming("seeker"):
+        if found.pop(label, seeker) != seeker:
+            raise ValueError(f"{label!r} stands beside it; LABEL=... gives yours another name")
+    return found
+
+
+def _densities() -> list[float | str]:
+    refuse_empty("densities")
+    with naming("densities"):
+        given = [density_of(text) for text in FLAGS.densities]
+    return list(dict.fromkeys(["ticket", *given]))
+
+
+def _checked(label: str, seeker: Any) -> tuple[dict[str, Any], str]:
+    """The variants of a seeker that should do worse, by label; what cannot be asked of it."""
+    if getattr(seeker, "sanity", None) == "none":
+        made = {
+            f"{label}, {name}": dataclasses.replace(seeker, sanity=sanity)
+            for name, sanity in CHECKS.items()
+        }
+        return made, ""
+    why = "it returns a mask of its own, not scores that a strategy of the library ranks"
+    if hasattr(seeker, "sanity"):
+        why = "it is such a check itself"
+    return {}, f"Shuffled and inverted cannot be asked of {label}: {why}."
+
+
+def _asked() -> _Asked:
+    """All grids of the card, checked before anything is run."""
+    from ticketjax.commands.running import grid_of
+
+    label, seeker = _own()
+    frozen = read_frozen(FLAGS.settings)
+    beside = _others(tuple(PRUNERS.split(",")), label, seeker, frozen)
+    also = _others(ALSO, label, seeker, frozen)
+    climbing = _others(BASELINES, label, seeker, frozen)
+    if not FLAGS.development:
+        refuse_unfrozen({label: seeker}, frozen)
+    common = {**arena(), "seeds": seeds()}
+    densities, chosen = _densities(), levels()
+    climbers = seeds_of("ladder_seeds", FLAGS.ladder_seeds)
+    checks, unasked = _checked(label, seeker)
+    anew = f"{label}, {REINITIALISED}"
+    grids = {
+        "quality": grid_of(**common, densities=densities, seekers={label: seeker, **beside}),
+        "baselines": grid_of(**common, densities="ticket", seekers=also),
+        REINITIALISED: grid_of(
+            **common, densities=densities, seekers={anew: seeker}, reinitialise=True
+        ),
+    }
+    if checks:
+        grids["sanity"] = grid_of(**common, densities=densities, seekers=checks)
+    ladder = level_grids(
+        chosen,
+        FLAGS.out,
+        **running(),
+        seekers={label: seeker, **climbing},
+        seeds=climbers,
+        samples=SAMPLES,
+        noise=NOISE,
+        check_budget=FLAGS.check_budget,
+    )
+    return _Asked(
+        label,
+        {f"{FLAGS.out}/{name}": wanted for name, wanted in grids.items()} | ladder,
+        {name: name.removeprefix(f"{label}, ") for name in (*checks, anew)},
+        unasked,
+        chosen,
+        common["seeds"],
+        climbers,
+        None if FLAGS.development else _told(seeker, frozen),
+    )
+
+
+def _told(seeker: Any, frozen: dict[str, Frozen]) -> str:
+    """One line on the frozen settings of the seeker and of what stands beside it."""
+    beside = (*PRUNERS.split(","), *ALSO)
+    return told(
+        {
+            name: one
+            for name, one in frozen.items()
+            if name in beside or read_setting(name, one.setting) == seeker
+        }
+    )
+
+
+def _command() -> str:
+    """The command line that makes the card again: the flags that were given."""
+    from ticketjax.commands.again import joined
+
+    given = [
+        flag.serialize()
+        for flag in FLAGS.get_key_flags_for_module(sys.argv[0])
+        if not flag.using_default_value
+    ]
+    return joined("card", given)
+
+
+def main() -> int:
+    """Run what is missing of every part, write the page, print the first table."""
+    if FLAGS.quick:
+        for name, value in QUICK.items():
+            FLAGS.set_default(name, value)
+    asked = _asked()
+    from ticketjax.commands.running import run_grids
+
+    if run_grids(asked.grids) is None:
+        return 0
+    files = _write(asked)
+    print(f"{files.glance}\n\npage: {files.page}\ntable: {files.table}")
+    print(f"records: {FLAGS.out}/*/parts")
+    return 0
+
+
+def _write(asked: _Asked) -> Any:
+    import pyarrow as pa
+
+    from ticketjax.records.store import load_seconds
+    from ticketjax.report import read_results
+    from ticketjax.report.card import write_card
+    from ticketjax.report.chapters import Card
+    from ticketjax.seekers.registry import seeker_text
+    from ticketjax.sweeping import records_of
+
+    out = pathlib.Path(FLAGS.out)
+    parts = {pathlib.Path(path).name: path for path in asked.grids}
+    records = {name: records_of(asked.grids[path], path) for name, path in parts.items()}
+    quality = asked.grids[parts["quality"]]
+    checks = [records[name] for name in ("sanity", REINITIALISED) if name in records]
+    seconds = [load_seconds(parts[name]) for name in ("quality", "baselines")]
+    card = Card(
+        label=asked.label,
+        expression=seeker_text(dict(quality.seekers)[asked.label]),
+        tasks=list(dict.fromkeys(one.setting.task.name for one in quality.settings())),
+        quality=records["quality"],
+        baselines=records["baselines"],
+        checks=pa.concat_tables(checks),
+        variants=asked.variants,
+        strong_variants=len(asked.variants) - 1,
+        unasked=asked.unasked,
+        ladder=pa.concat_tables([records[f"level-{level.name}"] for level in asked.levels]),
+        levels=asked.levels,
+        seconds=seconds[1] | seconds[0],
+        parts={name: read_results(pathlib.Path(path)) for name, path in parts.items()},
+        seeds=asked.seeds,
+        ladder_seeds=asked.ladder_seeds,
+        settings=asked.settings,
+        command=_command(),
+    )
+    return write_card(card, out)

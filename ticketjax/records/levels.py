@@ -1,0 +1,36 @@
+"""What each seeker found at each level of a ladder."""
+
+from collections.abc import Mapping, Sequence
+
+import pyarrow as pa
+
+from ticketjax.base import CLASSIFICATION
+from ticketjax.records.shares import Share, shares_found
+from ticketjax.records.titles import format_share, seeker_title
+from ticketjax.tasks.ladder import Level
+
+
+def by_seeker(records: pa.Table, levels: Sequence[Level]) -> dict[str, list[Share | None]]:
+    """For every seeker, in the records' order, what it found at each of the levels."""
+    shares = shares_found(records)
+    labels = dict.fromkeys(seeker for _, seeker in shares)
+    return {label: [shares.get((level.task.name, label)) for level in levels] for label in labels}
+
+
+def level_lines(
+    shares: Mapping[str, Sequence[Share | None]], levels: Sequence[Level]
+) -> list[list[str]]:
+    """A line of cells for every level: what it is, and what each seeker found; heads first."""
+    lines = [["level", "ticket", "network", *map(seeker_title, shares)]]
+    for n, level in enumerate(levels):
+        shown = [format_share(*share) if (share := of[n]) else "" for of in shares.values()]
+        widths = "-".join(map(str, (level.inputs, *level.hidden, level.outputs)))
+        ticket = f"{level.parameters} parameters, {widths}"
+        kind = " classes" * (level.kind == CLASSIFICATION)
+        lines.append([level.name, ticket + kind, f"width {level.width}", *shown])
+    return lines
+
+
+def level_names(levels: Sequence[Level]) -> list[str]:
+    """What figures call the levels: name, parameters of the ticket, width of the network."""
+    return [f"{level.name}\n{level.parameters} in {level.width}" for level in levels]
