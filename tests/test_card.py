@@ -12,11 +12,13 @@ import ticketjax as tj
 from tests.example_records import DEFAULTS, records
 from tests.processes import python
 from tests.test_report import HOSTILE, Page, directory
+from ticketjax.commands import card as command
 from ticketjax.records import card as tables
 from ticketjax.records.store import load_records
 from ticketjax.report import read_results
 from ticketjax.report.card import write_card
 from ticketjax.report.chapters import Card
+from ticketjax.tuning.settings import read_settings
 
 OWN = DEFAULTS["ticket_density"]
 FOUND = {"density": OWN, "found": False, "first_dead_layer": -1}
@@ -272,6 +274,14 @@ def whole(key, problem, density):
 """
 
 
+def test_a_seeker_with_the_name_of_a_frozen_one_is_compared_with_it():
+    settings = read_settings()
+    frozen = tj.get_seeker(settings["snip"].setting)
+    others = command._others(("snip", "grasp"), "snip", tj.get_seeker("grasp"), settings)
+    assert list(others) == ["grasp", "snip, frozen"] and others["snip, frozen"] == frozen
+    assert list(command._others(("snip", "grasp"), "snip", frozen, settings)) == ["grasp"]
+
+
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
@@ -279,7 +289,6 @@ def whole(key, problem, density):
         (["--seeker=snop"], "--seeker=snop: seeker must be one of"),
         (["--seeker=no/such.py:x"], "--seeker=no/such.py:x: no/such.py is not a Python file"),
         (["--seeker=snip, grasp"], "--seeker=snip, grasp: seeker must be"),
-        (["--seeker=own.py:snip"], "'snip' stands beside it; LABEL=... gives yours another name"),
         (["--seeker=snip", "--levels=9"], "--levels=9: must be among 1, 2"),
         (["--seeker=snip", "--densities=2"], "--densities=2: must be numbers in (0, 1]"),
         (["--seeker=snip", "--seeds=101"], "--seeds=101: there are 100 development seeds"),

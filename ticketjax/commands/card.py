@@ -139,12 +139,10 @@ def _own() -> tuple[str, Any]:
 def _others(
     names: tuple[str, ...], label: str, seeker: Any, frozen: dict[str, Frozen]
 ) -> dict[str, Any]:
-    """Frozen seekers to stand beside one, which may itself be among them."""
+    """Frozen seekers to compare one with; it may be one of them, or have the name of one."""
     found = {name: read_setting(name, frozen[name].setting) for name in names}
-    with naming("seeker"):
-        if found.pop(label, seeker) != seeker:
-            raise ValueError(f"{label!r} stands beside it; LABEL=... gives yours another name")
-    return found
+    other = found.pop(label, seeker)
+    return found if other == seeker else found | {f"{label}, frozen": other}
 
 
 def _densities() -> list[float | str]:
