@@ -12,6 +12,7 @@ from tests.oracles.forward import forward, masked
 from ticketjax.commands.plant_sealed import plant_sealed
 from ticketjax.records.store import load_records
 from ticketjax.sharing import instances, interop, sealed, suite_v2
+from ticketjax.sharing.exact_draws import uniform
 from ticketjax.sharing.suite_v2 import Group
 from ticketjax.tasks.random_teacher import RandomTeachers
 
@@ -32,12 +33,12 @@ NAMES = [f"v2-{i:03}" for i in range(11)]
 # As made on every machine: the arrays' hashes, of the public half and of the sealed one.
 PUBLISHED = {
     "two_knots": (
-        "32bcaf80340f31341c8db41e81e26b4ead3fc5e3bc21fbf680ca1cc5472972c7",
-        "9ba7b8e37ff3162619cf2fc3ff614aa11d2080028237e8eda8380140a9281072",
+        "77c91ccf6b6d7cc5bc0d7693f67488984586c185afb4dbedfad58f7268b4bbf5",
+        "ce944e67b38af0070ec7822e5f8f726ecdc34eb1415d0f037a7b83bb6f20373c",
     ),
     "three_knots": (
-        "78dc4c247007280ec0b8b4057f62b6a67f1fdef50e0cd0c411fb84147e6b8154",
-        "719cae7791e588b016af3bcf561c32379dcbac42308a77ed6c2b7ce3b4c5a723",
+        "3e2592da13d80aec6c5390397f453b701245ef4797096f07b7e611962c67d6cb",
+        "7a7d4655169bfe3776b1b977be32c28269b462d45bd306da2c15d6e27069892d",
     ),
 }
 
@@ -140,6 +141,14 @@ def test_scales_of_planted_parameters_have_few_bits(suite):
         scale = np.float64(both(suite, name)[1][0]["output_scale"])
         significand, _ = np.frexp(scale)
         assert significand * 2**17 % 1 == 0
+
+
+def test_neurons_are_chosen_by_the_secret_and_not_by_what_is_public(suite):
+    for name in NAMES:
+        (tree, _), (hidden, kept) = both(suite, name)
+        planted = hidden["mask"]["layer_0"]["kernel"].any(axis=0)
+        lots = uniform(bytes.fromhex(kept["key"]), "lots/layer_0", planted.shape)
+        assert set(np.flatnonzero(planted)) == set(np.argsort(lots)[: planted.sum()])
 
 
 def test_what_is_missing_is_made_again_and_the_same(suite, copy):

@@ -88,13 +88,12 @@ def _even_scales(wanted: list[jax.Array], there: list[jax.Array]) -> list[jax.Ar
     return [root[:size] ** 2 for root, size in zip(roots, sizes, strict=True)]
 
 
-def _places(target: Params, params: Params) -> list[jax.Array]:
-    """Which of the mother's neurons the target's are, space by space: by lot, in integers alone."""
+def _places(target: Params, lots: list[jax.Array]) -> list[jax.Array]:
+    """Which of the mother's neurons the target's are, space by space: those of the least lots."""
     names = layer_names(target)
     places = [jnp.arange(target[names[0]]["kernel"].shape[0])]
-    for name in names[:-1]:
-        by_lot = jnp.argsort(lots_of(params[name]["kernel"], params[name]["bias"]))
-        places.append(by_lot[: target[name]["bias"].size])
+    for name, of_layer in zip(names[:-1], lots, strict=True):
+        places.append(jnp.argsort(of_layer)[: target[name]["bias"].size])
     places.append(jnp.arange(target[names[-1]]["bias"].size))
     return places
 
@@ -160,7 +159,9 @@ def plant_hidden(
         The planted view, and for each space of neurons from the inputs to the outputs, which of the
         mother's neurons the target's are: (target neurons,) integers.
     """
-    places = _places(target, params)
+    hidden = layer_names(target)[:-1]
+    lots = [lots_of(params[name]["kernel"], params[name]["bias"]) for name in hidden]
+    places = _places(target, lots)
     parameters, scales = _scales(target, params, places, jnp.float32)
     return _planted(params, parameters, places, scales, zero_path_biases), places
 
@@ -175,25 +176,31 @@ def _rounded(values: jax.Array) -> jax.Array:
 
 @jax.jit
 @jax.vmap
-def _plant_alike(target: Params, params: Params) -> Planted:
-    places = _places(target, params)
+def _plant_alike(target: Params, params: Params, lots: list[jax.Array]) -> Planted:
+    places = _places(target, lots)
     parameters, scales = _scales(target, params, places, jnp.float64)
     return _planted(params, parameters, places, [_rounded(scale) for scale in scales], False)
 
 
-def plant_hidden_alike(targets: Params, params: Params) -> Planted:
+def plant_hidden_alike(targets: Params, params: Params, lots: list[Any]) -> Planted:
     """plant_hidden() for many networks, in bits that do not depend on processor or compiler.
+
+    Lots come from outside. Those of plant_hidden() are a hash of each neuron's parameters, which
+    anybody can compute of the neurons that are not planted: where all of these have larger ones, a
+    neuron of a small one is planted.
 
     The scales are computed in float64 and rounded to 16 bits. Machines differ in the last of a
     float64's 53 bits: a scale lies so near to where rounding changes in about one of 10^9. All else
-    is exact: lots are integers, and products and quotients are single, correctly rounded steps.
+    is exact: lots are compared, and products and quotients are single, correctly rounded steps.
 
     Args:
         targets, params: as plant_hidden() takes them, (networks, ...) in every leaf, float32.
+        lots: for each hidden layer (networks, neurons) random numbers; the neurons of the least
+            ones are planted.
 
     Returns:
         The planted networks, (networks, ...) in every leaf; the ticket is in them to float32
         rounding.
     """
     with jax.enable_x64(True):
-        return _plant_alike(targets, params)
+        return _plant_alike(targets, params, lots)

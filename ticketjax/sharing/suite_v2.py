@@ -143,7 +143,11 @@ def make_group(secret: bytes, group: Group, names: Sequence[str]) -> list[Made]:
     def stack(trees: list[Params]) -> Any:
         return jax.tree.map(lambda *leaves: np.stack(leaves), *trees)
 
-    planted = jax.device_get(plant_hidden_alike(stack(tickets), stack(mothers)))
+    lots = [
+        np.stack([uniform(key, f"lots/layer_{i}", (group.width,)) for key in keys])
+        for i in range(len(sizes) - 2)
+    ]
+    planted = jax.device_get(plant_hidden_alike(stack(tickets), stack(mothers), lots))
     made = []
     for i, (name, key, ticket) in enumerate(zip(names, keys, tickets, strict=True)):
         params, mask, scale = jax.tree.map(lambda leaf, i=i: leaf[i], planted)
