@@ -1,13 +1,16 @@
 """The sealed suite: what is public says nothing, what is sealed is what was published."""
 
+import hashlib
 import json
 import pathlib
+import platform
 import shutil
 
 import jax
 import numpy as np
 import pytest
 
+from tests import processes
 from tests.oracles.forward import forward, masked
 from ticketjax.commands.plant_sealed import plant_sealed
 from ticketjax.records.store import load_records
@@ -134,6 +137,25 @@ def test_bits_are_those_of_every_machine_and_the_secrets_own(group):
     assert hashes(SECRET, group) == PUBLISHED[group.name]
     others = hashes(SECRET[::-1], group)
     assert not set(others) & set(PUBLISHED[group.name])
+
+
+LESSER_MACHINE = {
+    "XLA_FLAGS": "--xla_cpu_max_isa=SSE4_2",
+    "OPENBLAS_CORETYPE": "Nehalem",
+    "NPY_DISABLE_CPU_FEATURES": "X86_V3 X86_V4",
+}
+HASHES = """
+from tests import test_sealed_suite as tests
+for group in tests.GROUPS:
+    assert tests.hashes(tests.SECRET, group) == tests.PUBLISHED[group.name]
+"""
+
+
+@pytest.mark.long
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="instruction sets of x86-64")
+def test_bits_are_those_of_lesser_machines(tmp_path):
+    result = processes.python("-c", HASHES, directory=tmp_path, **LESSER_MACHINE)
+    assert result.returncode == 0, result.stderr
 
 
 def test_scales_of_planted_parameters_have_few_bits(suite):
@@ -406,3 +428,12 @@ def test_spoilt_files_are_refused_or_whole(part, copy):
             refused += 1
             assert str(path) in str(error)
     assert refused > 40
+
+
+def test_the_catalogues_description_is_of_these_files(suite):
+    described = json.loads((suite / "instances" / "croissant.json").read_text())
+    files = {one["contentUrl"]: one["sha256"] for one in described["distribution"]}
+    assert set(files) == {"suite.json", *(f"{name}.safetensors" for name in NAMES)}
+    for name, sha256 in files.items():
+        content = (suite / "instances" / name).read_bytes()
+        assert hashlib.sha256(content).hexdigest() == sha256
