@@ -6,6 +6,7 @@ import pathlib
 from typing import TYPE_CHECKING, Any
 
 from ticketjax.commands.flags import FLAGS, FlagError, naming
+from ticketjax.commands.instance_files import reading
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -62,45 +63,50 @@ def plant_sealed(
     from ticketjax.records.columns import aligned
     from ticketjax.sharing import croissant, sealed, suite_scores, suite_v2
 
-    with naming("out"):
-        try:
-            date = sealed.begin(directory, secret)
-        except OSError as error:
-            raise ValueError(error) from None
+    with reading("out"):
+        date = sealed.begin(directory, secret)
     names = suite_v2.names_of(secret, groups)
     total = sum(map(len, names.values()))
     entries: dict[str, Entry] = {}
     audits: dict[str, Any] = {}
-    with tqdm(total=total, unit="instance") as shown, naming("out"):
+    with tqdm(total=total, unit="instance") as shown:
         for group in groups:
-            missing = {name for name in names[group.name] if not _is_whole(directory, name)}
-            # All of a group at once, whatever is missing: one compilation.
-            made = suite_v2.make_group(secret, group, names[group.name]) if missing else []
-            try:
-                for one in made:
-                    if one.name in missing:
-                        sealed.write_made(directory, one, group.name)
-            except OSError as error:
-                raise ValueError(error) from None
+            _write_missing(directory, secret, group, names[group.name])
             networks, targets = [], []
             for name in names[group.name]:
-                entries[name], unsealed = sealed.entry_of(directory, name)
+                with reading("out"):
+                    entries[name], unsealed = sealed.entry_of(directory, name)
                 networks.append((unsealed.tree["params"], unsealed.answer["mask"]))
                 targets.append(unsealed.answer["target"])
                 shown.update()
             audits[group.name] = suite_scores.audit_of(networks, targets)
-    with naming("out"):
-        try:
-            sealed.finish(directory, names, entries, audits)
-            croissant.write(directory, entries, date, url)
-        except OSError as error:
-            raise ValueError(error) from None
+    with reading("out"):
+        sealed.finish(directory, names, entries, audits)
+        croissant.write(directory, entries, date, url)
     print(
         f"{suite_v2.NAME}: {total} instances in {directory}/{sealed.PUBLIC}, to be given away; "
         f"their masks, seeds and held-out data in {directory}/{sealed.SEALED}, to be kept\n"
     )
     print("\n".join(aligned(suite_scores.audit_lines(audits))))
     return 0
+
+
+def _write_missing(
+    directory: pathlib.Path, secret: bytes, group: Group, names: Sequence[str]
+) -> None:
+    """Make the instances of a group whose two files are not there, whole."""
+    from ticketjax.sharing import sealed, suite_v2
+
+    missing = {name for name in names if not _is_whole(directory, name)}
+    if not missing:
+        return
+    with naming("secret"):
+        # All at once, whatever is missing: one compilation.
+        made = suite_v2.make_group(secret, group, names)
+    with reading("out"):
+        for one in made:
+            if one.name in missing:
+                sealed.write_made(directory, one, group.name)
 
 
 def _is_whole(directory: pathlib.Path, name: str) -> bool:
