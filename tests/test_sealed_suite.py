@@ -297,7 +297,7 @@ ONE = "v2-004.safetensors"
             [],
             "--sealed: --instance=suite/instances is no sealed suite",
         ),
-        (None, ["--sealed=suite/sealed", "--out=suite"], "holds something else than records"),
+        (None, ["--sealed=suite/sealed", "--out=suite"], "contains something other than records"),
     ],
 )
 def test_what_is_altered_missing_or_foreign_is_one_line(change, flags, message, copy, forks):
@@ -332,7 +332,7 @@ def test_what_is_altered_missing_or_foreign_is_one_line(change, flags, message, 
         (
             lambda c: (c / "suite/sealed/begun.json").unlink(),
             ["--secret=secret"],
-            "--out=suite: suite holds something else than a suite",
+            "--out=suite: suite contains something other than a suite",
         ),
         (
             lambda c: (c / "suite/sealed/begun.json").write_text("{"),

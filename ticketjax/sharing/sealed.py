@@ -157,7 +157,7 @@ def begin(directory: pathlib.Path, secret: bytes) -> str:
             raise ValueError(f"the suite in {directory} was begun by ticketjax {made_by}")
         return date
     if directory.exists() and any(directory.iterdir()):
-        raise ValueError(f"{directory} holds something else than a suite")
+        raise ValueError(f"{directory} contains something other than a suite")
     for part in (PUBLIC, SEALED):
         (directory / part).mkdir(parents=True, exist_ok=True)
     date = datetime.datetime.now(datetime.UTC).date().isoformat()
