@@ -4,9 +4,11 @@ r"""Plant a ticket and write it down, for seekers in any framework.
         --out=instance.safetensors
     python -m experiments.plant --target=network.safetensors --out=instance.safetensors
     python -m experiments.plant --suite=v1 --out=suite
+    python -m experiments.plant --suite=v2 --secret=secret.bin --out=suite
 
 Expect two files in seconds: instance.safetensors, and instance.answer.safetensors with what a
-seeker may not see. A suite has 120 such pairs.
+seeker may not see. Suite v1 has 120 such pairs. The sealed suite, v2, is two folders
+(docs/sealed_suite.md), and takes about three and a half minutes of one core.
 """
 
 from ticketjax.commands import plant

@@ -253,7 +253,7 @@ def test_help_imports_no_jax(tmp_path):
     [
         ("plant", ["--suite=v1", "--depth=4"], "--depth: --suite=v1 says it"),
         ("plant", ["--suite=v1"], "--out: a suite needs a directory"),
-        ("plant", ["--suite=v2"], "--suite=v2"),
+        ("plant", ["--suite=v3"], "--suite=v3"),
         ("score", ["--mask=m.safetensors"], "--instance: a file must be given"),
     ],
 )

@@ -8,17 +8,20 @@ import numpy as np
 import pytest
 
 from tests import processes
+from tests.test_sealed_suite import GROUPS, SECRET
 from ticketjax import mlp
-from ticketjax.sharing import instances, interop
+from ticketjax.commands.plant_sealed import plant_sealed
+from ticketjax.sharing import instances, interop, sealed
 
 torch = pytest.importorskip("torch")
 
+SUITE_PAGE = pathlib.Path(__file__).parents[1] / "docs" / "sealed_suite.md"
 PAGE = pathlib.Path(__file__).parents[1] / "docs" / "other_frameworks.md"
 BLOCK = re.compile(r"^```([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
-def blocks():
-    return BLOCK.findall(PAGE.read_text(encoding="utf-8"))
+def blocks(page=PAGE):
+    return BLOCK.findall(page.read_text(encoding="utf-8"))
 
 
 def test_the_page_runs_as_it_stands(tmp_path):
@@ -74,3 +77,28 @@ def test_a_state_dict_in_memory_is_the_same_function_and_goes_back():
         np.testing.assert_array_equal(back[name], tensor.numpy())
     half = interop.from_state_dict(network.to(torch.bfloat16).state_dict())
     np.testing.assert_allclose(half["layer_0"]["kernel"], params["layer_0"]["kernel"], rtol=0.01)
+
+
+def test_a_sealed_suite_goes_through_prune_and_back(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert plant_sealed(SECRET, tmp_path / "suite", GROUPS) == 0
+    (program,) = (text for language, text in blocks(SUITE_PAGE) if language == "python")
+    exec(compile(program, str(SUITE_PAGE), "exec"), {})
+    for path in sorted((tmp_path / "suite" / "instances").glob("*.safetensors")):
+        opened = sealed.read_open(path)
+        params = opened.tree["params"]
+        mask = interop.load_mask(tmp_path / "masks" / path.name, params)
+        sizes, kept = (
+            np.concatenate(
+                [np.abs(tree[name][part]).ravel() for name in params for part in tree[name]]
+            )
+            for tree in (params, mask)
+        )
+        assert kept.sum() == opened.budget
+        assert sizes[kept].min() >= sizes[~kept].max()
+        # The file is a whole state_dict: what it keeps is the network's own.
+        state, _ = interop.load_tree(tmp_path / "masks" / path.name)
+        pruned = interop.from_state_dict(interop.flatten(state))
+        for name, layer in params.items():
+            for part, leaf in layer.items():
+                np.testing.assert_array_equal(pruned[name][part], leaf * mask[name][part])

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from ticketjax.masks import LayerBudgets, apply_mask, layer_densities, select
     from ticketjax.measure.audit import audit
     from ticketjax.measure.least import least_mask
-    from ticketjax.measure.relational import relational_audit
+    from ticketjax.measure.relational import known_rows_auc, relational_audit
     from ticketjax.networks.following import follow
     from ticketjax.networks.from_flax import from_linen, from_nnx
     from ticketjax.networks.images import lenet300, resnet18, vgg
@@ -67,7 +67,7 @@ _HOMES = {
     "masks": ("LayerBudgets", "apply_mask", "layer_densities", "select"),
     "measure.audit": ("audit",),
     "measure.least": ("least_mask",),
-    "measure.relational": ("relational_audit",),
+    "measure.relational": ("known_rows_auc", "relational_audit"),
     "networks.following": ("follow",),
     "networks.from_flax": ("from_linen", "from_nnx"),
     "networks.images": ("lenet300", "resnet18", "vgg"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import pathlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from ticketjax.commands.flags import FLAGS, FlagError, naming
@@ -61,9 +61,14 @@ def of_same_name(flag: str, paths: Iterable[pathlib.Path]) -> list[pathlib.Path]
         ("is for no instance:", sorted(there - {*names})),
     ):
         if missing:
-            more = f" and {len(missing) - MOST_NAMED} more" * (len(missing) > MOST_NAMED)
-            raise FlagError(f"--{flag}={directory}: {what} {', '.join(missing[:MOST_NAMED])}{more}")
+            raise FlagError(f"--{flag}={directory}: {what} {listed_names(missing)}")
     return [directory / name for name in names]
+
+
+def listed_names(names: Sequence[str]) -> str:
+    """The first of some names, and how many more there are."""
+    more = f" and {len(names) - MOST_NAMED} more" * (len(names) > MOST_NAMED)
+    return f"{', '.join(names[:MOST_NAMED])}{more}"
 
 
 @contextlib.contextmanager
@@ -74,6 +79,23 @@ def reading(flag: str) -> Iterator[None]:
             yield
         except OSError as error:
             raise ValueError(error) from None
+
+
+def read_open(path: pathlib.Path) -> tuple[Description, Tree, int] | None:
+    """An instance of a sealed suite for a seeker, and its budget; None for one that is no such.
+
+    What is held out is not in it. As a seeker does not see it anyway, the training data stand in.
+
+    Raises:
+        FlagError: naming the file, for what cannot be read.
+    """
+    from ticketjax.sharing import sealed
+
+    if not sealed.is_open_instance(path):
+        return None
+    with reading("instance"):
+        description, tree, budget = sealed.read_open(path)
+    return description, tree | {"held_out": tree["train"]}, budget
 
 
 def read_known(

@@ -14,6 +14,11 @@ plants a sparse network of your own, ours or PyTorch's, and
     ticketjax plant --suite=v1 --out=suite
 
 writes the 120 instances of ticketjax-suite-v1, and says whether they are the published ones.
+
+    ticketjax plant --suite=v2 --secret=secret.bin --out=suite
+
+writes the 265 instances of ticketjax-suite-v2, which is sealed: suite/instances is for everybody,
+suite/sealed, with the masks and held-out data, for whoever scores. See docs/sealed_suite.md.
 """
 
 from __future__ import annotations
@@ -38,6 +43,7 @@ from ticketjax.commands.flags import (
     naming,
     planting,
 )
+from ticketjax.commands.plant_sealed import plant_sealed, read_secret
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,11 +53,12 @@ if TYPE_CHECKING:
     from ticketjax.sharing.instances import Description
     from ticketjax.sharing.interop import Tree
 
-SUITES = ("v1",)
+SUITES = ("v1", "v2")
 # Flags that a network of --target replaces (OF_TASKS), and flags that only it needs (OF_TARGETS).
 OF_TASKS = ("task", "depth")
 OF_TARGETS = ("layers", "kind")
 OF_PLANTING = ("width", "noise", "prune_bias", *(field.name for field in flagged(Planting)))
+OF_SEALED = ("secret", "url")
 OF_DATA = ("seed", "samples")
 VERDICTS = {
     "identical": "are the published ones, bit for bit",
@@ -72,6 +79,8 @@ def define() -> None:
     flags.DEFINE_list("layers", None, "The target's layers in order, if their names do not say it.")
     flags.DEFINE_enum("kind", "regression", ["regression", "classification"], "Of the target.")
     flags.DEFINE_enum("suite", None, SUITES, "Write all instances of this suite.")
+    flags.DEFINE_string("secret", None, "File of 32 or more random bytes, which decide suite v2.")
+    flags.DEFINE_string("url", None, "Where suite v2 will be published, for its croissant.json.")
     flags.DEFINE_string(
         "out", "instance.safetensors", "File of the instance; directory of a suite."
     )
@@ -177,6 +186,7 @@ def _write(path: pathlib.Path, *contents) -> None:
 
 
 def _plant_one() -> int:
+    _refuse_present(OF_SEALED, "is for --suite=v2")
     from ticketjax.masks import count_prunable
     from ticketjax.records.store import manifest
     from ticketjax.sharing import instances
@@ -205,6 +215,12 @@ def _plant_suite() -> int:
     _refuse_present(others, f"--suite={FLAGS.suite} says it")
     if not FLAGS["out"].present:
         raise FlagError("--out: a suite needs a directory")
+    if FLAGS.suite == "v2":
+        secret = read_secret()
+        from ticketjax.sharing.suite_v2 import GROUPS
+
+        return plant_sealed(secret, pathlib.Path(FLAGS.out), GROUPS, FLAGS.url)
+    _refuse_present(OF_SEALED, "is for --suite=v2")
     resource = importlib.resources.files("ticketjax") / f"suite_{FLAGS.suite}.json"
     published = json.loads(resource.read_text(encoding="utf-8"))
     return write_suite(published, pathlib.Path(FLAGS.out))

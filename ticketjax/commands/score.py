@@ -11,16 +11,22 @@ docs/other_frameworks.md. Without the answer's file, only the quality is scored.
 
 With directories, every instance is scored with the mask of its name, in a table; --out writes
 records, which tables, pages and comparisons read beside those of sweeps.
+
+    ticketjax score --instance=suite/instances --mask=masks --sealed=suite/sealed
+
+scores a sealed suite, for whoever has its sealed folder; see docs/sealed_suite.md.
 """
 
 from __future__ import annotations
 
 import json
 import math
+import pathlib
 from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
+from ticketjax.commands import score_sealed
 from ticketjax.commands.flags import FLAGS, FlagError, naming
 from ticketjax.commands.instance_files import (
     instance_paths,
@@ -75,6 +81,7 @@ def define() -> None:
     )
     flags.DEFINE_string("mask", None, "The mask: a safetensors file of 0 and 1, or bool; or many.")
     flags.DEFINE_string("answer", None, "The answer, if it is not next to the instance.")
+    flags.DEFINE_string("sealed", None, "The sealed folder of a sealed suite.")
     flags.DEFINE_list("layers", None, "The mask's layers in order, if their names do not say it.")
     flags.DEFINE_integer("epochs", 10, "Epochs of the training.", lower_bound=0)
     flags.DEFINE_bool("json", False, "Print JSON instead of the table.")
@@ -131,7 +138,7 @@ def _score(given: list[Given]) -> list[tuple[dict[str, Any], dict[str, Any]]]:
     return scored
 
 
-def _refuse_records(given: list[Given]) -> None:
+def refuse_records(given: list[Given]) -> None:
     """Refuse an --out that cannot take the records, before they are made."""
     from ticketjax.masks import count_kept, count_prunable
     from ticketjax.records.store import check_records
@@ -149,7 +156,8 @@ def _refuse_records(given: list[Given]) -> None:
         check_records(FLAGS.out, runs)
 
 
-def _write(records: list[dict[str, Any]]) -> None:
+def write_records(records: list[dict[str, Any]]) -> None:
+    """Add records to those of --out."""
     import pyarrow as pa
 
     from ticketjax.records.store import add_records
@@ -220,13 +228,19 @@ def _one(description: Description, entries: dict[str, Any]) -> str:
 
 def main() -> int:
     """Read, score, print."""
+    from ticketjax.sharing.sealed import is_sealed_suite
+
+    if is_directory("instance") and is_sealed_suite(FLAGS.instance):
+        return score_sealed.main(pathlib.Path(FLAGS.instance))
+    if FLAGS.sealed is not None:
+        raise FlagError(f"--sealed: --instance={FLAGS.instance} is no sealed suite")
     given = _read()
     if FLAGS.out is not None:
-        _refuse_records(given)
+        refuse_records(given)
     scored = _score(given)
     entries = [own for own, _ in scored]
     if FLAGS.out is not None:
-        _write([record for _, record in scored])
+        write_records([record for _, record in scored])
     if FLAGS.json:
         known = [{**vars(one[0]), "epochs": FLAGS.epochs} for one in given]
         plain = [

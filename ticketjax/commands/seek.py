@@ -5,7 +5,8 @@ r"""Run ticketjax's seekers on instance files and write the masks that they find
 
 The command reads a file that plant writes, or a directory of them. For each instance NAME it writes
 OUT/SEEKER/NAME.safetensors, a mask of 0 and 1 that score reads. The masks are the same as in a
-sweep with the instance's seed. The density "ticket" needs the answers, which seekers never see.
+sweep with the instance's seed. The density "ticket" needs the answers, which seekers never see, or
+instances of a sealed suite, which say their budget.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from ticketjax.commands.flags import (
     naming,
     refuse_empty,
 )
-from ticketjax.commands.instance_files import instance_paths, read_known, reading
+from ticketjax.commands.instance_files import instance_paths, read_known, read_open, reading
 
 if TYPE_CHECKING:
     from ticketjax.sharing.scoring import LoadedInstance
@@ -62,10 +63,14 @@ def _seekers() -> dict[str, Any]:
     return found
 
 
-def _density(instance: LoadedInstance, path: pathlib.Path) -> float:
+def _density(instance: LoadedInstance, path: pathlib.Path, budget: int | None) -> float:
     density = density_of(FLAGS.density)
     if not isinstance(density, str):
         return density
+    if budget is not None:
+        from ticketjax.masks import count_prunable
+
+        return budget / count_prunable(instance.params, instance.description.prune_bias)
     if not instance.has_answer:
         raise ValueError(f"must be a number, because there is no answer to {path}")
     return instance.setting.ticket_density
@@ -89,11 +94,12 @@ def main() -> int:
         raise FlagError("--answer: is for one instance; the answers to many must be next to them")
     instances, densities = [], []
     for path in paths:
-        known = read_known(path, FLAGS.answer)
+        opened = None if FLAGS.answer else read_open(path)
+        known = (*opened[:2], None) if opened else read_known(path, FLAGS.answer)
         with naming("instance"):
             instances.append(scoring.loaded(*known, epochs=0))
         with naming("density"):
-            densities.append(_density(instances[-1], path))
+            densities.append(_density(instances[-1], path, opened and opened[2]))
             size = count_prunable(instances[-1].params, instances[-1].description.prune_bias)
             check_density(densities[-1], size)
 

@@ -131,7 +131,9 @@ def audit(planted: Planted) -> Audit:
     """Measure how far simple statistics reveal a planted ticket.
 
     The statistics use no data, no gradients and one layer at a time: they are what a ranking by
-    size, sign, index or norm is based on. Pure; works under jit and vmap.
+    size, sign, index or norm is based on. What relations between parameters reveal takes several
+    networks to learn: relational_audit(), and known_rows_auc() for who knows the task. Pure; works
+    under jit and vmap.
 
     Args:
         planted: as plant() returns it; only its params and mask are used.

@@ -1,6 +1,7 @@
 """The inconspicuous planting: lots choose the neurons, and scales keep the parameters' sizes."""
 
 import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -17,6 +18,9 @@ LEAST_IMPORTANCE = 0.01
 # and nearly all of them to a few percent at depth 10. Planting is exact with any scales.
 SWEEPS = 100
 OVER_RELAXATION = 1.6
+# Of scales that are the same everywhere: far above what machines differ by, and not conspicuous, as
+# only products and quotients with the target's parameters are seen.
+SCALE_BITS = 16
 
 
 def _root(incoming: jax.Array, outgoing: jax.Array, surplus: jax.Array) -> jax.Array:
@@ -60,14 +64,15 @@ def _even_scales(wanted: list[jax.Array], there: list[jax.Array]) -> list[jax.Ar
     (weights, biases), (weights_there, biases_there) = stack(wanted), stack(there)
     leaving_there = jnp.sum(weights_there, axis=2)
     surplus = jnp.sum(weights_there, axis=1) + biases_there
-    surplus = surplus - jnp.append(leaving_there[1:], jnp.zeros((1, widest), jnp.float32), axis=0)
+    nothing = jnp.zeros((1, widest), weights.dtype)
+    surplus = surplus - jnp.append(leaving_there[1:], nothing, axis=0)
     is_last = (jnp.arange(len(wanted)) == len(wanted) - 1)[:, None]
     is_even = (jnp.arange(len(wanted)) % 2 == 0)[:, None]
 
     def update(roots, chosen):
         incoming = jnp.sum(weights * roots[:-1, :, None], axis=1) + biases
         outgoing = jnp.sum(weights[1:] / roots[2:, None, :], axis=2)
-        outgoing = jnp.append(outgoing, jnp.zeros((1, widest), jnp.float32), axis=0)
+        outgoing = jnp.append(outgoing, nothing, axis=0)
         # The outputs have one scale: their incoming sums are added over all outputs.
         incoming = jnp.where(is_last, jnp.sum(incoming, axis=1, keepdims=True), incoming)
         ours = jnp.where(is_last, jnp.sum(surplus, axis=1, keepdims=True), surplus)
@@ -79,8 +84,64 @@ def _even_scales(wanted: list[jax.Array], there: list[jax.Array]) -> list[jax.Ar
         # Neighbouring layers in turn: no two neurons of a turn share a parameter.
         return update(update(roots, is_even), ~is_even)
 
-    roots = jax.lax.fori_loop(0, SWEEPS, sweep, jnp.ones((len(sizes), widest), jnp.float32))
+    roots = jax.lax.fori_loop(0, SWEEPS, sweep, jnp.ones((len(sizes), widest), weights.dtype))
     return [root[:size] ** 2 for root, size in zip(roots, sizes, strict=True)]
+
+
+def _places(target: Params, lots: list[jax.Array]) -> list[jax.Array]:
+    """Which of the mother's neurons the target's are, space by space: those of the least lots."""
+    names = layer_names(target)
+    places = [jnp.arange(target[names[0]]["kernel"].shape[0])]
+    for name, of_layer in zip(names[:-1], lots, strict=True):
+        places.append(jnp.argsort(of_layer)[: target[name]["bias"].size])
+    places.append(jnp.arange(target[names[-1]]["bias"].size))
+    return places
+
+
+def _scales(
+    target: Params, params: Params, places: list[jax.Array], dtype: Any
+) -> tuple[list[jax.Array], list[jax.Array]]:
+    """The target's parameters, (sources + 1, neurons) by layer, and the scales by space."""
+    parameters: list[jax.Array] = []
+    wanted: list[jax.Array] = []
+    there: list[jax.Array] = []
+    for name, sources, neurons in zip(layer_names(target), places, places[1:], strict=False):
+        kernel, bias = (params[name][part].astype(dtype) for part in ("kernel", "bias"))
+        parts = [
+            (target[name]["kernel"], kernel, kernel[sources[:, None], neurons[None, :]], 1.0),
+            (target[name]["bias"][None], bias, bias[neurons][None], BIAS_IMPORTANCE),
+        ]
+        rows = []
+        for ours, whole, replaced, weight in parts:
+            ours = jnp.asarray(ours, dtype)
+            size = norm(whole.ravel()) / whole.size**0.5
+            size = jnp.where(size > 0, size, 1.0)
+            background = 1 - jnp.sum(ours != 0, dtype=dtype) / whole.size
+            importance = weight * jnp.maximum(background, LEAST_IMPORTANCE)
+            root = importance * jnp.sqrt(jnp.abs(ours) / size)
+            rows.append((ours, root, importance * jnp.sqrt(jnp.abs(replaced) / size) * (ours != 0)))
+        for collected, row in zip(
+            (parameters, wanted, there), zip(*rows, strict=True), strict=True
+        ):
+            collected.append(jnp.concatenate(row))
+    return parameters, _even_scales(wanted, there)
+
+
+def _planted(
+    params: Params,
+    parameters: list[jax.Array],
+    places: list[jax.Array],
+    scales: list[jax.Array],
+    zero_path_biases: bool,
+) -> Planted:
+    planted_params, planted_mask = {}, {}
+    for i, (name, ours) in enumerate(zip(layer_names(params), parameters, strict=True)):
+        factor = jnp.append(scales[i], 1.0)[:, None] / scales[i + 1][None, :]
+        values = (ours * factor).astype(jnp.float32)
+        planted_params[name], planted_mask[name] = write(
+            params[name], ours != 0, values, places[i], places[i + 1], zero_path_biases
+        )
+    return Planted(planted_params, planted_mask, scales[-1][0].astype(jnp.float32))
 
 
 @functools.partial(jax.jit, static_argnames="zero_path_biases")
@@ -98,41 +159,48 @@ def plant_hidden(
         The planted view, and for each space of neurons from the inputs to the outputs, which of the
         mother's neurons the target's are: (target neurons,) integers.
     """
-    names = layer_names(target)
-    places = [jnp.arange(target[names[0]]["kernel"].shape[0])]
-    for name in names[:-1]:
-        by_lot = jnp.argsort(lots_of(params[name]["kernel"], params[name]["bias"]))
-        places.append(by_lot[: target[name]["bias"].size])
-    places.append(jnp.arange(target[names[-1]]["bias"].size))
+    hidden = layer_names(target)[:-1]
+    lots = [lots_of(params[name]["kernel"], params[name]["bias"]) for name in hidden]
+    places = _places(target, lots)
+    parameters, scales = _scales(target, params, places, jnp.float32)
+    return _planted(params, parameters, places, scales, zero_path_biases), places
 
-    parameters: list[jax.Array] = []
-    wanted: list[jax.Array] = []
-    there: list[jax.Array] = []
-    for name, sources, neurons in zip(names, places, places[1:], strict=False):
-        kernel, bias = params[name]["kernel"], params[name]["bias"]
-        parts = [
-            (target[name]["kernel"], kernel, kernel[sources[:, None], neurons[None, :]], 1.0),
-            (target[name]["bias"][None], bias, bias[neurons][None], BIAS_IMPORTANCE),
-        ]
-        rows = []
-        for ours, whole, replaced, weight in parts:
-            ours = jnp.asarray(ours, jnp.float32)
-            size = norm(whole.ravel()) / whole.size**0.5
-            size = jnp.where(size > 0, size, 1.0)
-            background = 1 - jnp.sum(ours != 0, dtype=jnp.float32) / whole.size
-            importance = weight * jnp.maximum(background, LEAST_IMPORTANCE)
-            root = importance * jnp.sqrt(jnp.abs(ours) / size)
-            rows.append((ours, root, importance * jnp.sqrt(jnp.abs(replaced) / size) * (ours != 0)))
-        for collected, row in zip(
-            (parameters, wanted, there), zip(*rows, strict=True), strict=True
-        ):
-            collected.append(jnp.concatenate(row))
 
-    scales = _even_scales(wanted, there)
-    planted_params, planted_mask = {}, {}
-    for i, (name, ours) in enumerate(zip(names, parameters, strict=True)):
-        factor = jnp.append(scales[i], 1.0)[:, None] / scales[i + 1][None, :]
-        planted_params[name], planted_mask[name] = write(
-            params[name], ours != 0, ours * factor, places[i], places[i + 1], zero_path_biases
-        )
-    return Planted(planted_params, planted_mask, scales[-1][0]), places
+def _rounded(values: jax.Array) -> jax.Array:
+    """Positive float64 numbers rounded to SCALE_BITS bits behind the leading one."""
+    dropped = 52 - SCALE_BITS
+    words = jax.lax.bitcast_convert_type(values, jnp.uint64) + jnp.uint64(1 << (dropped - 1))
+    kept = words & jnp.uint64(2**64 - (1 << dropped))
+    return jax.lax.bitcast_convert_type(kept, jnp.float64)
+
+
+@jax.jit
+@jax.vmap
+def _plant_alike(target: Params, params: Params, lots: list[jax.Array]) -> Planted:
+    places = _places(target, lots)
+    parameters, scales = _scales(target, params, places, jnp.float64)
+    return _planted(params, parameters, places, [_rounded(scale) for scale in scales], False)
+
+
+def plant_hidden_alike(targets: Params, params: Params, lots: list[Any]) -> Planted:
+    """plant_hidden() for many networks, in bits that do not depend on processor or compiler.
+
+    Lots come from outside. Those of plant_hidden() are a hash of each neuron's parameters, which
+    anybody can compute of the neurons that are not planted: where all of these have larger ones, a
+    neuron of a small one is planted.
+
+    The scales are computed in float64 and rounded to 16 bits. Machines differ in the last of a
+    float64's 53 bits: a scale lies so near to where rounding changes in about one of 10^9. All else
+    is exact: lots are compared, and products and quotients are single, correctly rounded steps.
+
+    Args:
+        targets, params: as plant_hidden() takes them, (networks, ...) in every leaf, float32.
+        lots: for each hidden layer (networks, neurons) random numbers; the neurons of the least
+            ones are planted.
+
+    Returns:
+        The planted networks, (networks, ...) in every leaf; the ticket is in them to float32
+        rounding.
+    """
+    with jax.enable_x64(True):
+        return _plant_alike(targets, params, lots)

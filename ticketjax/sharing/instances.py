@@ -145,12 +145,15 @@ def answer_tree(instance: Instance, target: Params) -> Tree:
     return answer
 
 
-def instance_shapes(description: Description, shapes: Tree) -> Tree:
+def instance_shapes(
+    description: Description, shapes: Tree, parts: tuple[str, ...] = ("train", "held_out")
+) -> Tree:
     """The shapes and types that an instance's file must have.
 
     Args:
         description: from its metadata.
         shapes: those that the file has.
+        parts: the data that are in it.
 
     Returns:
         A tree of shapes and types.
@@ -163,8 +166,7 @@ def instance_shapes(description: Description, shapes: Tree) -> Tree:
     names = {
         "inputs": ("params.layer_0.kernel", 2),
         "outputs": (f"params.layer_{layers - 1}.bias", 1),
-        "train": ("train.x", 2),
-        "held_out": ("held_out.x", 2),
+        **{part: (f"{part}.x", 2) for part in parts},
     }
     for name, axes in names.values():
         if name not in flat or len(flat[name].shape) != axes:
@@ -178,7 +180,7 @@ def instance_shapes(description: Description, shapes: Tree) -> Tree:
     task = Task(description.task, inputs, outputs, description.kind, nothing, nothing)
     model = mlp(task, description.depth, description.width if layers > 1 else 1)
     expected = {"params": jax.eval_shape(model.init, jax.random.key(0))}
-    for part in ("train", "held_out"):
+    for part in parts:
         n = flat[f"{part}.x"].shape[0]
         expected[part] = {
             "x": jax.ShapeDtypeStruct((n, inputs), jnp.float32),
@@ -268,7 +270,8 @@ def save_instance(
     save_tree(path, instance, common | {"format": INSTANCE_FORMAT, "sha256": sha256})
 
 
-def _check_file(metadata: Mapping[str, str], expected: Mapping[str, str]) -> None:
+def check_metadata(metadata: Mapping[str, str], expected: Mapping[str, str]) -> None:
+    """Raise ValueError where a file's metadata say something else."""
     for name, value in expected.items():
         if metadata.get(name) != value:
             raise ValueError(f"its {name} is {metadata.get(name)!r:.80}, expected {value!r}")
@@ -289,7 +292,7 @@ def read_instance(path: str | os.PathLike) -> tuple[Description, Tree]:
     """
     shapes, metadata = tree_shapes(path)
     try:
-        _check_file(metadata, {"format": INSTANCE_FORMAT})
+        check_metadata(metadata, {"format": INSTANCE_FORMAT})
         description = Description.parse(metadata)
         expected = instance_shapes(description, shapes)
     except ValueError as error:
@@ -316,7 +319,9 @@ def read_answer(path: str | os.PathLike, description: Description, instance: Tre
     """
     shapes, metadata = tree_shapes(path)
     try:
-        _check_file(metadata, {"format": ANSWER_FORMAT, "instance_sha256": content_hash(instance)})
+        check_metadata(
+            metadata, {"format": ANSWER_FORMAT, "instance_sha256": content_hash(instance)}
+        )
         expected = answer_shapes(description, instance["params"], shapes)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None

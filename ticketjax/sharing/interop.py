@@ -21,9 +21,9 @@ from safetensors.numpy import save
 from ticketjax.base import Params
 from ticketjax.masks import layer_names
 from ticketjax.records.store import write_whole
+from ticketjax.sharing.headers import METADATA, in_order
 
 SEPARATOR = "."
-RESERVED = "__metadata__"
 # Of names in a file: deep enough for any network, not so deep that a hostile one ends the recursion
 # of whoever walks the tree.
 MOST_LEVELS = 32
@@ -142,7 +142,7 @@ def save_tree(
             raise ValueError(f"metadata must be texts by name, got {name!r}: {text!r}")
     arrays = {}
     for name, leaf in flatten(tree).items():
-        if name == RESERVED:
+        if name == METADATA:
             raise ValueError(f"{name} is what safetensors calls its metadata")
         # The file holds the bytes in the order in which they are in memory.
         array = np.asarray(leaf, order="C")
@@ -150,7 +150,7 @@ def save_tree(
         if array.dtype not in DTYPES.values():
             raise ValueError(f"{name}: arrays of {array.dtype} cannot be written")
         arrays[name] = array
-    content = save(arrays, metadata or None)
+    content = in_order(save(arrays, metadata or None))
     write_whole(pathlib.Path(path), lambda file: file.write(content))
 
 

@@ -270,6 +270,11 @@ def evaluate(instance: LoadedInstance, mask: Params) -> dict[str, Any]:
     return entries
 
 
+def prunable(instance: LoadedInstance) -> int:
+    """How many parameters of an instance's network may be pruned."""
+    return count_prunable(instance.params, instance.description.prune_bias)
+
+
 def record_of(
     instance: LoadedInstance, mask: Params, entries: dict[str, Any], seeker: str, epochs: int
 ) -> dict[str, Any]:
@@ -287,8 +292,7 @@ def record_of(
         none, and how the mask was made. The density is what the mask keeps.
     """
     setting, known = instance.setting, instance.description
-    size = count_prunable(instance.params, known.prune_bias)
-    density = int(count_kept(mask, known.prune_bias)) / size
+    density = int(count_kept(mask, known.prune_bias)) / prunable(instance)
     record: dict[str, Any] = {
         **{name: getattr(known, name) for name in ("task", "kind", "depth", "width", "seed")},
         **{name: getattr(known, name) for name in ("noise", "prune_bias")},

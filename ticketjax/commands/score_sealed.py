@@ -1,0 +1,191 @@
+"""Score masks on a sealed suite: its public instances, and what its organiser keeps."""
+
+from __future__ import annotations
+
+import json
+import math
+import pathlib
+from typing import TYPE_CHECKING, Any
+
+from ticketjax.commands.flags import FLAGS, FlagError, naming
+from ticketjax.commands.instance_files import listed_names, of_same_name, reading
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ticketjax.base import Params
+    from ticketjax.sharing.sealed import Entry, Unsealed
+    from ticketjax.sharing.suite_scores import GroupScore, Mean, Scored
+
+    # An instance with what is sealed of it, and its mask.
+    Given = tuple[Unsealed, Params]
+
+TITLES = ("group", "found", "before training", "after training", "recall", "kept", "hidden?")
+MEANING = """found: computes the ticket's function, before any training (Wilson)
+before and after training: share explained of the held-out variance, or of the labels beyond the
+  most frequent class (t); recall: of the planted ticket; kept: of the budget
+hidden?: AUC of a classifier of planted weights by their relations, where 0.5 is hidden"""
+
+
+def _paths(flag: str, directory: pathlib.Path, names: Sequence[str]) -> list[pathlib.Path]:
+    """The files of a suite in one of its folders; all have to be there."""
+    paths = [directory / f"{name}.safetensors" for name in names]
+    missing = [path.name for path in paths if not path.is_file()]
+    if missing:
+        raise FlagError(f"--{flag}={directory}: has no {listed_names(missing)}")
+    return paths
+
+
+def _read_one(
+    entry: Entry, public: pathlib.Path, kept: pathlib.Path, mask_path: pathlib.Path
+) -> Given:
+    from ticketjax.masks import count_kept
+    from ticketjax.sharing import interop, sealed
+
+    with reading("instance"):
+        sealed.check_hash(public, entry.sha256)
+        opened = sealed.read_open(public)
+    with reading("sealed"):
+        sealed.check_hash(kept, entry.sealed_sha256)
+        unsealed = sealed.read_sealed(kept, opened)
+    with reading("mask"):
+        mask = interop.load_mask(mask_path, opened.tree["params"], FLAGS.layers)
+        count = int(count_kept(mask))
+        if count > opened.budget:
+            raise ValueError(f"{mask_path} keeps {count} parameters, the budget is {opened.budget}")
+    return unsealed, mask
+
+
+def read_all(directory: pathlib.Path) -> list[Given]:
+    """The whole suite and the masks, all checked before anything is scored.
+
+    Raises:
+        FlagError: the sealed folder is not given, or anything is missing, altered or foreign.
+    """
+    if FLAGS.sealed is None:
+        raise FlagError(
+            f"--sealed: the folder with the masks and held-out data of {directory} is missing; "
+            "whoever made the suite has it, and can score"
+        )
+    if FLAGS.answer is not None:
+        raise FlagError("--answer: the answers of a sealed suite are in --sealed")
+    if FLAGS.mask is None:
+        raise FlagError("--mask: a directory must be given")
+    from ticketjax.sharing import sealed
+
+    with reading("instance"):
+        entries = sealed.read_list(directory)
+    names = list(entries)
+    kept = pathlib.Path(FLAGS.sealed)
+    if not kept.is_dir():
+        raise FlagError(f"--sealed={kept}: is not a directory")
+    public_paths = _paths("instance", directory, names)
+    kept_paths = _paths("sealed", kept, names)
+    masks = of_same_name("mask", public_paths)
+    return [
+        _read_one(*files)
+        for files in zip(entries.values(), public_paths, kept_paths, masks, strict=True)
+    ]
+
+
+def _score(given: Sequence[Given]) -> tuple[list[Scored], list[dict[str, Any]]]:
+    import tqdm
+
+    from ticketjax.sharing import scoring, suite_scores
+
+    scored, records = [], []
+    for known, mask in tqdm.tqdm(given, unit="mask"):
+        with naming("instance"):
+            instance = scoring.loaded(known.description, known.tree, known.answer, FLAGS.epochs)
+        entries = scoring.evaluate(instance, mask)
+        kind, y = known.description.kind, known.tree["held_out"]["y"]
+        before, after = (
+            suite_scores.quality(kind, entries[name], y)
+            for name in ("strong_metric", "weak_metric")
+        )
+        kept = entries["kept"] * scoring.prunable(instance) / known.budget
+        scored.append(
+            suite_scores.Scored(
+                group=known.description.task,
+                found=entries["found"],
+                before=before,
+                after=after,
+                recall=entries["recall"],
+                kept=kept,
+            )
+        )
+        records.append(scoring.record_of(instance, mask, entries, FLAGS.label, FLAGS.epochs))
+    return scored, records
+
+
+def _mean(mean: Mean) -> str:
+    if math.isnan(mean.low):
+        return f"{mean.mean:.2f}"
+    return f"{mean.mean:.2f} [{mean.low:.2f}, {mean.high:.2f}]"
+
+
+def _row(name: str, score: GroupScore, hidden: str) -> list[str]:
+    from ticketjax.records.titles import format_share
+
+    means = [_mean(mean) for mean in (score.before, score.after, score.recall, score.kept)]
+    return [name, format_share(score.found.hits, score.found.of), *means, hidden]
+
+
+def _audits() -> dict[str, Any]:
+    """What the organiser's list says of how hidden the tickets are, if it is there."""
+    from ticketjax.sharing import sealed
+
+    with reading("sealed"):
+        path = pathlib.Path(FLAGS.sealed) / sealed.SEALED_FILE
+        return sealed.read_json(path, sealed.SUITE_FORMAT).get("audits", {})
+
+
+def _table(scores: dict[str, GroupScore], overall: GroupScore, audits: dict[str, Any]) -> str:
+    from ticketjax.records.columns import aligned
+
+    lines: list[Sequence[str]] = [TITLES]
+    for name, score in scores.items():
+        audit = audits.get(name) or {}
+        lines.append(_row(name, score, f"{audit['overall']:.2f}" if audit else "-"))
+    lines.append(_row("all", overall, ""))
+    text = aligned(lines)
+    return "\n".join([*text[:-1], "", text[-1]])
+
+
+def _plain(value: Any) -> Any:
+    """Scores for JSON, which has no NaN."""
+    if isinstance(value, dict):
+        return {name: _plain(entry) for name, entry in value.items()}
+    if hasattr(value, "_asdict"):
+        return _plain(value._asdict())
+    return None if isinstance(value, float) and math.isnan(value) else value
+
+
+def main(directory: pathlib.Path) -> int:
+    """Read, score, print."""
+    given = read_all(directory)
+    from ticketjax.commands import score
+    from ticketjax.sharing import suite_scores, suite_v2
+
+    audits = _audits()
+    if FLAGS.out is not None:
+        score.refuse_records(
+            [(known.description, known.tree, known.answer, mask) for known, mask in given]
+        )
+    masks, records = _score(given)
+    if FLAGS.out is not None:
+        score.write_records(records)
+    scores, overall = suite_scores.by_group(masks), suite_scores.score_of(masks)
+    if FLAGS.json:
+        said = {"suite": suite_v2.NAME, "label": FLAGS.label, "epochs": FLAGS.epochs}
+        print(json.dumps(_plain(said | {"all": overall, "groups": scores, "audits": audits})))
+        return 0
+    print(
+        f"{suite_v2.NAME}, masks of {FLAGS.label}: {overall.found.hits} of {overall.found.of} "
+        "tickets found\n"
+    )
+    print(_table(scores, overall, audits))
+    print(f"\n{MEANING}")
+    if FLAGS.out is not None:
+        print(f"\nrecords: {FLAGS.out}/parts")
+    return 0
