@@ -239,7 +239,7 @@ def without_scores(tmp_path_factory):
         checks=records([0.3] * 5, seeker=variant, **FOUND),
         variants={variant: "re-initialised"},
         strong_variants=0,
-        unasked="Shuffled and inverted cannot be asked: it returns a mask of its own.",
+        unasked="The checks shuffled and inverted do not apply: it returns a mask of its own.",
         settings="settings abc: none tuned",
     )
     quality = whole.quality
@@ -285,7 +285,7 @@ def test_a_seeker_with_the_name_of_a_frozen_one_is_compared_with_it():
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        ([], "error: --seeker: which one? For example --seeker=path/to/file.py:function"),
+        ([], "error: --seeker: must be given, such as --seeker=path/to/file.py:function"),
         (["--seeker=snop"], "--seeker=snop: seeker must be one of"),
         (["--seeker=no/such.py:x"], "--seeker=no/such.py:x: no/such.py is not a Python file"),
         (["--seeker=snip, grasp"], "--seeker=snip, grasp: seeker must be"),
@@ -340,4 +340,4 @@ def test_a_card_is_made_of_grids_and_resumes(tmp_path):
 def test_a_seeker_without_scores_has_a_card(tmp_path):
     _, page = made("own.py:whole", tmp_path)
     assert not (tmp_path / "out" / "sanity").exists()
-    assert any("Shuffled and inverted cannot be asked of whole" in t for t in page.texts["p"])
+    assert any("and inverted do not apply to whole" in t for t in page.texts["p"])

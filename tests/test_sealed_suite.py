@@ -295,7 +295,7 @@ ONE = "v2-004.safetensors"
         (
             lambda c: listed(c, lambda v: v.update(format="else")),
             [],
-            "--sealed: --instance=suite/instances is no sealed suite",
+            "--sealed: --instance=suite/instances is not a sealed suite",
         ),
         (None, ["--sealed=suite/sealed", "--out=suite"], "contains something other than records"),
     ],

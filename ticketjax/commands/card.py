@@ -1,18 +1,18 @@
-r"""A report card of one seeker, yours or the library's: all that is asked of it on one HTML page.
+r"""Make a report card of one seeker, yours or the library's, on one HTML page.
 
     ticketjax card --seeker=path/to/file.py:root --out=results/card
     ticketjax card --seeker="IMP=multishot(magnitude, rounds=5)" --quick
 
-The page needs no network and no other file. It shows quality before and after training over density
-beside the library's pruners, the share of tickets found on the ladder of random teachers, sanity
-checks (shuffled, inverted, re-initialised), where the seeker collapses, what it recovers of the
-ticket, what it costs, and its line beside the leaderboard's baselines. About ten minutes on two
-cores for a pruner that scores at initialisation, two with --quick; a seeker that trains takes its
-own time besides. Interrupted runs resume where they stopped.
+The page needs neither a network connection nor other files. It shows quality before and after
+training as a function of density, next to the library's pruners; the share of tickets found on the
+ladder of random teachers; sanity checks (shuffled, inverted, re-initialised); where the seeker
+collapses; how much of the ticket it recovers; its cost; and its rank among the leaderboard's
+baselines. With --quick, SNIP took 2 min 16 s on two cores; the default size has not been timed. A
+seeker that trains needs more time. Interrupted runs resume where they stopped.
 
-Seeds are those of development, 0 to N-1: the numbers are no results, and the page says so. With
---nodevelopment they are 1000 to 1000+N-1, and the seeker must have a frozen setting, the library's
-or one of --settings, a file that tune writes.
+The seeds are development seeds, 0 to N-1. The numbers are therefore not results, and the page says
+so. With --nodevelopment the seeds are 1000 to 1000+N-1. The seeker must then have a frozen setting,
+from the library or from the file of --settings, which tune writes.
 """
 
 from __future__ import annotations
@@ -52,9 +52,9 @@ if TYPE_CHECKING:
     from ticketjax.tasks.ladder import Level
     from ticketjax.tuning.settings import Frozen
 
-# Beside the pruners, in the line of the leaderboard: by their frozen settings.
+# In the leaderboard, next to the pruners, with their frozen settings.
 ALSO = ("erk", "balanced", "random_paths", "random_masks")
-# What --quick changes, where the flags do not say it.
+# The defaults that --quick changes.
 QUICK = {
     "out": "results/card-quick",
     "task": "circle",
@@ -63,7 +63,7 @@ QUICK = {
     "ladder_seeds": "10",
     "levels": "1,2,3",
 }
-# What makes a worse seeker of one that ranks scores; by what the page calls it.
+# Sanity options that should make a seeker worse, by their names on the page.
 CHECKS = {"shuffled": "shuffle", "inverted": "invert"}
 REINITIALISED = "re-initialised"
 
@@ -73,28 +73,28 @@ def define() -> None:
     flags.DEFINE_string(
         "seeker",
         None,
-        "A name, an expression such as refined(probabilistic()), or path/to/file.py:name of your "
-        "own, a score or a whole seeker; LABEL=... says how the page calls it.",
+        "Seeker: a name, an expression such as refined(probabilistic()), or path/to/file.py:name "
+        "for your own score or seeker. LABEL=... sets its name on the page.",
     )
     flags.DEFINE_bool(
-        "quick", False, f"Small: {', '.join(f'--{n}={v}' for n, v in QUICK.items())} by default."
+        "quick", False, f"Small defaults: {', '.join(f'--{n}={v}' for n, v in QUICK.items())}."
     )
     define_arena(out="results/card")
     flags.DEFINE_list(
         "densities",
         "ticket,0.01,0.1,0.5,1",
-        'Fractions of the prunable parameters to keep; "ticket" is the planted ticket\'s own, and '
-        "always among them.",
+        'Fractions of the prunable parameters to keep. "ticket" is the density of the planted '
+        "ticket, and is always included.",
     )
-    define_seeds(10, "Seeds of everything but the ladder", development=True)
+    define_seeds(10, "Number of seeds, except on the ladder", development=True)
     flags.DEFINE_string(
-        "settings", None, "File of frozen settings, as tune writes it, beside the library's own."
+        "settings", None, "File of frozen settings from tune, in addition to the library's own."
     )
     define_levels()
     flags.DEFINE_integer(
         "ladder_seeds",
         25,
-        "Tickets at each level of the ladder, one per seed.",
+        "Number of tickets at each level of the ladder, one per seed.",
         lower_bound=1,
         upper_bound=MOST_SEEDS,
     )
@@ -102,16 +102,16 @@ def define() -> None:
 
 @dataclasses.dataclass(frozen=True)
 class _Asked:
-    """What a card asks, and of whom.
+    """The runs of a card.
 
     Args:
         label: of the seeker.
         grids: by directory below --out.
-        variants: of the seeker: what was done to it, by label.
-        unasked: which checks cannot be asked, and why.
+        variants: how each variant of the seeker was modified, by label.
+        unasked: which checks do not apply, and why.
         levels: of the ladder.
         seeds, ladder_seeds: of the runs.
-        settings: what is said of frozen settings; None for development seeds.
+        settings: text about the frozen settings; None for development seeds.
     """
 
     label: str
@@ -130,7 +130,7 @@ def _own() -> tuple[str, Any]:
     from ticketjax.seekers.registry import get_seeker
 
     if not FLAGS.seeker:
-        raise FlagError("--seeker: which one? For example --seeker=path/to/file.py:function")
+        raise FlagError("--seeker: must be given, such as --seeker=path/to/file.py:function")
     with naming("seeker"):
         label, value = read_seeker_flag(FLAGS.seeker)
         return label, get_seeker(value)
@@ -139,7 +139,7 @@ def _own() -> tuple[str, Any]:
 def _others(
     names: tuple[str, ...], label: str, seeker: Any, frozen: dict[str, Frozen]
 ) -> dict[str, Any]:
-    """Frozen seekers to compare one with; it may be one of them, or have the name of one."""
+    """Frozen seekers to compare a seeker with; it may be one of them, or have the same name."""
     found = {name: read_setting(name, frozen[name].setting) for name in names}
     other = found.pop(label, seeker)
     return found if other == seeker else found | {f"{label}, frozen": other}
@@ -153,7 +153,7 @@ def _densities() -> list[float | str]:
 
 
 def _checked(label: str, seeker: Any) -> tuple[dict[str, Any], str]:
-    """The variants of a seeker that should do worse, by label; what cannot be asked of it."""
+    """The variants of a seeker that should do worse, by label; which checks do not apply."""
     if getattr(seeker, "sanity", None) == "none":
         made = {
             f"{label}, {name}": dataclasses.replace(seeker, sanity=sanity)
@@ -163,11 +163,11 @@ def _checked(label: str, seeker: Any) -> tuple[dict[str, Any], str]:
     why = "it returns a mask of its own, not scores that a strategy of the library ranks"
     if hasattr(seeker, "sanity"):
         why = "it is such a check itself"
-    return {}, f"Shuffled and inverted cannot be asked of {label}: {why}."
+    return {}, f"The checks shuffled and inverted do not apply to {label}: {why}."
 
 
 def _asked() -> _Asked:
-    """All grids of the card, checked before anything is run."""
+    """All grids of the card. They are checked before anything runs."""
     from ticketjax.commands.running import grid_of
 
     label, seeker = _own()
@@ -214,7 +214,7 @@ def _asked() -> _Asked:
 
 
 def _told(seeker: Any, frozen: dict[str, Frozen]) -> str:
-    """One line on the frozen settings of the seeker and of what stands beside it."""
+    """One line about the frozen settings of the seeker and of those next to it."""
     beside = (*PRUNERS.split(","), *ALSO)
     return told(
         {
@@ -226,7 +226,7 @@ def _told(seeker: Any, frozen: dict[str, Frozen]) -> str:
 
 
 def _command() -> str:
-    """The command line that makes the card again: the flags that were given."""
+    """The command line that makes the card again, with the flags that were given."""
     from ticketjax.commands.again import joined
 
     given = [
@@ -238,7 +238,7 @@ def _command() -> str:
 
 
 def main() -> int:
-    """Run what is missing of every part, write the page, print the first table."""
+    """Run what is missing in every part, write the page and print the first table."""
     if FLAGS.quick:
         for name, value in QUICK.items():
             FLAGS.set_default(name, value)

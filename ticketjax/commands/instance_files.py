@@ -1,4 +1,4 @@
-"""Instances, answers and masks that flags name: one file, or a directory of them."""
+"""Instances, answers and masks that flags name: a file, or a directory of files."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from ticketjax.sharing.instances import Description
     from ticketjax.sharing.interop import Tree
 
-# As many as a message lists.
+# The most names that a message lists.
 MOST_NAMED = 3
 
 
@@ -24,10 +24,10 @@ def is_directory(flag: str) -> bool:
 
 
 def instance_paths() -> list[pathlib.Path]:
-    """The instances that --instance names, in the order of their names.
+    """The paths of the instances that --instance names, sorted.
 
     Raises:
-        FlagError: none is given, or there is none in the directory.
+        FlagError: the flag is missing, or the directory contains no instance.
     """
     from ticketjax.sharing.instances import ANSWER_SUFFIX, SUFFIX
 
@@ -44,10 +44,10 @@ def instance_paths() -> list[pathlib.Path]:
 
 
 def of_same_name(flag: str, paths: Iterable[pathlib.Path]) -> list[pathlib.Path]:
-    """The files of these names in the directory of a flag, no more and no fewer.
+    """The files with these names in the directory of a flag, which must contain exactly these.
 
     Raises:
-        FlagError: the flag is no directory, some are missing, or there are others.
+        FlagError: the flag does not name a directory, or files are missing or unexpected.
     """
     directory = pathlib.Path(str(FLAGS[flag].value))
     if not directory.is_dir():
@@ -66,14 +66,14 @@ def of_same_name(flag: str, paths: Iterable[pathlib.Path]) -> list[pathlib.Path]
 
 
 def listed_names(names: Sequence[str]) -> str:
-    """The first of some names, and how many more there are."""
+    """The first few names, and the number of further ones."""
     more = f" and {len(names) - MOST_NAMED} more" * (len(names) > MOST_NAMED)
     return f"{', '.join(names[:MOST_NAMED])}{more}"
 
 
 @contextlib.contextmanager
 def reading(flag: str) -> Iterator[None]:
-    """Turn what reading a file raises into a FlagError about --flag."""
+    """Turn errors of reading a file into a FlagError about --flag."""
     with naming(flag):
         try:
             yield
@@ -82,12 +82,12 @@ def reading(flag: str) -> Iterator[None]:
 
 
 def read_open(path: pathlib.Path) -> tuple[Description, Tree, int] | None:
-    """An instance of a sealed suite for a seeker, and its budget; None for one that is no such.
+    """Read an instance of a sealed suite for a seeker, and its budget; None for other instances.
 
-    What is held out is not in it. As a seeker does not see it anyway, the training data stand in.
+    The file has no held-out data. A seeker does not see these, so the training data replace them.
 
     Raises:
-        FlagError: naming the file, for what cannot be read.
+        FlagError: the file cannot be read; the error names it.
     """
     from ticketjax.sharing import sealed
 
@@ -101,14 +101,15 @@ def read_open(path: pathlib.Path) -> tuple[Description, Tree, int] | None:
 def read_known(
     path: pathlib.Path, answer: str | pathlib.Path | None
 ) -> tuple[Description, Tree, Tree | None]:
-    """An instance, and its answer if there is one.
+    """Read an instance, and its answer if there is one.
 
     Args:
         path: of the instance.
-        answer: a file that --answer names; None for the one beside the instance, if it is there.
+        answer: the file that --answer names. With None, it is the answer next to the instance, if
+            there is one.
 
     Raises:
-        FlagError: naming the flag and the file, for what cannot be read.
+        FlagError: a file cannot be read; the error names the flag and the file.
     """
     from ticketjax.sharing import instances
 

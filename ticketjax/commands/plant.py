@@ -1,11 +1,12 @@
-r"""Plant a ticket and write it down, for seekers in any framework.
+r"""Plant a ticket and write it to files, for seekers in any framework.
 
     ticketjax plant --task=circle --depth=5 --width=100 --seed=0 \
         --out=instance.safetensors
 
-Writes the planted network with its data, and what a seeker may not see, the planted mask, the
-target and the output scale, to instance.answer.safetensors. It is the network that a sweep on this
-machine's CPU has for that seed. `ticketjax score` scores masks. Takes seconds.
+The command writes the planted network with its data to instance.safetensors, and the planted mask,
+the target and the output scale, which a seeker must not read, to instance.answer.safetensors. The
+network is the same as in a sweep with that seed on this machine's CPU. `ticketjax score` scores
+masks. Takes seconds.
 
     ticketjax plant --target=network.safetensors --out=instance.safetensors
 
@@ -13,12 +14,13 @@ plants a sparse network of your own, ours or PyTorch's, and
 
     ticketjax plant --suite=v1 --out=suite
 
-writes the 120 instances of ticketjax-suite-v1, and says whether they are the published ones.
+writes the 120 instances of ticketjax-suite-v1, and reports whether they are the published ones.
 
     ticketjax plant --suite=v2 --secret=secret.bin --out=suite
 
-writes the 265 instances of ticketjax-suite-v2, which is sealed: suite/instances is for everybody,
-suite/sealed, with the masks and held-out data, for whoever scores. See docs/sealed_suite.md.
+writes the 265 instances of ticketjax-suite-v2, which is sealed. suite/instances is public;
+suite/sealed, with the masks and held-out data, is for the organiser, who scores. See
+docs/sealed_suite.md.
 """
 
 from __future__ import annotations
@@ -62,27 +64,33 @@ OF_SEALED = ("secret", "url")
 OF_DATA = ("seed", "samples")
 VERDICTS = {
     "identical": "are the published ones, bit for bit",
-    "rounding": "are the published ones but for rounding: scores compare",
-    "different": "are others, drawn or rounded otherwise: scores compare on average only",
+    "rounding": "are the published ones up to rounding: scores are comparable",
+    "different": "differ from the published ones: scores are comparable on average only",
 }
 
 
 def define() -> None:
     """Define the flags."""
     flags.DEFINE_string("task", "circle", f"Task: {TASKS}.")
-    flags.DEFINE_integer("depth", 5, "Layers of neurons, the input included.", lower_bound=2)
-    flags.DEFINE_integer("width", 100, "Neurons of every hidden layer.", lower_bound=1)
-    flags.DEFINE_integer("seed", 0, "The seed of a sweep.", lower_bound=0, upper_bound=2**31 - 1)
+    flags.DEFINE_integer("depth", 5, "Layers of neurons, including the input.", lower_bound=2)
+    flags.DEFINE_integer("width", 100, "Neurons in every hidden layer.", lower_bound=1)
+    flags.DEFINE_integer("seed", 0, "Seed, as in a sweep.", lower_bound=0, upper_bound=2**31 - 1)
     flags.DEFINE_float("noise", 0.01, "Noise level.", lower_bound=0)
     define_planting()
-    flags.DEFINE_string("target", None, "Plant this network instead of a task's ticket.")
-    flags.DEFINE_list("layers", None, "The target's layers in order, if their names do not say it.")
-    flags.DEFINE_enum("kind", "regression", ["regression", "classification"], "Of the target.")
+    flags.DEFINE_string("target", None, "File of a network to plant instead of a task's ticket.")
+    flags.DEFINE_list(
+        "layers", None, "The target's layers in order, if their names do not determine it."
+    )
+    flags.DEFINE_enum(
+        "kind", "regression", ["regression", "classification"], "Kind of the target's task."
+    )
     flags.DEFINE_enum("suite", None, SUITES, "Write all instances of this suite.")
-    flags.DEFINE_string("secret", None, "File of 32 or more random bytes, which decide suite v2.")
-    flags.DEFINE_string("url", None, "Where suite v2 will be published, for its croissant.json.")
+    flags.DEFINE_string("secret", None, "File of 32 or more random bytes that determine suite v2.")
     flags.DEFINE_string(
-        "out", "instance.safetensors", "File of the instance; directory of a suite."
+        "url", None, "Address where suite v2 will be published, for croissant.json."
+    )
+    flags.DEFINE_string(
+        "out", "instance.safetensors", "File of the instance, or directory of the suite."
     )
 
 
@@ -141,7 +149,7 @@ def _grid_of_flags() -> Grid:
 
 
 def _drawn(grid: Grid) -> Iterator[tuple[Description, Tree, Tree]]:
-    """Every instance of a grid: its description, its public part, the answer."""
+    """For every instance of a grid, its description, its public part and its answer."""
     import jax
     import numpy as np
 
@@ -229,14 +237,15 @@ def _plant_suite() -> int:
 def write_suite(published: dict, directory: pathlib.Path) -> int:
     """Write a suite's instances and compare them with the published ones.
 
-    The suite as made here is written to suite.json, in the form of `published`.
+    The suite made here is written to suite.json, in the form of `published`.
 
     Args:
-        published: its name, its grid (fields of Grid), and fingerprints of its instances by name.
-        directory: where to write.
+        published: the suite's name, its grid (fields of Grid), and the fingerprints of its
+            instances by name.
+        directory: the directory to write to.
 
     Returns:
-        1 if some instances are not the published ones, else 0.
+        1 if some instances differ from the published ones, otherwise 0.
     """
     from tqdm import tqdm
 
@@ -267,6 +276,6 @@ def write_suite(published: dict, directory: pathlib.Path) -> int:
 
 def main() -> int:
     """Write one instance, or a suite."""
-    # Accelerators round differently, and the last bits decide where a ticket is planted.
+    # Accelerators round differently, and the last bits determine where a ticket is planted.
     os.environ["JAX_PLATFORMS"] = "cpu"
     return _plant_suite() if FLAGS.suite else _plant_one()

@@ -1,4 +1,4 @@
-"""Plant the sealed suite: what everybody gets, and what its organiser keeps."""
+"""Plant the sealed suite: its public instances, and the files that its organiser keeps."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ticketjax.sharing.sealed import Entry
     from ticketjax.sharing.suite_v2 import Group
 
-# A shorter one could be found by trying.
+# A shorter one could be found by trial.
 FEWEST_BYTES = 32
 MOST_BYTES = 2**20
 
@@ -23,7 +23,7 @@ def read_secret() -> bytes:
     """The secret that --secret names.
 
     Raises:
-        FlagError: there is none, or it is too short.
+        FlagError: it is missing, or too short.
     """
     if FLAGS.secret is None:
         raise FlagError("--secret: a sealed suite needs a file of at least 32 random bytes")
@@ -44,19 +44,19 @@ def read_secret() -> bytes:
 def plant_sealed(
     secret: bytes, directory: pathlib.Path, groups: Sequence[Group], url: str | None = None
 ) -> int:
-    """Write a sealed suite; what is there already, whole, stays.
+    """Write a sealed suite; instances that are complete already are kept.
 
     Args:
-        secret: decides everything.
-        directory: where to write.
+        secret: determines the whole suite.
+        directory: the directory to write to.
         groups: of the suite.
-        url: where it will be published, if that is known.
+        url: the address where it will be published, if known.
 
     Returns:
         0.
 
     Raises:
-        FlagError: the directory is that of something else, or cannot be written.
+        FlagError: the directory has other contents, or cannot be written.
     """
     from tqdm import tqdm
 
@@ -84,8 +84,8 @@ def plant_sealed(
         sealed.finish(directory, names, entries, audits)
         croissant.write(directory, entries, date, url)
     print(
-        f"{suite_v2.NAME}: {total} instances in {directory}/{sealed.PUBLIC}, to be given away; "
-        f"their masks, seeds and held-out data in {directory}/{sealed.SEALED}, to be kept\n"
+        f"{suite_v2.NAME}: {total} instances in {directory}/{sealed.PUBLIC}, to be published; "
+        f"their masks, seeds and held-out data in {directory}/{sealed.SEALED}, to be kept secret\n"
     )
     print("\n".join(aligned(suite_scores.audit_lines(audits))))
     return 0
@@ -94,14 +94,14 @@ def plant_sealed(
 def _write_missing(
     directory: pathlib.Path, secret: bytes, group: Group, names: Sequence[str]
 ) -> None:
-    """Make the instances of a group whose two files are not there, whole."""
+    """Make the instances of a group whose two files are missing or incomplete."""
     from ticketjax.sharing import sealed, suite_v2
 
     missing = {name for name in names if not _is_whole(directory, name)}
     if not missing:
         return
     with naming("secret"):
-        # All at once, whatever is missing: one compilation.
+        # The whole group at once, even if few are missing: one compilation.
         made = suite_v2.make_group(secret, group, names)
     with reading("out"):
         for one in made:

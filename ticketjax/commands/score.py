@@ -1,20 +1,20 @@
-r"""Score masks that anyone made, in any framework, on planted networks.
+r"""Score masks from any framework on planted networks.
 
     ticketjax score --instance=instance.safetensors --mask=mask.safetensors
     ticketjax score --instance=suite --mask=masks --label=mine --out=results/mine
 
-Prints what a record of a sweep says of a mask: quality before and after training, how much of the
-planted ticket it holds, and how far it is from the target as a function. The names in the mask's
-file say its layout: layer_0.kernel is (n_in, n_out), layer_0.weight is PyTorch's (out, in), and a
-whole state_dict may be given with its masks, weight_mask beside weight or weight_orig; see
+The command prints the measures of a sweep's record: quality before and after training, how much of
+the planted ticket the mask contains, and its error against the target function. The names in the
+mask's file determine its layout: layer_0.kernel is (n_in, n_out), layer_0.weight is PyTorch's (out,
+in). A whole state_dict may be given with its masks, weight_mask next to weight or weight_orig; see
 docs/other_frameworks.md. Without the answer's file, only the quality is scored. Takes seconds.
 
-With directories, every instance is scored with the mask of its name, in a table; --out writes
-records, which tables, pages and comparisons read beside those of sweeps.
+With directories, every instance is scored with the mask of the same name, and the result is a
+table. --out writes records, which other commands read like those of sweeps.
 
     ticketjax score --instance=suite/instances --mask=masks --sealed=suite/sealed
 
-scores a sealed suite, for whoever has its sealed folder; see docs/sealed_suite.md.
+scores a sealed suite. It needs the suite's sealed folder; see docs/sealed_suite.md.
 """
 
 from __future__ import annotations
@@ -41,10 +41,10 @@ if TYPE_CHECKING:
     from ticketjax.sharing.instances import Description
     from ticketjax.sharing.interop import Tree
 
-    # An instance: what it is, its tree and its answer's; and a mask of it.
+    # An instance (its description, its tree and the tree of its answer), and a mask for it.
     Given = tuple[Description, Tree, Tree | None, Params]
 
-# Rows of the table: what, the mask's entry, and the bare ticket's; {metric} is the task's.
+# Rows of the table: title, entry of the mask, entry of the bare ticket. {metric} is the task's.
 ROWS = (
     ("{metric} before training", "strong_metric", "ticket_metric"),
     ("loss before training", "strong_loss", "ticket_loss"),
@@ -59,12 +59,12 @@ ROWS = (
     ("mean error against the target", "target_error_mean", None),
     ("sign of the best output scale", "output_sign", None),
     ("found, as a function", "found", None),
-    ("as good as the noise lets tell", "functionally_recovered", None),
+    ("as good as the data can resolve", "functionally_recovered", None),
     ("effective density", "effective_density", None),
 )
 
 
-# Columns of the table of many: what, and the mask's entry.
+# Columns of the table of several instances: title, and entry of the mask.
 COLUMNS = (
     ("kept", "kept"),
     ("before", "strong_metric"),
@@ -77,20 +77,24 @@ COLUMNS = (
 def define() -> None:
     """Define the flags."""
     flags.DEFINE_string(
-        "instance", None, "The planted network, as experiments.plant writes it; or a directory."
+        "instance", None, "Planted network from experiments.plant, or a directory of them."
     )
-    flags.DEFINE_string("mask", None, "The mask: a safetensors file of 0 and 1, or bool; or many.")
-    flags.DEFINE_string("answer", None, "The answer, if it is not next to the instance.")
-    flags.DEFINE_string("sealed", None, "The sealed folder of a sealed suite.")
-    flags.DEFINE_list("layers", None, "The mask's layers in order, if their names do not say it.")
-    flags.DEFINE_integer("epochs", 10, "Epochs of the training.", lower_bound=0)
-    flags.DEFINE_bool("json", False, "Print JSON instead of the table.")
-    flags.DEFINE_string("out", None, "Directory of records to write, or to add to.")
-    flags.DEFINE_string("label", "own", "What records call whoever made the masks.")
+    flags.DEFINE_string(
+        "mask", None, "Mask: a safetensors file of 0 and 1, or bool; or a directory of them."
+    )
+    flags.DEFINE_string("answer", None, "Answer, if it is not next to the instance.")
+    flags.DEFINE_string("sealed", None, "Sealed folder of a sealed suite.")
+    flags.DEFINE_list(
+        "layers", None, "The mask's layers in order, if their names do not determine it."
+    )
+    flags.DEFINE_integer("epochs", 10, "Epochs for which a mask is trained.", lower_bound=0)
+    flags.DEFINE_bool("json", False, "Print JSON instead of a table.")
+    flags.DEFINE_string("out", None, "Directory to which records are written or added.")
+    flags.DEFINE_string("label", "own", "Name of the seeker in the records.")
 
 
 def _read() -> list[Given]:
-    """All that the flags name, before anything is scored."""
+    """Read all files that the flags name, before anything is scored."""
     paths = instance_paths()
     if FLAGS.mask is None:
         raise FlagError("--mask: a file must be given")
@@ -113,7 +117,7 @@ def _read() -> list[Given]:
 
 
 def _answers(paths: list[Any]) -> list[Any]:
-    """The answers in the directory of --answer, one to each instance."""
+    """The answers in the directory of --answer, one for each instance."""
     from ticketjax.sharing.instances import answer_path
 
     if not is_directory("answer"):
@@ -122,7 +126,7 @@ def _answers(paths: list[Any]) -> list[Any]:
 
 
 def _score(given: list[Given]) -> list[tuple[dict[str, Any], dict[str, Any]]]:
-    """The entries of a record and the whole record, of every mask, as plain values."""
+    """The measured entries and the whole record of every mask, as plain values."""
     import tqdm
 
     from ticketjax.sharing import scoring
@@ -139,7 +143,7 @@ def _score(given: list[Given]) -> list[tuple[dict[str, Any], dict[str, Any]]]:
 
 
 def refuse_records(given: list[Given]) -> None:
-    """Refuse an --out that cannot take the records, before they are made."""
+    """Refuse an --out that cannot hold the records, before anything is scored."""
     from ticketjax.masks import count_kept, count_prunable
     from ticketjax.records.store import check_records
     from ticketjax.runs.grid import MLP
@@ -197,7 +201,7 @@ def _plain(value: Any) -> Any:
 
 
 def _many(given: list[Given], entries: list[dict[str, Any]]) -> str:
-    """A row for every instance, and how many tickets were found."""
+    """A row for every instance, and the number of tickets found."""
     from ticketjax.records.columns import aligned
     from ticketjax.records.titles import format_share
 
@@ -211,7 +215,7 @@ def _many(given: list[Given], entries: list[dict[str, Any]]) -> str:
     if told:
         text += ["", f"found, as functions: {format_share(sum(told), len(told))}"]
     if len(told) < len(entries):
-        text += ["", f"no answers to {len(entries) - len(told)}: recovery is not scored there"]
+        text += ["", f"{len(entries) - len(told)} without an answer: recovery is not scored there"]
     return "\n".join(text)
 
 
@@ -227,13 +231,13 @@ def _one(description: Description, entries: dict[str, Any]) -> str:
 
 
 def main() -> int:
-    """Read, score, print."""
+    """Read the files, score the masks and print the results."""
     from ticketjax.sharing.sealed import is_sealed_suite
 
     if is_directory("instance") and is_sealed_suite(FLAGS.instance):
         return score_sealed.main(pathlib.Path(FLAGS.instance))
     if FLAGS.sealed is not None:
-        raise FlagError(f"--sealed: --instance={FLAGS.instance} is no sealed suite")
+        raise FlagError(f"--sealed: --instance={FLAGS.instance} is not a sealed suite")
     given = _read()
     if FLAGS.out is not None:
         refuse_records(given)

@@ -1,4 +1,4 @@
-"""Score masks on a sealed suite: its public instances, and what its organiser keeps."""
+"""Score masks on a sealed suite, from its public instances and its sealed folder."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ if TYPE_CHECKING:
     from ticketjax.sharing.sealed import Entry, Unsealed
     from ticketjax.sharing.suite_scores import GroupScore, Mean, Scored
 
-    # An instance with what is sealed of it, and its mask.
+    # An instance with its sealed part, and its mask.
     Given = tuple[Unsealed, Params]
 
 TITLES = ("group", "found", "before training", "after training", "recall", "kept", "hidden?")
-MEANING = """found: computes the ticket's function, before any training (Wilson)
-before and after training: share explained of the held-out variance, or of the labels beyond the
-  most frequent class (t); recall: of the planted ticket; kept: of the budget
-hidden?: AUC of a classifier of planted weights by their relations, where 0.5 is hidden"""
+MEANING = """found: the mask computes the ticket's function, before any training (Wilson's interval)
+before and after training: explained share of the held-out variance, or of the labels outside the
+  most frequent class (t interval); recall: of the planted ticket; kept: share of the budget
+hidden?: AUC of a classifier of planted weights by their relations; 0.5 is hidden"""
 
 
 def _paths(flag: str, directory: pathlib.Path, names: Sequence[str]) -> list[pathlib.Path]:
-    """The files of a suite in one of its folders; all have to be there."""
+    """The files of a suite in one of its folders; none may be missing."""
     paths = [directory / f"{name}.safetensors" for name in names]
     missing = [path.name for path in paths if not path.is_file()]
     if missing:
@@ -57,15 +57,15 @@ def _read_one(
 
 
 def read_all(directory: pathlib.Path) -> list[Given]:
-    """The whole suite and the masks, all checked before anything is scored.
+    """Read the whole suite and the masks. All files are checked before any mask is scored.
 
     Raises:
-        FlagError: the sealed folder is not given, or anything is missing, altered or foreign.
+        FlagError: the sealed folder is not given, or a file is missing, altered or unexpected.
     """
     if FLAGS.sealed is None:
         raise FlagError(
             f"--sealed: the folder with the masks and held-out data of {directory} is missing; "
-            "whoever made the suite has it, and can score"
+            "only the organiser of the suite has it, and can score"
         )
     if FLAGS.answer is not None:
         raise FlagError("--answer: the answers of a sealed suite are in --sealed")
@@ -132,7 +132,7 @@ def _row(name: str, score: GroupScore, hidden: str) -> list[str]:
 
 
 def _audits() -> dict[str, Any]:
-    """What the organiser's list says of how hidden the tickets are, if it is there."""
+    """The audits in the organiser's list, if it has them."""
     from ticketjax.sharing import sealed
 
     with reading("sealed"):
@@ -162,7 +162,7 @@ def _plain(value: Any) -> Any:
 
 
 def main(directory: pathlib.Path) -> int:
-    """Read, score, print."""
+    """Read the files, score the masks and print the results."""
     given = read_all(directory)
     from ticketjax.commands import score
     from ticketjax.sharing import suite_scores, suite_v2

@@ -5,8 +5,8 @@ r"""Run ticketjax's seekers on instance files and write the masks that they find
 
 The command reads a file that plant writes, or a directory of them. For each instance NAME it writes
 OUT/SEEKER/NAME.safetensors, a mask of 0 and 1 that score reads. The masks are the same as in a
-sweep with the instance's seed. The density "ticket" needs the answers, which seekers never see, or
-instances of a sealed suite, which say their budget.
+sweep with the instance's seed. The density "ticket" needs the answers, which seekers never read, or
+instances of a sealed suite, which contain their budget.
 """
 
 from __future__ import annotations
@@ -36,19 +36,19 @@ def define() -> None:
     flags.DEFINE_string(
         "instance", None, "Planted network from experiments.plant, or a directory of them."
     )
-    flags.DEFINE_string("answer", None, "Answer to a single instance, if it is not next to it.")
+    flags.DEFINE_string("answer", None, "Answer of a single instance, if it is not next to it.")
     define_expressions(
         "seekers",
         "snip",
-        "Seekers: names, expressions such as refined(probabilistic()), your own "
-        "path/to/file.py:name. LABEL=... sets the name of the directory.",
+        "Seekers: names, expressions such as refined(probabilistic()), or path/to/file.py:name for "
+        "your own. LABEL=... sets the name of the directory.",
     )
     flags.DEFINE_string("density", "ticket", 'A number, or "ticket", the planted density.')
     flags.DEFINE_string("out", "masks", "Directory of the masks.")
 
 
 def _seekers() -> dict[str, Any]:
-    """The seekers, by the name of their directory."""
+    """The seekers by the names of their directories."""
     from ticketjax.commands.values import read_seekers
     from ticketjax.seekers.registry import get_seeker
 
@@ -72,12 +72,12 @@ def _density(instance: LoadedInstance, path: pathlib.Path, budget: int | None) -
 
         return budget / count_prunable(instance.params, instance.description.prune_bias)
     if not instance.has_answer:
-        raise ValueError(f"must be a number, because there is no answer to {path}")
+        raise ValueError(f"must be a number, because there is no answer for {path}")
     return instance.setting.ticket_density
 
 
 def main() -> int:
-    """Read all instances, then run every seeker on each and write what it finds."""
+    """Read all instances, then run every seeker on each and write its masks."""
     paths, seekers = instance_paths(), _seekers()
     import jax
     import jax.numpy as jnp
@@ -91,7 +91,9 @@ def main() -> int:
     from ticketjax.sharing.interop import save_tree
 
     if FLAGS.answer is not None and len(paths) > 1:
-        raise FlagError("--answer: is for one instance; the answers to many must be next to them")
+        raise FlagError(
+            "--answer: is for one instance; the answers of several must be next to them"
+        )
     instances, densities = [], []
     for path in paths:
         opened = None if FLAGS.answer else read_open(path)
