@@ -217,7 +217,7 @@ def test_a_card_says_that_development_seeds_are_no_results(written, without_scor
     files, page = written
     assert any("development seeds" in text for text in page.texts["li"])
     text = files.table.read_text()
-    assert "the numbers on this page are no results" in text
+    assert "the numbers on this page are not results" in text
     assert "singleshot(mine) · Circle · depth 5, width 100, noise 0.01 · seeds 0-4" in text
     assert "Before training, mine is better than shuffled at 0 of 2 points (worse at 0).\n" in text
     assert "better than re-initialised at 2 of 2 points (worse at 0).\n" in text
@@ -253,7 +253,7 @@ def without_scores(tmp_path_factory):
 def test_a_card_of_a_seeker_without_scores_says_what_cannot_be_asked(without_scores):
     _, page, whole = without_scores
     assert whole.unasked in page.texts["p"]
-    assert any("has no scores, so that nothing" in text for text in page.texts["p"])
+    assert any("has no scores, so there is no ranking" in text for text in page.texts["p"])
     sanity = [svg["aria-label"] for svg in page.all("svg") if "sanity" in svg["aria-label"]]
     assert sanity == ["sanity checks, Circle: weak"]
 

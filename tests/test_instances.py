@@ -177,7 +177,7 @@ def test_what_is_no_instance_is_refused(change, message, written):
         (0, "train.y", np.full(18, 4, np.int32), "train.y must be classes 0 to 3"),
         (0, "held_out.x", np.full((2, 2), np.nan, np.float32), "held_out.x has values that are"),
         (1, "target.layer_1.kernel", np.ones((2, 4)), "has 2 inputs, the layer before it"),
-        (1, "target.layer_2.kernel", np.ones((4, 4)), "has not the instance's depth"),
+        (1, "target.layer_2.kernel", np.ones((4, 4)), "does not have the instance's depth"),
     ],
 )
 def test_values_that_make_no_instance_are_refused(part, name, value, message, made):

@@ -95,5 +95,5 @@ def test_who_knows_the_task_knows_its_rows():
 
 
 def test_too_few_networks_are_refused():
-    with pytest.raises(ValueError, match="folds must be in 2..3, the networks, got 5"):
+    with pytest.raises(ValueError, match="folds must be in 2..3, the number of networks, got 5"):
         relational_audit(networks(3))

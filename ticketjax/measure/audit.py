@@ -1,4 +1,4 @@
-"""Whether a ticket is hidden: simple statistics of it, without any data or search."""
+"""Audit of how well a ticket is hidden, by simple statistics without data or search."""
 
 from typing import NamedTuple
 
@@ -15,28 +15,31 @@ _TERMS, _SMALLEST_ARGUMENT = 20, 0.3
 
 
 class Traces(NamedTuple):
-    """Simple statistics that may reveal a ticket; each entry (layers,) float32, or () overall.
+    """Simple statistics that may reveal a ticket; each entry is (layers,) float32, or () overall.
 
-    An *_auc is the chance that something planted has a larger value than something of the same
-    layer that is not planted (the background); ties count half. It is 0.5 where the ticket is
-    hidden, and in a layer without anything planted or without a background.
+    Each *_auc is the probability that a planted entry has a larger value than an entry of the same
+    layer that is not planted (the background). Ties count half. It is 0.5 where the ticket is
+    hidden, and in a layer without planted entries or without a background.
 
     Args:
         weight_auc, bias_auc: of the sizes |w| and |b|.
-        weight_sign_auc, bias_sign_auc: of w and b with their signs, which are the target's and
-            which no planting can choose.
+        weight_sign_auc, bias_sign_auc: of w and b with their signs. The signs are the target's,
+            and no planting can choose them.
         zero_bias_auc: of "the bias is 0".
-        round_weight_auc, round_bias_auc: of the zero bits at the end of the float32's significand,
-            of which powers of two have the most.
-        index_auc: of a neuron's index. A neuron is planted if any incoming weight or its bias is.
-        row_norm_auc: of the norm of a neuron's outgoing weights, planted if any of them is.
+        round_weight_auc, round_bias_auc: of the number of zero bits at the end of the float32's
+            significand. Powers of two have the most.
+        index_auc: of a neuron's index. A neuron counts as planted if its bias or any incoming
+            weight is.
+        row_norm_auc: of the norm of a neuron's outgoing weights. The neuron counts as planted if
+            any of them is.
         column_norm_auc: of the norm of a neuron's incoming weights, planted as in index_auc.
-        largest_weight, largest_bias: the largest planted |w| and |b| in standard deviations (about
-            0) of the background, or, without one, of what mlp() draws; 0 if none is planted.
-        weight_distance, bias_distance: Kolmogorov-Smirnov statistic of the planted against the
-            background's sizes, 0..1.
-        weight_p_value, bias_p_value: of that statistic, asymptotic: too large for fewer than about
-            five planted ones.
+        largest_weight, largest_bias: the largest planted |w| and |b|, in standard deviations (about
+            0) of the background, or of the initialisation by mlp() if there is no background; 0 if
+            nothing is planted.
+        weight_distance, bias_distance: Kolmogorov-Smirnov statistic between the sizes of the
+            planted entries and of the background, 0..1.
+        weight_p_value, bias_p_value: asymptotic p-value of that statistic; too large for fewer
+            than about five planted entries.
     """
 
     weight_auc: jax.Array
@@ -61,13 +64,13 @@ class Audit(NamedTuple):
     """How well a ticket is hidden.
 
     Args:
-        layers: every trace within each layer.
-        overall: AUCs averaged over what is planted in layers that have a background; the largest
-            entry and distance of all layers; the smallest p-value times the layers that were tested
-            (Bonferroni), at most 1.
+        layers: all statistics within each layer.
+        overall: the AUCs averaged over the planted entries of layers that have a background; the
+            largest entry and distance of all layers; the smallest p-value times the number of
+            layers that were tested (Bonferroni), at most 1.
         pooled_weight_auc, pooled_bias_auc: () AUC of |w| and |b| over the whole network, as in a
-            global ranking by magnitude. Layers differ in size, so they also tell how the target's
-            parameters are spread over the layers, which no planting can choose.
+            global ranking by magnitude. Layers differ in size, so these values also depend on how
+            the target's parameters are distributed over the layers, which no planting can choose.
     """
 
     layers: Traces
@@ -86,14 +89,14 @@ def _p_value(distance: jax.Array, planted: jax.Array, background: jax.Array) -> 
 
 
 def _compare(values: jax.Array, planted: jax.Array, there: jax.Array) -> tuple[jax.Array, ...]:
-    """AUC, Kolmogorov-Smirnov statistic and its p-value; all (n,), there: False for padding."""
+    """AUC, Kolmogorov-Smirnov statistic and its p-value of (n,) arrays; padding has there=False."""
     background = there & ~planted
     count, others = jnp.sum(planted), jnp.sum(background)
     both = (count > 0) & (others > 0)
     ordered, planted, background = jax.lax.sort(
         (jnp.where(there, values, jnp.inf), planted, background), num_keys=1
     )
-    # Shares not above each value, known at the last of equals: a step of the ROC curve.
+    # Shares that are at most each value, valid at the last of equal ones: a step of the ROC curve.
     step = jnp.append(ordered[1:] != ordered[:-1], True)
     ours = jnp.cumsum(planted) / jnp.maximum(count, 1)
     theirs = jnp.cumsum(background) / jnp.maximum(others, 1)
@@ -119,7 +122,7 @@ def _largest(values: jax.Array, planted: jax.Array, there: jax.Array, drawn: jax
 
 
 def _zero_bits(values: jax.Array) -> jax.Array:
-    """How many bits at the end of each float32's significand are zero, 23 at most, as float32."""
+    """The number of zero bits at the end of each float32's significand, 23 at most, as float32."""
     bits = jax.lax.bitcast_convert_type(values.astype(jnp.float32), jnp.uint32)
     significand = bits & jnp.uint32(0x7FFFFF) | jnp.uint32(0x800000)
     lowest = significand & (~significand + 1)
@@ -130,13 +133,13 @@ def _zero_bits(values: jax.Array) -> jax.Array:
 def audit(planted: Planted) -> Audit:
     """Measure how far simple statistics reveal a planted ticket.
 
-    The statistics use no data, no gradients and one layer at a time: they are what a ranking by
-    size, sign, index or norm is based on. What relations between parameters reveal takes several
-    networks to learn: relational_audit(), and known_rows_auc() for who knows the task. Pure; works
-    under jit and vmap.
+    The statistics use neither data nor gradients, and one layer at a time. Rankings by size, sign,
+    index or norm are based on them. Relations between parameters have to be learned from several
+    networks: relational_audit() does this, and known_rows_auc() measures an attacker who knows the
+    task. Pure; works under jit and vmap.
 
     Args:
-        planted: as plant() returns it; only its params and mask are used.
+        planted: from plant(); only its params and mask are used.
 
     Returns:
         An Audit.
@@ -154,7 +157,7 @@ def audit(planted: Planted) -> Audit:
     widest = max(width for shape in shapes for width in shape)
 
     def stack(tree, part):
-        """All layers in one array, padded with zeros or False: less to compile."""
+        """All layers in one array, padded with zeros or False, which shortens compilation."""
         leaves = [tree[name][part] for name in names]
         missing = [[(0, widest - n) for n in leaf.shape] for leaf in leaves]
         return jnp.stack(list(map(jnp.pad, leaves, missing)))
@@ -167,7 +170,7 @@ def audit(planted: Planted) -> Audit:
     columns = jnp.any(kernel_masks, axis=1) | bias_masks
 
     def compare(*statistics):
-        """Each statistic is values, planted and there, (layers, n)."""
+        """Each statistic consists of values, planted and there, all (layers, n)."""
         values, masks, there = (jnp.stack(part) for part in zip(*statistics, strict=True))
         masks = masks & there
         counts = jnp.sum(masks, axis=2) * jnp.any(there & ~masks, axis=2)
@@ -246,7 +249,7 @@ def audit(planted: Planted) -> Audit:
 
 
 def _pooled(planted: Planted, part: str) -> jax.Array:
-    """AUC of the sizes over all layers, as score_auc() has it."""
+    """AUC of the sizes over all layers, by score_auc()."""
 
     def only(tree: Params) -> Params:
         return {name: {"kernel": layer[part]} for name, layer in tree.items()}

@@ -1,8 +1,8 @@
-"""Whether relations give a ticket away: a classifier of parameters, trained on other networks.
+"""Whether relations reveal a ticket: a classifier of parameters, trained on other networks.
 
-audit() looks at one parameter at a time. Here each weight is seen with its row, its column, the
-biases and the neighbouring layers; no data, no gradients. What the classifier learns on some
-networks has to tell the planted weights of others.
+audit() looks at one parameter at a time. The classifier sees each weight together with its row, its
+column, the biases and the neighbouring layers, and uses neither data nor gradients. It is trained
+on some networks and has to detect the planted weights of others.
 """
 
 from collections.abc import Sequence
@@ -14,11 +14,11 @@ from ticketjax.base import Params
 from ticketjax.masks import layer_names
 
 FOLDS = 5
-# Background weights of a layer that each network gives to the training.
+# Background weights of a layer that are used for training, per network.
 MOST_BACKGROUND = 2000
 RIDGE = 1e-3
 NEWTON_STEPS = 12
-# Sizes count as equal, or as twice each other, within this relative deviation.
+# Sizes count as equal, or as in the ratio of two, within this relative deviation.
 EXACTLY = 1e-3
 TINY = 1e-12
 
@@ -31,12 +31,13 @@ FEATURES = (
 
 
 class Relational(NamedTuple):
-    """How well a classifier tells planted weights of networks that it has not seen.
+    """How well a classifier detects planted weights in networks on which it was not trained.
 
     Args:
-        layers: (layers,) AUC of each layer's weights, mean over the networks in which it has both;
-            NaN where no network has. 0.5 is chance.
-        overall: mean of the layers' AUCs, each as often as it has planted weights.
+        layers: (layers,) AUC of each layer's weights, as the mean over the networks in which the
+            layer has both planted and other weights; NaN if there is no such network. 0.5 is
+            chance.
+        overall: mean of the layers' AUCs, weighted by their numbers of planted weights.
         largest: the largest AUC of a layer.
     """
 
@@ -46,7 +47,7 @@ class Relational(NamedTuple):
 
 
 def _alike(sizes: np.ndarray, ratio: float) -> np.ndarray:
-    """For each entry how many others of its row are `ratio` times as large, or as small."""
+    """For each entry, how many others in its row are `ratio` times as large or as small."""
     logs = np.log(np.maximum(sizes, TINY))
     order = np.argsort(logs, axis=1)
     ordered = np.take_along_axis(logs, order, axis=1)
@@ -69,16 +70,16 @@ def _ranks(sizes: np.ndarray) -> np.ndarray:
 
 
 def _signs(kernel: np.ndarray) -> np.ndarray:
-    """(rows, 1) how much one sign prevails in each row, in standard deviations of a coin."""
+    """(rows, 1) excess of one sign in each row, in standard deviations of fair coin flips."""
     return np.abs(np.sign(kernel).sum(axis=1, keepdims=True)) / np.sqrt(kernel.shape[1])
 
 
 def features(params: Params, layer: int) -> np.ndarray:
-    """What a classifier sees of each weight of a layer.
+    """The features of each weight of a layer, for a classifier.
 
     Args:
-        params: of dense layers one after the other, {"layer_0": {"kernel", "bias"}, ...}.
-        layer: its number.
+        params: of consecutive dense layers, {"layer_0": {"kernel", "bias"}, ...}.
+        layer: index of the layer.
 
     Returns:
         (n_in * n_out, FEATURES), float64.
@@ -126,7 +127,7 @@ class _Classifier(NamedTuple):
 
 
 def _fit(x: np.ndarray, planted: np.ndarray) -> _Classifier:
-    """Newton's method with a ridge; planted and background weigh the same together."""
+    """Newton's method with a ridge; planted weights and background have the same total weight."""
     mean, deviation = x.mean(axis=0), x.std(axis=0)
     deviation = np.where(deviation > 1e-9, deviation, 1.0)
     wide = _wide((x - mean) / deviation)
@@ -142,7 +143,7 @@ def _fit(x: np.ndarray, planted: np.ndarray) -> _Classifier:
 
 
 def _auc(scores: np.ndarray, planted: np.ndarray) -> float:
-    """The chance that a planted weight has the larger score; ties count half."""
+    """The probability that a planted weight has the larger score; ties count half."""
     background = np.sort(scores[~planted])
     ours = scores[planted]
     below = np.searchsorted(background, ours, "left"), np.searchsorted(background, ours, "right")
@@ -152,23 +153,29 @@ def _auc(scores: np.ndarray, planted: np.ndarray) -> float:
 def relational_audit(
     networks: Sequence[tuple[Params, Params]], folds: int = FOLDS, seed: int = 0
 ) -> Relational:
-    """Train a classifier of planted weights on some networks, and test it on others, in turn.
+    """Train a classifier of planted weights on some networks and test it on others.
+
+    This is a cross-validation: each fold of the networks is tested once, after training on the
+    others.
 
     Args:
-        networks: parameters and planted mask of each; dense layers one after the other, all of the
-            same shapes. Where every network has a ticket of its own, the classifier learns what
-            these have in common.
-        folds: parts of the networks, each tested once on what is learned from the others.
-        seed: of the order of networks, and of the background that is learned from.
+        networks: parameters and planted mask of each; consecutive dense layers, all of the same
+            shapes. If every network has a ticket of its own, the classifier learns what these
+            tickets have in common.
+        folds: number of folds.
+        seed: of the assignment of networks to folds, and of the choice of background weights for
+            training.
 
     Returns:
         A Relational.
 
     Raises:
-        ValueError: fewer networks than folds, or fewer than two folds.
+        ValueError: there are fewer networks than folds, or fewer than two folds.
     """
     if not 2 <= folds <= len(networks):
-        raise ValueError(f"folds must be in 2..{len(networks)}, the networks, got {folds!r}")
+        raise ValueError(
+            f"folds must be in 2..{len(networks)}, the number of networks, got {folds!r}"
+        )
     draw = np.random.default_rng(seed)
     of_fold = draw.permutation(len(networks)) % folds
     names = layer_names(networks[0][0])
@@ -197,26 +204,26 @@ def relational_audit(
 
 
 def _chosen(draw: np.random.Generator, planted: np.ndarray) -> np.ndarray:
-    """The weights to learn from: all that are planted, and some of the background."""
+    """The weights for training: all planted ones, and some of the background."""
     background = np.flatnonzero(~planted)
     some = draw.permutation(background)[:MOST_BACKGROUND]
     return np.concatenate([np.flatnonzero(planted), some])
 
 
 def known_rows_auc(params: Params, mask: Params, targets: Sequence[Params]) -> float:
-    """How well whoever knows the task tells the planted weights of the output layer.
+    """How well an attacker who knows the task detects the planted weights of the output layer.
 
-    Every row of the output layer, what one hidden neuron gives to the outputs, is compared with the
-    rows of known tickets: the largest cosine is the score of its weights. Planting scales rows, but
-    keeps their ratios.
+    A row of the output layer has the outgoing weights of one hidden neuron. Every row is compared
+    with the rows of known tickets, and the largest cosine is the score of its weights. Planting
+    scales rows, but keeps their ratios.
 
     Args:
-        params, mask: of the network, and what is planted in it.
-        targets: tickets of the task: the one, or, where they are drawn, others.
+        params, mask: the network's parameters and its planted mask.
+        targets: tickets of the task: the planted one or, if tickets are drawn, others.
 
     Returns:
-        AUC, 0..1; 0.5 of a single output, where all rows look alike, and where nothing, or all, is
-        planted.
+        AUC, 0..1. It is 0.5 for a single output, where all rows look alike, and if nothing or
+        everything is planted.
     """
     last = layer_names(params)[-1]
     planted = np.asarray(mask[last]["kernel"]) != 0

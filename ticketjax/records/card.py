@@ -1,4 +1,4 @@
-"""Tables of a report card: what one seeker does beside others, as lines of cells, heads first."""
+"""Tables of a report card: one seeker compared with others, as lines of cells, heads first."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -16,7 +16,7 @@ from ticketjax.records.tables import metric_text
 from ticketjax.records.titles import density_label, format_metric, format_share, task_title
 
 Lines = list[list[str]]
-# What tells how much of the ticket a mask holds, and how well its scores rank it.
+# Columns on how much of the ticket a mask contains, and how well its scores rank the ticket.
 RECOVERY = {
     "recall": "recall",
     "precision": "precision",
@@ -27,7 +27,7 @@ RECOVERY = {
     "covering_density": "covering density",
 }
 RANKING = ("score_auc", "average_precision", "covering_density")
-# Adjusted p values below it count as a difference.
+# Adjusted p values below this level count as a difference.
 LEVEL = 0.05
 
 
@@ -45,13 +45,13 @@ def _metric(rows: pa.Table, quality: str) -> str:
 
 
 def found_cell(rows: pa.Table) -> str:
-    """How many runs found a strong ticket, with the interval of the share; "-" if unknown."""
+    """The number of runs that found a strong ticket, with the share's interval; "-" if unknown."""
     found = rows["found"].drop_null().to_pylist()
     return format_share(sum(found), len(found)) if found else "-"
 
 
 def collapsed_cell(rows: pa.Table) -> str:
-    """How many runs left no path, and the layer where most of these end, counted from 1."""
+    """The number of runs without a path, and the layer where most of these end, counted from 1."""
     dead = rows.filter(pc.fill_null(rows["collapsed"], False))
     if not dead.num_rows:
         return "-"
@@ -74,10 +74,10 @@ def density_lines(
     """A line for every task and seeker, a column for every density.
 
     Args:
-        records: a row per run; of one network.
-        tasks: in their order.
-        seekers: titles by label, in their order.
-        cell: of the runs at one point.
+        records: one row per run, all of one network.
+        tasks: names of the tasks, in order.
+        seekers: titles by label, in order.
+        cell: makes the text of a cell from the runs at one point.
     """
     own = pc.equal(records["density"], records["ticket_density"])
     others = sorted(set(records.filter(pc.invert(own))["density"].to_pylist()))
@@ -99,8 +99,8 @@ def glance_lines(
     """A line for every task: the seeker at the ticket's own density, and the best of the others.
 
     Args:
-        records: of all of them.
-        tasks: in their order.
+        records: of the seeker and the others.
+        tasks: names of the tasks, in order.
         label: of the seeker.
         others: titles of the others by label.
     """
@@ -130,7 +130,7 @@ def glance_lines(
 
 
 def _best(rows: pa.Table, quality: str, seekers: Mapping[str, str]) -> str:
-    """The best mean of a metric among these seekers, and whose it is."""
+    """The best mean of a metric among these seekers, after the title of its seeker."""
     accuracy = shows_accuracy(rows)
     means = {
         title: mean_of_finite(_numbers(rows_where(rows, seeker=label), f"{quality}_metric"))
@@ -144,7 +144,7 @@ def _best(rows: pa.Table, quality: str, seekers: Mapping[str, str]) -> str:
 
 
 def recovery_lines(records: pa.Table, tasks: Sequence[str], label: str) -> Lines:
-    """A line for every task and density: means of the measures of RECOVERY of one seeker."""
+    """A line for every task and density: the means of one seeker's measures of RECOVERY."""
     lines = [["task", "density", *RECOVERY.values()]]
     for task in tasks:
         rows = rows_where(records, task=task, seeker=label)
@@ -163,11 +163,11 @@ def compute_lines(
     seekers: Mapping[str, str],
     seconds: Mapping[tuple[str, str], float],
 ) -> Lines:
-    """A line for every seeker: passes and operations of a search, and its seconds on every task.
+    """A line for every seeker: passes, operations and seconds of a search, seconds by task.
 
     Args:
         records, tasks, seekers: as in density_lines().
-        seconds: as records.store.load_seconds() gives them.
+        seconds: as records.store.load_seconds() returns them.
     """
     lines = [["seeker", "passes", "FLOPs", *(f"s, {task_title(task)}" for task in tasks)]]
     for label, title in seekers.items():
@@ -180,12 +180,12 @@ def compute_lines(
 
 
 class Check(NamedTuple):
-    """A seeker against a variant of itself that should do worse.
+    """A seeker compared with a variant of itself that should do worse.
 
     Args:
-        name: what was done to it.
-        comparisons: the seeker first, by point.
-        p: of each, adjusted over all checks of one quality.
+        name: how the variant was modified.
+        comparisons: one for each point, the seeker first.
+        p: the p value of each, adjusted over all checks of one quality.
     """
 
     name: str
@@ -193,7 +193,7 @@ class Check(NamedTuple):
     p: list[float]
 
     def verdict(self) -> str:
-        """At how many points the seeker is better than the variant, and worse, in words."""
+        """At how many points the seeker is better than the variant, and at how many worse."""
         signs = [
             one.difference.mean * (1 if one.point["kind"] == CLASSIFICATION else -1)
             for one, p in zip(self.comparisons, self.p, strict=True)
@@ -210,13 +210,13 @@ def checks_of(
     """Compare a seeker with variants of itself, seed by seed.
 
     Args:
-        records: of all of them.
+        records: of the seeker and its variants.
         label: of the seeker.
-        variants: what was done to it, by the label of each.
+        variants: how each variant was modified, by its label.
         quality: "strong" or "weak".
 
     Returns:
-        A check for each variant; p values are Holm's over all of them together.
+        A check for each variant. The p values are adjusted by Holm's method over all of them.
     """
     by_label = {series.where["seeker"]: series for series in series_of(records)}
     column = f"{quality}_metric"
@@ -229,11 +229,11 @@ def checks_of(
 
 
 def check_lines(checks: Sequence[Check], tasks: Sequence[str], title: str) -> Lines:
-    """A line for every task and density: the seeker's mean, and how each variant differs from it.
+    """A line for every task and density: the seeker's mean, and its difference from each variant.
 
     Args:
-        checks: of checks_of(), at least one.
-        tasks: in their order.
+        checks: from checks_of(), at least one.
+        tasks: names of the tasks, in order.
         title: of the seeker.
     """
     lines = [["task", "density", title, *(f"minus {check.name}" for check in checks)]]

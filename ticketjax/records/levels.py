@@ -1,4 +1,4 @@
-"""What each seeker found at each level of a ladder."""
+"""The share of tickets that each seeker found at each level of a ladder."""
 
 from collections.abc import Mapping, Sequence
 
@@ -11,7 +11,7 @@ from ticketjax.tasks.ladder import Level
 
 
 def by_seeker(records: pa.Table, levels: Sequence[Level]) -> dict[str, list[Share | None]]:
-    """For every seeker, in the records' order, what it found at each of the levels."""
+    """For every seeker, in the order of the records, the share that it found at each level."""
     shares = shares_found(records)
     labels = dict.fromkeys(seeker for _, seeker in shares)
     return {label: [shares.get((level.task.name, label)) for level in levels] for label in labels}
@@ -20,7 +20,7 @@ def by_seeker(records: pa.Table, levels: Sequence[Level]) -> dict[str, list[Shar
 def level_lines(
     shares: Mapping[str, Sequence[Share | None]], levels: Sequence[Level]
 ) -> list[list[str]]:
-    """A line of cells for every level: what it is, and what each seeker found; heads first."""
+    """A line of cells for every level: its sizes, and what each seeker found; heads first."""
     lines = [["level", "ticket", "network", *map(seeker_title, shares)]]
     for n, level in enumerate(levels):
         shown = [format_share(*share) if (share := of[n]) else "" for of in shares.values()]
@@ -32,5 +32,5 @@ def level_lines(
 
 
 def level_names(levels: Sequence[Level]) -> list[str]:
-    """What figures call the levels: name, parameters of the ticket, width of the network."""
+    """The levels' names in figures: name, parameters of the ticket, width of the network."""
     return [f"{level.name}\n{level.parameters} in {level.width}" for level in levels]

@@ -1,4 +1,4 @@
-"""A report card: all that is asked of one seeker, on one HTML page."""
+"""The report card of one seeker, as one HTML page and a text file."""
 
 import operator
 import pathlib
@@ -16,13 +16,13 @@ from ticketjax.report.notices import Notice, notices, ranges
 from ticketjax.report.parts import definitions, document, figure, notice_list
 
 NO_RESULTS = (
-    "These are development seeds, on which settings may be tried: the numbers on this page are no "
+    "These are development seeds, on which settings may be tuned: the numbers on this page are not "
     "results."
 )
 
 
 class CardFiles(NamedTuple):
-    """What was written.
+    """The files of a card.
 
     Args:
         page: the HTML file.
@@ -36,7 +36,7 @@ class CardFiles(NamedTuple):
 
 
 def _cell(text: str) -> Html:
-    """A cell whose interval and quartiles, if it has them, stand below the number."""
+    """A cell with its interval and quartiles, if it has them, below the number."""
     number, bracket, more = text.partition(" [")
     interval, median, quartiles = more.partition(", median ")
     below = [f"[{interval}"] * bool(bracket) + [f"median {quartiles}"] * bool(median)
@@ -72,7 +72,7 @@ def _section(chapter: Chapter) -> Html:
 
 
 def _said_first(card: Card) -> list[Notice]:
-    """What has to be known before any number is read; collapse has a chapter of its own."""
+    """The notices at the top of the page. Collapse has its own chapter."""
     wrong = [
         notice._replace(text=f"{name}: {notice.text}")
         for name, results in card.parts.items()
@@ -89,7 +89,7 @@ def _how(card: Card) -> Html:
     parts: list[Html] = [
         element("h2", "How this card was made"),
         element("pre", card.command, tabindex=0),
-        element("p", "What is finished in the directory is kept, what is missing is computed."),
+        element("p", "Finished runs in the directory are kept, and missing ones are computed."),
     ]
     for name, results in card.parts.items():
         runs = f"{name}: {results.records.num_rows:,} runs"
@@ -144,11 +144,11 @@ def write_card(card: Card, out: pathlib.Path) -> CardFiles:
     """Write card.html and card.txt.
 
     Args:
-        card: what they are made from.
+        card: the results.
         out: the directory to write to.
 
     Returns:
-        What was written.
+        The files.
 
     Raises:
         OSError: `out` cannot be written.

@@ -1,4 +1,4 @@
-"""What a report card is made from, and its chapters: text, figures and tables."""
+"""The contents of a report card, and its chapters: text, figures and tables."""
 
 import functools
 import itertools
@@ -27,26 +27,26 @@ UNKNOWN = float("nan")
 
 
 class Card(NamedTuple):
-    """What a report card is made from.
+    """The contents of a report card.
 
     Args:
-        label: of the seeker in records.
+        label: of the seeker in the records.
         expression: the seeker as text.
-        tasks: names of the tasks, in their order.
-        quality: records of the seeker and of the pruners beside it, at all densities.
-        baselines: of further seekers, at the ticket's own density.
-        checks: of the variants of the seeker that should do worse.
-        variants: what was done to the seeker, by the variants' labels; those that are compared
-            before training as well as after it come first.
-        strong_variants: how many of them are compared before training.
-        unasked: which checks cannot be asked of the seeker, and why; empty if all can.
+        tasks: names of the tasks, in order.
+        quality: records of the seeker and of the pruners it is compared with, at all densities.
+        baselines: records of further seekers, at the ticket's own density.
+        checks: records of the variants of the seeker that should do worse.
+        variants: how each variant was modified, by its label. Variants that are compared both
+            before and after training come first.
+        strong_variants: the number of variants that are compared before training.
+        unasked: which checks do not apply to the seeker, and why; empty if all apply.
         ladder: records of the levels.
         levels: of the ladder.
-        seconds: of searches, as records.store.load_seconds() gives them.
+        seconds: of searches, as records.store.load_seconds() returns them.
         parts: the results directories by name.
         seeds, ladder_seeds: of the runs.
-        settings: what is said of seeds and settings: frozen ones, or None for development seeds.
-        command: makes the card again.
+        settings: text about seeds and frozen settings; None for development seeds.
+        command: the command that makes the card again.
     """
 
     label: str
@@ -69,25 +69,25 @@ class Card(NamedTuple):
 
     @property
     def title(self) -> str:
-        """How the page calls the seeker."""
+        """The name of the seeker on the page."""
         return seeker_title(self.label)
 
     def titles(self, records: pa.Table) -> dict[str, str]:
-        """Titles of the seekers in records by label, the seeker's own first, then as registered."""
+        """Titles of the seekers in the records by label; the card's seeker comes first."""
         others = [series.where["seeker"] for series in series_of(records)]
         labels = dict.fromkeys([self.label, *others])
         return {label: seeker_title(label) for label in labels}
 
 
 class Chapter(NamedTuple):
-    """One heading of a card with what stands below it.
+    """One chapter of a card.
 
     Args:
         heading: the heading.
         said: paragraphs above the figures and tables.
         drawings: figures, in rows.
-        tables: a caption for each, and its lines of cells, heads first.
-        folded: a summary, and what it opens.
+        tables: for each, a caption and its lines of cells, heads first.
+        folded: for each, a summary and the content that it opens.
     """
 
     heading: str
@@ -111,10 +111,10 @@ def _at_a_glance(card: Card) -> Chapter:
     beside = pa.concat_tables([card.quality, card.baselines])
     others = {label: title for label, title in card.titles(beside).items() if label != card.label}
     said = (
-        "At the planted ticket's own density. Before and after training: mean over seeds with the "
-        "95% interval of the mean, accuracy for classification, mean squared error for regression. "
-        "Found: seeds whose mask computes the ticket's function. Others: "
-        f"{', '.join(others.values())}."
+        "All numbers are at the planted ticket's own density. Before and after training: the mean "
+        "over seeds with its 95% interval, of the accuracy for classification and of the mean "
+        "squared error for regression. Found: the number of seeds whose mask computes the ticket's "
+        f"function. The other seekers are {', '.join(others.values())}."
     )
     lines = tables.glance_lines(beside, card.tasks, card.label, others)
     return Chapter("At a glance", [said], tables=[("", lines)])
@@ -122,9 +122,9 @@ def _at_a_glance(card: Card) -> Chapter:
 
 def _quality(card: Card) -> Chapter:
     said = (
-        "Strong: before training. Weak: after training the mask from its initial values. The line "
-        "at the bottom of strong panels is the share of seeds that found a ticket, with Wilson's "
-        "95% interval."
+        "Strong: before training. Weak: after training the masked network from its initial values. "
+        "The line at the bottom of the strong panels shows the share of seeds that found a ticket, "
+        "with Wilson's 95% interval."
     )
     drawings = [
         [_quality_drawing(card.quality, card, task, quality, "density") for quality in QUALITIES]
@@ -136,10 +136,11 @@ def _quality(card: Card) -> Chapter:
 
 def _ladder(card: Card) -> Chapter:
     said = (
-        "Each level plants random sparse networks, one for each seed, in random networks; from "
-        "level to level tickets have more parameters and the networks more neurons. The share of "
-        f"tickets found before training, at their own density; {len(card.ladder_seeds)} tickets "
-        "each, with Wilson's 95% intervals. The network is always the library's dense one."
+        "At each level, random sparse networks, one for each seed, are planted in random networks. "
+        "From level to level, the tickets have more parameters and the networks more neurons. The "
+        "numbers are the shares of tickets found before training, at their own density, with "
+        f"{len(card.ladder_seeds)} tickets per level and Wilson's 95% intervals. The network is "
+        "always the library's dense one."
     )
     found = by_seeker(card.ladder, card.levels)
     shares = {label: found[label] for label in card.titles(card.ladder)}
@@ -151,11 +152,11 @@ def _ladder(card: Card) -> Chapter:
 
 def _sanity(card: Card) -> Chapter:
     said = [
-        "A pruner that finds more than good layer densities does worse when its mask's entries are "
-        "shuffled within each layer, when it keeps the lowest scores, and when its mask is trained "
-        "from other initial values. Differences are paired by seed; p values are of paired t "
-        "tests, adjusted by Holm over each table; better and worse are those below "
-        f"{tables.LEVEL}."
+        "A pruner that finds more than good layer densities does worse when the entries of its "
+        "mask are shuffled within each layer, when it keeps the lowest scores, and when its mask "
+        "is trained from other initial values. Differences are paired by seed. The p values are "
+        "those of paired t tests, adjusted by Holm's method over each table. A difference counts "
+        f"as better or worse if its p value is below {tables.LEVEL}."
     ]
     records = pa.concat_tables([rows_where(card.quality, seeker=card.label), card.checks])
     shown, drawings = [], []
@@ -179,9 +180,9 @@ def _sanity(card: Card) -> Chapter:
 
 def _collapse(card: Card) -> Chapter:
     said = (
-        "Runs whose mask leaves no path from an input to an output (-: none), and the layer where "
-        "most of them end, counted from the input. Such a network is constant, before and after "
-        "training."
+        "The number of runs whose mask leaves no path from an input to an output (-: none), and "
+        "the layer where most of them end, counted from the input. Such a network is constant, "
+        "before and after training."
     )
     lines = tables.density_lines(
         card.quality, card.tasks, card.titles(card.quality), tables.collapsed_cell
@@ -191,14 +192,15 @@ def _collapse(card: Card) -> Chapter:
 
 def _recovery(card: Card) -> Chapter:
     said = [
-        "Recall: the share of the planted parameters that the mask keeps. A mask at random has its "
-        "density. Most that fits: the largest recall that any mask of this density and scope can "
-        "have. Score AUC: the chance that a planted parameter outranks another; average precision "
-        "and covering density are of the same ranking."
+        "Recall: the share of the planted parameters that the mask keeps. The expected recall of a "
+        "random mask is its density. Most that fits: the largest recall that a mask of this "
+        "density and scope can have. Score AUC: the probability that a planted parameter has a "
+        "higher score than one that is not planted. Average precision and covering density "
+        "measure the same ranking."
     ]
     own = rows_where(card.quality, seeker=card.label)
     if all(own[name].is_null().to_pylist().count(False) == 0 for name in tables.RANKING):
-        said.append(f"{card.title} has no scores, so that nothing can be said of a ranking.")
+        said.append(f"{card.title} has no scores, so there is no ranking to measure.")
     others = card.titles(card.quality)
     recall = tables.density_lines(card.quality, card.tasks, others, tables.recall_cell)
     measures = tables.recovery_lines(card.quality, card.tasks, card.label)
@@ -207,7 +209,7 @@ def _recovery(card: Card) -> Chapter:
 
 
 def _beside(card: Card) -> Iterator[Chapter]:
-    """Its line in the leaderboard, and what that costs."""
+    """The chapters on compute and on the leaderboard."""
     both = [tables.at_ticket(card.quality), card.baselines]
     records = pa.concat_tables(both)
     titles = card.titles(records)
@@ -229,9 +231,10 @@ def _beside(card: Card) -> Iterator[Chapter]:
     yield Chapter(
         "Compute",
         [
-            "Of one search: passes forward and backward over the training data, floating point "
-            "operations, and seconds of wall time on this machine, without compiling, planting, "
-            "final training and measuring. Errors before training, at the ticket's own density."
+            "The cost of one search: forward and backward passes over the training data, floating "
+            "point operations, and seconds of wall time on this machine, without compilation, "
+            "planting, final training and measuring. The errors are those before training, at the "
+            "ticket's own density."
         ],
         [[_drawing(draw, "error before training over compute")]],
         [("", tables.compute_lines(records, card.tasks, titles, card.seconds))],
@@ -240,9 +243,9 @@ def _beside(card: Card) -> Iterator[Chapter]:
     yield Chapter(
         "Its line in the leaderboard",
         [
-            "Best first, by the mean rank over tasks before training, then after it; the pruners "
-            "and the leaderboard's baselines with their frozen settings, at the ticket's own "
-            "density. Searches that train stand in the leaderboard alone."
+            "Sorted by the mean rank over tasks before training, then after it. The pruners and "
+            "the leaderboard's baselines have their frozen settings, and all are at the ticket's "
+            "own density. Searches that train are only in the leaderboard itself."
         ],
         [[_drawing(standings, "standings")]],
         [("", leaderboard_lines(entries, tickets, kinds))],
@@ -250,6 +253,6 @@ def _beside(card: Card) -> Iterator[Chapter]:
 
 
 def chapters_of(card: Card) -> list[Chapter]:
-    """All chapters of a card, in their order."""
+    """All chapters of a card, in order."""
     makers = (_at_a_glance, _quality, _ladder, _sanity, _collapse, _recovery)
     return [*(make(card) for make in makers), *_beside(card)]

@@ -1,1 +1,1 @@
-"""What goes to other frameworks and comes back: arrays, masks, instances."""
+"""Exchange with other frameworks: arrays, masks, instances and suites."""

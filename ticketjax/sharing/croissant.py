@@ -1,4 +1,4 @@
-"""A suite's Croissant file: what it is, in the words that data set catalogues read."""
+"""The Croissant description of a suite, which catalogues of data sets read."""
 
 import pathlib
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ CROISSANT_FILE = "croissant.json"
 CONFORMS_TO = ("http://mlcommons.org/croissant/1.1", "http://mlcommons.org/croissant/RAI/1.0")
 LICENSE = "https://www.apache.org/licenses/LICENSE-2.0"
 PLANT_AND_SEEK = "https://arxiv.org/abs/2111.11153"
-# The context that the specification gives, and the vocabularies of responsible AI and provenance.
+# The context from the specification, with the vocabularies of responsible AI and provenance.
 CONTEXT: dict[str, Any] = {
     "@language": "en",
     "@vocab": "https://schema.org/",
@@ -44,27 +44,28 @@ FIELDS = {
     "kind": ("sc:Text", "regression or classification."),
     "inputs": ("sc:Integer", "Inputs of the network."),
     "outputs": ("sc:Integer", "Outputs of the network, or classes."),
-    "depth": ("sc:Integer", "Layers of neurons, the input included."),
-    "width": ("sc:Integer", "Neurons of every hidden layer."),
-    "budget": ("sc:Integer", "How many parameters a mask may keep."),
+    "depth": ("sc:Integer", "Layers of neurons, including the input."),
+    "width": ("sc:Integer", "Neurons in every hidden layer."),
+    "budget": ("sc:Integer", "The largest number of parameters that a mask may keep."),
     "sha256": ("sc:Text", "SHA-256 of the instance's file."),
-    "sealed_sha256": ("sc:Text", "SHA-256 of the file that its organiser keeps."),
+    "sealed_sha256": ("sc:Text", "SHA-256 of the sealed file that the organiser keeps."),
 }
 RESPONSIBLE = {
     "rai:dataLimitations": (
         "Synthetic tasks of 1 to 8 inputs and dense ReLU networks of at most 5 layers and 100 "
-        "neurons a layer. What finds these tickets need not prune large trained networks well. The "
-        "planted number of parameters is an upper bound of what is needed. Tickets are hidden from "
-        "their sizes, not from every statistic: the organiser's list has the measured leaks."
+        "neurons per layer. An algorithm that finds these tickets need not prune large trained "
+        "networks well. The planted number of parameters is an upper bound of what is needed. "
+        "Tickets are hidden from statistics of sizes, but not from every statistic: the "
+        "organiser's list contains the measured leaks."
     ),
     "rai:dataBiases": (
-        "Tickets follow the distributions that the datasheet names; pruners that assume these are "
-        "favoured. Two of eleven groups have the structure of hand-made tickets."
+        "Tickets follow the distributions that the datasheet names, which favours pruners that "
+        "assume these distributions. Two of eleven groups have the structure of hand-made tickets."
     ),
     "rai:personalSensitiveInformation": "None: all numbers are drawn at random.",
     "rai:dataUseCases": (
         "Measuring whether pruning algorithms find sparse subnetworks that are known to exist. Not "
-        "for training models, nor for ranking algorithms by a single number."
+        "suitable for training models, or for ranking algorithms by a single number."
     ),
     "rai:dataSocialImpact": (
         "None directly. Better pruning makes networks cheaper to run, for any purpose."
@@ -75,8 +76,8 @@ RESPONSIBLE = {
     ),
     "rai:dataCollectionType": "Software Collection",
     "rai:dataReleaseMaintenancePlan": (
-        "Instances never change; what is found wrong is mended in a suite of another version. "
-        "Whoever made the suite keeps the sealed folder and scores masks."
+        "Instances never change; errors are corrected in a suite of another version. The "
+        "organiser of the suite keeps the sealed folder and scores masks."
     ),
 }
 
@@ -84,19 +85,19 @@ RESPONSIBLE = {
 def croissant(
     entries: Mapping[str, Entry], suite_sha256: str, date: str, url: str | None
 ) -> dict[str, Any]:
-    """The Croissant 1.1 description of a suite's public half, with the RAI fields.
+    """The Croissant 1.1 description of a suite's public part, with the RAI fields.
 
     Args:
-        entries: the instances.
-        suite_sha256: of the list, suite.json.
+        entries: the instances by name.
+        suite_sha256: hash of the list, suite.json.
         date: of publication, YYYY-MM-DD.
-        url: where the suite is published; None to name it by its list's hash.
+        url: the address of the published suite; None to use the hash of its list instead.
 
     Returns:
         JSON-LD.
 
     Source: https://docs.mlcommons.org/croissant/docs/croissant-spec-1.1.html and
-    croissant-rai-spec.html there.
+    croissant-rai-spec.html on the same site.
     """
 
     def file_object(name: str, encoding: str, sha256: str) -> dict[str, str]:
@@ -126,10 +127,10 @@ def croissant(
         "dct:conformsTo": list(CONFORMS_TO),
         "name": NAME,
         "description": (
-            f"{len(entries)} random dense ReLU networks, each with a sparse network hidden in it "
-            "that solves the data beside it. Sought are masks that keep at most `budget` "
-            "parameters. The planted masks and the held-out data are sealed; their hashes are in "
-            "suite.json."
+            f"{len(entries)} random dense ReLU networks with training data. Each contains a hidden "
+            "sparse network that solves its data. The task is to find masks that keep at most "
+            "`budget` parameters. The planted masks and the held-out data are sealed; their hashes "
+            "are in suite.json."
         ),
         "license": LICENSE,
         "url": url or f"urn:sha256:{suite_sha256}",
@@ -175,7 +176,7 @@ def _path(name: str) -> str:
 def write(
     directory: pathlib.Path, entries: Mapping[str, Entry], date: str, url: str | None = None
 ) -> None:
-    """Write croissant.json beside the finished suite's list.
+    """Write croissant.json next to the list of a finished suite.
 
     Args:
         directory: of the suite.

@@ -1,9 +1,9 @@
-"""Random numbers and outputs of networks whose last bits are the same on every machine.
+"""Random numbers and outputs of networks that are identical on every machine, to the last bit.
 
-The numbers come from SHAKE-256, so that nobody who sees some can tell the others. What is computed
-from them are sums, products, quotients and roots of float64, one NumPy operation each: these are
-rounded correctly by every processor. No function of a mathematical library, no matrix product and
-no compiler that may contract two operations takes part.
+The numbers come from SHAKE-256, so those that are public do not allow others to be predicted. All
+computations are sums, products, quotients and roots in float64, one NumPy operation each, which
+every processor rounds correctly. They use no function of a mathematical library, no matrix product,
+and no compiler, which could contract two operations.
 """
 
 import hashlib
@@ -16,10 +16,10 @@ from ticketjax.base import Params
 from ticketjax.masks import layer_names
 
 _LOG_2 = 0.6931471805599453
-# Of the series of the logarithm: below float64's rounding for significands within sqrt(2).
+# Terms of the logarithm's series. Within a factor sqrt(2) of 1, it is exact to float64's rounding.
 _TERMS = 12
-# Numerator and denominator by powers of r, of Wichura's PPND16: for the middle, |p - 1/2| <= 0.425,
-# and with r = sqrt(-log p) for the tails up to 5 and beyond.
+# Coefficients of Wichura's PPND16, numerator and denominator, by powers of r: for the middle,
+# |p - 1/2| <= 0.425, and for the tails with r = sqrt(-log p) up to 5 and above.
 _MIDDLE = (
     (
         *(3.3871328727963666080e0, 1.3314166789178437745e2, 1.9715909503065514427e3),
@@ -59,11 +59,11 @@ _FAR = (
 
 
 def uniform(key: bytes, purpose: str, shape: Sequence[int]) -> np.ndarray:
-    """Numbers that are uniform in (0, 1), neither end among them.
+    """Random numbers, uniform in the open interval (0, 1).
 
     Args:
-        key: secret; decides everything.
-        purpose: other purposes have other numbers.
+        key: secret; it determines all numbers.
+        purpose: different purposes give different numbers.
         shape: of the result.
 
     Returns:
@@ -106,7 +106,7 @@ def _log(x: np.ndarray) -> np.ndarray:
 
 
 def normal_quantile(p: np.ndarray) -> np.ndarray:
-    """The standard normal's quantiles, to about 1e-15.
+    """Quantiles of the standard normal distribution, to about 1e-15.
 
     Args:
         p: float64, in (0, 1).
@@ -127,7 +127,7 @@ def normal_quantile(p: np.ndarray) -> np.ndarray:
 
 
 def normal(key: bytes, purpose: str, shape: Sequence[int]) -> np.ndarray:
-    """Standard normal numbers, float64, as uniform() draws them."""
+    """Standard normal random numbers, float64; arguments as in uniform()."""
     return normal_quantile(uniform(key, purpose, shape))
 
 
@@ -135,8 +135,8 @@ def mother_network(key: bytes, sizes: Sequence[int]) -> Params:
     """A dense network, distributed as mlp() initialises it.
 
     Args:
-        key: decides everything.
-        sizes: neurons of every layer, the input included.
+        key: determines all parameters.
+        sizes: neurons in every layer, including the input.
 
     Returns:
         {"layer_0": {"kernel", "bias"}, ...}, NumPy float32: weights N(0, 2 / n_in), the biases of
@@ -157,7 +157,7 @@ def mother_network(key: bytes, sizes: Sequence[int]) -> Params:
 
 
 def outputs(params: Params, x: np.ndarray) -> np.ndarray:
-    """A dense ReLU network's outputs, summed in the order of the neurons.
+    """Outputs of a dense ReLU network, summed in the order of the neurons.
 
     Args:
         params: {"layer_0": {"kernel", "bias"}, ...}.

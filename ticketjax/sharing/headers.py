@@ -1,4 +1,4 @@
-"""The header of a safetensors file in one order, so that equal contents are equal files."""
+"""Order the header of a safetensors file, so that equal contents give equal files."""
 
 import json
 
@@ -7,18 +7,18 @@ METADATA = "__metadata__"
 
 
 def in_order(content: bytes) -> bytes:
-    """A whole safetensors file, its metadata ordered by name.
+    """Order the metadata of a safetensors file by name.
 
-    The library writes them in an order of chance.
+    The safetensors library writes them in an arbitrary order.
 
     Args:
-        content: of the file.
+        content: the bytes of a whole file.
 
     Returns:
-        The same arrays and metadata.
+        The bytes of a file with the same arrays and metadata.
 
     Source: the format, https://github.com/huggingface/safetensors: the header's length as 8 bytes,
-    its JSON, then the arrays, whose places count from the header's end.
+    its JSON, then the arrays, whose offsets count from the end of the header.
     """
     end = _LENGTH + int.from_bytes(content[:_LENGTH], "little")
     header = json.loads(content[_LENGTH:end])

@@ -1,4 +1,4 @@
-"""Planted networks as plain trees of arrays, to share, check and score them anywhere."""
+"""Planted networks as plain trees of arrays, to be shared, checked and scored anywhere."""
 
 import dataclasses
 import hashlib
@@ -28,16 +28,16 @@ INSTANCE_FORMAT = "ticketjax-instance-1"
 ANSWER_FORMAT = "ticketjax-answer-1"
 SUFFIX = ".safetensors"
 ANSWER_SUFFIX = f".answer{SUFFIX}"
-# What two machines' libraries and processors may make of the same formula.
+# Relative difference between machines that counts as rounding.
 ROUNDING = 1e-5
 
 
 @dataclasses.dataclass(frozen=True)
 class Description:
-    """What an instance is, in its file's metadata: enough to make it again.
+    """The description of an instance in its file's metadata, sufficient to make it again.
 
     Args:
-        task: a name of tj.TASKS, or of a network of one's own.
+        task: a name of tj.TASKS, or the name of your own network.
         kind: as in Task.
         depth, width, noise, prune_bias: as in Grid.
         seed: in 0..2^31-1, one of Grid's seeds.
@@ -57,7 +57,7 @@ class Description:
     prune_bias: bool = True
 
     def metadata(self) -> dict[str, str]:
-        """As texts by name, values in JSON's notation but for the words."""
+        """The fields as texts by name; values other than text in JSON."""
         values = dataclasses.asdict(self)
         return {
             name: value if isinstance(value, str) else json.dumps(value)
@@ -66,7 +66,7 @@ class Description:
 
     @classmethod
     def parse(cls, metadata: Mapping[str, str]) -> "Description":
-        """The inverse of metadata(); raises ValueError, naming the entry, for what is none."""
+        """The inverse of metadata(); raises ValueError, naming the entry, for invalid metadata."""
         values: dict[str, Any] = {}
         for field in dataclasses.fields(cls):
             if field.name not in metadata:
@@ -94,15 +94,15 @@ class Description:
 
 
 def content_hash(tree: Tree) -> str:
-    r"""SHA-256 of all arrays, in hexadecimal; metadata do not count.
+    r"""SHA-256 of all arrays, in hexadecimal, without the metadata.
 
     Args:
         tree: nested dicts of arrays.
 
     Returns:
-        The hash over the arrays by name, in the order of the names' code points: a line "name type
-        shape" in UTF-8 (such as "params.layer_0.bias float32 100\n", a shape as numbers joined by
-        commas), then the values, C-ordered, little-endian.
+        The hash over the arrays in the order of their names' code points. Each array contributes a
+        line "name type shape" in UTF-8 (such as "params.layer_0.bias float32 100\n", a shape as
+        numbers joined by commas), and then its values, C-ordered and little-endian.
     """
     digest = hashlib.sha256()
     for name, leaf in sorted(flatten(tree).items()):
@@ -126,13 +126,13 @@ def answer_tree(instance: Instance, target: Params) -> Tree:
     """The part of an instance that a seeker must not receive.
 
     Args:
-        instance: the whole of it.
+        instance: the whole instance.
         target: the planted network's parameters.
 
     Returns:
         The planted mask, the target and the output scale, with
-        target(x) = output_scale * network(params * mask, x). Several tickets, and decoys, are
-        stacked along the first axis.
+        target(x) = output_scale * network(params * mask, x). If there are several tickets, or
+        decoys, they are stacked along the first axis.
     """
     answer = {
         "mask": instance.planted.mask,
@@ -152,14 +152,14 @@ def instance_shapes(
 
     Args:
         description: from its metadata.
-        shapes: those that the file has.
-        parts: the data that are in it.
+        shapes: of the arrays in the file.
+        parts: the data in the file.
 
     Returns:
         A tree of shapes and types.
 
     Raises:
-        ValueError: shapes that cannot be those of an instance.
+        ValueError: the shapes are not those of an instance.
     """
     flat = flatten(shapes)
     layers = description.depth - 1
@@ -171,12 +171,12 @@ def instance_shapes(
     for name, axes in names.values():
         if name not in flat or len(flat[name].shape) != axes:
             raise ValueError(f"no instance of depth {description.depth}: {name} is missing")
-    # From here on, depth and width are those of arrays in the file, and so of a size that exists.
+    # From here on, depth and width are those of arrays in the file, so their size is realistic.
     hidden = flat.get("params.layer_0.bias")
     if hidden is None or (layers > 1 and hidden.shape != (description.width,)):
         raise ValueError(f"params.layer_0.bias must be of the width, {description.width}")
     inputs, outputs = (flat[names[name][0]].shape[0] for name in ("inputs", "outputs"))
-    nothing: Any = None  # is drawn or planted here: the network's shape is all
+    nothing: Any = None  # nothing is drawn or planted here; only the network's shape is used
     task = Task(description.task, inputs, outputs, description.kind, nothing, nothing)
     model = mlp(task, description.depth, description.width if layers > 1 else 1)
     expected = {"params": jax.eval_shape(model.init, jax.random.key(0))}
@@ -197,13 +197,13 @@ def answer_shapes(description: Description, params: Params, shapes: Tree) -> Tre
     Args:
         description: of the instance.
         params: of the instance.
-        shapes: those that the file has.
+        shapes: of the arrays in the file.
 
     Returns:
         A tree of shapes and types.
 
     Raises:
-        ValueError: shapes that cannot be those of an answer.
+        ValueError: the shapes are not those of an answer.
     """
     if not isinstance(shapes.get("target"), dict):
         raise ValueError("no answer: the target is missing")
@@ -226,16 +226,16 @@ def answer_shapes(description: Description, params: Params, shapes: Tree) -> Tre
 
 
 def answer_path(instance: str | os.PathLike) -> pathlib.Path:
-    """Where the answer to an instance is, by default.
+    """The default path of the answer to an instance.
 
     Args:
         instance: path of the instance's file, such as a.safetensors.
 
     Returns:
-        The path beside it, such as a.answer.safetensors.
+        The path next to it, such as a.answer.safetensors.
 
     Raises:
-        ValueError: an instance without that ending.
+        ValueError: the path does not end with .safetensors, or is that of an answer.
     """
     path = pathlib.Path(instance)
     if path.suffix != SUFFIX or path.name.endswith(ANSWER_SUFFIX):
@@ -250,44 +250,45 @@ def save_instance(
     answer: Tree,
     versions: Mapping[str, str],
 ) -> None:
-    """Write an instance and, to answer_path(), its answer.
+    """Write an instance, and its answer to answer_path().
 
     Args:
         path: of the instance's file.
-        description: goes into the metadata.
+        description: written to the metadata.
         instance: the tree of instance_tree().
         answer: the tree of answer_tree().
-        versions: of what made them, by name.
+        versions: of the program and its libraries, by name.
 
     Raises:
-        OSError: they cannot be written.
+        OSError: the files cannot be written.
     """
     common = {**description.metadata(), "versions": json.dumps(versions)}
     sha256 = content_hash(instance)
     own = {"format": ANSWER_FORMAT, "sha256": content_hash(answer), "instance_sha256": sha256}
-    # The answer first, so that no instance lacks its own.
+    # The answer first, so that no instance is without one.
     save_tree(answer_path(path), answer, common | own)
     save_tree(path, instance, common | {"format": INSTANCE_FORMAT, "sha256": sha256})
 
 
 def check_metadata(metadata: Mapping[str, str], expected: Mapping[str, str]) -> None:
-    """Raise ValueError where a file's metadata say something else."""
+    """Raise ValueError if a file's metadata differ from what is expected."""
     for name, value in expected.items():
         if metadata.get(name) != value:
             raise ValueError(f"its {name} is {metadata.get(name)!r:.80}, expected {value!r}")
 
 
 def read_instance(path: str | os.PathLike) -> tuple[Description, Tree]:
-    """Read an instance from a file, which need not be trusted.
+    """Read an instance from a file, which does not have to be trusted.
 
     Args:
         path: of the file.
 
     Returns:
-        What it is, and the tree as instance_tree() makes it.
+        Its description, and the tree as instance_tree() makes it.
 
     Raises:
-        ValueError: naming the file, for what is no instance or was changed since it was written.
+        ValueError: the file is not an instance, or was changed since it was written; the error
+            names the file.
         FileNotFoundError: there is no such file.
     """
     shapes, metadata = tree_shapes(path)
@@ -314,7 +315,8 @@ def read_answer(path: str | os.PathLike, description: Description, instance: Tre
         The tree as answer_tree() makes it.
 
     Raises:
-        ValueError: naming the file, for what is none or the answer to another instance.
+        ValueError: the file is not an answer, or the answer to another instance; the error names
+            the file.
         FileNotFoundError: there is no such file.
     """
     shapes, metadata = tree_shapes(path)
@@ -332,10 +334,10 @@ def read_answer(path: str | os.PathLike, description: Description, instance: Tre
 
 
 class Fingerprint(NamedTuple):
-    """What tells whether two machines made the same instance.
+    """Hashes and sums that show whether two machines made the same instance.
 
     Args:
-        instance, answer: content hashes; they differ where a single bit does.
+        instance, answer: content hashes, which change with every single bit.
         mask: content hash of the planted mask alone.
         sums: weighted sums of the parameters, the training and the held-out data.
     """
@@ -347,10 +349,10 @@ class Fingerprint(NamedTuple):
 
 
 def _weighted(tree: Tree) -> tuple[float, float]:
-    """The sum of all values with fixed weights in [-0.5, 0.5), and that of its terms' sizes."""
+    """The sum of all values with fixed weights in [-0.5, 0.5), and the sum of the terms' sizes."""
     leaves = [leaf for _, leaf in sorted(flatten(tree).items())]
     values = np.concatenate([np.ravel(leaf).astype(float) for leaf in leaves])
-    # Multiples of the golden ratio modulo 1: in integers, so the same everywhere.
+    # Multiples of the golden ratio modulo 1, in integers, so they are the same everywhere.
     weights = np.arange(values.size, dtype=np.uint32) * np.uint32(2654435769) / 2**32 - 0.5
     terms = weights * values
     return math.fsum(terms), math.fsum(np.abs(terms))
@@ -374,9 +376,9 @@ def compare(instance: Tree, answer: Tree, known: Fingerprint) -> str:
 
     Returns:
         "identical", "rounding" or "different". With "rounding", the ticket is in the same places
-        and the numbers are the same to about 1e-5, as another processor or version of XLA makes
-        them. With "different", there are other data, another network, or another ticket in it;
-        scores are then comparable on average only.
+        and the numbers agree to about 1e-5, as with another processor or version of XLA. With
+        "different", the data, the network or the ticket in it differ, and scores are comparable on
+        average only.
     """
     here = fingerprint(instance, answer)
     if (here.instance, here.answer) == (known.instance, known.answer):

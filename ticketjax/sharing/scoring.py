@@ -1,4 +1,4 @@
-"""Instances from files, searched and measured: one compilation for all of the same shapes."""
+"""Search and measure instances from files, with one compilation for all of the same shapes."""
 
 import dataclasses
 import functools
@@ -30,7 +30,7 @@ from ticketjax.tasks.drawn import ExampleSample
 from ticketjax.tasks.network import NetworkSamples, network_task
 from ticketjax.tasks.parameters import parameters
 
-# Entries of Record that can be said without the answer.
+# Entries of Record that are known without the answer.
 OF_INSTANCE = (
     "kept",
     "strong_metric",
@@ -63,7 +63,7 @@ def _check_data(instance: Tree, kind: str, outputs: int) -> None:
 
 @dataclasses.dataclass(frozen=True)
 class _Shapes:
-    """Task.ticket() of all tickets of the same shapes, which come as arrays: zeros."""
+    """Task.ticket() for all tickets of these shapes: zeros, because the values come as arrays."""
 
     kernels: tuple[tuple[int, ...], ...]
 
@@ -73,14 +73,14 @@ class _Shapes:
 
 
 def alike(setting: Setting, signs: bool) -> Setting:
-    """The setting of every instance of these shapes: equal ones share their compiled programs.
+    """The common setting of all instances of these shapes, which then share compiled programs.
 
     Args:
-        setting: of one of them.
+        setting: of one such instance.
         signs: whether its inputs are signs.
 
     Returns:
-        A setting whose task knows of the ticket no more than its shapes.
+        A setting whose task contains only the shapes of the ticket.
     """
     task = setting.task
     assert isinstance(task.inputs, int)
@@ -102,7 +102,7 @@ def _completing(setting: Setting) -> Any:
 
 
 def _no_answer(params: Params) -> Tree:
-    """Stands in for an answer that is not there: nothing is planted, and the target is 0."""
+    """Replacement for a missing answer: nothing is planted, and the target is 0."""
     return {
         "mask": jax.tree.map(lambda leaf: np.zeros(leaf.shape, bool), params),
         "target": jax.tree.map(np.zeros_like, params),
@@ -113,21 +113,21 @@ def _no_answer(params: Params) -> Tree:
 def rebuild(
     description: Description, instance: Tree, answer: Tree | None, epochs: int = 10
 ) -> tuple[Setting, Instance]:
-    """The setting and the instance of a sweep, from the trees of its files.
+    """The setting and the instance, as in a sweep, from the trees of its files.
 
     Args:
         description: of the instance.
-        instance: a tree as instance_tree() makes it, of the shapes that instance_shapes() gives.
-        answer: a tree as answer_tree() makes it, of the shapes that answer_shapes() gives. With
-            None, only the entries OF_INSTANCE mean something.
-        epochs: of the training that masks are given. Training uses the data in the order that the
-            seed decides, as in a sweep.
+        instance: a tree as instance_tree() makes it, with the shapes of instance_shapes().
+        answer: a tree as answer_tree() makes it, with the shapes of answer_shapes(). With None,
+            only the entries OF_INSTANCE are meaningful.
+        epochs: for which masks are trained. Training uses the data in the order that the seed
+            determines, as in a sweep.
 
     Returns:
         The Setting and the Instance.
 
     Raises:
-        ValueError: values that make no instance.
+        ValueError: the values are not those of an instance.
     """
     params = instance["params"]
     if answer is None:
@@ -136,12 +136,14 @@ def rebuild(
     inputs = params["layer_0"]["kernel"].shape[0]
     outputs = instance["params"][f"layer_{description.depth - 2}"]["bias"].size
     _check_data(instance, description.kind, outputs)
-    # Its own checks: finite dense layers, each as wide as the next one needs.
+    # This checks that the layers are dense and finite, and that they fit each other.
     target = from_state_dict(flatten(answer["target"]))
     signs = bool(np.all(np.abs(instance["train"]["x"]) == 1))
     known = network_task(target, description.kind, description.task, corners=signs)
     if (known.inputs, known.outputs, depth_of(target)) != (inputs, outputs, description.depth):
-        raise ValueError("the answer's target has not the instance's depth, inputs or outputs")
+        raise ValueError(
+            "the answer's target does not have the instance's depth, inputs or outputs"
+        )
     train, held_out = (Batch(**instance[name]) for name in ("train", "held_out"))
     samples = len(train.x) + len(held_out.x)
     setting = Setting(
@@ -171,11 +173,11 @@ class LoadedInstance:
     """An instance from a file, ready to be searched and measured.
 
     Args:
-        description: what it is.
-        setting, arrays: the setting and the planted network, its data and the order of training, as
-            a sweep has them.
-        has_answer: whether the planted mask is known; without it only what OF_INSTANCE names can be
-            measured.
+        description: of the instance.
+        setting, arrays: the setting, and the planted network with its data and the order of
+            training, as in a sweep.
+        has_answer: whether the planted mask is known; without it, only the entries OF_INSTANCE can
+            be measured.
     """
 
     description: Description
@@ -185,7 +187,7 @@ class LoadedInstance:
 
     @property
     def alike(self) -> Setting:
-        """What this instance has in common with others of its shapes."""
+        """The setting that this instance shares with others of its shapes."""
         return alike(self.setting, bool(np.all(np.abs(self.arrays.train.x) == 1)))
 
     @property
@@ -195,26 +197,27 @@ class LoadedInstance:
 
     @property
     def problem(self) -> Problem:
-        """The part of it that a seeker receives."""
+        """The part of the instance that a seeker receives."""
         return self.setting.problem(self.params, self.arrays.train)
 
 
 def load_instance(
     path: str | os.PathLike, answer: str | os.PathLike | None = None, *, epochs: int = 10
 ) -> LoadedInstance:
-    """Read an instance, and its answer if there is one, to measure masks by evaluate().
+    """Read an instance, and its answer if there is one, to measure masks with evaluate().
 
     Args:
         path: of the instance's file.
-        answer: of the answer's file; None for the one beside the instance, if it is there.
-        epochs: of the training that masks are given.
+        answer: of the answer's file. With None, it is the answer next to the instance, if there is
+            one.
+        epochs: for which masks are trained.
 
     Returns:
         A LoadedInstance.
 
     Raises:
-        ValueError: naming the file, for what is no instance or was changed since it was written, or
-            the answer to another one.
+        ValueError: a file is not an instance or answer, was changed since it was written, or
+            answers another instance; the error names the file.
         FileNotFoundError: there is no such file.
     """
     description, tree = read_instance(path)
@@ -228,7 +231,7 @@ def load_instance(
 def loaded(
     description: Description, tree: Tree, known: Tree | None, epochs: int = 10
 ) -> LoadedInstance:
-    """An instance from the trees of its files, as rebuild() takes them."""
+    """An instance from the trees of its files; arguments as in rebuild()."""
     setting, arrays = rebuild(description, tree, known, epochs)
     return LoadedInstance(description, setting, arrays, known is not None)
 
@@ -251,10 +254,10 @@ def evaluate(instance: LoadedInstance, mask: Params) -> dict[str, Any]:
     Returns:
         The entries of a record by name, as plain numbers: "strong_metric", "weak_metric", "kept",
         "collapsed", ...; with the answer also "recall", "ticket_metric" and the others, and
-        functionally_recovered.
+        "functionally_recovered".
 
     Raises:
-        ValueError: a mask of other leaves, shapes or types.
+        ValueError: the mask has other leaves, shapes or types.
     """
     check_mask(mask, instance.params)
     measured = _measuring(instance.alike)(instance.arrays, mask, instance.setting.target)
@@ -271,25 +274,25 @@ def evaluate(instance: LoadedInstance, mask: Params) -> dict[str, Any]:
 
 
 def prunable(instance: LoadedInstance) -> int:
-    """How many parameters of an instance's network may be pruned."""
+    """The number of parameters of an instance's network that may be pruned."""
     return count_prunable(instance.params, instance.description.prune_bias)
 
 
 def record_of(
     instance: LoadedInstance, mask: Params, entries: dict[str, Any], seeker: str, epochs: int
 ) -> dict[str, Any]:
-    """What a sweep's record says, of a mask from elsewhere.
+    """The record, as in a sweep, of a mask from elsewhere.
 
     Args:
         instance: from load_instance().
         mask: as in evaluate().
-        entries: what evaluate() gave.
-        seeker: what records call whoever made the mask.
-        epochs: of the training that the mask was given.
+        entries: from evaluate().
+        seeker: name of the seeker in the records.
+        epochs: for which the mask was trained.
 
     Returns:
-        Columns by name; those that are missing are not known: all that the answer says, if there is
-        none, and how the mask was made. The density is what the mask keeps.
+        Columns by name. Columns on how the mask was made are missing and, without an answer, those
+        that need it. The density is the share that the mask keeps.
     """
     setting, known = instance.setting, instance.description
     density = int(count_kept(mask, known.prune_bias)) / prunable(instance)

@@ -1,4 +1,4 @@
-"""What a suite says of its masks: shares found and quality by group, and how hidden tickets are."""
+"""Scores of masks on a suite: tickets found and quality by group, and how hidden tickets are."""
 
 import collections
 from collections.abc import Mapping, Sequence
@@ -10,22 +10,22 @@ from ticketjax.base import CLASSIFICATION, Params
 from ticketjax.measure.relational import FOLDS, known_rows_auc, relational_audit
 from ticketjax.records.statistics import interval_of_share, intervals_of_means
 
-# Other tickets that an attacker who knows the distribution compares with.
+# Number of other tickets with which an attacker who knows the distribution compares.
 TICKETS_KNOWN = 20
 
 
 def quality(kind: str, metric: float, y: np.ndarray) -> float:
-    """How much of what there is to tell a network tells, comparable between tasks.
+    """The explained share of the held-out data, which is comparable between tasks.
 
     Args:
         kind: of the task.
         metric: accuracy, or mean squared error, on held-out data.
-        y: their labels: (n,) classes, or (n, outputs).
+        y: labels of the held-out data: (n,) classes, or (n, outputs).
 
     Returns:
-        0 of a network that says the same whatever it is given (or worse), 1 of one that is always
-        right: the share of the outputs' variance that is explained, or of the labels that are not
-        of the most frequent class.
+        The explained share of the outputs' variance, or of the labels outside the most frequent
+        class. It is 0 for a network with constant output (or a worse one), and 1 for one without
+        errors.
 
     >>> quality("classification", 0.75, np.array([0, 1, 1, 2]))
     0.5
@@ -38,19 +38,19 @@ def quality(kind: str, metric: float, y: np.ndarray) -> float:
     else:
         variance = float(np.mean(np.var(np.asarray(y, float), axis=0)))
         told = 1 - metric / variance if variance > 0 else float(metric == 0)
-    # A metric that is not a number explains nothing.
+    # A metric that is not finite counts as 0.
     return float(np.clip(told, 0, 1)) if np.isfinite(told) else 0.0
 
 
 class Scored(NamedTuple):
-    """What one mask is worth.
+    """The score of one mask.
 
     Args:
         group: of its instance.
-        found: whether it computes the ticket's function, before any training.
+        found: whether the mask computes the ticket's function, before any training.
         before, after: quality() before and after training.
-        recall: share of the planted ticket that it has.
-        kept: how many parameters, of the budget.
+        recall: share of the planted ticket that the mask keeps.
+        kept: share of the budget that the mask uses.
     """
 
     group: str
@@ -62,7 +62,7 @@ class Scored(NamedTuple):
 
 
 class Mean(NamedTuple):
-    """A mean with its 95% interval, by Student's t; NaN of fewer than five values."""
+    """A mean with its 95% interval by Student's t, which is NaN for fewer than five values."""
 
     mean: float
     low: float
@@ -70,7 +70,7 @@ class Mean(NamedTuple):
 
 
 class Share(NamedTuple):
-    """A count out of several, with the 95% interval of its share, by Wilson."""
+    """A count and its total, with Wilson's 95% interval of the share."""
 
     hits: int
     of: int
@@ -79,7 +79,7 @@ class Share(NamedTuple):
 
 
 class GroupScore(NamedTuple):
-    """The scores of some masks; the fields are those of Scored."""
+    """The scores of several masks; the fields are those of Scored."""
 
     found: Share
     before: Mean
@@ -89,13 +89,13 @@ class GroupScore(NamedTuple):
 
 
 def score_of(masks: Sequence[Scored]) -> GroupScore:
-    """The score of masks, with intervals.
+    """The joint score of masks, with intervals.
 
     Args:
         masks: at least one.
 
     Returns:
-        How many found a ticket, and means in [0, 1].
+        The number of tickets found, and means in [0, 1].
     """
     hits = sum(mask.found for mask in masks)
     names = ("before", "after", "recall", "kept")
@@ -110,7 +110,7 @@ def score_of(masks: Sequence[Scored]) -> GroupScore:
 
 
 def by_group(masks: Sequence[Scored]) -> dict[str, GroupScore]:
-    """The score of each group, in the order of their names."""
+    """The score of each group, sorted by name."""
     groups: dict[str, list[Scored]] = collections.defaultdict(list)
     for mask in masks:
         groups[mask.group].append(mask)
@@ -120,17 +120,17 @@ def by_group(masks: Sequence[Scored]) -> dict[str, GroupScore]:
 def audit_of(
     networks: Sequence[tuple[Params, Params]], targets: Sequence[Params]
 ) -> dict[str, Any]:
-    """How well the tickets of a group are hidden from who looks at relations.
+    """How well relations between parameters hide, or reveal, the tickets of a group.
 
     Args:
         networks: parameters and planted mask of each.
         targets: their tickets, in the same order.
 
     Returns:
-        "layers": AUC of each layer of a classifier that is trained on other networks of the group,
-        None where nothing can be told apart; "overall" and "largest" of these; "known_rows": AUC in
-        the output layer of who compares its rows with those of the group's other tickets, mean.
-        Empty of fewer networks than the classifier has folds.
+        "layers": for each layer, the AUC of a classifier that is trained on other networks of the
+        group, or None if the layer cannot be tested; "overall" and "largest" of these;
+        "known_rows": the mean AUC in the output layer of an attacker who compares its rows with
+        those of the group's other tickets. Empty if there are fewer networks than folds.
     """
     if len(networks) < FOLDS:
         return {}
@@ -149,8 +149,8 @@ def audit_of(
 
 
 def audit_lines(audits: Mapping[str, Mapping[str, Any]]) -> list[list[str]]:
-    """A table of audits: group, AUC by layer, overall, and of who knows the distribution."""
-    lines = [["group", "AUC by layer", "overall", "who knows the distribution"]]
+    """A table of audits: group, AUC by layer, overall, and of the attacker."""
+    lines = [["group", "AUC by layer", "overall", "attacker, output layer"]]
     for name, audit in audits.items():
         if audit:
             layers = " ".join("-" if auc is None else f"{auc:.2f}" for auc in audit["layers"])

@@ -1,4 +1,4 @@
-"""The instances of ticketjax-suite-v2: what is drawn for each, from a secret alone."""
+"""The instances of ticketjax-suite-v2, drawn from a secret alone."""
 
 import dataclasses
 import hashlib
@@ -22,7 +22,7 @@ from ticketjax.tasks.random_variants import RandomCircles, RandomHelices
 NAME = "ticketjax-suite-v2"
 SAMPLES = 10_000
 TRAINING = 9_000
-# Of a regression's outputs, which have variance 1 or about; the share of labels drawn anew.
+# Standard deviation on outputs of variance about 1 (regression); share of labels drawn anew.
 NOISE = 0.01
 DEPTH_OF_VARIANTS = 5
 
@@ -33,11 +33,11 @@ class Group:
 
     Args:
         name: in tables and records.
-        tickets: random numbers -> a ticket's layers.
+        tickets: random generator -> a ticket's layers.
         kind: "regression" or "classification".
         width: of every hidden layer of the network.
-        count: how many instances.
-        samples, training: how many are drawn, and how many of these are public.
+        count: number of instances.
+        samples, training: number of samples, and how many of them are public.
     """
 
     name: str
@@ -68,18 +68,18 @@ GROUPS = (
     Group("random_circle", RandomCircles(DEPTH_OF_VARIANTS), CLASSIFICATION, 100, 20),
     Group("random_helix", RandomHelices(DEPTH_OF_VARIANTS), REGRESSION, 100, 20),
 )
-"""The suite's groups. The first eight are as hard as the levels of the ladder (tj.LADDER)."""
+"""The suite's groups. The first eight are the levels of the ladder (tj.LADDER)."""
 
 
 class Made(NamedTuple):
     """An instance before it is written.
 
     Args:
-        name: its file's.
-        instance: what is public: "params" and "train".
-        budget: how many parameters a mask may keep: as many as the ticket has.
-        sealed: what is not: "mask", "target", "output_scale", "held_out".
-        key: 64 hexadecimal digits, from which all of it was drawn.
+        name: of its file.
+        instance: the public part: "params" and "train".
+        budget: the largest number of parameters that a mask may keep, which is the ticket's.
+        sealed: the sealed part: "mask", "target", "output_scale", "held_out".
+        key: 64 hexadecimal digits, from which the instance was drawn.
     """
 
     name: str
@@ -90,19 +90,19 @@ class Made(NamedTuple):
 
 
 def derived(secret: bytes, purpose: str) -> bytes:
-    """32 bytes that nobody can tell, or trace back, without the secret: HMAC-SHA256."""
+    """32 bytes by HMAC-SHA256: without the secret, they can be neither predicted nor inverted."""
     return hmac.digest(secret, f"{NAME}/{purpose}".encode(), hashlib.sha256)
 
 
 def names_of(secret: bytes, groups: Sequence[Group] = GROUPS) -> dict[str, list[str]]:
-    """Which instances are of which group: the numbers are dealt by the secret.
+    """The instances of each group. The secret determines which numbers they have.
 
     Args:
         secret: the organiser's.
         groups: of the suite.
 
     Returns:
-        For each group's name the names of its instances, v2-000 and on.
+        The names of the instances, from v2-000, by the name of their group.
     """
     places = [(group.name, i) for group in groups for i in range(group.count)]
     dealt = sorted(places, key=lambda place: derived(secret, f"place/{place[0]}/{place[1]}"))
@@ -125,11 +125,11 @@ def _data(group: Group, key: bytes, ticket: Params) -> tuple[np.ndarray, np.ndar
 
 
 def make_group(secret: bytes, group: Group, names: Sequence[str]) -> list[Made]:
-    """Draw tickets, networks and data, and plant; on a CPU, the bits depend on the secret alone.
+    """Draw tickets, networks and data, and plant. On a CPU, the bits depend on the secret alone.
 
     Args:
         secret: the organiser's.
-        group: of the suite.
+        group: a group of the suite.
         names: of its instances.
 
     Returns:
@@ -169,7 +169,7 @@ def _ticket(group: Group, key: bytes) -> Params:
 
 
 def _sizes(ticket: Params, width: int) -> tuple[int, ...]:
-    """Neurons of every layer of the network that the ticket is planted in."""
+    """Neurons in every layer of the network in which the ticket is planted."""
     names = layer_names(ticket)
     outer = ticket[names[0]]["kernel"].shape[0], ticket[names[-1]]["bias"].size
     return outer[0], *[width] * (len(names) - 1), outer[1]
