@@ -259,19 +259,19 @@ ONE = "v2-004.safetensors"
         (
             lambda c: flip(c / "suite/sealed" / ONE),
             [],
-            f"suite/sealed/{ONE}: is not the file whose",
+            f"suite/sealed/{ONE}: was altered; its SHA-256",
         ),
         (
             lambda c: flip(c / "suite/instances" / ONE),
             [],
-            f"instances/{ONE}: is not the file whose",
+            f"instances/{ONE}: was altered; its SHA-256",
         ),
         (lambda c: (c / "suite/sealed" / ONE).unlink(), [], f"suite/sealed: has no {ONE}"),
         (lambda c: (c / "suite/instances" / ONE).unlink(), [], f"suite/instances: has no {ONE}"),
         (
             lambda c: swap(c / "suite/sealed" / ONE, c / "suite/sealed/v2-005.safetensors"),
             [],
-            f"suite/sealed/{ONE}: is not the file",
+            f"suite/sealed/{ONE}: was altered",
         ),
         (lambda c: (c / "masks" / ONE).unlink(), [], f"--mask=masks: has none for {ONE}"),
         (
@@ -283,14 +283,14 @@ ONE = "v2-004.safetensors"
         (
             lambda c: interop.save_tree(c / "masks" / ONE, {"a": {"kernel": np.ones((2, 2))}}),
             [],
-            f"masks/{ONE}: a mask of 1 layers for 2",
+            f"masks/{ONE}: the mask has 1 layers, the network 2",
         ),
         (lambda c: flip(c / "masks" / ONE, 9), [], f"--mask=masks: masks/{ONE}"),
-        (lambda c: listed(c, lambda v: v["instances"][0].pop("budget")), [], "is not whole"),
+        (lambda c: listed(c, lambda v: v["instances"][0].pop("budget")), [], "is not complete"),
         (
             lambda c: listed(c, lambda v: v["instances"][0].update(name="../secret")),
             [],
-            "its list of instances is not whole",
+            "its list of instances is not complete",
         ),
         (
             lambda c: listed(c, lambda v: v.update(format="else")),
@@ -337,7 +337,7 @@ def test_what_is_altered_missing_or_foreign_is_one_line(change, flags, message, 
         (
             lambda c: (c / "suite/sealed/begun.json").write_text("{"),
             ["--secret=secret"],
-            "begun.json is not whole JSON",
+            "begun.json is not complete JSON",
         ),
         (None, ["--secret=secret", "--depth=3"], "--depth: --suite=v2 says it"),
         (None, ["--secret=secret", "--suite=v1"], "--secret: is for --suite=v2"),

@@ -1,8 +1,8 @@
 """Arrays to and from other frameworks: safetensors files, PyTorch's names and layouts.
 
-The only file that names safetensors; PyTorch's tensors are taken as arrays, without importing it.
-Files from elsewhere are not trusted: nothing is unpickled, and names, types and shapes are checked
-before any array is read.
+This is the only module that imports safetensors. PyTorch's tensors are converted to arrays without
+importing torch. Files from elsewhere are not trusted: nothing is unpickled, and names, types and
+shapes are checked before any array is read.
 """
 
 import math
@@ -24,8 +24,8 @@ from ticketjax.records.store import write_whole
 from ticketjax.sharing.headers import METADATA, in_order
 
 SEPARATOR = "."
-# Of names in a file: deep enough for any network, not so deep that a hostile one ends the recursion
-# of whoever walks the tree.
+# Levels of a name in a file: enough for any network, and few enough that a hostile file cannot
+# exceed the recursion limit.
 MOST_LEVELS = 32
 MOST_AXES = 32
 MOST_BYTES = 2**33
@@ -59,7 +59,7 @@ def flatten(tree: Tree) -> dict[str, Any]:
         The leaves by name.
 
     Raises:
-        ValueError: names that could not be told apart again, and empty dicts, which would be lost.
+        ValueError: names that would be ambiguous, or empty dicts, which would be lost.
     """
     flat = {}
 
@@ -85,7 +85,7 @@ def flatten(tree: Tree) -> dict[str, Any]:
 
 
 def unflatten(flat: Mapping[str, Any]) -> Tree:
-    """The nested dicts that joined names stand for; the inverse of flatten().
+    """Nested dicts from joined names; the inverse of flatten().
 
     Args:
         flat: leaves by their joined names.
@@ -94,7 +94,7 @@ def unflatten(flat: Mapping[str, Any]) -> Tree:
         Nested dicts.
 
     Raises:
-        ValueError: names with an empty or too deep path, or that are both leaf and branch.
+        ValueError: names with empty parts or too many levels, or that are both leaf and branch.
     """
     tree: Tree = {}
     for path, leaf in flat.items():
@@ -119,7 +119,7 @@ def save_tree(
 ) -> None:
     """Write nested dicts of arrays, of any depth and shapes, as one safetensors file.
 
-    The file appears under its name only when it is whole.
+    The file appears under its name only when it is complete.
 
     Args:
         path: of the file.
@@ -143,7 +143,7 @@ def save_tree(
     arrays = {}
     for name, leaf in flatten(tree).items():
         if name == METADATA:
-            raise ValueError(f"{name} is what safetensors calls its metadata")
+            raise ValueError(f"{name} is the name of the metadata in safetensors")
         # The file holds the bytes in the order in which they are in memory.
         array = np.asarray(leaf, order="C")
         array = array.astype(array.dtype.newbyteorder("="), copy=False)
@@ -160,10 +160,10 @@ def _checked_shapes(path: pathlib.Path, file: Any) -> dict[str, jax.ShapeDtypeSt
         entry = file.get_slice(name)
         shape, dtype = tuple(entry.get_shape()), str(entry.get_dtype())
         if dtype not in DTYPES:
-            raise ValueError(f"{path}: {name} is of type {dtype}; known are {', '.join(DTYPES)}")
-        # With an empty axis, the others may have any length that a header can say.
+            raise ValueError(f"{path}: {name} is of type {dtype}; allowed are {', '.join(DTYPES)}")
+        # If one axis is empty, the others may have any length that a header can contain.
         if len(shape) > MOST_AXES or math.prod(filter(None, shape)) > MOST_BYTES:
-            raise ValueError(f"{path}: {name} has a shape that no array has: {str(shape)[:80]}")
+            raise ValueError(f"{path}: {name} has a shape that is too large: {str(shape)[:80]}")
         shapes[name] = jax.ShapeDtypeStruct(shape, DTYPES[dtype])
     return shapes
 
@@ -209,19 +209,19 @@ def _read(path: str | os.PathLike, expected: Tree | None, most_bytes: int, array
                 raise ValueError(f"{path} holds {size} bytes, more than the {most_bytes} allowed")
             return unflatten({name: _array(path, file, name) for name in shapes}), metadata
     except SafetensorError as error:
-        raise ValueError(f"{path} is not a whole safetensors file: {error}") from None
+        raise ValueError(f"{path} is not a complete safetensors file: {error}") from None
 
 
 def _array(path: pathlib.Path, file: Any, name: str) -> np.ndarray:
     array = file.get_tensor(name)
-    # NumPy takes any byte for a bool and then computes with it as it is.
+    # NumPy accepts any byte as a bool, and then computes with the byte.
     if array.dtype == bool and np.any(array.view(np.uint8) > 1):
         raise ValueError(f"{path}: {name} is of type BOOL and has bytes other than 0 and 1")
     return array
 
 
 def tree_shapes(path: str | os.PathLike) -> tuple[Tree, dict[str, str]]:
-    """The shapes, types and metadata that a safetensors file says that it holds.
+    """The shapes, types and metadata in the header of a safetensors file.
 
     Only the header is read.
 
@@ -229,10 +229,10 @@ def tree_shapes(path: str | os.PathLike) -> tuple[Tree, dict[str, str]]:
         path: of the file.
 
     Returns:
-        Nested dicts with shapes and types in place of arrays, and the metadata.
+        Nested dicts with shapes and types instead of arrays, and the metadata.
 
     Raises:
-        ValueError, FileNotFoundError: as load_tree().
+        ValueError, FileNotFoundError: as in load_tree().
     """
     return _read(path, None, MOST_BYTES, arrays=False)
 
@@ -240,30 +240,30 @@ def tree_shapes(path: str | os.PathLike) -> tuple[Tree, dict[str, str]]:
 def load_tree(
     path: str | os.PathLike, expected: Tree | None = None, *, most_bytes: int = MOST_BYTES
 ) -> tuple[Tree, dict[str, str]]:
-    """Read a safetensors file, which need not be trusted.
+    """Read a safetensors file, which does not have to be trusted.
 
     Names, types and sizes are checked before any array is read.
 
     Args:
         path: of the file.
-        expected: a tree with the shapes and types that the file must have, arrays or what
-            jax.eval_shape gives.
-        most_bytes: the largest file that is read, in bytes.
+        expected: a tree with the shapes and types that the file must have: arrays, or the result
+            of jax.eval_shape.
+        most_bytes: size of the largest file that is read, in bytes.
 
     Returns:
         Nested dicts of NumPy arrays, and the metadata.
 
     Raises:
-        ValueError: naming the file and the entry, for what is no whole safetensors file or not as
-            expected.
+        ValueError: the file is not a complete safetensors file, or not as expected; the error
+            names the file and the entry.
         FileNotFoundError: there is no such file.
     """
     return _read(path, expected, most_bytes, arrays=True)
 
 
-# What a layer's arrays are called: ours, PyTorch's, and PyTorch's with masks: torch.nn.utils.prune
-# keeps the dense array as *_orig next to its mask, Synaptic-Flow under its name; what is not pruned
-# keeps its name.
+# Names of a layer's arrays: ours, PyTorch's, and PyTorch's with masks. torch.nn.utils.prune stores
+# the dense array as *_orig next to its mask, and Synaptic-Flow under its own name. Arrays that are
+# not pruned keep their names.
 _OURS = {"kernel", "bias"}
 _TORCH = {"weight", "bias"}
 _TORCH_PRUNED = {"weight", "weight_orig", "weight_mask", "bias", "bias_orig", "bias_mask"}
@@ -277,13 +277,13 @@ def _joined(layer: str, part: str) -> str:
 
 
 def _layers(names: Sequence[str], order: Sequence[str] | None) -> dict[str, set[str]]:
-    """The arrays of each layer, the layers from input to output."""
+    """The arrays of each layer, with the layers from input to output."""
     parts: dict[str, set[str]] = {}
     for name in names:
         layer, _, part = name.rpartition(SEPARATOR)
         parts.setdefault(layer, set()).add(part)
     if order is None:
-        # Files are sorted by name, so their order says nothing; numbers do.
+        # Files are sorted by name, so only numbers determine the order of the layers.
         if len({re.sub(r"[0-9]+", "#", layer) for layer in parts}) > 1:
             raise ValueError(
                 f"the names {', '.join(parts)} differ by more than numbers, so the order of the "
@@ -298,7 +298,7 @@ def _layers(names: Sequence[str], order: Sequence[str] | None) -> dict[str, set[
 
 
 def _is_ours(layers: Mapping[str, set[str]]) -> bool:
-    """Whether the names say that the layout is ours, (n_in, n_out), and not PyTorch's."""
+    """Whether the names imply our layout, (n_in, n_out), and not PyTorch's."""
     allowed = {"ours": _OURS, "torch": _TORCH, "pruned": _TORCH_PRUNED}
     styles = set()
     for layer, parts in layers.items():
@@ -319,18 +319,18 @@ def _is_ours(layers: Mapping[str, set[str]]) -> bool:
 def _numpy(name: str, value: Any) -> np.ndarray:
     if hasattr(value, "detach"):
         value = value.detach().cpu()
-        # NumPy has no bfloat16 of its own, and PyTorch knows no other.
+        # NumPy has no bfloat16 of its own, and PyTorch does not know that of ml_dtypes.
         value = value.float() if value.is_floating_point() else value
     array = np.asarray(value)
     if array.dtype not in DTYPES.values():
-        raise ValueError(f"{name} is of type {array.dtype}, which is no number")
+        raise ValueError(f"{name} is of type {array.dtype}, which is not numeric")
     return array
 
 
 def _to_ours(name: str, array: np.ndarray) -> np.ndarray:
     if array.ndim not in _TO_OURS:
         raise ValueError(
-            f"{name} has shape {array.shape}; known are dense layers, (out, in), and "
+            f"{name} has shape {array.shape}; allowed are dense layers, (out, in), and "
             f"convolutions, (out, in, height, width)"
         )
     return array.transpose(_TO_OURS[array.ndim])
@@ -340,19 +340,20 @@ def from_state_dict(state: Mapping[str, Any], order: Sequence[str] | None = None
     """A network's parameters from PyTorch's.
 
     Args:
-        state: what Module.state_dict() returns, or the arrays of a file by their joined names. A
-            weight (out, in) becomes a kernel (n_in, n_out), a convolution's (out, in, height,
-            width) a kernel (height, width, in, out). Missing biases are zero. Masks, *_mask, are
-            multiplied with what is beside them: *_orig, as torch.nn.utils.prune leaves it, or the
-            array of that name. Our own names, with kernels, are taken as they are.
-        order: the layers' names from input to output, where these differ by more than numbers.
+        state: the result of Module.state_dict(), or the arrays of a file by their joined names. A
+            weight (out, in) becomes a kernel (n_in, n_out). A convolution's weight (out, in,
+            height, width) becomes a kernel (height, width, in, out). Missing biases are zero.
+            Masks, *_mask, are multiplied with the array next to them: *_orig, as
+            torch.nn.utils.prune names it, or the array without an ending. Our own names, with
+            kernels, are used unchanged.
+        order: the layers' names from input to output, if these differ by more than numbers.
 
     Returns:
         {"layer_0": {"kernel", "bias"}, ...}, NumPy float32.
 
     Raises:
         ValueError: other entries (such as those of a normalisation), unknown shapes, layers that do
-            not fit each other, values that are not finite, and an order that has to be given.
+            not fit each other, values that are not finite, or a missing order.
 
     >>> import collections
     >>> state = {"0.weight": np.ones((3, 2)), "2.weight": np.ones((1, 3)), "2.bias": np.ones(1)}
@@ -382,7 +383,7 @@ def from_state_dict(state: Mapping[str, Any], order: Sequence[str] | None = None
             raise ValueError(f"{prefix} has values that are not finite in float32")
         return array
 
-    # NumPy, as files have it; whatever takes a JAX array takes it.
+    # NumPy arrays, as in files; JAX accepts them everywhere.
     params: dict[str, Any] = {}
     previous = None
     for i, (layer, parts) in enumerate(layers.items()):
@@ -420,15 +421,15 @@ def to_state_dict(
 
     Args:
         params: {"layer_0": {"kernel", "bias"}, ...}.
-        order: names of PyTorch's layers from input to output, where they are others than ours.
-        prefix: stands before every name.
+        order: names of PyTorch's layers from input to output, if they differ from ours.
+        prefix: text before every name.
 
     Returns:
-        {"layer_0.weight": (out, in), ...}. As {name: torch.from_numpy(array)} it is what
-        Module.load_state_dict() takes; save_tree() writes unflatten() of it.
+        {"layer_0.weight": (out, in), ...}. Module.load_state_dict() accepts it as
+        {name: torch.from_numpy(array)}, and save_tree() writes its unflatten().
 
     Raises:
-        ValueError: an order of another length.
+        ValueError: the order has another length.
 
     >>> state = to_state_dict({"layer_0": {"kernel": np.zeros((2, 3)), "bias": np.zeros(3)}}, ["0"])
     >>> {name: array.shape for name, array in state.items()}
@@ -458,7 +459,7 @@ def load_target(path: str | os.PathLike, order: Sequence[str] | None = None) -> 
         Parameters as from_state_dict() returns them.
 
     Raises:
-        ValueError: as load_tree() and from_state_dict() do.
+        ValueError: as in load_tree() and from_state_dict().
         FileNotFoundError: there is no such file.
     """
     tree, _ = load_tree(path)
@@ -474,23 +475,25 @@ def load_mask(
     order: Sequence[str] | None = None,
     prune_bias: bool = True,
 ) -> Params:
-    """A mask from a safetensors file, whatever program made it.
+    """A mask from a safetensors file, made by any program.
 
-    The names say the layout: layer_0.kernel is (n_in, n_out), layer_0.weight is PyTorch's (out,
-    in). A state_dict with masks may be given whole, weight or weight_orig beside weight_mask: its
-    *_mask count, and what has none is kept. Values are bool, or 0 and 1 of any type.
+    The names determine the layout: layer_0.kernel is (n_in, n_out), layer_0.weight is PyTorch's
+    (out, in). A whole state_dict with masks may be given, weight or weight_orig next to
+    weight_mask. Its *_mask are then used, and arrays without a mask are kept. Values are bool, or 0
+    and 1 of any type.
 
     Args:
         path: of the file.
         params: arrays or shapes of the network.
-        order: the layers' names from input to output, where these differ by more than numbers.
-        prune_bias: if not, biases need no mask and are kept.
+        order: the layers' names from input to output, if these differ by more than numbers.
+        prune_bias: if False, biases need no mask and are kept.
 
     Returns:
         A bool tree like params.
 
     Raises:
-        ValueError: anything else, before arrays are read where the names or shapes show it.
+        ValueError: the file is not such a mask; raised before arrays are read if the names or
+            shapes show it.
         FileNotFoundError: there is no such file.
     """
     tree, _ = tree_shapes(path)
@@ -500,7 +503,7 @@ def load_mask(
         layers = _layers(list(shapes), order)
         ours = _is_ours(layers)
         if len(layers) != len(params):
-            raise ValueError(f"a mask of {len(layers)} layers for {len(params)} of the network")
+            raise ValueError(f"the mask has {len(layers)} layers, the network {len(params)}")
         entries = {}
         for name, (layer, parts) in zip(layer_names(params), layers.items(), strict=True):
             for part in ("kernel", "bias"):
@@ -532,25 +535,23 @@ def load_mask(
 def _mask_entry(
     layer: str, parts: set[str], part: str, pruned: bool, prune_bias: bool
 ) -> str | None:
-    """The name of the array that masks a layer's part; None where it is kept whole.
+    """The name of the array that masks a layer's part; None if the part is kept whole.
 
-    pruned: whether the names are those that torch.nn.utils.prune leaves.
+    pruned: whether the names are those of torch.nn.utils.prune.
     """
     theirs = "weight" if part == "kernel" and "kernel" not in parts else part
     if f"{theirs}_mask" in parts:
         return _joined(layer, f"{theirs}_mask")
     if theirs in parts and not pruned:
         return _joined(layer, theirs)
-    # What torch.nn.utils.prune has not touched keeps its name and its values: they are no mask.
+    # Arrays that torch.nn.utils.prune has not touched keep their names and values, and are no mask.
     if theirs in parts or (part == "bias" and not prune_bias):
         return None
-    raise ValueError(
-        f"{layer} has no mask of its {theirs}; where all of it is kept, the mask is all ones"
-    )
+    raise ValueError(f"{layer} has no mask of its {theirs}; to keep all of it, give a mask of ones")
 
 
 def _as_mask(name: str, array: np.ndarray) -> np.ndarray:
     kept = array == 1
     if not np.all(kept | (array == 0)):
-        raise ValueError(f"{name} has values other than 0 and 1, so it is no mask")
+        raise ValueError(f"{name} has values other than 0 and 1, so it is not a mask")
     return kept

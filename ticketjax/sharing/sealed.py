@@ -1,7 +1,7 @@
-"""A sealed suite's files: what everybody gets, what its organiser keeps, and the list of hashes.
+"""The files of a sealed suite: public instances, sealed files, and the list of hashes.
 
-DIR/instances/NAME.safetensors and DIR/instances/suite.json are public; DIR/sealed has a file of
-the same name for each, and sealed.json.
+DIR/instances/NAME.safetensors and DIR/instances/suite.json are public. The organiser keeps
+DIR/sealed, which contains a file of the same name for each instance, and sealed.json.
 """
 
 import dataclasses
@@ -37,9 +37,9 @@ SEALED_FORMAT = "ticketjax-sealed-2"
 SUITE_FORMAT = "ticketjax-suite-2"
 PUBLIC, SEALED = "instances", "sealed"
 SUITE_FILE, SEALED_FILE, BEGUN_FILE = "suite.json", "sealed.json", "begun.json"
-# What an instance is called as long as nobody says of which group it is.
+# Group of an instance while the sealed files have not been read.
 UNKNOWN_GROUP = "v2"
-# Far more than any suite's list has.
+# In bytes; far more than the list of any suite.
 MOST_JSON = 2**26
 
 
@@ -47,10 +47,10 @@ class Opened(NamedTuple):
     """A public instance.
 
     Args:
-        description: its shapes and kind; the seed is one that its content decides, for seekers and
-            for the order of training, and says nothing of how it was made.
+        description: the shapes and the kind. The seed is derived from the content, for seekers and
+            for the order of training; it is unrelated to how the instance was made.
         tree: "params" and "train".
-        budget: how many parameters a mask may keep.
+        budget: the largest number of parameters that a mask may keep.
     """
 
     description: Description
@@ -59,7 +59,7 @@ class Opened(NamedTuple):
 
 
 class Unsealed(NamedTuple):
-    """An instance with what is sealed.
+    """An instance with its sealed part.
 
     Args:
         description: with group and noise.
@@ -75,11 +75,11 @@ class Unsealed(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """What the public list says of an instance.
+    """The entry of an instance in the public list.
 
     Args:
         kind, inputs, outputs, depth, width, budget: of the instance.
-        sha256, sealed_sha256: of the bytes of its two files, in hexadecimal.
+        sha256, sealed_sha256: hashes of the bytes of its two files, in hexadecimal.
     """
 
     kind: str
@@ -98,16 +98,16 @@ def file_hash(path: str | os.PathLike) -> str:
 
 
 def write_json(path: pathlib.Path, value: Any) -> None:
-    """Write JSON, whole or not at all."""
+    """Write a JSON file, completely or not at all."""
     text = json.dumps(value, indent=1) + "\n"
     write_whole(path, lambda file: file.write(text.encode()))
 
 
 def read_json(path: pathlib.Path, format_name: str) -> dict[str, Any]:
-    """Read JSON, which need not be trusted, of a format.
+    """Read a JSON file of this format, which does not have to be trusted.
 
     Raises:
-        ValueError: naming the file, for what is none.
+        ValueError: the file is not of this format; the error names it.
         FileNotFoundError: there is no such file.
     """
     if path.stat().st_size > MOST_JSON:
@@ -115,14 +115,14 @@ def read_json(path: pathlib.Path, format_name: str) -> dict[str, Any]:
     try:
         value = json.loads(path.read_bytes())
     except (ValueError, RecursionError):
-        raise ValueError(f"{path} is not whole JSON") from None
+        raise ValueError(f"{path} is not complete JSON") from None
     if not isinstance(value, dict) or value.get("format") != format_name:
         raise ValueError(f"{path}: its format is not {format_name}")
     return value
 
 
 def is_sealed_suite(directory: str | os.PathLike) -> bool:
-    """Whether a directory says that it has the public half of a sealed suite."""
+    """Whether the list in a directory says that it is the public part of a sealed suite."""
     try:
         read_json(pathlib.Path(directory) / SUITE_FILE, SUITE_FORMAT)
     except (ValueError, OSError):
@@ -131,14 +131,15 @@ def is_sealed_suite(directory: str | os.PathLike) -> bool:
 
 
 def begin(directory: pathlib.Path, secret: bytes) -> str:
-    """Claim a directory for a suite of this secret, or find that it is claimed for it already.
+    """Begin a suite of this secret in a directory, or resume it.
 
     Returns:
-        The date on which it was begun, YYYY-MM-DD.
+        The date on which the suite was begun, YYYY-MM-DD.
 
     Raises:
-        ValueError: it was begun with another secret or version, or has other files.
-        OSError: it cannot be written.
+        ValueError: the suite was begun with another secret or version, or the directory has other
+            files.
+        OSError: the directory cannot be written.
     """
     path = directory / SEALED / BEGUN_FILE
     own = {
@@ -166,7 +167,7 @@ def begin(directory: pathlib.Path, secret: bytes) -> str:
 
 
 def write_made(directory: pathlib.Path, made: Made, group: str) -> None:
-    """Write an instance's two files, the sealed one first: no instance lacks its own."""
+    """Write an instance's two files, the sealed one first, so that no instance is without it."""
     sha256 = content_hash(made.instance)
     sealed = {
         "format": SEALED_FORMAT,
@@ -188,7 +189,7 @@ def write_made(directory: pathlib.Path, made: Made, group: str) -> None:
 
 
 def _described(metadata: Mapping[str, str], shapes: Tree) -> tuple[Description, int]:
-    """The description that an instance's shapes allow, without a seed, and its budget."""
+    """The description that follows from an instance's shapes, without a seed, and its budget."""
     check_metadata(metadata, {"format": INSTANCE_FORMAT})
     flat = flatten(shapes)
     layers = sum(name.startswith("params.") and name.endswith(".bias") for name in flat)
@@ -205,7 +206,7 @@ def _described(metadata: Mapping[str, str], shapes: Tree) -> tuple[Description, 
 
 
 def is_open_instance(path: str | os.PathLike) -> bool:
-    """Whether a file says that it is an instance of a sealed suite."""
+    """Whether a file's metadata say that it is an instance of a sealed suite."""
     try:
         return tree_shapes(path)[1].get("format") == INSTANCE_FORMAT
     except (ValueError, OSError):
@@ -213,10 +214,11 @@ def is_open_instance(path: str | os.PathLike) -> bool:
 
 
 def read_open(path: str | os.PathLike) -> Opened:
-    """Read a public instance, which need not be trusted.
+    """Read a public instance, which does not have to be trusted.
 
     Raises:
-        ValueError: naming the file, for what is none or was changed since it was written.
+        ValueError: the file is not an instance, or was changed since it was written; the error
+            names the file.
         FileNotFoundError: there is no such file.
     """
     shapes, metadata = tree_shapes(path)
@@ -234,14 +236,15 @@ def read_open(path: str | os.PathLike) -> Opened:
 
 
 def read_sealed(path: str | os.PathLike, opened: Opened) -> Unsealed:
-    """Read what is sealed of an instance.
+    """Read the sealed part of an instance.
 
     Args:
         path: of the sealed file.
         opened: from read_open().
 
     Raises:
-        ValueError: naming the file, for what is none or belongs to another instance.
+        ValueError: the file is not a sealed file, or belongs to another instance; the error names
+            the file.
         FileNotFoundError: there is no such file.
     """
     shapes, metadata = tree_shapes(path)
@@ -264,7 +267,7 @@ def read_sealed(path: str | os.PathLike, opened: Opened) -> Unsealed:
 
 
 def _held_out_shapes(opened: Opened, shapes: Tree) -> Tree:
-    """As the training data's, but for the number of samples, which is the file's."""
+    """The shapes of the training data, with the number of samples in the file."""
     x = flatten(shapes).get("held_out.x")
     if x is None or not x.shape:
         raise ValueError("held_out.x is missing")
@@ -275,7 +278,7 @@ def _held_out_shapes(opened: Opened, shapes: Tree) -> Tree:
 
 
 def entry_of(directory: pathlib.Path, name: str) -> tuple[Entry, Unsealed]:
-    """Read both files of an instance, and say what the list says of it."""
+    """Read both files of an instance, and make its entry of the list."""
     paths = [directory / part / f"{name}{SUFFIX}" for part in (PUBLIC, SEALED)]
     opened = read_open(paths[0])
     unsealed = read_sealed(paths[1], opened)
@@ -298,16 +301,16 @@ def finish(
     entries: Mapping[str, Entry],
     audits: Mapping[str, Any],
 ) -> None:
-    """Write the suite's two lists, the public one last: who has it, has a finished suite.
+    """Write the suite's two lists. The public one comes last, and marks the suite as finished.
 
     Args:
         directory: of the suite.
         names: of each group's instances.
         entries: of all instances.
-        audits: of each group, kept with what is sealed.
+        audits: of each group, written to the sealed list.
 
     Raises:
-        OSError: they cannot be written.
+        OSError: the lists cannot be written.
     """
     kept = {"format": SUITE_FORMAT, "name": NAME, "versions": versions()}
     kept |= {"groups": {name: list(names[name]) for name in names}, "audits": dict(audits)}
@@ -321,8 +324,8 @@ def read_list(directory: pathlib.Path) -> dict[str, Entry]:
     """The instances of a suite by name, from its public list.
 
     Raises:
-        ValueError: naming the file, for what is no such list.
-        FileNotFoundError: there is none.
+        ValueError: the file is not such a list; the error names it.
+        FileNotFoundError: there is no such file.
     """
     path = directory / SUITE_FILE
     listed = read_json(path, SUITE_FORMAT).get("instances")
@@ -330,7 +333,7 @@ def read_list(directory: pathlib.Path) -> dict[str, Entry]:
     for one in listed if isinstance(listed, list) else ():
         name, entry = _entry(one)
         if entry is None or name in entries:
-            raise ValueError(f"{path}: its list of instances is not whole")
+            raise ValueError(f"{path}: its list of instances is not complete")
         entries[name] = entry
     if not entries:
         raise ValueError(f"{path}: it lists no instances")
@@ -338,20 +341,20 @@ def read_list(directory: pathlib.Path) -> dict[str, Entry]:
 
 
 def _entry(listed: Any) -> tuple[str, Entry | None]:
-    """An instance's name and what the list says of it; None where that is not whole."""
+    """An instance's name and its entry of the list; None if that is incomplete."""
     if not isinstance(listed, dict) or listed.keys() != {"name", *Entry._fields}:
         return "", None
     name = listed["name"]
     values = [listed[field] for field in Entry._fields]
     kinds = (str, *[int] * 5, str, str)
     whole = all(type(value) is kind for value, kind in zip(values, kinds, strict=True))
-    # Names become those of files.
+    # Names are used as names of files.
     if not whole or not isinstance(name, str) or not re.fullmatch(r"[\w-]{1,100}", name):
         return "", None
     return name, Entry(*values)
 
 
 def check_hash(path: pathlib.Path, sha256: str) -> None:
-    """Raise ValueError for a file that is not the one that was published."""
+    """Raise ValueError if a file is not the published one."""
     if file_hash(path) != sha256:
-        raise ValueError(f"{path}: is not the file whose SHA-256 was published; it was altered")
+        raise ValueError(f"{path}: was altered; its SHA-256 is not the published one")
