@@ -99,7 +99,7 @@ def test_help_is_no_failure(module, flag, tmp_path, forks):
         ("search", "--options=restart=2", "restart"),
         ("leaderboard", "--only=snop", "--only=snop: must be among random, "),
         ("leaderboard", "--density=half", "--density=half: "),
-        ("leaderboard", "--passes=50", ": multishot(magnitude) is not a frozen setting, and seeds"),
+        ("leaderboard", "--passes=50", "magnitude-multishot: multishot(magnitude, "),
         ("leaderboard", "--passes=1", "--passes=1: must be at least 10 for Multishot("),
         ("leaderboard", "--seeker=multishot(snip)", "--development runs any setting on"),
         ("leaderboard", "--settings=no.json", "--settings=no.json: no.json cannot be read: "),
@@ -193,7 +193,9 @@ def test_want_of_memory_is_told_in_one_line(memory, tmp_path):
     *bar, line = result.stderr.splitlines()
     # What takes the host's memory already does so while it is looked at.
     assert bool(bar) == (memory == "device") and line.startswith("error: out of memory")
-    assert "; try a smaller --chunk_size (now auto), then --samples (now 100); what is" in line
+    assert (
+        "; try a smaller --chunk_size (now auto), then --samples (now 100); finished runs" in line
+    )
 
 
 def test_singleshot_runs_and_a_second_start_has_nothing_to_do(tmp_path):
@@ -220,6 +222,7 @@ def test_singleshot_runs_and_a_second_start_has_nothing_to_do(tmp_path):
     assert load_records(tmp_path / "out") == records
 
 
+@pytest.mark.long
 def test_multishot_runs(tmp_path):
     flags = [*TINY, "--rounds=2", "--round_epochs=1", "--densities=0.5", "--seekers=synflow"]
     result = command("multishot", *flags, "--out=out", directory=tmp_path)
@@ -295,6 +298,7 @@ def test_search_takes_options_and_a_seeker_of_ones_own(tmp_path):
     assert {row["objective"] for row in rows if row["seeker"] != "magnitude"} == {"rescaled"}
 
 
+@pytest.mark.long
 def test_leaderboard_ranks_named_seekers_and_ones_own_once_it_is_frozen(tmp_path, forks):
     (tmp_path / "own.py").write_text(OWN)
     flags = ["--task=relu", "--depth=3", "--width=6", "--samples=100", "--epochs=0", "--seeds=2"]
@@ -362,6 +366,7 @@ def test_tune_chooses_the_better_setting_and_writes_down_what_it_tried(tmp_path,
     assert read_settings(tmp_path / "settings.json") == {"M": frozen}
 
 
+@pytest.mark.long
 def test_edge_popup_runs(tmp_path):
     flags = [*TINY, "--anneal", "--search_epochs=2", "--densities=0.5", "--noise=0,0.1"]
     flags += ["--seekers=edge_popup,magnitude"]

@@ -262,7 +262,11 @@ def test_synflow_is_theta_times_the_flows_slope_without_normalisation(residual):
     "seeker, options",
     [
         pytest.param("grasp", {}, marks=pytest.mark.long),
-        ("edge_popup", {"strategy": "annealed", "epochs": 2, "levels": 1, "batch_size": 2}),
+        pytest.param(
+            "edge_popup",
+            {"strategy": "annealed", "epochs": 2, "levels": 1, "batch_size": 2},
+            marks=pytest.mark.long,
+        ),
         ("probabilistic", {"epochs": 2, "batch_size": 2}),
         ("erk", {}),
     ],

@@ -96,6 +96,7 @@ def test_records_hold_the_planted_ticket_and_nothing_is_run_twice(data_dir, tmp_
     assert again == records
 
 
+@pytest.mark.long
 def test_a_ticket_of_other_runs_is_refused(data_dir, tmp_path):
     out = tmp_path / "out"
     runs = dataclasses.replace(RUNS, seeds=(0,), round_epochs=0, epochs=0, searches=())
