@@ -267,7 +267,7 @@ def test_synflow_is_theta_times_the_flows_slope_without_normalisation(residual):
             {"strategy": "annealed", "epochs": 2, "levels": 1, "batch_size": 2},
             marks=pytest.mark.long,
         ),
-        ("probabilistic", {"epochs": 2, "batch_size": 2}),
+        pytest.param("probabilistic", {"epochs": 2, "batch_size": 2}, marks=pytest.mark.long),
         ("erk", {}),
     ],
 )

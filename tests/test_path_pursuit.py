@@ -42,6 +42,7 @@ def loss_in_numpy(problem, mask):
     return oracle.loss(problem.kind, out * oracle.fitted_scale(problem.kind, out, y), y)
 
 
+@pytest.mark.long
 def test_the_ticket_of_relu_is_found_on_every_seed():
     task = get_task("relu")
     model = mlp(task, depth=5, width=12)
