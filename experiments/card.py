@@ -3,7 +3,7 @@ r"""Make a report card of one seeker, yours or the library's, on one HTML page.
     python -m experiments.card --seeker=path/to/file.py:root --out=results/card
     python -m experiments.card --seeker=snip --quick
 
-Expect 2 min 16 s on two cores with --quick and SNIP. The default size has not been timed.
+Expect two minutes on two cores with --quick and SNIP. The default size has not been timed.
 """
 
 from ticketjax.commands import card
