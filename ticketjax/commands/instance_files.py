@@ -94,8 +94,8 @@ def read_open(path: pathlib.Path) -> tuple[Description, Tree, int] | None:
     if not sealed.is_open_instance(path):
         return None
     with reading("instance"):
-        description, tree, budget = sealed.read_open(path)
-    return description, tree | {"held_out": tree["train"]}, budget
+        opened = sealed.read_open(path)
+    return opened.description, opened.tree | {"held_out": opened.tree["train"]}, opened.budget
 
 
 def read_known(

@@ -68,9 +68,9 @@ def _density(instance: LoadedInstance, path: pathlib.Path, budget: int | None) -
     if not isinstance(density, str):
         return density
     if budget is not None:
-        from ticketjax.masks import count_prunable
+        from ticketjax.sharing.scoring import prunable
 
-        return budget / count_prunable(instance.params, instance.description.prune_bias)
+        return budget / prunable(instance)
     if not instance.has_answer:
         raise ValueError(f"must be a number, because there is no answer for {path}")
     return instance.setting.ticket_density
@@ -83,7 +83,7 @@ def main() -> int:
     import jax.numpy as jnp
     import tqdm
 
-    from ticketjax.masks import check_density, count_prunable
+    from ticketjax.masks import check_density
     from ticketjax.runs.programs import run_key
     from ticketjax.runs.trial import seek
     from ticketjax.seekers.registry import seeker_text
@@ -102,8 +102,7 @@ def main() -> int:
             instances.append(scoring.loaded(*known, epochs=0))
         with naming("density"):
             densities.append(_density(instances[-1], path, opened and opened[2]))
-            size = count_prunable(instances[-1].params, instances[-1].description.prune_bias)
-            check_density(densities[-1], size)
+            check_density(densities[-1], scoring.prunable(instances[-1]))
 
     compiled: dict[Any, Any] = {}
     with tqdm.tqdm(total=len(paths) * len(seekers), unit="mask") as shown:

@@ -277,6 +277,19 @@ def check_metadata(metadata: Mapping[str, str], expected: Mapping[str, str]) -> 
             raise ValueError(f"its {name} is {metadata.get(name)!r:.80}, expected {value!r}")
 
 
+def load_whole(path: str | os.PathLike, expected: Tree, metadata: Mapping[str, str]) -> Tree:
+    """Read the arrays of a file whose metadata have their content hash.
+
+    Raises:
+        ValueError: the arrays are not as expected, or were changed since they were written; the
+            error names the file.
+    """
+    tree, _ = load_tree(path, expected)
+    if content_hash(tree) != metadata.get("sha256"):
+        raise ValueError(f"{path}: its content is not what its sha256 says")
+    return tree
+
+
 def read_instance(path: str | os.PathLike) -> tuple[Description, Tree]:
     """Read an instance from a file, which does not have to be trusted.
 
@@ -298,10 +311,7 @@ def read_instance(path: str | os.PathLike) -> tuple[Description, Tree]:
         expected = instance_shapes(description, shapes)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
-    instance, _ = load_tree(path, expected)
-    if content_hash(instance) != metadata.get("sha256"):
-        raise ValueError(f"{path}: its content is not what its sha256 says")
-    return description, instance
+    return description, load_whole(path, expected, metadata)
 
 
 def read_answer(path: str | os.PathLike, description: Description, instance: Tree) -> Tree:
@@ -327,10 +337,7 @@ def read_answer(path: str | os.PathLike, description: Description, instance: Tre
         expected = answer_shapes(description, instance["params"], shapes)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
-    answer, _ = load_tree(path, expected)
-    if content_hash(answer) != metadata.get("sha256"):
-        raise ValueError(f"{path}: its content is not what its sha256 says")
-    return answer
+    return load_whole(path, expected, metadata)
 
 
 class Fingerprint(NamedTuple):

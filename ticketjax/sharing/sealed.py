@@ -27,8 +27,9 @@ from ticketjax.sharing.instances import (
     check_metadata,
     content_hash,
     instance_shapes,
+    load_whole,
 )
-from ticketjax.sharing.interop import Tree, flatten, load_tree, save_tree, tree_shapes
+from ticketjax.sharing.interop import Tree, flatten, save_tree, tree_shapes
 from ticketjax.sharing.suite_v2 import NAME, NOISE, Made, derived
 from ticketjax.version import VERSION
 
@@ -51,11 +52,13 @@ class Opened(NamedTuple):
             for the order of training; it is unrelated to how the instance was made.
         tree: "params" and "train".
         budget: the largest number of parameters that a mask may keep.
+        sha256: content hash of the tree.
     """
 
     description: Description
     tree: Tree
     budget: int
+    sha256: str
 
 
 class Unsealed(NamedTuple):
@@ -227,12 +230,9 @@ def read_open(path: str | os.PathLike) -> Opened:
         expected = instance_shapes(description, shapes, ("train",))
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
-    tree, _ = load_tree(path, expected)
-    sha256 = content_hash(tree)
-    if sha256 != metadata.get("sha256"):
-        raise ValueError(f"{path}: its content is not what its sha256 says")
+    tree, sha256 = load_whole(path, expected, metadata), metadata["sha256"]
     seed = int(sha256[:8], 16) >> 1
-    return Opened(dataclasses.replace(description, seed=seed), tree, budget)
+    return Opened(dataclasses.replace(description, seed=seed), tree, budget, sha256)
 
 
 def read_sealed(path: str | os.PathLike, opened: Opened) -> Unsealed:
@@ -249,7 +249,7 @@ def read_sealed(path: str | os.PathLike, opened: Opened) -> Unsealed:
     """
     shapes, metadata = tree_shapes(path)
     try:
-        of_this = {"format": SEALED_FORMAT, "instance_sha256": content_hash(opened.tree)}
+        of_this = {"format": SEALED_FORMAT, "instance_sha256": opened.sha256}
         check_metadata(metadata, of_this)
         expected = answer_shapes(opened.description, opened.tree["params"], shapes)
         expected["held_out"] = _held_out_shapes(opened, shapes)
@@ -258,9 +258,7 @@ def read_sealed(path: str | os.PathLike, opened: Opened) -> Unsealed:
             raise ValueError("its noise or group is missing")
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
-    sealed, _ = load_tree(path, expected)
-    if content_hash(sealed) != metadata.get("sha256"):
-        raise ValueError(f"{path}: its content is not what its sha256 says")
+    sealed = load_whole(path, expected, metadata)
     held_out = sealed.pop("held_out")
     description = dataclasses.replace(opened.description, task=group, noise=noise)
     return Unsealed(description, opened.tree | {"held_out": held_out}, sealed, opened.budget)
