@@ -13,7 +13,7 @@ from ticketjax.records.titles import place_title, task_title
 from ticketjax.report.chapters import Card, Chapter, chapters_of
 from ticketjax.report.markup import Html, element, join
 from ticketjax.report.notices import Notice, notices, ranges
-from ticketjax.report.parts import definitions, document, figure, notice_list
+from ticketjax.report.parts import definitions, document, environment_of, figure, notice_list
 
 NO_RESULTS = (
     "These are development seeds, on which settings may be tuned: the numbers on this page are not "
@@ -96,9 +96,7 @@ def _how(card: Card) -> Html:
         said = definitions(results.configuration)
         parts.append(element("details", element("summary", runs), said, class_="text"))
     manifest = next(iter(card.parts.values())).manifest
-    environment = {n: v for n, v in manifest.items() if n not in ("configuration", "versions")}
-    versions = manifest.get("versions", {})
-    parts += [element("h3", "Environment"), definitions({**environment, **versions})]
+    parts += [element("h3", "Environment"), definitions(environment_of(manifest))]
     return element("section", *parts, class_="grid", id="how")
 
 

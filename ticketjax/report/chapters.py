@@ -199,7 +199,7 @@ def _recovery(card: Card) -> Chapter:
         "measure the same ranking."
     ]
     own = rows_where(card.quality, seeker=card.label)
-    if all(own[name].is_null().to_pylist().count(False) == 0 for name in tables.RANKING):
+    if all(own[name].null_count == own.num_rows for name in tables.RANKING):
         said.append(f"{card.title} has no scores, so there is no ranking to measure.")
     others = card.titles(card.quality)
     recall = tables.density_lines(card.quality, card.tasks, others, tables.recall_cell)

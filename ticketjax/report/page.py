@@ -12,6 +12,7 @@ from ticketjax.report.parts import (
     Drawing,
     definitions,
     document,
+    environment_of,
     figure,
     listed,
     notice_list,
@@ -156,15 +157,9 @@ def _content(section: Section) -> list[Html]:
     # Users' own networks have their own sizes, not those of the grid.
     unused = () if MLP in listed(results.configuration.get("model", MLP)) else SIZES
     configuration = {n: entry for n, entry in results.configuration.items() if n not in unused}
-    environment = {
-        name: value
-        for name, value in results.manifest.items()
-        if name not in ("configuration", "versions")
-    }
-    versions = results.manifest.get("versions")
     for heading, entries in (
         ("Configuration", configuration),
-        ("Environment", {**environment, **(versions if isinstance(versions, dict) else {})}),
+        ("Environment", environment_of(results.manifest)),
     ):
         if entries:
             parts += [element("h3", heading), definitions(entries)]

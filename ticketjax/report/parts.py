@@ -113,6 +113,15 @@ def value_text(value: object) -> str:
     return ", ".join("-" if entry is None else str(entry) for entry in values) or "-"
 
 
+def environment_of(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """Where and with what versions the runs of a manifest were made."""
+    versions = manifest.get("versions", {})
+    return {
+        **{n: v for n, v in manifest.items() if n not in ("configuration", "versions")},
+        **(versions if isinstance(versions, dict) else {}),
+    }
+
+
 def definitions(entries: Mapping[str, Any]) -> Html:
     """Names with their values, as a manifest has them."""
     return element(
