@@ -1,6 +1,5 @@
 """Masks in numbers: instances of one shape in one program, directories, and what is refused."""
 
-import pathlib
 import shutil
 
 import jax
@@ -8,6 +7,7 @@ import numpy as np
 import pytest
 
 from tests.example_networks import network
+from tests.spoilt_files import spoilt
 from ticketjax.records.store import load_records
 from ticketjax.sharing import instances, interop, scoring
 
@@ -161,14 +161,7 @@ def test_altered_files_are_refused_or_whole(name, folder, tmp_path):
     assert read()
     refused = 0
     for i in range(150):
-        changed = bytearray(content)
-        if i % 3 == 0:
-            changed = changed[: rng.integers(len(content))]
-        else:
-            changed[rng.integers(len(content) if i % 3 == 1 else min(400, len(content)))] ^= (
-                1 << rng.integers(8)
-            )
-        pathlib.Path(path).write_bytes(changed)
+        path.write_bytes(spoilt(content, i, rng, head=400))
         try:
             read()
         except ValueError as error:

@@ -12,6 +12,7 @@ import pytest
 
 from tests import processes
 from tests.oracles.forward import forward, masked
+from tests.spoilt_files import spoilt
 from ticketjax.commands.plant_sealed import plant_sealed
 from ticketjax.records.store import load_records
 from ticketjax.sharing import instances, interop, sealed, suite_v2
@@ -411,13 +412,7 @@ def test_spoilt_files_are_refused_or_whole(part, copy):
     content, rng = path.read_bytes(), np.random.default_rng(0)
     refused = 0
     for i in range(60):
-        changed = bytearray(content)
-        if i % 3 == 0:
-            changed = changed[: rng.integers(len(content))]
-        else:
-            most = len(content) if i % 3 == 1 else 600
-            changed[rng.integers(most)] ^= 1 << rng.integers(8)
-        path.write_bytes(changed)
+        path.write_bytes(spoilt(content, i, rng, head=600))
         try:
             opened = sealed.read_open(public)
             if part == "sealed":
