@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import ticketjax as tj
-from benchmarks import fresh, grasp_depth10, hlo, phases, targets, timing, work
+from benchmarks import fresh, grasp_depth10, hlo, origins, phases, targets, timing, work
 from ticketjax.masks import apply_mask, full_mask, select
 from ticketjax.networks.mlp import mlp
 from ticketjax.problem import make_problem
@@ -173,3 +173,29 @@ def test_targets_without_their_compiler_say_what_to_install(tmp_path, monkeypatc
     for name, message in (("v5e", "topology"), ("v100", "must be one of v5e, v5p, v6e, h100")):
         with pytest.raises(ValueError, match=message):
             targets.missing(name, "")
+
+
+def test_own_times_leave_out_what_is_inside():
+    event = origins.Event
+    events = [event("b", 2, 5), event("while", 0, 10), event("c", 5, 6), event("a", 12, 13)]
+    assert sorted(origins.own_times([*events, event("d", 3, 4)])) == [
+        ("a", 1),
+        ("b", 2),
+        ("c", 1),
+        ("d", 1),
+        ("while", 6),
+    ]
+
+
+def test_products_of_a_program_are_those_of_the_networks_layers(network):
+    _, model, params, batch = network
+    text = jax.jit(model.apply).lower(params, batch.x).compile().as_text()
+    known = origins.origins(text)
+    of = {origin.function for origin in known.values() if origin.product}
+    assert of == {"networks/mlp: Dense.__call__"}
+    name = next(name for name, origin in known.items() if origin.product)
+    threads = [[origins.Event("while.3", 0, 2e9), origins.Event(name, 0, 1.5e9)]]
+    assert origins.shares(threads, known) == {
+        "networks/mlp: Dense.__call__": [1.5, 1.5],
+        origins.BETWEEN: [0.5, 0.0],
+    }
