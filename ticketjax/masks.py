@@ -78,8 +78,8 @@ def count_kept(mask: Params, prune_bias: bool = True) -> jax.Array:
 def share(count: jax.Array | int, size: int) -> jax.Array:
     """Return count / size, float32, exactly 1 if count equals size.
 
-    The divisor is chosen at run time, and so is no constant: XLA would multiply by its rounded
-    inverse, and not for every number of devices.
+    The divisor is chosen at run time, because XLA would replace a constant divisor by its rounded
+    inverse, but not for every number of devices.
 
     Args:
         count: number of parameters counted, may be traced.
@@ -140,7 +140,7 @@ def _rounded(product: jax.Array | float, xp: ModuleType) -> jax.Array | np.numbe
 
 
 def _is_number(density: jax.Array | float) -> bool:
-    """Whether this is no array; a ValueError for what is no number, or one outside (0, 1]."""
+    """Whether this is a number, not an array; ValueError for text or a number outside (0, 1]."""
     if isinstance(density, (jax.Array, np.ndarray)):
         return False
     if not isinstance(density, (int, float, np.number)):
@@ -302,7 +302,7 @@ def budget_bounds(
 ) -> tuple[int, int]:
     """Fewest and most prunable parameters that a mask of this density and scope may keep.
 
-    Both are the budget for scope "global". For the other scopes, the layers' budgets are rounded
+    For scope "global", both are the budget. For the other scopes, the layers' budgets are rounded
     one by one. All numbers are allowed between the sum of these budgets, half a parameter per layer
     either way, and the budget of the whole network.
 
@@ -426,10 +426,10 @@ def exclude(scores: Params, alive: Params) -> Params:
 
 
 def digest(mask: Params) -> jax.Array:
-    """Four words that tell masks of one network apart.
+    """Four words that distinguish the masks of one network.
 
-    Every place has four fixed 32-bit numbers, mixed from its index, and those of what is kept are
-    added. Two different masks have the same words with a chance of about 2^-128.
+    Every place has four fixed 32-bit numbers, mixed from its index. The numbers of the kept places
+    are added. Two different masks have the same words with a chance of about 2^-128.
 
     Args:
         mask: bool tree of a network's layers.
@@ -454,7 +454,7 @@ def shuffle(key: jax.Array, mask: Params) -> Params:
     """The mask with the entries of every kernel and of every bias in a random order.
 
     Args:
-        key: decides the order.
+        key: determines the order.
         mask: tree of a network's layers.
 
     Returns:

@@ -91,7 +91,7 @@ def draw_bounds(
         for i, (task, both) in enumerate(tasks.items()):
             colour = COLOURS[i % len(COLOURS)]
             name = task_title(task)
-            # The name is written on the side with room, beside the nearest curve.
+            # The name is written on the side that has room, next to the nearest curve.
             required = [curve.required for curve in both]
             left = min(required) > widest / 2
             end, side, shift = (min, "right", -8) if left else (max, "left", 8)

@@ -177,9 +177,9 @@ def leaderboard_figure(
     """Draw the standings, best on top: a panel per task, better to the right.
 
     Filled markers are means before training, open markers means after training; lines are 95%
-    intervals of the means, faint dots are single seeds. A dashed line marks the bare ticket. At the
-    right edge stands the share of seeds that found a ticket, with its 95% interval, as far as
-    records say so.
+    intervals of the means, faint dots are single seeds. A dashed line marks the bare ticket. The
+    share of seeds that found a ticket is at the right edge, with its 95% interval, if records
+    contain it.
 
     Args:
         entries, tickets, kinds: as in leaderboard_lines().
