@@ -47,7 +47,7 @@ def _section(
     found, drawings, paths = notices(results), [], []
     text = table(results.records) if results.records.num_rows else ""
     for figure in figures_of(results.records) if text else ():
-        # Names from records may hold anything; file names do not.
+        # Names from records may contain any character; file names may not.
         path = out / re.sub(r"[^\w.-]", "_", f"{stem}-{figure.name}.png")
         try:
             panels = [
