@@ -24,7 +24,7 @@ def check_count(name: str, value: int, least: int) -> None:
 
 
 def check_number(name: str, value: float, least: float = -math.inf) -> None:
-    """Raise ValueError for anything but a number of at least `least` that float32 can hold."""
+    """Raise ValueError for anything but a number of at least `least` that float32 can represent."""
     # As a Python number, because half precision cannot represent the bound.
     plain = getattr(value, "item", lambda: value)()
     if not isinstance(value, numbers.Real) or not abs(plain) <= LARGEST:
@@ -44,11 +44,11 @@ def check_choice(name: str, value: Any, allowed: Iterable[Any]) -> None:
 
 @dataclasses.dataclass(frozen=True)
 class Rule:
-    """What a field may be, besides the type of its default.
+    """Allowed values of a field, in addition to the type of its default.
 
     Args:
         least: smallest number allowed. above: number that it must exceed. most: largest allowed.
-        choices: words allowed. none: whether None is allowed. word: a word allowed beside numbers.
+        choices: words allowed. none: whether None is allowed. word: a word allowed as well.
         free: whether anything is allowed here, and the class checks it itself.
         text: how the value is written, where it is more than a number or a word.
     """
@@ -64,7 +64,7 @@ class Rule:
 
 
 def option(default: Any, **rule: Any) -> Any:
-    """A dataclass field that Options checks: its default says the type, the rule the range.
+    """A dataclass field that Options checks: its default sets the type, the rule the range.
 
     Args:
         default: bool, int, float, str, or a tuple of numbers.

@@ -1,4 +1,4 @@
-"""Options of planting and training, from which flags are made; this module never needs JAX."""
+"""Options of planting and training, from which flags are made; importing them needs no JAX."""
 
 import dataclasses
 from collections.abc import Callable
@@ -6,7 +6,7 @@ from typing import Any
 
 from ticketjax.checks import Options, option
 
-# Seekers that every table of strong tickets shows beside the searches: the best of many masks drawn
+# Seekers that every table of strong tickets shows with the searches: the best of many masks drawn
 # at random, and the largest parameters of the untrained network.
 BASELINES = ("random_paths", "random_masks", "magnitude")
 MATCHES = ("cosine", "hidden")

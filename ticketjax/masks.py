@@ -131,7 +131,7 @@ def ticket_density(target: Params, params: Params, prune_bias: bool = True) -> f
 
 
 def _rounded(product: jax.Array | float, xp: ModuleType) -> jax.Array | np.number:
-    # Float32 holds a density such as 0.3 to one part in 2^24, so a traced product may deviate from
+    # Float32 stores a density such as 0.3 to one part in 2^24, so a traced product may deviate from
     # a half by as much. A product that close to a half is taken as the half, so that a number and
     # a traced array give the same result.
     half = xp.floor(product) + 0.5
@@ -200,7 +200,7 @@ def _kth_largest(keys: jax.Array, k: jax.Array | int, bits: int) -> jax.Array:
 
 def ordered_bits(x: jax.Array) -> jax.Array:
     """uint32 keys in the order of the floats; NaN counts as -inf, -0 as 0."""
-    # Integers alone: a comparison of floats treats denormals as 0 on some platforms.
+    # Only integers: a comparison of floats treats denormals as 0 on some platforms.
     bits = jax.lax.bitcast_convert_type(x.astype(jnp.float32), jnp.uint32)
     sign, infinity = jnp.uint32(1 << 31), jnp.uint32(0x7F800000)
     magnitude = bits & ~sign

@@ -18,7 +18,7 @@ Optimizer: TypeAlias = str | optax.GradientTransformation
 
 
 class FusedAdamState(NamedTuple):
-    """steps: made so far, () float32. first, second: moments, trees like the parameters."""
+    """steps: number so far, () float32. first, second: moments, trees like the parameters."""
 
     steps: jax.Array
     first: Any
@@ -28,7 +28,7 @@ class FusedAdamState(NamedTuple):
 def fused_adam(
     learning_rate: float = 1e-3, b1: float = 0.9, b2: float = 0.999, eps: float = 1e-8
 ) -> optax.GradientTransformation:
-    """optax.adam with its two bias corrections in the step size, not divided into every parameter.
+    """optax.adam with its two bias corrections (divisions of every parameter) in the step size.
 
     The same up to rounding, in four fifths of a step's time (Kingma and Ba 2015, end of
     section 2).

@@ -13,7 +13,7 @@ def at_precision(function: Callable[..., Any], precision: str) -> Callable[..., 
     """The function with all its products at this precision, whatever the function itself sets.
 
     This includes the products of functions that it calls, of loops and of branches. Take
-    derivatives before: a derivative of the result has the function's own precision where the
+    derivatives first: a derivative of the result has the function's own precision where the
     function defines its derivative itself.
 
     Args:

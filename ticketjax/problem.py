@@ -42,7 +42,7 @@ class Problem:
         kind: the task's kind.
         objective: the loss of every seeker that has a loss: "raw" (of the output as it is) or
             "rescaled" (after the best output scale, at least 0, or temperature is fitted). None
-            leaves it to each seeker, whose field objective says what is published for it.
+            leaves the choice to each seeker, whose field `objective` is the published one.
         prune_bias: whether biases are prunable; otherwise every mask keeps all of them.
         ticket_density: the density that "ticket" stands for; None where the task has no ticket.
         layers: as in Model, or found if the model has none. Parameters outside layers are never

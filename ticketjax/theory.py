@@ -257,7 +257,7 @@ def existence_probability(
     initialisation: str = "uniform",
     norm: str = "spectral",
 ) -> float:
-    """Theorem 2: lower bound on the probability that a mother network holds the target.
+    """Theorem 2: lower bound on the probability that a mother network contains the target.
 
     The bound is prod_l (1 - sum_i (1 - p_l^k_i)^n_l), for targets within reach (see `LayerBound`,
     `normalise`).

@@ -1,4 +1,4 @@
-"""What the leaderboard, tuning and cards share: one network on several tasks, any seekers."""
+"""Common flags of leaderboard, tuning and cards: one network on several tasks, any seekers."""
 
 from typing import Any
 

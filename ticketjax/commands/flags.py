@@ -209,7 +209,7 @@ def define_grid(
 
 
 def define_budget() -> None:
-    """Define the flag that allows masks to miss the budget."""
+    """Define the flag that allows masks to deviate from the budget."""
     flags.DEFINE_bool(
         "check_budget",
         True,

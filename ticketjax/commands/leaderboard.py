@@ -132,7 +132,7 @@ def _with_the_other_objective(chosen: dict[str, Contender]) -> dict[str, Contend
 
 
 class _Clock:
-    """Seconds that the compiled programs of chunks took, kept beside the records."""
+    """Seconds that the compiled programs of chunks took, stored next to the records."""
 
     def __init__(self, path: str):
         self.path = pathlib.Path(path)

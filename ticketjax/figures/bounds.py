@@ -1,4 +1,4 @@
-"""The chance that a random network holds a ticket, against its width."""
+"""The chance that a random network contains a ticket, against its width."""
 
 import os
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from ticketjax.records.titles import task_title
 
 
 class Bound(NamedTuple):
-    """A lower bound on the probability that a random network holds a task's ticket, by its width.
+    """A lower bound on the probability that a random network contains a task's ticket, by width.
 
     Args:
         task: the name of the task that the ticket is of.

@@ -44,7 +44,7 @@ def curve_of(title: str, records: pa.Table, seconds: Mapping[tuple[str, str], fl
     Args:
         title: how the seeker was used.
         records: of this seeker on one task, at one density.
-        seconds: as records.store.load_seconds() gives them.
+        seconds: as records.store.load_seconds() returns them.
     """
     looked = records.filter(pc.is_valid(records["anytime_rounds"]))
     rounds = looked["anytime_rounds"][0].as_py() if looked.num_rows else []

@@ -1,4 +1,4 @@
-"""What pruning in rounds leaves of the layers."""
+"""Layer densities after each round of pruning."""
 
 import os
 from typing import Any, BinaryIO

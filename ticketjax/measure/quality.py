@@ -75,7 +75,7 @@ def strong_quality(problem: Problem, params: Tree, held_out: Batch) -> Quality:
     """Quality of a network without training, whatever the scale of its output.
 
     The output scale (regression: one factor per output, at least 0, by least squares;
-    classification: one temperature, which leaves the accuracy alone) is fitted on the problem's
+    classification: one temperature, which does not change the accuracy) is fitted on the problem's
     data and measured on the held-out data. A planted mask, whose output is the target's up to
     positive factors, therefore has the quality of the bare ticket; its negative does not.
 
@@ -139,7 +139,7 @@ def _flat(tree: Params, prune_bias: bool) -> jax.Array:
 
 
 def _ratio(count: jax.Array, of: jax.Array) -> jax.Array:
-    """A whole number over another one, float32 whatever their types; 0 / 0 is 0."""
+    """The quotient of two integers of any types, float32; 0 / 0 is 0."""
     return count.astype(jnp.float32) / jnp.maximum(of, 1).astype(jnp.float32)
 
 

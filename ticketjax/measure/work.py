@@ -59,10 +59,10 @@ def flops_of(function: Callable[..., Any], *arguments: Any) -> float:
     pair of a kernel's weight and an input value of a convolution, its padding left out. Elementwise
     arithmetic is one operation per output element, even for divisions, powers and transcendental
     functions. A reduction, even a cumulative one, costs its number of inputs minus its number of
-    results. Operations on integers and booleans, comparisons, selections,
-    conversions, indexing, sorting and random bits are none. A zero counts like any other number, so
-    a masked network costs what the dense one does. Equations that no result needs are left out, as
-    by jax.jit. Repeated equations count each time, even if a compiler would merge them.
+    results. Operations on integers and booleans, comparisons, selections, conversions, indexing,
+    sorting and random bits are free. A zero counts like any other number, so a masked network costs
+    what the dense one does. Equations that no result needs are left out, as by jax.jit. Repeated
+    equations count each time, even if a compiler would merge them.
 
     A scan counts its body once for each step, a cond its most expensive branch. A while loop is
     counted where its steps are known: a counter with a constant start and step, compared by < with
@@ -116,7 +116,7 @@ def search_flops(seeker: Seeker, problem: Problem) -> float:
 
 
 def _of_closed(closed: core.ClosedJaxpr, inputs: Sequence[_Known]) -> float:
-    """Operations of a jaxpr, given what is known of its inputs."""
+    """Operations of a jaxpr, given the known values of its inputs."""
     return _of_jaxpr(closed.jaxpr, inputs, [_integer(value) for value in closed.consts])
 
 

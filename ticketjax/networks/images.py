@@ -347,7 +347,7 @@ def _resnet18(task: Task, width: float, precision: str | None) -> Model:
 
 
 def on_pixels(model: Model, mean: jax.typing.ArrayLike, deviation: jax.typing.ArrayLike) -> Model:
-    """The same network for images as they are stored, uint8, which it normalises first.
+    """The same network for stored images, uint8, which it normalises first.
 
     Args:
         model: a network of normalised images.

@@ -78,7 +78,7 @@ def initial_parameters(key: jax.Array, shapes: Mapping[str, Sequence[int]]) -> P
     layers = jnp.split(normal, list(itertools.accumulate(counts))[:-1])
     for (name, shape), layer in zip(shapes.items(), layers, strict=True):
         weight_scale = (2 / math.prod(shape[:-1])) ** 0.5
-        # A shortcut is as deep as the layer beside it.
+        # A shortcut is as deep as the layer parallel to it.
         bias_scale *= 1 if name.endswith("shortcut") else weight_scale
         params[name] = {
             "kernel": weight_scale * layer[shape[-1] :].reshape(shape),

@@ -22,7 +22,7 @@ class InUse(ValueError):
 class Lock:
     """An exclusive lock, held as long as this object lives.
 
-    The kernel holds it (flock), so that nothing has to be removed after a kill or a power failure;
+    The kernel manages it (flock), so nothing has to be removed after a kill or a power failure;
     on NFS it also excludes other hosts. The file names the holder, and is never removed.
     """
 

@@ -144,7 +144,7 @@ def paired_difference(a: np.ndarray, b: np.ndarray) -> Difference:
 
 
 def holm(p: np.ndarray) -> np.ndarray:
-    """Adjusted p values: rejecting those below 0.05 makes any false rejection with at most 5%.
+    """Adjusted p values; if those below 0.05 are rejected, any is wrong with at most 5% chance.
 
     Args:
         p: (tests,); NaN where there was no test.

@@ -46,10 +46,10 @@ SIZES = ("depth", "width")
 
 
 class Notice(NamedTuple):
-    """One thing to know, with its details.
+    """A notice, with its details.
 
     Args:
-        text: what to know.
+        text: the notice.
         details: more about it, one text each.
         problem: whether something is wrong with the records, not only with what was found.
     """

@@ -29,7 +29,7 @@ class Section(NamedTuple):
     Args:
         name: its name.
         results: its results.
-        notices: what a reader must know of its records.
+        notices: notices on its records.
         drawings: (heading, figures) each.
         command: makes the grid again; None if that is not known.
         text: its tables as text.

@@ -23,7 +23,7 @@ CPU_CACHE = 256 * 2**10
 # Runs of a chunk, after which records are written: for seekers that train, and for others.
 CPU_SEARCHES_PER_CHUNK = 8
 CPU_RUNS_PER_CHUNK = 128
-# Pruned networks are run at the width over these numbers, where that is worth a compilation.
+# Pruned networks are run at the width divided by these, where that is worth a compilation.
 COMPACT_SHARES = (1, 4)
 LEAST_COMPACT_WIDTH = 16
 ACCELERATOR_RUNS_PER_BATCH = 512

@@ -332,8 +332,8 @@ def make_trial(
             flat.
 
     Returns:
-        The trial. The key decides data, initial network, the seeker's randomness and the order of
-        training. Density and noise may be traced; a density may also be "ticket".
+        The trial. The key determines data, initial network, the seeker's randomness and the order
+        of training. Density and noise may be traced; a density may also be "ticket".
 
     Raises:
         ValueError: what get_seeker() or Setting refuses; and, raised by trial(), what

@@ -22,7 +22,7 @@ class TicketOf:
 
     Args:
         draw: random numbers -> the ticket's layers, of the same shapes and number of parameters
-            whatever the numbers are.
+            for any numbers.
     """
 
     draw: Callable[[np.random.Generator], Layers]

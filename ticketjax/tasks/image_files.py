@@ -81,7 +81,7 @@ def load_images(name: str, data_dir: str | pathlib.Path) -> Images:
     """Read a dataset from its official files.
 
     CIFAR-10: the binary version (cifar-10-batches-bin) or the Python version (cifar-10-batches-py).
-    MNIST, Fashion-MNIST: four IDX files, each as it is or as .gz.
+    MNIST, Fashion-MNIST: four IDX files, each plain or as .gz.
 
     Args:
         name: one of DATASETS.

@@ -27,7 +27,7 @@ Layers = list[tuple[np.ndarray, np.ndarray]]
 
 
 def _supports(draw: np.random.Generator, teachers: "RandomTeachers") -> Layers:
-    """Places of weights and biases: as many as parameters, with every neuron on a path."""
+    """The places of the weights and biases of a teacher, with every neuron on a path."""
     sizes = teachers.sizes
     supports = []
     for n_in, n_out in itertools.pairwise(sizes):
@@ -245,8 +245,8 @@ def random_teacher(
             regression's outputs, or is the probability that a label is redrawn.
 
     Raises:
-        ValueError: fewer parameters than there are neurons to connect, more than the layers have,
-            no acceptable draw in 200.
+        ValueError: too few parameters to connect all neurons, more than the layers have, or no
+            acceptable draw in 200.
 
     >>> task = random_teacher(key=7, inputs=2, outputs=3, hidden=(6, 8, 6), parameters=40,
     ...                       kind="classification")

@@ -102,7 +102,7 @@ def ticket(
         axes: the axes to draw into.
         params: kernels (n_in, n_out) and biases (n_out,), any tree of this form: a planted ticket,
             a found one, or a trained one.
-        inputs, outputs: names beside the first and the last column.
+        inputs, outputs: names next to the first and the last column.
         captions: texts below the columns, from input to output; by default their numbers.
 
     Returns:
