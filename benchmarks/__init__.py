@@ -1,1 +1,1 @@
-"""Benchmarks: how fast the benchmark runs, against its peers and against the machine."""
+"""Benchmarks: the library's speed compared with its peers and with the machine's limits."""

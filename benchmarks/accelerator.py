@@ -1,12 +1,12 @@
-"""Runs per second on whatever device JAX finds, and how much of it the training uses.
+"""Runs per second on the device that JAX finds, and the training's share of the device's rates.
 
     python -m benchmarks.accelerator --chunk_sizes=128,512,2048 --seeds=25
 
 Runs Figure 3's grid (three tasks, five pruners, five densities; `--seeds` of each) twice for every
-chunk size, in a process of its own: the first time with compilation, the second without. Prints
-runs per second both ways, the FLOP/s of Circle's training phase at as many runs at once and their
-share of the device's own float32 products, and the most memory that a device held, next to what it
-has. Needs nothing but ticketjax. About 3 minutes for each chunk size on a GPU, 8 on two cores.
+chunk size, in a separate process: first with compilation, then without. Prints runs per second for
+both, the FLOP/s of Circle's training phase with as many runs at once and their share of the
+device's own float32 products, and the most memory that a device used, next to its limit. Needs only
+ticketjax. About 3 minutes for each chunk size on a GPU, 8 on two cores.
 """
 
 from absl import flags
@@ -21,7 +21,7 @@ flags.DEFINE_integer("repeats", 3, "Turns of the training phase.", lower_bound=1
 
 
 def _training_rate(setting, width: int, runs: int, repeats: int) -> list[float]:
-    """FLOP/s of training at full width, `runs` at once on each device, turn by turn."""
+    """FLOP/s of training at full width, `runs` at once on each device, for each turn."""
     import jax
 
     from benchmarks import phases, work
@@ -30,7 +30,7 @@ def _training_rate(setting, width: int, runs: int, repeats: int) -> list[float]:
     make, seeds = phases.make_instances(setting, runs)
     training = phases.make_training(setting, width)
     instances = make(seeds)
-    # Any mask will do, here the planted one: a masked network takes as long as a dense one.
+    # The planted mask, as an example: a masked network takes as long as a dense one.
     planted = instances.planted.mask
     jax.block_until_ready(training(instances, planted))
     epochs, steps, batch_size = instances.order.shape[-3:]
@@ -40,7 +40,7 @@ def _training_rate(setting, width: int, runs: int, repeats: int) -> list[float]:
 
 
 def measure(task: list[str], epochs: int, seeds: int, chunk_size: int | str, repeats: int) -> dict:
-    """One chunk size, in the process that calls."""
+    """Measure one chunk size, in this process."""
     import jax
 
     import ticketjax as tj

@@ -1,15 +1,15 @@
-"""The engine's programs, compiled for accelerators that are not there: memory, kernels, bytes.
+"""The engine's programs, compiled for accelerators that are not present: memory, kernels, bytes.
 
     python -m benchmarks.ahead --targets=v5e:2x2,h100 --runs=128,512 --compilers=DIR
 
 For every target and number of runs at once on each device, compiles the programs of a grid of
-Circle (depth 5, width 100) by the target's own compiler: what trains and measures, what makes the
-instances, what all searches share, and the scores or searches of `--seekers`. Prints the seconds
-that takes, and for each device the memory and the size of the code by the compiler's account;
-collectives and transfers to the host, of which there must be none; and of the training's step the
-kernels, the bytes that they move in the device's memory, the FLOP of its products, and the time
-that would take at the rates that the device's maker publishes. Nothing is run. BUILD.md says how to
-install the compilers. A few minutes for each number of runs on two cores.
+Circle (depth 5, width 100) with the target's own compiler: training and measuring, making the
+instances, the programs that all searches share, and the scores or searches of `--seekers`. Prints
+the seconds of compilation and, for each device, the memory and the size of the code as the compiler
+reports them; collectives and transfers to the host, of which there must be none; and for a step of
+the training the kernels, the bytes that they move in the device's memory, the FLOP of its products,
+and the time of these at the rates that the device's maker publishes. Nothing is run. BUILD.md says
+how to install the compilers. A few minutes for each number of runs on two cores.
 """
 
 import sys
@@ -29,7 +29,7 @@ flags.DEFINE_integer("width", 100, "Neurons of every hidden layer.", lower_bound
 flags.DEFINE_integer("epochs", 10, "Epochs of the final training.", lower_bound=2)
 flags.DEFINE_string("compilers", "", "The folder that the compilers are installed in.")
 
-# What all seekers of a grid share.
+# Programs that all seekers of a grid share.
 SHARED = ("measure", "instance", "selection", "ranking", "description")
 
 
@@ -42,7 +42,7 @@ def measure(
     width: int,
     epochs: int,
 ) -> dict:
-    """One program, in the process that calls: one of SHARED, or a seeker."""
+    """Compile one program, in this process: one of SHARED, or a seeker's."""
     from benchmarks import targets
 
     devices = targets.devices(target, compilers)
@@ -60,7 +60,7 @@ def measure(
     setting = named.setting
 
     def shaped(tree: Any) -> Any:
-        """Shapes alone: where arrays lie is the programs' own affair."""
+        """Only the shapes: the programs determine where arrays are stored."""
         return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), tree)
 
     def of_runs(dtype: str) -> jax.ShapeDtypeStruct:
@@ -118,7 +118,7 @@ def measure(
 
 
 def _print_step(name: str, runs: int, answer: dict) -> None:
-    """What a step of the training does, and the time at the published rates."""
+    """Print what a step of the training does, and its time at the published rates."""
     from benchmarks import targets
 
     target, step = targets.target_of(name), answer["step"]
@@ -139,7 +139,7 @@ def _print_step(name: str, runs: int, answer: dict) -> None:
 
 
 def _compile(name: str, runs: int, head: bool) -> bool:
-    """Compile all programs for one target, print a table; returns whether a head is still due."""
+    """Compile all programs for one target, print a table; return whether a head is still due."""
     from benchmarks import fresh
 
     begun = False

@@ -1,11 +1,11 @@
-"""What a sweep compiles, how long that takes, and what the compilation cache saves.
+"""The programs that a sweep compiles, their compile time, and what the compilation cache saves.
 
     python -m benchmarks.compilation
 
-Starts Figure 3's grid of Circle twice, each time in a process of its own with one and the same
-compilation cache, empty at first. Prints what was built of each kind of program, how much of that
-came from the cache, and the seconds of tracing, lowering and compiling; then what more a sweep over
-other seeds builds: nothing. The runs themselves are few and short. About a minute on two cores.
+Runs Figure 3's grid of Circle twice, each time in a separate process with the same compilation
+cache, which is empty at first. Prints how many programs of each kind were built, how many of them
+came from the cache, and the seconds of tracing, lowering and compiling; then what a sweep over
+other seeds builds in addition: nothing. The runs are few and short. About a minute on two cores.
 """
 
 import collections
@@ -34,7 +34,7 @@ OTHERS = "single operations"
 
 
 class _Watch(Compiling):
-    """Counts and times compilations, program by program of a sweep."""
+    """Counts and times the compilations of each program of a sweep."""
 
     def __init__(self):
         import jax
@@ -48,7 +48,7 @@ class _Watch(Compiling):
         return self.seconds[self.now]
 
     def name(self, program: str, function):
-        """The function, with all that its calls compile put down to the program."""
+        """The function; whatever its calls compile is counted for the program."""
 
         def call(*arguments):
             before, self.now = self.now, program
@@ -64,17 +64,17 @@ class _Watch(Compiling):
             self.entry()["from cache"] += 1
 
     def take(self) -> dict:
-        """What has been counted since the last time."""
+        """The counts since the last call."""
         taken = {name: dict(e) for name, e in self.seconds.items() if e["programs"]}
         self.seconds.clear()
         return taken
 
 
 def _named(watch: _Watch, sharded, seekers: dict):
-    """The engine's own way to its devices, with each program's name put on it."""
+    """A wrapper of the engine's sharded() that counts for each program by name."""
 
     def make(function, devices, in_axes=0):
-        # A search is a function of its seeker, a measurement one of its width.
+        # A search is a partial function of its seeker, a measurement one of its width.
         kind = getattr(function, "func", function).__name__
         given = getattr(function, "args", ())
         of = [str(seekers.get(one, one)) for one in given if one in seekers or isinstance(one, int)]
@@ -90,7 +90,7 @@ def _named(watch: _Watch, sharded, seekers: dict):
 
 
 def measure(task: list[str], seeds: int, epochs: int, cache: str) -> dict:
-    """A sweep and one over other seeds, in the process that calls."""
+    """Run a sweep, and one over other seeds, in this process."""
     import jax
 
     import ticketjax as tj

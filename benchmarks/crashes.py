@@ -2,16 +2,16 @@
 
     python -m benchmarks.crashes --kills=52 --interrupts=48
 
-A grid of many small chunks is started and killed (SIGKILL), again and again in the same directory,
-until a start is left to finish; then the next directory. Half of the kills come at any moment of a
-run, its compilation and its figure included, the other half while chunks are being written; once in
-every directory Ctrl-C (SIGINT) does it. Prints what each left behind, and whether the records are
-bit for bit those of the run that nobody disturbed. Every process is forked from one that has
-imported all modules, which would otherwise be most of its time.
+A grid of many small chunks is started and killed (SIGKILL) repeatedly in one directory, until one
+start is left to finish; then the next directory follows. Half of the kills come at any moment of a
+run, including compilation and drawing, the other half while chunks are being written. Once per
+directory, Ctrl-C (SIGINT) is sent instead. Prints what each kill left behind, and whether the
+records are identical to those of an undisturbed run, bit for bit. Every process is forked from one
+that has imported all modules, because imports would take most of its time.
 
-Then the same with Ctrl-C and SIGTERM in turns, of commands that are started as a user does, with
-nothing compiled: at any moment from the first import to the end. Prints their exit statuses, and
-how long after the signal they ended. Some ten minutes in all on two idle cores.
+Then the same with Ctrl-C and SIGTERM in turns, for commands started as by a user, with nothing
+compiled: at any moment from the first import to the end. Prints their exit statuses, and how long
+after the signal they ended. About ten minutes in all on two idle cores.
 """
 
 import multiprocessing
@@ -40,7 +40,7 @@ flags.DEFINE_integer(
 flags.DEFINE_integer("interrupts_per_directory", 8, "As for kills.", lower_bound=1)
 flags.DEFINE_integer("seed", 0, "Of the random moments.", lower_bound=0)
 
-# A chunk holds sixteen runs.
+# A chunk has sixteen runs.
 SEEDS = 960
 MOST_NEW_CHUNKS = 6
 GRID = (
@@ -48,7 +48,7 @@ GRID = (
     *("--seekers=magnitude", "--densities=ticket", "--chunk_size=1"),
 )
 ENVIRONMENT = {
-    # One device and one run at once: the programs are then the same for any number of runs.
+    # One device and one run at once, so that the programs are the same for any number of runs.
     "XLA_FLAGS": "--xla_force_host_platform_device_count=1",
     "JAX_PLATFORMS": "cpu",
     "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
@@ -61,7 +61,7 @@ FORKED = multiprocessing.get_context("forkserver")
 def _command(directory: str, seeds: int) -> None:
     for stream in (sys.stdout, sys.stderr):
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-    # A shell's background job would ignore the signal, and so would the processes that it starts.
+    # Without this, a shell's background job and its child processes would ignore the signal.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.argv = ["singleshot", *GRID, f"--seeds={seeds}", f"--out={directory}"]
     runpy.run_module("experiments.singleshot", run_name="__main__")
@@ -83,7 +83,7 @@ def wait_for_parts(process: multiprocessing.Process, directory: pathlib.Path, co
 
 
 def _disturb(directory: pathlib.Path, how: int, seconds: float, chance: random.Random) -> dict:
-    """Start the grid and end it by a signal; returns what is in the directory then."""
+    """Start the grid and end it by a signal; return what the directory then contains."""
     before = parts(directory)
     process = begin(directory)
     if chance.random() < 0.5:
@@ -120,7 +120,7 @@ class Interrupt(NamedTuple):
 def start_command(directory: pathlib.Path) -> subprocess.Popen:
     """The grid as a user starts it, with nothing compiled."""
     arguments = [*GRID, f"--seeds={SEEDS}", f"--out={directory}"]
-    # A shell's background job ignores Ctrl-C, and its child processes would inherit that.
+    # A shell's background job ignores Ctrl-C, and its child processes would inherit this.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         return subprocess.Popen(
@@ -135,7 +135,7 @@ def start_command(directory: pathlib.Path) -> subprocess.Popen:
 
 
 def wait_for_first_import(process: subprocess.Popen) -> None:
-    """Wait until the command catches SIGTERM, which it does first; Linux shows whether it does."""
+    """Wait until the command handles SIGTERM, its first action; Linux shows whether it does."""
     bit = 1 << (signal.SIGTERM - 1)
     while process.poll() is None:
         status = pathlib.Path(f"/proc/{process.pid}/status").read_text()
@@ -164,7 +164,7 @@ def _is_same(directory: pathlib.Path, expected) -> bool:
 
 
 def _kill(root: pathlib.Path, expected, seconds: float, chance: random.Random) -> bool:
-    """Kill, finish and compare, again and again; whether all records were the expected ones."""
+    """Kill, finish and compare repeatedly; whether all records were the expected ones."""
     chunks = parts(root / "undisturbed")
     print("directory  signals  no manifest  half-written  chunks at each end", flush=True)
     kills = same = directories = 0
@@ -198,7 +198,7 @@ def _kill(root: pathlib.Path, expected, seconds: float, chance: random.Random) -
 
 
 def _interrupt(root: pathlib.Path, expected, chance: random.Random) -> bool:
-    """The same with Ctrl-C and SIGTERM; whether statuses too were the expected ones."""
+    """The same with Ctrl-C and SIGTERM; whether the statuses were the expected ones too."""
     began = time.perf_counter()
     start_command(root / "from-cold").communicate()
     seconds = time.perf_counter() - began

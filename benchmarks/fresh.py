@@ -1,8 +1,8 @@
-"""Call a function in a process of its own, where nothing is compiled yet and the peak is its own.
+"""Call a function in a separate process, with nothing compiled and its own peak memory.
 
     fresh.call("benchmarks.scaling", "measure", width=100)
 
-The caller must leave JAX alone: an accelerator serves one process at a time.
+The caller must not use JAX, because an accelerator serves one process at a time.
 """
 
 import importlib
@@ -21,10 +21,10 @@ def call(module: str, function: str, **arguments):
     Args:
         module: the name of the function's module.
         function: the name of the function.
-        **arguments: its arguments, values that JSON can hold.
+        **arguments: its arguments, values that JSON can represent.
 
     Returns:
-        The function's answer, which must be a value that JSON can hold.
+        The function's answer, which must be a value that JSON can represent.
 
     Raises:
         Failure: the process fails, for example because memory is short.
@@ -38,7 +38,7 @@ def call(module: str, function: str, **arguments):
 
 
 def peak_memory() -> int:
-    """The most bytes of main memory that this process has held."""
+    """The most bytes of main memory that this process has used."""
     import resource
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -46,7 +46,7 @@ def peak_memory() -> int:
 
 
 def peak_device_memory() -> int | None:
-    """The most bytes that a device has held; None if JAX does not report it, as on a CPU."""
+    """The most bytes that a device has used; None if JAX does not report it, as on a CPU."""
     import jax
 
     peaks = [(d.memory_stats() or {}).get("peak_bytes_in_use") for d in jax.local_devices()]
@@ -59,7 +59,7 @@ def _answer(module: str, function: str, arguments: str) -> None:
     use_all_cores()
     try:
         answer = getattr(importlib.import_module(module), function)(**json.loads(arguments))
-    except Exception as error:  # whatever it is, the caller is to tell it in one line
+    except Exception as error:  # of any kind, so that the caller can report it in one line
         sys.exit(f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}")
     print(json.dumps(answer))
 

@@ -2,10 +2,10 @@
 
     python -m benchmarks.grasp_depth10
 
-Prints how much larger the masked network's output is than the dense one's, by depth; how the first
-steps of training go; and the loss before and after training with one thing changed at a time: the
-score, the mask, the values under it, the optimizer. The last column measures as the published code
-does, which fits each output to the held-out labels, batch by batch. Helix and ReLU,
+Prints how much larger the masked network's output is than the dense one's, by depth; the course of
+the first steps of training; and the loss before and after training with one change at a time: in
+the score, the mask, the values under it, or the optimizer. The last column measures as the
+published code does, which fits each output to the held-out labels, batch by batch. Helix and ReLU,
 width 100, noise 0.01, ten result seeds. About 15 minutes on two cores.
 """
 
@@ -24,7 +24,7 @@ flags.DEFINE_list("depth", ["3", "5", "8", "10"], "Depths of the table of output
 
 DEPTH, WIDTH, DENSITY, NOISE = 10, 100, 0.1, 0.01
 STEPS = (0, 10, 100, 281, 1000, 2809)
-# Of the published code's test batches.
+# Size of the published code's test batches.
 TEST_BATCH = 256
 LIBRARY = ("grasp", "snip", "magnitude", "random")
 OPTIMIZERS = {
@@ -42,7 +42,7 @@ OPTIMIZERS = {
 
 
 class Row(NamedTuple):
-    """One line of the ablation: what differs from GraSP as the sweeps run it.
+    """One line of the ablation: a difference from GraSP as in the sweeps.
 
     Args:
         title: what differs.
@@ -60,7 +60,7 @@ class Row(NamedTuple):
 
 
 def grasp_variant(divisor: float = 1.0, absolute: bool = False):
-    """GraSP with outputs divided by a number, as the published code does, or of either sign."""
+    """GraSP with outputs divided by a number, as in the published code, or with absolute scores."""
     import dataclasses
 
     import jax
@@ -118,7 +118,7 @@ def published_error(outputs, y, size: int = TEST_BATCH):
 
 
 def ablation() -> list[Row]:
-    """The rows, but for those of other optimizers."""
+    """The rows, except those of other optimizers."""
     import ticketjax as tj
 
     def grasp(**options):
@@ -148,12 +148,12 @@ def _keys():
     import jax.numpy as jnp
 
     seeds = jnp.arange(FLAGS.first_seed, FLAGS.first_seed + FLAGS.seeds)
-    # As the sweeps make a run's key of its seed.
+    # A run's key from its seed, as in sweeps.
     return jax.vmap(lambda seed: jax.random.fold_in(jax.random.key(0), seed))(seeds)
 
 
 def _search(setting, row: Row, keys):
-    """The problems, (seeds, ...), of each the mask and what is trained under it, the instances."""
+    """For each seed: the problem, the mask, the values to train under the mask, the instance."""
     import jax
 
     from ticketjax.runs.instance import make_instance
@@ -176,7 +176,7 @@ def _search(setting, row: Row, keys):
 
 @functools.cache
 def _training(optimizer: str):
-    """Trains (seeds, ...) masked networks: losses before, after one epoch, at the end."""
+    """A training of (seeds, ...) masked networks: losses before, after one epoch, at the end."""
     import dataclasses
 
     import jax
@@ -203,7 +203,7 @@ def _training(optimizer: str):
 
 
 def first_steps(optimizer: str):
-    """A function of what _search() returns: loss, gradient's and step's norm at every step.
+    """A function of the results of _search(): the loss and the norms of gradient and step.
 
     Args:
         optimizer: text.

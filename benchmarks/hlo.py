@@ -1,11 +1,11 @@
-"""What a compiled program does, read from XLA's text of it: loops, kernels, bytes, collectives."""
+"""What a compiled program does, read from XLA's text: loops, kernels, bytes, collectives."""
 
 import functools
 import math
 import re
 from typing import NamedTuple
 
-# Nothing is launched for these: they name what is there.
+# No kernel is launched for these, which only name existing values.
 FREE = frozenset(
     """
     parameter constant tuple get-tuple-element bitcast after-all opt-barrier optimization-barrier
@@ -33,9 +33,9 @@ class Instruction(NamedTuple):
 
     Args:
         name, shape: of its result.
-        opcode: what it does.
-        operands: names of what it does that on.
-        argument: which of the computation's arguments it is, or -1.
+        opcode: the operation.
+        operands: names of its operands.
+        argument: its number among the computation's arguments, or -1.
         attributes: the rest of the line.
         is_root: whether its result is that of the computation.
     """
@@ -55,7 +55,7 @@ class Instruction(NamedTuple):
 
     @property
     def steps(self) -> int | None:
-        """How often a loop runs, where the compiler knows."""
+        """The number of steps of a loop, if the compiler knows it."""
         match = _TRIPS.search(self.attributes)
         return int(match.group(1)) if match else None
 
@@ -64,8 +64,8 @@ class Step(NamedTuple):
     """What one step of a loop does.
 
     Args:
-        kernels: instructions that are launched, loops within counted as often as they run.
-        bytes: that these read and write outside the chip's own memory, without padding.
+        kernels: instructions that are launched; those of inner loops count once for each step.
+        bytes: read and written by these outside the chip's own memory, without padding.
     """
 
     kernels: int
@@ -89,7 +89,7 @@ def bytes_of(shape: str) -> int:
 
 
 def _split(text: str) -> tuple[str, str]:
-    """A text that begins with a parenthesis or a word: that, and what follows."""
+    """Split a text after its first parenthesis or word."""
     if not text.startswith("("):
         first, _, rest = text.partition(" ")
         return first, rest
@@ -123,7 +123,7 @@ class Module:
     """A compiled program.
 
     Args:
-        text: what as_text() of it says.
+        text: from its as_text().
     """
 
     def __init__(self, text: str):
@@ -139,7 +139,7 @@ class Module:
                 here[instruction.name] = instruction
 
     def opcodes(self) -> set[str]:
-        """All that it does, those started and waited for under their plain name."""
+        """All its opcodes, without the endings of asynchronous ones."""
         return {
             re.sub("-(start|done|update)$", "", instruction.opcode)
             for here in self.computations.values()
@@ -147,9 +147,9 @@ class Module:
         }
 
     def inner_step(self) -> Step | None:
-        """One step of the loop within a loop that moves most; None without such a loop.
+        """One step of the nested loop that moves the most bytes; None without such a loop.
 
-        In a program that trains that is a step of the training, within the loop over epochs.
+        In a program that trains, this is a step of the training, within the loop over epochs.
         """
         bodies = {
             name: [loop.called("body")[0] for loop in here.values() if loop.opcode == "while"]
@@ -176,12 +176,12 @@ class Module:
         return Step(kernels, size)
 
     def _moved(self, instruction: Instruction, here: dict[str, Instruction]) -> int:
-        """Bytes that one instruction reads and writes; of what is sliced only the slice."""
+        """Bytes that one instruction reads and writes; for a slice, only those of the slice."""
         if instruction.opcode.endswith("-done"):
             return 0
         shapes = [here[name].shape for name in instruction.operands if name in here]
         if instruction.opcode.endswith("-start"):
-            # The result names source and goal, and they lie where their layouts say.
+            # The result contains source and destination, with the memory of each in its layout.
             return bytes_of(instruction.shape)
         if instruction.opcode in SLICES:
             return 2 * bytes_of(instruction.shape)

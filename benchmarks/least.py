@@ -1,10 +1,10 @@
-r"""How far above the least is the planted count? Every mask of tiny networks, smallest first.
+r"""Minimum size of a ticket against the planted size: every mask of tiny networks, smallest first.
 
     python -m benchmarks.least --tickets=25 --out=benchmarks/results/least-cpu.txt
 
-For each setting and ticket: the smallest mask with which the network is the target as a function,
-up to a positive scale, exactly (largest error below 0.001 of the range; below 1% of the points in
-another class) and roughly (0.03; 5%). A minute or two on one core.
+For each setting and ticket, finds the smallest mask with which the network is the target as a
+function, up to a positive scale: exactly (largest error below 0.001 of the range; below 1% of the
+points in another class) and roughly (0.03; 5%). A minute or two on one core.
 """
 
 import collections

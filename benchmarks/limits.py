@@ -1,6 +1,6 @@
-"""What the machine can do at best: products and copies per second, on all devices at once.
+"""The machine's best rates: products and copies per second, on all devices at once.
 
-Measured the way a sweep uses the devices, so that shares of these rates say how much is left.
+Devices are used as in a sweep, so that shares of these rates show how much can be gained.
 """
 
 import jax
@@ -12,20 +12,20 @@ from ticketjax.runs.programs import sharded
 PRODUCT_SIZES = (512, 1024, 2048, 4096)
 # Smaller arrays do not use all of an accelerator.
 MORE_PRODUCT_SIZES = (8192,)
-# One size far larger than any cache, and one that fits a second-level cache.
+# One size far larger than any cache, and one that fits into a second-level cache.
 MEMORY_BYTES, CACHE_BYTES = 2**28, 2**20
 TRAFFIC = 2**32
 REPEATS = 5
 
 
 def _best(function, *arguments) -> float:
-    """Seconds of the fastest of some calls, the first left out."""
+    """Seconds of the fastest of some calls, without the first."""
     jax.block_until_ready(function(*arguments))
     return min(seconds(lambda: function(*arguments)) for _ in range(REPEATS))
 
 
 def _on_all(function, *shapes):
-    """A function on all devices and its arrays there."""
+    """A function on all devices, and its arrays on them."""
     devices = tuple(jax.local_devices())
     arrays = sharded(lambda _: tuple(jnp.full(s, 0.5) for s in shapes), devices)(
         jnp.zeros(len(devices))
@@ -61,7 +61,7 @@ def network_product_rate(width: int, samples: int, runs: int, steps: int = 200) 
 
 
 def copy_rate(size: int = MEMORY_BYTES) -> float:
-    """Bytes/s of reading an array of so many bytes and writing it back, again and again."""
+    """Bytes/s of reading an array of `size` bytes and writing it back, repeatedly."""
     turns = max(1, TRAFFIC // (2 * size))
 
     def copies(x):

@@ -1,4 +1,4 @@
-"""What a number was measured on: processor, cores, versions, commit."""
+"""The machine of a measurement: processor, cores, versions, commit."""
 
 import importlib.metadata
 import os

@@ -2,11 +2,11 @@
 
     python -m benchmarks.noise --seeds=10
 
-Every seeker runs twice on each seed, on the data and on inputs multiplied by 1 + 1e-7 or 1 - 1e-7.
-A search that trains amplifies that, as it does another machine's rounding. Prints, for each seeker,
-the share of seeds whose mask keeps other parameters, and the mean difference of the metric before
-and after training, beside the standard deviation between seeds: a difference between two seekers
-that is not above this is none. Takes some 20 minutes on two cores with the default seekers.
+Every seeker runs twice on each seed: on the data, and on inputs multiplied by 1 + 1e-7 or 1 - 1e-7.
+A search that trains amplifies this difference, like the rounding of another machine. Prints, for
+each seeker, the share of seeds whose mask keeps other parameters, and the mean difference of the
+metric before and after training, next to the standard deviation between seeds. Differences between
+seekers up to this size are not significant. About 20 minutes on two cores with the default seekers.
 """
 
 import dataclasses

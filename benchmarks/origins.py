@@ -1,4 +1,4 @@
-"""What a profile's operations are: the function of ticketjax they come from, and their own time."""
+"""The origins of a profile's operations in ticketjax's functions, and their own times."""
 
 import collections
 import glob
@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 BETWEEN = "between operations"
 ELSEWHERE = "no function of ticketjax"
-# Loops, calls, and the executor's own events have operations inside.
+# Loops, calls and the executor's own events contain operations.
 _CONTAINERS = re.compile(r"(while|call|conditional)[.\d]*$|Thunk|Execut|Pjit|Pool")
 _OWN_FILE = re.compile(r".*/(ticketjax/.*)\.py$")
 _TABLES = {
@@ -20,7 +20,7 @@ _TABLES = {
 
 
 class Event(NamedTuple):
-    """Something that a thread did, from a start to an end in nanoseconds."""
+    """An event of a thread, from its start to its end in nanoseconds."""
 
     name: str
     start: float
@@ -28,10 +28,10 @@ class Event(NamedTuple):
 
 
 class Origin(NamedTuple):
-    """What an operation is.
+    """The origin of an operation.
 
     Args:
-        function: of ticketjax that it came from, the innermost, as "file: name".
+        function: the innermost function of ticketjax that it came from, as "file: name".
         product: whether it is, or contains, a matrix product.
     """
 
@@ -40,7 +40,7 @@ class Origin(NamedTuple):
 
 
 def own_times(events: Iterable[Event]) -> Iterator[tuple[str, float]]:
-    """Each event's name and duration, without the events inside it.
+    """Each event's name and its duration without inner events.
 
     Args:
         events: of one thread; any two are disjoint, or one lies inside the other.
@@ -48,7 +48,7 @@ def own_times(events: Iterable[Event]) -> Iterator[tuple[str, float]]:
     Yields:
         (name, nanoseconds).
     """
-    open_events: list[list] = []  # [event, time of what is inside]
+    open_events: list[list] = []  # [event, time of inner events]
 
     def close() -> tuple[str, float]:
         event, inside = open_events.pop()
@@ -66,7 +66,7 @@ def own_times(events: Iterable[Event]) -> Iterator[tuple[str, float]]:
 
 
 def _tables(text: str) -> dict[str, dict[str, tuple]]:
-    """The tables of files, functions and stack frames that stand before the computations."""
+    """The tables of files, functions and stack frames before the computations."""
     tables: dict[str, dict[str, tuple]] = {name: {} for name in _TABLES}
     current = None
     for line in text.splitlines():
@@ -81,10 +81,10 @@ def _tables(text: str) -> dict[str, dict[str, tuple]]:
 
 
 def origins(text: str) -> dict[str, Origin]:
-    """What each operation of a compiled program is.
+    """The origin of each operation of a compiled program.
 
     Args:
-        text: the program's, as `compiled.as_text()` gives it.
+        text: the program, from `compiled.as_text()`.
 
     Returns:
         The origins, by the operations' names.
@@ -99,7 +99,7 @@ def origins(text: str) -> dict[str, Origin]:
             if own:
                 name = tables["FunctionNames"][function][0].replace(".<locals>", "")
                 return f"{own[1].removeprefix('ticketjax/')}: {name}"
-            # The outermost frame has itself as parent.
+            # The outermost frame is its own parent.
             frame = None if parent == frame else parent
         return ELSEWHERE
 
@@ -143,7 +143,7 @@ def thread_events(directory: str) -> Iterator[list[Event]]:
 
 
 def shares(threads: Iterable[list[Event]], known: dict[str, Origin]) -> dict[str, list[float]]:
-    """Seconds of each function, and of these the seconds of products.
+    """Seconds of each function, and the seconds of its products.
 
     Args:
         threads: the events of each thread.

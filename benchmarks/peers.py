@@ -2,12 +2,13 @@
 
     python -m benchmarks.peers --seeds=8       # PyTorch needs the extra: pip install -e '.[torch]'
 
-Prints seconds per run and, turn by turn, the speed relative to idiomatic PyTorch. One process, the
-same cores: each candidate does whole 10-epoch runs of Circle at depth 5 and width 100, and they
-take turns `--repeats` times. A sweep's runs are Figure 3's grid of one task, so it gains by what
-its runs share (a density of 1, scores, data) and by leaving dead neurons out; "full width" takes
-both away: one density of 0.5, where nearly all neurons live. PyTorch only trains: what else is part
-of a run (data, planting, scores, measuring) is not asked of it. About 4 minutes on two cores.
+Prints seconds per run and, for each turn, the speed relative to idiomatic PyTorch. All candidates
+run in one process on the same cores: each does whole 10-epoch runs of Circle at depth 5 and width
+100, and they take turns `--repeats` times. A sweep's runs are Figure 3's grid of one task, so it
+gains from what its runs share (a density of 1, scores, data) and from leaving out dead neurons.
+"full width" has neither gain: one density of 0.5, where nearly all neurons are alive. PyTorch only
+trains, without the other parts of a run (data, planting, scores, measuring). About 4 minutes on two
+cores.
 """
 
 import sys
@@ -19,7 +20,7 @@ from ticketjax.commands.flags import FLAGS, launch
 flags.DEFINE_integer("repeats", 3, "Turns of every candidate.", lower_bound=1)
 flags.DEFINE_integer("seeds", 10, "Seeds of the sweeps in a turn.", lower_bound=1)
 flags.DEFINE_integer("epochs", 10, "Epochs of the final training.", lower_bound=1)
-# A hundred are the fastest: fewer take longer per run.
+# A hundred runs at once are the fastest; fewer take longer per run.
 flags.DEFINE_integer("expert_runs", 100, "Runs that the expert trains at once.", lower_bound=1)
 
 ONE_BY_ONE = "same trial, jit, one by one"
@@ -70,7 +71,7 @@ def _torch_inputs(setting, seeds):
 
 
 def _torch_candidates(setting) -> dict:
-    """PyTorch's two, or none and a line that says so."""
+    """PyTorch's two candidates, or none with a printed line."""
     try:
         import torch
     except ImportError:
@@ -86,7 +87,7 @@ def _torch_candidates(setting) -> dict:
     threads = torch.get_num_threads()
 
     def idiomatic():
-        # One small network at a time gains nothing from a second thread, and often loses.
+        # One small network at a time is no faster with a second thread, and often slower.
         torch.set_num_threads(1)
         seconds = train_one(x[0], y[0], *first, kind, epochs)[1]
         torch.set_num_threads(threads)
@@ -131,7 +132,7 @@ def main() -> int:
     print(f"repeats: {FLAGS.repeats}, seeds: {FLAGS.seeds}, epochs: {FLAGS.epochs}\n")
     print(f"{'':42}{'s per run, median [min, max]':>30}{'first time':>12}{'ratio [min, max]':>24}")
     for name, values in seconds.items():
-        # In turns, so that a temporary load on the machine slows both.
+        # In turns, so that a temporary load on the machine slows all candidates.
         ratios = [other / own for other, own in zip(seconds[reference], values, strict=True)]
         print(f"{name:42}{spread(values):>30}{first[name]:>12.3f}{spread(ratios, 1):>24}")
     print(f'\nratio: speed relative to "{reference}", of the same turn.')

@@ -1,6 +1,6 @@
-"""The phases of a sweep's runs, each as a program of its own on all devices.
+"""The phases of a sweep's runs, each as a separate program on all devices.
 
-A sweep puts several of them into one program; apart, each can be timed.
+A sweep combines several of them in one program; separate programs can be timed.
 """
 
 from collections.abc import Callable
@@ -26,7 +26,7 @@ from ticketjax.training import train
 
 
 class Phase(NamedTuple):
-    """A program that does one thing for `executions` instances or masks, and the work of one.
+    """A program that does one phase for `executions` instances or masks, and the work for each.
 
     Args:
         name: the name of the phase.
@@ -34,7 +34,7 @@ class Phase(NamedTuple):
         executions: the number of instances or masks in one call of the program.
         times: how often a sweep does it per planted network.
         work: FLOP and bytes for one instance or mask.
-        besides: what the phase does besides matrix products.
+        besides: what the phase does in addition to matrix products.
     """
 
     name: str
@@ -46,7 +46,7 @@ class Phase(NamedTuple):
 
 
 def sizes_of(params: Params) -> tuple[int, ...]:
-    """Neurons of every layer of a network or ticket, the input included."""
+    """Neurons of every layer of a network or ticket, including the input."""
     kernels = [params[name]["kernel"].shape for name in masks.layer_names(params)]
     return (kernels[0][0], *(n_out for _, n_out in kernels))
 
@@ -137,7 +137,7 @@ def of_grid(grid: Grid, runs: int) -> list[Phase]:
     setting, densities = named.setting, named.resolve(grid.densities)
     sizes, ticket_sizes = sizes_of(setting.parameter_shapes), sizes_of(setting.target)
     on_cpu = jax.default_backend() == "cpu"
-    # Only on a CPU does a sweep leave out dead neurons.
+    # A sweep leaves out dead neurons only on a CPU.
     shares = COMPACT_SHARES if on_cpu else (1,)
     widths = tuple(sorted({named.width // share for share in shares}))
 

@@ -1,13 +1,14 @@
-"""What training at a lower precision of its products does to the quality of what it trains.
+"""The effect of lower precision of the training's products on the quality of trained networks.
 
     python -m benchmarks.precision --seeds=10
 
-On accelerators "high" and "default" make a float32 product of three or one product of bfloat16
-numbers ("highest" of six on a TPU). A CPU has no such products, so the operands are rounded as they
-would be, forward and backward; products and sums stay float32, as they do there. (GPUs round to
-TF32 instead, which keeps three bits more.) Planting, scoring and measuring are in full float32. Per
-task and density the same masks are trained at each precision, from the same values, in the same
-order; prints the mean weak quality and how it differs, run by run. Development seeds, from 0.
+On accelerators, "high" and "default" compute a float32 product from three products or one of
+bfloat16 numbers ("highest" from six on a TPU). A CPU has no such products, so the operands are
+rounded in the same way, forward and backward; products and sums stay float32, as on accelerators.
+(GPUs round to TF32 instead, which keeps three bits more.) Planting, scoring and measuring are in
+full float32. For each task and density, the same masks are trained at each precision, from the same
+values, in the same order. Prints the mean weak quality and its differences by run. Development
+seeds, from 0.
 """
 
 from absl import flags

@@ -1,13 +1,13 @@
-"""Where a seeker's time goes: the operations of its compiled program, by the code they come from.
+"""A seeker's time by function: the operations of its compiled program, by the code of their origin.
 
     python -m benchmarks.profile --seeker="refined(probabilistic(epochs=5), rounds=50)"
 
-Compiles the seeker for one planted network on one device, runs it under XLA's profiler, and prints
-for each function of ticketjax the share of the time of the operations that came from it, and how
-much of that are matrix products. "between operations" is what XLA's executor takes to start
-operations and to run loops. The profiler slows the program down, by a factor that is printed;
-shares are of the profiled time. Keep the program short: the profiler keeps about a million
-operations. About a minute on one core.
+Compiles the seeker for one planted network on one device and runs it under XLA's profiler. For each
+function of ticketjax, prints the share of the time of the operations that came from it, and the
+share of matrix products. "between operations" is the time in which XLA's executor starts operations
+and runs loops. The profiler slows the program down, by a factor that is printed; shares are of the
+profiled time. Keep the program short, because the profiler keeps only about a million operations.
+About a minute on one core.
 """
 
 import tempfile
@@ -42,7 +42,7 @@ def main() -> int:
     instance = jax.jit(lambda key: make_instance(setting, key, 0.01))(key)
     problem = setting.problem(instance.planted.params, instance.train)
     density = setting.ticket_density
-    # One program with everything that XLA optimises together, compiled ahead to have its text.
+    # One program, so that XLA optimises everything together; compiled ahead for its text.
     compiled = jax.jit(seeker).lower(key, problem, density).compile()
     density = jax.numpy.float32(density)
     seconds(lambda: compiled(key, problem, density))

@@ -1,11 +1,11 @@
-"""What a run's phases take, and how near each comes to what the machine can do.
+"""The time of a run's phases, and how near each comes to the machine's limits.
 
     python -m benchmarks.roofline --seeds=8
 
 Prints the machine's own rates of float32 products and of copies; for each phase of Figure 3's grid
-of Circle (depth 5, width 100) its time per run, the FLOP and bytes that it cannot do without
-(`benchmarks/work.py` says how they are counted), both per second, and their share of the machine's
-rates; then the time of the phases together against that of a sweep. About 4 minutes on two cores.
+of Circle (depth 5, width 100) its time per run, its minimum FLOP and bytes (`benchmarks/work.py`
+says how they are counted), both per second, and their share of the machine's rates; then the total
+time of the phases compared with that of a sweep. About 4 minutes on two cores.
 """
 
 import statistics
@@ -26,7 +26,7 @@ DOMINATED = 0.5
 
 
 def _print_limits(width: int, runs: int) -> tuple[float, float]:
-    """Measure and print the machine's rates; returns products in FLOP/s and copies in bytes/s."""
+    """Measure and print the machine's rates; return products in FLOP/s and copies in bytes/s."""
     from benchmarks import limits
     from ticketjax.training import BATCH_SIZE
 
@@ -44,7 +44,7 @@ def _print_limits(width: int, runs: int) -> tuple[float, float]:
 
 
 def main() -> int:
-    """Measure the machine, then the phases; print a table and what dominates each phase."""
+    """Measure the machine, then the phases; print a table and the dominant part of each phase."""
     from benchmarks import phases
     from benchmarks.machine import describe
     from benchmarks.timing import in_turns, seconds, spread

@@ -2,12 +2,12 @@
 
     python -m benchmarks.scaling --figure=docs/scaling.png
 
-Prints for each point the seconds until the first chunk is there (tracing, compilation and that
+For each point, prints the seconds until the first chunk is finished (tracing, compilation and that
 chunk's runs), then, with everything compiled, the time per run and the process's peak memory; draws
-them. Every point is measured in a process of its own. The setting is a light one, so that 10,000
-runs are soon done: Circle, magnitude, five densities at which hardly a neuron dies, 1,000 samples,
-one epoch. Expect a flat time per run and a memory that no number of runs raises. About 5 minutes
-on two cores.
+them. Every point is measured in a separate process. The setting is light, so that 10,000 runs are
+fast: Circle, magnitude, five densities at which almost no neuron dies, 1,000 samples, one epoch.
+Expect a constant time per run, and memory that does not depend on the number of runs. About 5
+minutes on two cores.
 """
 
 import statistics
@@ -31,12 +31,12 @@ LIGHT = {
     "epochs": 1,
 }
 DEPTH, WIDTH = 5, 100
-# More runs than this are an average over many chunks: one turn of them is enough.
+# More runs than this are an average over many chunks, so one turn is enough.
 REPEATED_RUNS = 250
 
 
 def measure(depth: int, width: int, runs: int, repeats: int) -> dict:
-    """One point, in the process that calls: seconds and bytes."""
+    """Measure one point, in this process: seconds and bytes."""
     import time
 
     import ticketjax as tj
@@ -50,7 +50,7 @@ def measure(depth: int, width: int, runs: int, repeats: int) -> dict:
     begin = time.perf_counter()
     next(run(grid))
     first = time.perf_counter() - begin
-    # Chunk by chunk, as the commands write them, so that records do not count as memory.
+    # One chunk at a time, as in the commands, so that records do not count as memory.
     turns = [
         seconds(lambda: sum(records.num_rows for records in run(grid))) for _ in range(repeats)
     ]
@@ -66,7 +66,7 @@ def measure(depth: int, width: int, runs: int, repeats: int) -> dict:
 
 
 def _points() -> list[tuple[str, int, dict]]:
-    """What varies, its value, and the arguments of measure()."""
+    """For each point: what varies, its value, and the arguments of measure()."""
     least = len(LIGHT["densities"])
     axes = {flag: numbers(flag, int) for flag in ("runs", "width", "depth")}
     with naming("runs"):
@@ -151,7 +151,7 @@ def draw(measured: dict[str, list[tuple[int, dict]]], path: str) -> None:
 
 
 def main() -> int:
-    """Measure every point in a process of its own, print a table, draw it."""
+    """Measure every point in a separate process, print a table, draw it."""
     from benchmarks import fresh
 
     measured = {"runs": [], "width": [], "depth": []}

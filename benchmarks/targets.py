@@ -1,7 +1,7 @@
-"""Accelerators that need not be there: how their compilers are started, and what makers publish.
+"""Accelerators that need not be present: how to start their compilers, and their published rates.
 
-A TPU slice has a name to its compiler, and an NVIDIA card a description. The figures are those of
-Google's pages on v5e, v5p and v6e (cloud.google.com/tpu/docs) and of NVIDIA's data sheets of the
+A compiler identifies a TPU slice by name, and an NVIDIA card by a description. The numbers are from
+Google's pages on v5e, v5p and v6e (cloud.google.com/tpu/docs) and from NVIDIA's data sheets of the
 A100 and H100 in their SXM form with 80 GB.
 """
 
@@ -13,10 +13,10 @@ import sys
 
 @dataclasses.dataclass(frozen=True)
 class Card:
-    """An NVIDIA card as XLA's compiler describes it.
+    """An NVIDIA card, in the terms of XLA's compiler.
 
     Args:
-        name: its own.
+        name: the card's name.
         capability: the major and minor number of its compute capability.
         cores: streaming multiprocessors.
         units: float32 units of each.
@@ -76,10 +76,10 @@ class Target:
 
     Args:
         bandwidth: bytes per second of a device's memory.
-        memory: bytes of it.
-        products: FLOP/s of the products that "highest" is made of.
-        passes: of these products in one of "highest": six of bfloat16 on a TPU.
-        launch: seconds that a kernel takes to start, an estimate; 0 where nothing is launched.
+        memory: bytes of this memory.
+        products: FLOP/s of the products that make up a product of "highest".
+        passes: number of these in one product of "highest": six of bfloat16 on a TPU.
+        launch: estimated seconds for starting a kernel; 0 if nothing is launched.
         card: the description of an NVIDIA card.
         accelerator: the kind of a TPU's host.
     """
@@ -126,7 +126,7 @@ def target_of(name: str) -> Target:
 
 
 def missing(name: str, compilers: str) -> str | None:
-    """What to install for a target, in one line; None where its compiler is there."""
+    """What to install for a target, in one line; None if its compiler is installed."""
     is_card = target_of(name).card is not None
     package = "jax_cuda13_plugin" if is_card else "libtpu"
     paths = [compilers, *sys.path] if compilers else sys.path
@@ -136,11 +136,11 @@ def missing(name: str, compilers: str) -> str | None:
 
 
 def devices(name: str, compilers: str) -> tuple:
-    """The devices of a target. In a process where JAX has not been imported yet.
+    """The devices of a target. JAX must not have been imported in this process.
 
     Args:
-        name: as in target_of(); "h100:4" are four cards of one host.
-        compilers: the folder that they are installed in, or nothing.
+        name: as in target_of(); "h100:4" means four cards of one host.
+        compilers: the folder of the installed compilers; may be empty.
 
     Returns:
         Devices that programs can be compiled for, but not run on.

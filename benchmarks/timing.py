@@ -1,4 +1,4 @@
-"""Repeated measurements: taken in turns, told as median and range."""
+"""Repeated measurements, taken in turns and reported as median and range."""
 
 import statistics
 import time
@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 
 def seconds(function: Callable[[], object]) -> float:
-    """Wall time of a call until its arrays are there."""
+    """Wall time of a call until its arrays are computed."""
     import jax
 
     begin = time.perf_counter()

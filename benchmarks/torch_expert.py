@@ -1,7 +1,7 @@
-"""PyTorch peer, expert: many masked networks trained at once, as fast as PyTorch does it on a CPU.
+"""PyTorch peer, expert: many masked networks trained at once, as fast as possible on a CPU.
 
-Measured is the wall time of a set of training runs that share batched matrix products (`bmm` over
-runs) and one fused Adam over all stacked parameters. Same data, shuffles and steps as
+The measurement is the wall time of a set of training runs that share batched matrix products (`bmm`
+over runs) and one fused Adam over all stacked parameters. Data, shuffles and steps are those of
 `benchmarks.torch_idiomatic`. PyTorch is an extra: pip install 'ticketjax[torch]'.
 
 Measured to help, on two cores with 100 runs: gradients written by hand into preallocated arrays
@@ -28,7 +28,7 @@ def train_many(
     seeds=None,
     runs_at_once=100,
 ) -> tuple[list, float]:
-    """Train R masked networks; return their effective parameters and the seconds it took.
+    """Train R masked networks; return their effective parameters and the training time.
 
     Args:
         x: (R, n, inputs) float32.
@@ -64,7 +64,7 @@ def train_many(
     if len(seeds) != runs:
         raise ValueError(f"seeds has {len(seeds)} entries; {runs} runs need one each")
 
-    # The first optimizer of a process imports a compiler, for a second or two: not training time.
+    # The first optimizer of a process imports a compiler, for a second or two; this is not timed.
     torch.optim.Adam([torch.zeros(1)])
     begin = time.perf_counter()
     groups = -(-runs // runs_at_once)
@@ -121,7 +121,7 @@ def _train_group(
     flat.mul_(mask)
     for layer in range(last):
         weights[layer][:, -1, -1] = 1.0
-    # Adam leaves a parameter whose gradient is always 0 where it is: pruned stays exactly 0.
+    # Adam does not move a parameter whose gradient is always 0, so pruned ones stay exactly 0.
     flat.grad = gradient
     optimizer = torch.optim.Adam([flat], lr=learning_rate, fused=True)
 

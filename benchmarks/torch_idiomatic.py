@@ -1,9 +1,9 @@
 """PyTorch peer, idiomatic: one masked network trained at a time, as a PyTorch user would write it.
 
-Measured is the wall time of one training run: `torch.nn.Linear` layers whose effective parameters
-are parameter * mask, `torch.optim.Adam` as it comes, autograd, samples held as tensors and sliced
-per batch (no DataLoader). Same data, shuffles and steps as `benchmarks.torch_expert`. PyTorch is
-an extra: pip install 'ticketjax[torch]'.
+The measurement is the wall time of one training run: `torch.nn.Linear` layers whose effective
+parameters are parameter * mask, default `torch.optim.Adam`, autograd, samples kept as tensors and
+sliced per batch (no DataLoader). Data, shuffles and steps are those of `benchmarks.torch_expert`.
+PyTorch is an extra: pip install 'ticketjax[torch]'.
 """
 
 import time
@@ -14,7 +14,7 @@ import numpy as np
 def train_one(
     x, y, params, masks, kind, epochs=10, batch_size=32, learning_rate=1e-3, seed=0
 ) -> tuple[list, float]:
-    """Train one masked network; return its effective parameters and the seconds it took.
+    """Train one masked network; return its effective parameters and the training time.
 
     Every epoch is a new permutation drawn from `seed`; a last short batch is dropped. The loss is
     cross entropy, or the mean squared error over samples and outputs.
@@ -50,7 +50,7 @@ def train_one(
         raise ValueError(f"x has {len(x)} samples; at least batch_size={batch_size} are needed")
     loss_of = losses[kind]
 
-    # The first optimizer of a process imports a compiler, for a second or two: not training time.
+    # The first optimizer of a process imports a compiler, for a second or two; this is not timed.
     torch.optim.Adam([torch.zeros(1)])
     begin = time.perf_counter()
     x = torch.tensor(np.asarray(x, np.float32))

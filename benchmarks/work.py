@@ -1,9 +1,9 @@
-"""How much work a run cannot do without: FLOP of its matrix products, bytes of its arrays.
+"""The minimum work of a run: FLOP of its matrix products, bytes of its arrays.
 
-sizes: neurons of every layer, the input included: (2, 100, 100, 100, 4) is Circle at depth 5 and
-width 100. A product of (a, b) and (b, c) is 2abc FLOP; whatever is not a product counts in bytes
-alone. Bytes are those of every array that must be read or written once, at the least: arrays that
-are kept in caches or registers in between (activations, gradients) are free.
+sizes: neurons of every layer, including the input: (2, 100, 100, 100, 4) is Circle at depth 5 and
+width 100. A product of (a, b) and (b, c) is 2abc FLOP; other operations count only in bytes. Bytes
+are those of every array that must be read or written at least once. Arrays that stay in caches or
+registers in between (activations, gradients) are free.
 """
 
 import itertools
@@ -31,15 +31,15 @@ def forward_flop(sizes: tuple[int, ...], samples: int) -> int:
 
 
 def gradient_flop(sizes: tuple[int, ...], samples: int) -> int:
-    """Three products per layer: outputs, kernel's gradient, input's; the data needs no gradient."""
+    """Three products per layer: outputs, gradients of kernel and input; the data needs none."""
     return 3 * forward_flop(sizes, samples) - 2 * samples * sizes[0] * sizes[1]
 
 
 def hessian_gradient_flop(sizes: tuple[int, ...], samples: int) -> int:
     """FLOP of the gradient g and of H g.
 
-    Each of the gradient's products is derived for both of its factors. The data is constant, so the
-    two products of the first layer are derived for one factor each.
+    Each of the gradient's products is differentiated by both of its factors. The data is constant,
+    so the two products of the first layer are differentiated by one factor each.
 
     Args:
         sizes: neurons of every layer, the input included.
@@ -81,7 +81,7 @@ def instance(sizes, ticket_sizes, samples: int, orders: int) -> Work:
 
 
 def scores(sizes, samples: int) -> Work:
-    """All five scores once: SNIP a gradient, GraSP H g, SynFlow a gradient at one sample.
+    """All five scores once: SNIP takes a gradient, GraSP H g, SynFlow a gradient at one sample.
 
     Each score reads the parameters and writes its values; random only writes.
 
@@ -102,18 +102,18 @@ def selection(sizes) -> Work:
 
 
 def ranking(sizes) -> Work:
-    """Where the planted parameters stand in one set of scores: read scores and planted mask."""
+    """The ranking of the planted parameters by one set of scores: read scores and planted mask."""
     return Work(0, parameters(sizes) * (FLOAT + BOOL))
 
 
 def training(sizes, steps: int, batch_size: int) -> Work:
-    """Each step a gradient; Adam reads and writes parameters and two moments, reads the mask."""
+    """A gradient per step; Adam reads and writes parameters and two moments, and reads the mask."""
     per_step = parameters(sizes) * (6 * FLOAT + BOOL) + batch_size * (sizes[0] + 1) * FLOAT
     return Work(steps * gradient_flop(sizes, batch_size), steps * per_step)
 
 
 def evaluation(sizes, training_samples: int, held_out_samples: int) -> Work:
-    """Outputs before training on all data, after it on the held-out; recovery from two masks."""
+    """Outputs on all data before training, on held-out data after it; recovery from two masks."""
     samples = training_samples + 2 * held_out_samples
     arrays = parameters(sizes) * (2 * FLOAT + 2 * BOOL) + samples * (sizes[0] + 1) * FLOAT
     return Work(forward_flop(sizes, samples), arrays)

@@ -3,19 +3,19 @@
 import importlib.metadata
 import os
 
-# All are read at the first import, so they come first. pmap needs several devices to mean
-# anything; whoever sets the variables keeps their own values.
+# These are read at the first import, so they come first. pmap is only tested with several devices.
+# Variables that are already set are kept.
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
-# Nothing is shown: figures go to files.
+# No display: figures are written to files.
 os.environ.setdefault("MPLBACKEND", "Agg")
 FLAGS = {
     "xla_force_host_platform_device_count": 8,
     # The tests compile much and compute little: half of their time would be LLVM's optimisation,
-    # and half of the rest the detour of every fusion through MLIR.
+    # and half of the rest the translation of every fusion through MLIR.
     "xla_backend_optimization_level": 0,
     "xla_cpu_use_fusion_emitters": "false",
 }
-# XLA dies of a flag that it does not know, and the older emitters will not stay for ever.
+# XLA aborts on an unknown flag, and later versions will not have the older emitters.
 if not importlib.metadata.version("jaxlib").startswith("0.10."):
     del FLAGS["xla_cpu_use_fusion_emitters"]
 present = os.environ.get("XLA_FLAGS", "")
@@ -29,7 +29,7 @@ import pytest  # noqa: E402
 
 from tests.forks import Forks  # noqa: E402
 
-# (n,) against (n, 1) is (n, n) without a word: the commonest silent mistake in a loss.
+# (n,) with (n, 1) broadcasts to (n, n) silently, which is the most common mistake in a loss.
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
 hypothesis.settings.register_profile(

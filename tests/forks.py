@@ -1,7 +1,7 @@
-"""Starts commands one process each, forked off one that has imported what they all import.
+"""Start commands as processes forked from one that has imported their common modules.
 
-Imports take a second or two, and a command that refuses its flags does nothing else. Nothing of
-JAX runs before the fork, and nothing that a command does outlasts its process.
+Imports take a second or two, and a command that refuses its flags does nothing else. JAX computes
+nothing before the fork, and nothing that a command does outlasts its process.
 """
 
 import json
@@ -13,10 +13,10 @@ import traceback
 
 
 class Forks:
-    """The process that the commands are forked off."""
+    """The process from which commands are forked."""
 
     def __init__(self, logs):
-        """Directory `logs`: for the output of the command that is running."""
+        """Directory `logs` is for the output of the running command."""
         self.logs = logs
         self.process = subprocess.Popen(
             [sys.executable, __file__],
@@ -40,7 +40,7 @@ class Forks:
 
 
 def run(module, flags, directory, out, err):
-    """Be the command; ends the process."""
+    """Run the command in this process, and end the process."""
     os.chdir(directory)
     for stream, path in ((1, out), (2, err)):
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), stream)
@@ -61,7 +61,7 @@ def run(module, flags, directory, out, err):
 def serve():
     import ticketjax.commands.running  # noqa: F401
 
-    # Imported for what it imports; the command is to find it as it is at the start.
+    # Only its dependencies are needed; the command must import these modules itself.
     for name in [name for name in sys.modules if name.startswith("ticketjax.commands")]:
         del sys.modules[name]
     for line in sys.stdin:

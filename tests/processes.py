@@ -1,4 +1,4 @@
-"""Python in a process of its own, which finds this checkout and computes on the CPU."""
+"""Python in a separate process, which finds this checkout and computes on the CPU."""
 
 import os
 import subprocess
@@ -6,7 +6,7 @@ import sys
 
 
 def python(*arguments, directory, **environment):
-    """What `python arguments` did in a directory: its status and what it printed."""
+    """The result of `python arguments` in a directory: its status and its output."""
     return subprocess.run(
         [sys.executable, *arguments],
         capture_output=True,

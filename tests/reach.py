@@ -1,4 +1,4 @@
-"""What can be reached from an object by following references, as a curious function could."""
+"""What a function can reach from its arguments by following references."""
 
 import dataclasses
 import functools
@@ -12,13 +12,13 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-# Whose modules' globals and caches anybody can import: no argument hands over what they hold.
+# Any code can import these libraries' globals and caches, so references to them are no leaks.
 LIBRARIES = {"ticketjax", "jax", "jaxlib", "flax", "optax", "numpy", *sys.stdlib_module_names}
 MODULES = (types.ModuleType, types.BuiltinFunctionType, weakref.ref, types.CodeType)
 
 
 class Reached(NamedTuple):
-    """An object, and how one gets to it: the names on the way from the arguments."""
+    """An object, and the way to it: the names from the arguments on."""
 
     way: tuple[str, ...]
     value: Any
@@ -88,19 +88,19 @@ def of_object(value: Any):
                 entry = getattr(value, name, None)
             yield name, entry
         yield "type", type(value)
-        # And what has no name: entries of containers, and what C keeps.
+        # Also objects without a name: entries of containers, and references held in C.
         for i, entry in enumerate(gc.get_referents(value)):
             yield f"[{i}]", entry
 
 
 def reach(arguments: dict[str, Any], most: int = 200_000) -> list[Reached]:
-    """Everything that arguments refer to, directly or not, nearest first, by each of its names.
+    """Everything that arguments refer to, directly or indirectly, nearest first, by all its names.
 
-    Followed are fields, attributes, slots, entries, closures, defaults, bound objects, partial
-    arguments, wrapped functions, constants of code, the arrays that NumPy views are views of, and
-    of functions that are no library's the globals that they name. Not followed: modules, globals of
-    LIBRARIES' functions (what their caches hold can be imported anyway), the stack of callers, and
-    what a search over seeds could make again.
+    This follows fields, attributes, slots, entries, closures, defaults, bound objects, partial
+    arguments, wrapped functions, constants of code, the base arrays of NumPy views, and the globals
+    that functions outside LIBRARIES name. It does not follow modules, globals of LIBRARIES'
+    functions (any code can import the contents of their caches), the stack of callers, and what a
+    search over seeds could reproduce.
     """
     reached = [Reached((name,), value) for name, value in arguments.items()]
     seen: set[int] = set()

@@ -1,4 +1,4 @@
-"""Files as they should never be: cut short, or with one bit flipped."""
+"""Damaged files: cut short, or with one bit flipped."""
 
 
 def spoilt(content, number, rng, head):

@@ -1,4 +1,4 @@
-"""Annealing: proposals and whole chains as plain Python has them, exact energies, and promises."""
+"""Annealing: proposals and whole chains against plain Python, exact energies, and guarantees."""
 
 import jax
 import jax.numpy as jnp
@@ -99,7 +99,7 @@ def test_a_seekers_mask_is_annealed_and_never_made_worse():
             del key, density
             return Found(start, problem.params, {"told": jnp.float32(3), "params": start})
 
-        # Three hot proposals at once: some chains end worse than they began.
+        # Three proposals at once at high temperature: some chains end worse than they started.
         options = {"steps": 2, "proposals": 3, "batch": 3, "temperatures": (0.5, 0.5)}
         return Annealed(given, chains=3, **options)(key, problem, size / 71)
 

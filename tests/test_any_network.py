@@ -1,4 +1,4 @@
-"""Networks of anybody's making: layers found, pruned within exact budgets, planted or refused."""
+"""Users' networks: layers are found, pruned within exact budgets, and planted in or refused."""
 
 import functools
 
@@ -35,7 +35,7 @@ class Chain(nn.Module):
 
 
 class Normed(nn.Module):
-    """With something between two layers that planting cannot be carried through."""
+    """With a function between two layers that is an obstacle to planting."""
 
     norm: nn.Module
 
@@ -84,7 +84,7 @@ def by_hand(widths=(2, 9, 7, 4)):
                 params[layer.path]["b"] = 0.1 * jnp.ones(n_out)
         return params
 
-    @jax.numpy_rank_promotion("allow")  # biases are added as everybody does
+    @jax.numpy_rank_promotion("allow")  # biases are added in the usual way
     def apply(params, x):
         for layer in layers:
             own = params[layer.path]
@@ -195,7 +195,7 @@ FEW = ("snip", "balanced", "edge_popup", "concrete", "random_paths")
 
 
 def counted(problem, mask, prune_bias):
-    """Kept and all parameters of every layer, that are prunable."""
+    """Kept and all prunable parameters of every layer."""
     kept, there = leaves_by_path(mask), leaves_by_path(problem.params)
     counts = []
     for layer in problem.layers:
@@ -218,7 +218,7 @@ def counted(problem, mask, prune_bias):
 def test_every_network_is_pruned_within_its_budget(name, prune_bias):
     problem = problem_of(name, prune_bias)
     params = problem.params
-    # All seekers on two kinds of trees: containers of one's own, and a stream with branches.
+    # All seekers on two kinds of trees: a user's containers, and a stream with branches.
     is_whole = prune_bias and name in ("by hand", "residual")
     seekers = {label: SEEKERS[label] for label in (SEEKERS if is_whole else FEW)}
     budgets = LayerBudgets(tuple(range(1, len(problem.layers) + 1)))
@@ -260,7 +260,7 @@ def _flat(found):
 
 @pytest.mark.parametrize("name", ["bare", "nnx", "by hand"])
 def test_scores_are_those_of_the_same_network_as_a_plain_chain(name):
-    """The tree's form changes nothing: the view of it is a network of the library's own."""
+    """The tree's form changes nothing: its view is a network of the library's own form."""
     problem = problem_of(name)
     seen = problem.view(problem.params)
     with_biases = {
@@ -268,7 +268,7 @@ def test_scores_are_those_of_the_same_network_as_a_plain_chain(name):
     }
     plain = tj.make_problem(CIRCLE, tj.mlp(CIRCLE, 4, 9), with_biases, problem.batch)
 
-    # To GraSP, a bias of 0 that may move is another network than none.
+    # For GraSP, a trainable bias of 0 is different from no bias.
     compared = ["magnitude", "snip", "synflow", *["grasp"] * (name == "nnx")]
 
     @jax.jit
@@ -384,7 +384,7 @@ def test_planting_is_exact_at_any_width(seed, task_and_depth):
     target = task.ticket(depth=depth)
     widths = (*map(int, widths_for(target, generator)), task.outputs)
     model = tj.from_linen(Chain(widths), task)
-    # Drawn in NumPy, which compiles nothing; biases too, which linen starts at 0.
+    # Drawn in NumPy, which compiles nothing; biases too, which linen initialises as 0.
     params = jax.tree.map(
         lambda leaf: generator.normal(size=leaf.shape).astype(np.float32),
         jax.eval_shape(model.init, KEY),
@@ -401,7 +401,7 @@ def test_planting_by_hand_made_layers_and_without_the_biases_that_are_not_needed
     params = model.init(KEY)
     planted = tj.plant(target, params, model=model)
     kept = jax.tree.map(lambda p, m: p * m, planted.params, planted.mask)
-    # "scale" belongs to no layer; no mask of the ticket has it, and every mask of a seeker does.
+    # "scale" belongs to no layer: the ticket's mask leaves it out, every seeker's mask keeps it.
     assert not planted.mask["scale"]
     kept["scale"] = params["scale"]
     x = jax.random.uniform(KEY, (64, 2), minval=-1.0)
@@ -533,7 +533,7 @@ def test_exchange_works_on_chains_of_any_tree(name, seeker):
     assert jax.tree.structure(found.mask) == jax.tree.structure(problem.params)
     own, all_ = counted(problem, found.mask, True).T
     assert own.sum() == round(0.3 * all_.sum())
-    # What it computes is what the network computes.
+    # It computes the same as the network.
     if seeker is PURSUIT:
         kept = jax.tree.map(lambda p, m: p * m, problem.params, found.mask)
         np.testing.assert_allclose(found.info["loss"][-1], problem.loss(kept), rtol=1e-4)

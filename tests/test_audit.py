@@ -34,7 +34,7 @@ def test_weights_by_hand():
     np.testing.assert_allclose(layer.weight_auc, (4 + 5 + 3.5) / 15, rtol=1e-6)
     # Signed 3, -8, 2 against 5, 1, 1, 1, -2.
     np.testing.assert_allclose(layer.weight_sign_auc, (4 + 0 + 4) / 15, rtol=1e-6)
-    # Powers of two end in most zero bits, 3 = 0b11 in one more than 5 = 0b101: 3 beats 5 alone,
+    # Powers of two end in the most zero bits, 3 = 0b11 in one more than 5 = 0b101. 3 beats only 5,
     # and so do 8 and 2, which tie with the four others.
     np.testing.assert_allclose(layer.round_weight_auc, (1 + 2 * (1 + 4 / 2)) / 15, rtol=1e-6)
     # Background 5, 1, 1, 1, -2: mean square 32 / 5.

@@ -78,13 +78,13 @@ def test_every_walk_is_a_whole_path_and_all_are_equally_likely(parts, size):
         expected = dict.fromkeys(shares, 1 / 12)
         assert len(shares) == 2 * 3 * 2
     else:
-        # Half of them past the branch: the stream's neuron and the stem's row; half through it.
+        # Half of them bypass the branch, by the stream's neuron and the stem's row.
         expected = {route: 1 / 8 if len(route) == 2 else 1 / 2 / 48 for route in shares}
         assert sorted(map(len, shares)) == [2] * 4 + [4] * 48
     for route, share in shares.items():
         spread = np.sqrt(expected[route] / count)
         assert abs(share - expected[route]) < 5 * spread, route
-    # Biases come with half of the paths through their layer.
+    # Biases are part of half of the paths through their layer.
     for part, own, at in zip(parts, biases, weights, strict=True):
         if part.bias is not None:
             assert abs(np.mean(own[at < size] < size) - 0.5) < 5 * 0.5 / np.sqrt(np.sum(at < size))
@@ -94,7 +94,7 @@ def test_every_walk_is_a_whole_path_and_all_are_equally_likely(parts, size):
 
 
 def filled_in_python(problem, key, density, scope):
-    """The positions that whole paths fill, those of the last one's biases, and the budgets."""
+    """The positions that whole paths fill, those of the last path's biases, and the budgets."""
     parts, size = parts_of(problem), problem.prunable
     ends = [part.kernel for part in parts[1:]] + [size]
     sizes = [end - part.kernel for end, part in zip(ends, parts, strict=True)]
@@ -148,14 +148,14 @@ def test_paths_fill_the_budget_as_a_loop_over_them_does(scope, prune_bias, densi
     assert kept <= got and len(got) == sum(budgets)
     room = sum(budgets) - len(kept)
     if scope == "global":
-        # The path that did not fit comes with as many of its biases as there is room for.
+        # The path that did not fit adds as many of its biases as there is room for.
         assert len(last) > room if last else True
         assert len(last & got) == (room if last else 0)
     if not prune_bias:
         assert all(bool(layer["bias"].all()) for layer in found.mask.values())
     rest = got - kept - last
     if rest and density < 0.5:
-        # What else is kept ends at neurons that nothing reads: the network computes the same.
+        # Other kept parameters end at neurons that nothing reads, so the outputs are the same.
         bare = flat.copy()
         bare[sorted(rest)] = False
         mask = jax.tree.map(np.array, found.mask)
@@ -231,7 +231,7 @@ def test_enough_draws_find_the_best_path_of_all():
 
 
 def test_a_few_blind_paths_compute_relu():
-    """Of blind paths, those with positive hidden weights are the ticket, up to a factor."""
+    """Among random paths, those with positive hidden weights are the ticket, up to a factor."""
     task = tj.get_task("relu")
     model = tj.mlp(task, depth=4, width=12)
 
@@ -259,7 +259,7 @@ def test_a_few_blind_paths_compute_relu():
     assert found.info["draw_losses"][-1] < 1e-10 < found.info["draw_losses"][0]
 
 
-# Beside other seekers.
+# Next to other seekers.
 
 
 def test_baselines_are_seekers_and_stand_aside_of_others_options():

@@ -1,4 +1,4 @@
-"""The benchmarks' own logic: work is counted as XLA counts it, answers come back from processes."""
+"""The benchmarks' own logic: work is counted as by XLA, processes return their answers."""
 
 import jax
 import jax.numpy as jnp
@@ -24,7 +24,7 @@ def counted(function, *arguments) -> float:
 
 @pytest.fixture(scope="module")
 def network():
-    """Two inputs: with one, the first product is none to XLA."""
+    """Two inputs, because with one XLA does not count the first product."""
     task = get_task("circle")
     model = mlp(task, 5, 48)
     params = model.init(jax.random.key(0))
@@ -56,7 +56,7 @@ def test_scores_need_no_less_than_xla_counts(network):
     def of(name):
         return counted(lambda p: SCORES[name](jax.random.key(0), problem, p, full), params)
 
-    # What XLA computes twice of H g, it may leave out or not: a lower bound only.
+    # XLA may or may not remove repeated parts of H g, so this is only a lower bound.
     assert work.hessian_gradient_flop(sizes, SAMPLES) < of("grasp")
     assert 0.9 * of("snip") < work.gradient_flop(sizes, SAMPLES) < of("snip")
 
@@ -65,7 +65,7 @@ def test_hessian_gradient_flop_by_hand():
     # One hidden neuron between one input and one output, one sample; a product is 2 FLOP.
     # Gradient: layer 1 output and kernel, layer 2 output, kernel and input: 5 products.
     assert work.gradient_flop((1, 1, 1), 1) == 10
-    # H g derives those of layer 1 for one factor each, those of layer 2 for both: 2 + 6.
+    # H g differentiates those of layer 1 by one factor each, those of layer 2 by both: 2 + 6.
     assert work.hessian_gradient_flop((1, 1, 1), 1) == 26
 
 
@@ -110,7 +110,7 @@ def test_the_published_error_is_a_fit_to_the_labels_of_each_batch():
         for f, label in zip(outputs[batch].T, y[batch].T, strict=True):
             fitted, *_ = np.linalg.lstsq(f[:, None], label, rcond=None)
             expected.extend((f * fitted - label) ** 2)
-    # So an output a thousand times too large, of either sign, goes unseen.
+    # It therefore does not detect an output a thousand times too large, of either sign.
     for factor in (1.0, 1e3, -1e3):
         error = grasp_depth10.published_error(jnp.asarray(factor * outputs), jnp.asarray(y), 4)
         assert float(error) == pytest.approx(np.mean(expected), rel=1e-5)
@@ -139,7 +139,7 @@ def test_a_programs_text_says_what_a_step_launches_and_moves():
     shapes = (jax.ShapeDtypeStruct(shape, jnp.float32) for shape in ((64, 64), (1000, 64)))
     module = hlo.Module(jax.jit(train).lower(*shapes).compile().as_text())
     step = module.inner_step()
-    # At the least it reads and writes the matrix once; and of the stack a row, not the whole.
+    # It must read and write the matrix at least once, and only one row of the stack.
     assert step.kernels >= 2
     assert 2 * 4 * 64**2 <= step.bytes < 12 * 4 * 64**2 < 4 * 1000 * 64
     assert not module.opcodes() & (hlo.COLLECTIVES | hlo.TRANSFERS)

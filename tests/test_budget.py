@@ -1,4 +1,4 @@
-"""What a seeker of one's own may return: a mask of the budget, or none that counts."""
+"""What a user's seeker may return: a mask within the budget; others are refused or marked."""
 
 import functools
 import os
@@ -80,7 +80,7 @@ def test_bounds_by_hand():
     bounds = functools.partial(masks.budget_bounds, 0.5, params)
     assert bounds() == (10, 10)
     assert bounds("local") == (9, 11)
-    # All of the ticket is in the second layer, which has no more than its 7.
+    # The whole ticket is in the second layer, which has only 7 parameters.
     assert bounds(tj.LayerBudgets((0, 2))) == (6, 10)
 
 

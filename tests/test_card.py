@@ -125,7 +125,7 @@ LEVELS = tj.LADDER[:2]
 
 
 def card(path, label, **changes):
-    """A card of records made up: of a seeker, SNIP beside it, and two of its variants."""
+    """A card of invented records: of a seeker, SNIP next to it, and two variants of the seeker."""
     beside = {"strategy": "own", "config": label, "feasible_recall": 1.0}
     seekers = {label: beside, "snip": {"feasible_recall": 1.0}}
     points = [
@@ -206,10 +206,10 @@ def test_a_card_asks_everything_on_one_page_that_loads_nothing(written):
     # The seeker of the card comes first, before those that the registry has an order for.
     words = page.texts["text"]
     assert words.index("mine") < words.index("SNIP")
-    # No two figures share an id, or a browser shows one's clipping in the other.
+    # No two figures share an id; otherwise a browser applies the clipping of one to the other.
     own = re.findall(r' id="([^"]+)"', files.page.read_text())
     assert len(own) == len(set(own))
-    # Colours of figures are the page's, also of those too wide for a phone.
+    # Figures have the page's colours, even those too wide for a phone.
     assert not any("print" in box.get("class", "") for box in page.all("figure"))
 
 
@@ -228,7 +228,7 @@ def test_a_card_says_that_development_seeds_are_no_results(written, without_scor
 
 @pytest.fixture(scope="module")
 def without_scores(tmp_path_factory):
-    """The text, the page and the card of a seeker that returns a mask alone, with a bad name."""
+    """The text, the page and the card of a seeker with a bad name that returns only a mask."""
     out = tmp_path_factory.mktemp("whole")
     variant = f"{HOSTILE}, re-initialised"
     whole = card(

@@ -16,7 +16,7 @@ def commands(text):
     """Every command of ticketjax in a text: its module and flags, continued lines joined."""
     joined = re.sub(r"\s*\\?\n\s*", " ", re.sub(r"^ *#.*$", "", text, flags=re.MULTILINE))
     found = re.findall(r"python -m experiments\.(\w+)((?: --\w+(?:=\S+)?)+)", joined)
-    # A command within quotes ends with one.
+    # A command within quotes ends with a quote.
     whole = [(module, flags[: len(flags) - flags.count('"') % 2]) for module, flags in found]
     return [(module, shlex.split(flags)) for module, flags in whole]
 
@@ -29,7 +29,7 @@ def test_there_is_one_for_each_kind_of_cluster():
 def test_every_flag_is_one_of_the_command(path, forks, tmp_path):
     ((module, flags),) = commands(path.read_text())
     assert "--distributed" in flags and any(flag.startswith("--out=") for flag in flags)
-    # Numbers that a scheduler fills in.
+    # Numbers that a scheduler inserts.
     flags = [re.sub(r"=\$\w+$", "=0", flag) for flag in flags]
     assert forks.command(module, *flags, "--help", directory=tmp_path).returncode == 0
     refused = forks.command(module, *flags, "--no_such_flag=1", directory=tmp_path)
@@ -51,7 +51,7 @@ def test_the_scheduler_gets_as_many_hosts_as_the_command_waits_for():
     spec = job["template"]["spec"]
     assert spec["completionMode"] == "Indexed"
     assert spec["parallelism"] == spec["completions"] == int(said["num_processes"])
-    # The first pod's name, within the service that is called as the set.
+    # The first pod's name, within the service that has the set's name.
     name = manifest["metadata"]["name"]
     assert said["coordinator_address"].partition(":")[0] == f"{name}-{job['name']}-0-0.{name}"
     volumes = {volume["name"] for volume in spec["template"]["spec"]["volumes"]}

@@ -1,4 +1,4 @@
-"""The library's contract, line by line as the documentation has it, in small sizes."""
+"""The library's contract, line by line as in the documentation, in small sizes."""
 
 import jax
 import numpy as np
@@ -105,7 +105,7 @@ def test_a_seeker_never_sees_the_planted_mask(kind):
         KEY,
     )
     assert shown.kind == kind
-    # Whatever is traced is the parameters or the data.
+    # Only the parameters and the data are traced.
     seen = jax.tree.leaves((shown.params, shown.batch))
     assert len(jax.tree.leaves(shown)) == len(seen)
     assert not any(leaf.dtype == bool for leaf in seen)

@@ -84,7 +84,7 @@ def resnet(params, x):
 
 
 MODELS = {
-    # 64 x 64 leaves 2 x 2 places behind the last pooling, whose channels the dense layer reads.
+    # 64 x 64 leaves 2 x 2 places after the last pooling, whose channels the dense layer reads.
     "vgg11": (vgg(images(64), 11, 1 / 32), vgg11, 64),
     "resnet18": (resnet18(images(16), 1 / 16), resnet, 16),
 }
@@ -115,14 +115,14 @@ def test_a_sparse_network_is_planted_exactly(network):
     for name, marks in planted.mask.items():
         for part, mask in marks.items():
             kept = np.asarray(planted.params[name][part])
-            # As many as the target has, of its signs: factors are positive; the rest as before.
+            # As many as in the target, with its signs, as factors are positive; others as before.
             assert mask.sum() == np.count_nonzero(sparse[name][part])
             assert (kept[mask] > 0).sum() == (np.asarray(sparse[name][part]) > 0).sum()
             np.testing.assert_array_equal(kept[~mask], np.asarray(params[name][part])[~mask])
 
 
 def test_a_narrow_target_is_planted_into_a_wider_network():
-    # Of fewer channels in every layer, as a pruned network without its dead channels is.
+    # With fewer channels in every layer, like a pruned network without its dead channels.
     task, x = images(32), np.random.default_rng(2).normal(size=(2, 32, 32, 3)).astype(np.float32)
     narrow, wide = vgg(task, 11, 1 / 64), vgg(task, 11, 1 / 32)
     target, params = narrow.init(jax.random.key(3)), wide.init(jax.random.key(4))
@@ -216,7 +216,7 @@ def test_paths_through_a_stream_counted_by_hand():
     assert np.isclose(10 ** log10_paths(ones, STREAM), 2 * 4 * (26 + 4 * 26))
     assert effective_density(ones, True, STREAM) == 1
     ones["layer_1"]["kernel"][:] = False
-    # A dead branch leaves the stream: only its own 4 * 3 + 3 and 3 * 4 are without use.
+    # A dead branch leaves the stream alive: only its own 4 * 3 + 3 and 3 * 4 are unused.
     assert first_dead_layer(ones, STREAM) == -1 and not collapsed(ones, STREAM)
     assert np.isclose(10 ** log10_paths(ones, STREAM), 2 * 4 * (2 + 4 * 2))
     ones["layer_4"]["kernel"][:] = False
@@ -293,7 +293,7 @@ def test_sizes_are_those_of_the_published_networks():
         17,
     ]
     shapes = jax.eval_shape(resnet18(task).init, jax.random.key(0))
-    # 11,173,962 of the usual one, less 9,600 of the norms' parameters, more 4,800 biases.
+    # 11,173,962 of the usual network, minus the norms' 9,600 parameters, plus 4,800 biases.
     assert sum(leaf.size for leaf in jax.tree.leaves(shapes)) == 11_169_162
     shapes = jax.eval_shape(lenet300(images(28, 1, 10)).init, jax.random.key(0))
     assert sum(leaf.size for leaf in jax.tree.leaves(shapes)) == 266_610

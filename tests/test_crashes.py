@@ -1,4 +1,4 @@
-"""Grids that are killed and stopped at any moment; benchmarks/crashes.py does it many times."""
+"""Grids that are killed and stopped at any moment; benchmarks/crashes.py repeats this often."""
 
 import os
 import pathlib
@@ -22,7 +22,7 @@ def test_a_killed_grid_is_finished_with_the_records_of_an_undisturbed_one(tmp_pa
     cache = {"JAX_COMPILATION_CACHE_DIR": str(tmp_path / "compiled")}
     for name, value in {**crashes.ENVIRONMENT, **cache}.items():
         monkeypatch.setenv(name, value)
-    # More is compiled than computed.
+    # Compilation takes longer than computing.
     fast = "--xla_backend_optimization_level=0"
     monkeypatch.setenv("XLA_FLAGS", f"{crashes.ENVIRONMENT['XLA_FLAGS']} {fast}")
     crashes.FORKED.set_forkserver_preload(["ticketjax.commands.running"])
@@ -50,7 +50,7 @@ def test_a_killed_grid_is_finished_with_the_records_of_an_undisturbed_one(tmp_pa
     assert not list(directory.rglob("*.tmp"))
 
 
-# From the first import to the middle of compilation, on a machine that does nothing else.
+# From the first import to the middle of compilation, on an idle machine.
 SECONDS = 4
 INTERRUPTS = 6
 
@@ -63,7 +63,7 @@ def test_signals_end_a_command_at_once_from_its_first_import_on(tmp_path, monkey
         how = (signal.SIGINT, signal.SIGTERM)[n % 2]
         ended = crashes.interrupt(tmp_path / "out", how, SECONDS * n / INTERRUPTS)
         assert ended.status == 128 + how, ended.printed
-        # A hundredth of it where the tests have the machine for themselves.
+        # On an idle machine, it takes a hundredth of this.
         assert ended.seconds < 5
         assert ended.printed.splitlines()[-1] == f"stopped; {RESUME}"
         assert "Traceback" not in ended.printed
@@ -95,7 +95,7 @@ def test_what_is_printed_stays_and_what_is_ignored_is_ignored(tmp_path):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_while_python_ends_leaves_the_status(number):
-    # What is left in a module is deleted after Python has given up its handlers.
+    # Objects in a module are deleted after Python has removed its signal handlers.
     program = f"""
 import os
 from ticketjax.commands import interruption

@@ -11,7 +11,7 @@ ENTRIES = {
     f"v2-00{i}": Entry("regression", 1, 1, 3, 5, 4 + i, f"{i}" * 64, f"{9 - i}" * 64)
     for i in range(3)
 }
-# Of the core (1.1) and of the RAI extension, with provenance.
+# Required by the core (1.1) and by the RAI extension, with provenance.
 REQUIRED = (
     *("@context", "@type", "dct:conformsTo", "name", "description", "license", "url", "creator"),
     *("datePublished", "version", "citeAs", "distribution", "recordSet"),
@@ -19,7 +19,7 @@ REQUIRED = (
     *("rai:dataUseCases", "rai:dataSocialImpact", "rai:hasSyntheticData"),
     *("prov:wasDerivedFrom", "prov:wasGeneratedBy"),
 )
-# Without a prefix: of schema.org, and what the context says of Croissant.
+# Without a prefix: schema.org's, and those that the context maps to Croissant.
 SCHEMA = {
     *("name", "description", "license", "url", "version", "datePublished", "creator", "keywords"),
     *("distribution", "contentUrl", "encodingFormat", "sha256"),
@@ -73,7 +73,7 @@ def test_every_file_and_every_field_is_there(described):
         assert field["source"]["extract"]["jsonPath"].endswith(f".{field['name']}")
 
 
-# Its own and its dependencies' are not ours.
+# Warnings of mlcroissant and its dependencies are ignored.
 @pytest.mark.filterwarnings("ignore")
 def test_mlcroissant_finds_nothing_wrong(described, tmp_path):
     mlcroissant = pytest.importorskip("mlcroissant")

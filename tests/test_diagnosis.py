@@ -30,7 +30,7 @@ KEY = jax.random.key(9)
 TASK = tj.get_task("circle")
 GENERATOR = np.random.default_rng(4)
 NETWORK = jax.tree.map(jnp.asarray, he_network(GENERATOR, (2, 16, 4)))
-# No planting needed: to a diagnosis, a ticket is where it is said to be.
+# Nothing needs to be planted: for a diagnosis, the mask says where the ticket is.
 MASK = jax.tree.map(lambda leaf: jnp.asarray(GENERATOR.random(leaf.shape) < 0.3), NETWORK)
 PLANTED = Planted(NETWORK, MASK, jnp.ones(()))
 SIZE = sum(int(leaf.sum()) for leaf in jax.tree.leaves(MASK))
@@ -79,7 +79,7 @@ def test_what_a_score_keeps_of_the_ticket():
         return with_score(avoids), with_score(knows), jax.vmap(chance)(keys)
 
     low, high, guessed = kept(jax.random.split(KEY, 400))
-    # With half as many others, half of the ticket has to stay.
+    # With half as many others, at least half of the ticket is kept.
     np.testing.assert_allclose(low, [1, 2 - round(1.5 * SIZE) / SIZE, 0, 0], atol=1e-6)
     assert np.all(high == 1)
     # Chance keeps one half; hypergeometric, so a mean of 400 deviates by less than 0.004.
@@ -93,7 +93,7 @@ def test_a_score_sees_the_network_that_the_search_starts_from():
         seen.append((params is PROBLEM.params, problem is PROBLEM))
         return jax.tree.map(lambda leaf: jnp.where(leaf, 0.0, 1.0), mask)
 
-    # What is not there scores 1 and is not chosen all the same: it is pruned for good.
+    # Pruned parameters score 1 but are still not chosen, because pruning is permanent.
     kept = jax.jit(lambda key: kept_from_ticket(key, spy, PROBLEM, PLANTED, 0.0))(KEY)
     assert seen == [(True, True)]
     assert kept == 1
@@ -164,7 +164,7 @@ def test_verdicts(changes, text):
 
 
 def test_no_module_takes_the_place_of_a_name_of_the_package():
-    """Whoever imports ticketjax.x sets ticketjax.x, which must then be nothing else."""
+    """Importing a module ticketjax.x sets ticketjax.x, which must then have no other meaning."""
     modules = {module.name for module in pkgutil.iter_modules(tj.__path__)}
     assert not modules & set(tj.__all__)
     assert isinstance(jax.eval_shape(tj.audit, PLANTED), Audit)

@@ -74,7 +74,7 @@ def test_every_ticket_alone_is_the_target_and_no_decoy_is(match, perturbation):
     assert len({sum(leaf.sum() for leaf in jax.tree.leaves(mask)) for mask in masks}) == 1
     for mask in masks:
         np.testing.assert_array_equal(mask["layer_2"]["bias"], TARGET["layer_2"]["bias"] != 0)
-    # Nothing else is touched, but for the planted neurons' spare biases.
+    # Nothing else is changed, except the planted neurons' unused biases.
     for name, layer in MOTHER.items():
         marks = np.any([mask[name]["kernel"] for mask in masks], axis=0)
         np.testing.assert_array_equal(params[name]["kernel"][~marks], layer["kernel"][~marks])
@@ -192,7 +192,7 @@ def test_records_are_of_the_ticket_that_was_found_most_of():
         np.testing.assert_allclose(second[f"strong_{name}"], ticket, rtol=1e-3)
         np.testing.assert_allclose(second[f"planted_{name}"], ticket, rtol=1e-3)
     np.testing.assert_allclose(second["found_objective"], second["planted_objective"], rtol=1e-3)
-    # All that a ticket shares with a decoy are the outputs' biases.
+    # A ticket and a decoy share only the outputs' biases.
     size = sum(np.count_nonzero(leaf) for leaf in jax.tree.leaves(setting.target))
     shared = np.count_nonzero(setting.target["layer_1"]["bias"])
     np.testing.assert_allclose(second["decoy_recall"], shared / size, rtol=1e-6)

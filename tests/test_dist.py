@@ -1,4 +1,4 @@
-"""What is installed from a wheel works without the checkout."""
+"""A package installed from a wheel works without the checkout."""
 
 import os
 import pathlib
@@ -31,7 +31,7 @@ def python(*arguments, cwd, status=0, **environment):
 
 
 def test_wheel_and_sdist_are_whole_and_work_elsewhere(tmp_path):
-    # A copy, as building leaves its traces.
+    # A copy, because building leaves files behind.
     source, built, away = tmp_path / "source", tmp_path / "built", tmp_path / "away"
     ignored = shutil.ignore_patterns(".*", "__pycache__", "build", "dist", "results", "*.egg-info")
     shutil.copytree(ROOT, source, ignore=ignored)
@@ -45,7 +45,7 @@ def test_wheel_and_sdist_are_whole_and_work_elsewhere(tmp_path):
     assert held >= parts | {"LICENSE", "README.md", "requirements.txt", "Makefile"}
 
     shutil.unpack_archive(wheel, away, "zip")
-    # No other top-level package: what is installed beside it may be called experiments too.
+    # No other top-level package, because another installed package may be called experiments too.
     (information,) = away.glob("*.dist-info")
     assert {path.name for path in away.iterdir()} == {"ticketjax", information.name}
     ours = {p.relative_to(ROOT).as_posix() for p in (ROOT / "ticketjax").rglob("*.py")}
@@ -56,7 +56,7 @@ def test_wheel_and_sdist_are_whole_and_work_elsewhere(tmp_path):
     where = {"cwd": tmp_path, "PYTHONPATH": str(away)}
     script = "import ticketjax; print(ticketjax.__file__)"
     assert python("-c", script, **where).strip() == str(away / "ticketjax" / "__init__.py")
-    # The command, as its entry point starts it.
+    # The command, started by its entry point.
     entry = "console_scripts", "ticketjax = ticketjax.commands.main:main"
     assert all(line in (information / "entry_points.txt").read_text() for line in entry)
     start = "import sys; from ticketjax.commands.main import main; sys.exit(main())"

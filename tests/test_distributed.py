@@ -23,13 +23,13 @@ COMMAND = "import runpy; runpy.run_module('experiments.singleshot', None, '__mai
 
 
 def start(*flags, directory, before=""):
-    """Start a command in a process of its own, after some Python of a test's."""
+    """Start a command in a separate process, after some Python code of a test."""
     # One device for each process: the machine that runs the tests has few.
     environment = {
         **os.environ,
         "PYTHONPATH": str(ROOT),
         "XLA_FLAGS": re.sub(r"(device_count)=\d+", r"\1=1", os.environ["XLA_FLAGS"]),
-        # What one process has compiled, the next ones need not.
+        # Later processes reuse what one process has compiled.
         "JAX_COMPILATION_CACHE_DIR": str(directory.parent / "compiled"),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.2",
     }
@@ -50,7 +50,7 @@ def free_port():
 
 
 def start_job(*own_flags, directory):
-    """One process for each tuple of flags of its own."""
+    """Start one process for each tuple of flags."""
     job = [f"--coordinator_address=localhost:{free_port()}", f"--num_processes={len(own_flags)}"]
     common = [*GRID, "--out=out", "--distributed", *job]
     return [
@@ -85,7 +85,7 @@ def test_processes_together_make_the_records_of_one(alone, tmp_path):
             np.testing.assert_allclose(got, expected, rtol=1e-6)
         else:
             assert got == expected, name
-    # Five instances in shares of two, two and one: each process wrote its own.
+    # Five instances in shares of two, two and one: each process wrote its own share.
     assert len(list((tmp_path / "out" / "parts").glob("*.parquet"))) >= count
 
 
@@ -94,7 +94,7 @@ def test_a_process_of_a_job_ends_when_the_batch_system_says_so(tmp_path):
     process = start(*GRID, "--out=out", "--distributed", *job, directory=tmp_path)
     while process.poll() is None and not (tmp_path / "out" / "manifest.json").exists():
         time.sleep(0.01)
-    # JAX has taken SIGTERM by now, to tell of preemptions.
+    # By now, JAX has a handler of SIGTERM for preemptions.
     process.send_signal(signal.SIGTERM)
     printed = process.communicate(timeout=100)
     assert process.returncode == 128 + signal.SIGTERM, printed

@@ -23,7 +23,7 @@ from ticketjax.figures.drawings import (
 from ticketjax.figures.drawings.forward import activations
 from ticketjax.tasks import TASKS
 
-# The function of that name hides it in its package.
+# In its package, the function of the same name hides the module.
 comparison = importlib.import_module("ticketjax.figures.drawings.comparison")
 SIGNS = {1: networks.POSITIVE, -1: networks.NEGATIVE, 0: networks.ZERO}
 
@@ -123,7 +123,7 @@ def test_arrange_untangles_shuffled_paths():
     shuffles = [np.random.default_rng(seed).permutation(size) for seed in range(3)]
     path = np.eye(size)
     kernels = [path[shuffles[0]], path[shuffles[1]], path[shuffles[2]]]
-    # What the shuffles compose to decides where the outputs lie: without them the last would cross.
+    # The shuffles together determine the outputs' places; otherwise the last edges would cross.
     kernels.append((kernels[0] @ kernels[1] @ kernels[2]).T)
     given = [np.linspace(1, 0, size)] * 5
     assert sum(crossings(k, given[i], given[i + 1]) for i, k in enumerate(kernels)) > 30
@@ -163,7 +163,7 @@ def test_the_construction_has_all_of_its_parts(monkeypatch):
         [np.count_nonzero(layer["kernel"]) for layer in TASKS[task].ticket(5).values()]
         for task in ("circle", "helix")
     ]
-    # Two folds bring together 16 points, each further one half of them.
+    # Two folds bring together 16 points, each further fold half of them.
     titles = [axes.get_title() for axes in canvas.axes]
     assert [int(t.split()[-1]) for t in titles if "they meet in" in t] == [4, 2, 1]
 
@@ -219,7 +219,7 @@ def test_a_found_ticket_is_drawn_beside_the_planted_one(name, monkeypatch):
     for axes, own in zip(functions, classes, strict=True):
         image = axes.images[0].get_array()
         np.testing.assert_array_equal(image, own.reshape(image.shape))
-    # Dark where the found one gives another class, and nowhere on the planted one.
+    # Dark where the found network gives another class, and nowhere for the planted one.
     assert len(functions[0].images) == 1
     dark = functions[1].images[1].get_array()[..., 3] > 0
     np.testing.assert_array_equal(dark.ravel(), classes[0] != classes[1])

@@ -62,7 +62,7 @@ def test_teachers_have_unit_variance_or_balanced_classes_and_no_dead_neuron(name
         outputs = outputs_of(ticket, x)
         if task.kind == "classification":
             shares = np.bincount(outputs.argmax(axis=1), minlength=task.outputs) / len(x)
-            # Balanced within a factor of two on other points: those of this test are as many.
+            # Teachers are balanced within a factor of two on as many other points.
             assert shares.min() > 0.45 * shares.max()
         else:
             np.testing.assert_allclose(outputs.std(axis=0), 1, atol=0.1)
@@ -110,7 +110,7 @@ def test_random_circles_are_four_rings_in_any_order(depth):
         counts.add(nonzero(ticket))
         classes = outputs_of(ticket, x).argmax(axis=1)[by_radius]
         assert np.bincount(classes, minlength=4).min() > 0.08 * len(x)
-        # Each class is one stretch of radii: cut where these stretches end, few points are astray.
+        # Each class is one interval of radii: cut at the ends of these, few points are misplaced.
         order = sorted(range(4), key=lambda c: np.median(np.flatnonzero(classes == c)))
         ends = np.cumsum([np.count_nonzero(classes == c) for c in order])[:-1]
         rings = np.searchsorted(ends, np.arange(len(x)), side="right")
@@ -127,7 +127,7 @@ def test_random_helices_are_as_far_from_the_origin_as_the_helix(depth):
     assert len({nonzero(ticket) for ticket in tickets}) == 1
     for ticket in tickets:
         size = np.linalg.norm(outputs_of(ticket, x), axis=1)
-        # Whatever the rotation and the phase are: |(u cos, u sin, u)| = sqrt(2) u.
+        # For any rotation and phase: |(u cos, u sin, u)| = sqrt(2) u.
         np.testing.assert_allclose(size, math.sqrt(2) * (5 + 3 * x[:, 0]) / 8, atol=0.05)
     ends = np.array([outputs_of(ticket, x)[-1] for ticket in tickets])
     assert np.ptp(ends, axis=0).max() > 0.3
@@ -150,7 +150,7 @@ def test_a_seed_s_ticket_and_data_are_those_of_its_key(family):
     drawn = jax.jit(lambda t: every.sample_of(key, 50, 0.3, t))(own)
     for ours, theirs in zip(drawn, fourth.sample(key, 50, 0.3), strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-5)
-    # A JAX key is one as well.
+    # A JAX key is also a key.
     assert family(jax.random.key(4)).name.endswith("_0-4")
 
 

@@ -10,7 +10,7 @@ ROOT = pathlib.Path(__file__).parents[1]
 README = ROOT / "README.md"
 MOST_WORDS, MOST_LINES = 30, 150
 PAGES = [*sorted(ROOT.glob("docs/*.md")), README, ROOT / "BUILD.md", ROOT / "CHANGELOG.md"]
-# Phrases that were mended once: idioms of another language, riddles, code as a person.
+# Phrases that were replaced before: idioms of another language, riddles, personified code.
 MENDED = (
     r"\bbesides[,.;]",
     r"\bbetray",

@@ -30,7 +30,7 @@ def test_grids_by_hand():
 
 def test_regression_error_by_hand():
     target = jnp.array([[1.0, 0.0], [0.0, 2.0]])
-    # The first output is half as large, the second beside the target: 2 * y fits it with 0.8 / 2.
+    # The first output is half the target's, the second is not proportional to the target's.
     outputs = jnp.array([[0.5, 2.0], [0.0, 4.0]])
     got = error_of("regression", outputs, target)
     # 8 / 20 = 0.4 is the best factor of the second: 0.8 and 1.6 instead of 0 and 2.
@@ -57,14 +57,14 @@ def test_classification_error_by_hand():
     assert float(got.disagreement) == 0.5
     assert float(got.mean) == pytest.approx((0.4 + 1.2) / 2)
     assert float(got.largest) == pytest.approx(1.2)
-    # An output that is the wrong way round is no better than one that says nothing.
+    # An output of the wrong sign is no better than 0.
     wrong = error_of("classification", -target, target)
     assert float(wrong.mean) == float(wrong.largest) == 1
     assert float(wrong.disagreement) == 1
 
 
 def test_a_classifier_that_puts_out_no_numbers_is_not_the_target():
-    # All of its arg maxima are those of the target.
+    # All its arg maxima are those of the target.
     target = jnp.array([[2.0, 0.0], [5.0, 3.0]])
     got = error_of("classification", jnp.full((2, 2), jnp.nan), target)
     assert np.isnan(got.disagreement)

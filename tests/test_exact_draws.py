@@ -1,4 +1,4 @@
-"""Draws that are the same everywhere: their distribution, and their values against oracles."""
+"""Draws that are the same on every machine: their distribution, and values against oracles."""
 
 import hashlib
 
@@ -17,7 +17,7 @@ def test_uniform_numbers_are_those_of_shake():
     words = [int.from_bytes(content[i : i + 8], "little") >> 12 for i in range(0, 48, 8)]
     found = exact_draws.uniform(b"key", "purpose", (2, 3))
     np.testing.assert_array_equal(found.ravel(), [(2 * word + 1) / 2**53 for word in words])
-    # A key that ends as another purpose begins is another key.
+    # Key and purpose are separated: moving letters from one to the other gives other numbers.
     assert not np.any(found == exact_draws.uniform(b"keyp", "urpose", (2, 3)))
 
 

@@ -20,7 +20,7 @@ useful_of = jax.jit(activity.useful, static_argnums=1)
 
 
 def network_of(widths, theta, mask, prunable):
-    """What a round sees, everything free to be added or removed."""
+    """The input of a round, in which everything may be added or removed."""
     free = jnp.ones(mask.shape, bool)
     return neighbourhood.Network(widths, theta, mask, jnp.asarray(prunable), free)
 
@@ -41,7 +41,7 @@ def test_effects_of_single_flips_are_those_in_numpy():
     out, got = effects(theta, x)
     plain = masked_outputs(layers, mask, x)
     np.testing.assert_allclose(out, plain, atol=1e-5)
-    # Two layers from the end it is exact, and the first layer's with no bend in between.
+    # It is exact in the last two layers, and in the first layer if no ReLU changes its state.
     wanted = []
     for i in range(mask.size):
         flipped = mask.copy()
@@ -82,12 +82,12 @@ def test_samples_are_drawn_by_slope_and_weighted_back():
     # Four samples, one of which has all the slope: shares 1/8, 1/8, 1/8, 5/8.
     slope = jnp.zeros((4, 2)).at[3].set(jnp.array([3.0, -4.0]))
     draw = jax.jit(slopes.draw_samples, static_argnums=2)
-    # Marks at 0.2 and 0.7 of the shares added up, which are 0.125, 0.25, 0.375 and 1.
+    # Marks at 0.2 and 0.7 of the cumulative shares, which are 0.125, 0.25, 0.375 and 1.
     drawn, weights = draw(0.4, slope, 2)
     assert drawn.tolist() == [1, 3]
     np.testing.assert_allclose(weights, [2, 0.4], rtol=1e-6)
 
-    # Whatever is averaged, the weighted mean over all draws is the mean of all samples.
+    # For any values, the weighted mean over all draws is the mean of all samples.
     values = jnp.array([1.0, -2.0, 5.0, 10.0])
 
     def mean(u):
@@ -133,7 +133,7 @@ def test_segments_are_pieces_of_path_that_matter():
 
 @pytest.mark.parametrize("prune_bias", [True, False])
 def test_segments_of_a_deep_network_are_alive(prune_bias):
-    """Of paths through seven hidden neurons drawn blindly, one in 128 would be."""
+    """With uniform draws, one path in 128 through seven hidden neurons would be alive."""
     widths = (1, 9, 9, 9, 9, 9, 9, 9, 1)
     rng = np.random.default_rng(3)
     layers = [
@@ -165,7 +165,7 @@ def test_segments_of_a_deep_network_are_alive(prune_bias):
 
 
 def state_of(problem, mask, widths):
-    """What the screening of whole neurons sees, on all samples."""
+    """The input for screening whole neurons, on all samples."""
     theta, prunable = flat_of(problem.params), ~vectors.is_bias(widths) | problem.prune_bias
     theta, prunable, mask = map(jnp.asarray, (theta, prunable, mask))
 
@@ -183,7 +183,7 @@ def state_of(problem, mask, widths):
 
 @pytest.mark.parametrize("prune_bias", [True, False])
 def test_detours_and_replacements_are_the_best_of_all(prune_bias):
-    # With one hidden layer and squared errors, slope and curvature are the whole truth.
+    # With one hidden layer and squared errors, slope and curvature are exact.
     widths, count = (3, 6, 2), 12
     layers = layers_of(4, widths)
     problem = problem_of(layers, objective="raw", prune_bias=prune_bias)

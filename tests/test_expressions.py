@@ -166,7 +166,7 @@ SCOPES = st.sampled_from(["global", "local"]) | st.builds(
 
 
 def values_of(field):
-    """What a field may be, by its rule."""
+    """Allowed values of a field, by its rule."""
     rule, default = field.metadata["rule"], field.default
     if field.name == "optimizer":
         return st.none() | OPTIMIZERS
@@ -190,7 +190,7 @@ def values_of(field):
 
 @st.composite
 def options(draw, kind):
-    """Some of a class's options, drawn, those that go together."""
+    """Random options of a class that are compatible."""
     fields = [f for f in dataclasses.fields(kind) if f.default is not dataclasses.MISSING]
     chosen = draw(st.lists(st.sampled_from(fields), unique_by=lambda f: f.name, max_size=4))
     drawn = {field.name: draw(values_of(field)) for field in chosen}
@@ -235,7 +235,7 @@ def test_every_seeker_is_read_back_from_its_text(seeker):
         assert again == seeker and type(again) is type(seeker), text
         assert hash(again) == hash(seeker)
         assert (repr(again), seeker_text(again)) == (repr(seeker), seeker_text(seeker))
-        # Commands take several in one flag.
+        # Commands accept several in one flag.
         assert expressions.split(f"{text}, snip") == [text, "snip"]
 
 
@@ -268,7 +268,7 @@ def test_text_by_hand():
     assert seeker_text(budgets) == "singleshot(magnitude, scope=layer_budgets((3, 4)))"
     optimizer = tj.Multishot(tj.snip, optimizer="sgd(0.1, momentum=0.9)")
     assert seeker_text(optimizer) == "multishot(snip, optimizer='sgd(0.1, momentum=0.9)')"
-    # Scores are combined as the pruners that they make.
+    # In combinations, scores stand for the pruners made from them.
     assert get_seeker("refined(snip)") == tj.Refined(tj.Singleshot(tj.snip))
     assert get_seeker("concrete") == get_seeker("concrete()") == tj.Concrete()
     assert get_seeker("random") == tj.Singleshot(tj.random_score)

@@ -75,7 +75,7 @@ def test_shares_of_seeds_that_found_a_ticket_stand_below_strong_panels(canvases)
         "after training (weak)",
     ]
     (points,) = strip.lines
-    # Where records do not say so, there is no point.
+    # If records do not contain it, there is no point.
     np.testing.assert_allclose(points.get_xydata(), [[0.006, 7 / 25]])
     (segments,) = (bars.get_segments() for bars in strip.collections)
     np.testing.assert_allclose(segments[0][:, 1], [0.1428, 0.4758], atol=1e-4)
@@ -189,7 +189,7 @@ def test_a_diagnosis_has_a_mark_per_case_and_measure(accuracy, canvases):
     ]
     assert marks[0] == [(pytest.approx(0.6), 0), (0.125, 1)]
     assert marks[1] == [(0.5, 0)]
-    # Kept as the decimal logarithm of the ratio.
+    # Stored as the decimal logarithm of the ratio.
     assert marks[2] == [(pytest.approx(100), 0)]
     assert texts(recall.get_yticklabels()) == ["SNIP"]
     measure = "accuracy" if accuracy else "mean squared error"
@@ -204,7 +204,7 @@ def in_rounds(**columns):
     """Records of two layers that are pruned in two rounds; the ticket has 0.1 and 0.2 of them."""
     kept = {"layer_kept": [0.25, 0.5], "layer_precision": [0.2, 0.4], "layer_recall": [0.5, 1.0]}
     two = {"rounds": 2, "round_layer_kept": [[0.5, 0.8], [0.25, 0.0]], **kept, **columns}
-    # Nothing planted is kept: it does not say how much there is.
+    # Nothing planted is kept, so this record does not show how much there is.
     nothing = {**two, "density": 0.5, "layer_precision": [0.0, 0.0], "layer_recall": [0.0, 0.0]}
     dead = {"round_first_dead_layer": [-1, 1]}
     return pa.concat_tables([records([0.5], **dead, **two), records([0.5], **dead, **nothing)])
@@ -258,7 +258,7 @@ def test_titles_fit_their_panels(canvases):
 @pytest.mark.parametrize("task", ["circle", "relu"])
 @pytest.mark.parametrize("values", [[0.25, math.nan, 1.0], [math.nan] * 3, [math.inf] * 3])
 def test_figures_say_which_runs_diverged(task, values, canvases):
-    # Warnings are errors here, of logarithms and of axes without limits too.
+    # Warnings are errors here, including those about logarithms and axes without limits.
     kind = "classification" if task == "circle" else "regression"
     broken = records(values, task=task, kind=kind, ticket_metric=values[-1])
     panel = quality.Panel("weak", {"task": task})

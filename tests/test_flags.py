@@ -11,7 +11,7 @@ from ticketjax.choices import Planting, Training
 from ticketjax.commands import flags, values
 from ticketjax.runs.grid import Grid
 
-# Fields of Grid that are said by flags of the fields' own, or by one of another name.
+# Fields of Grid that are set by the flags of their own fields, or by a flag of another name.
 ELSEWHERE = {"planting", "training"}
 RENAMED = {"reinitialise": "sanity"}
 SCRIPT = """
@@ -26,7 +26,7 @@ print(json.dumps(said))
 
 @pytest.fixture(scope="module")
 def said(tmp_path_factory):
-    """Values of a grid command's flags, in a process whose flags are its own."""
+    """Values of a grid command's flags, in a separate process, where no other flags are defined."""
     result = python("-c", SCRIPT, "--tickets=2", directory=tmp_path_factory.mktemp("flags"))
     assert result.returncode == 0, result.stderr
     return json.loads(result.stdout)
@@ -39,7 +39,7 @@ def test_every_field_has_its_flag_with_its_default(said):
         assert {name: said[name] for name in fields} == {**fields, **(
             {"tickets": 2} if kind is Planting else {}
         )}  # fmt: skip
-        # Each has a text of its own, from the docstring.
+        # Each has its own text, from the docstring.
         assert all(flags.help_of(kind)[name] for name in fields)
     names = {field.name for field in dataclasses.fields(Grid)} - ELSEWHERE
     assert {RENAMED.get(name, name) for name in names} <= set(said)

@@ -1,4 +1,4 @@
-"""Nonsense for every flag and argument: refused in one line, or fit to be run; never half-way."""
+"""Invalid values for every flag and argument are refused in one line, or can be run completely."""
 
 import copy
 import math
@@ -21,7 +21,7 @@ import ticketjax as tj
 from ticketjax.seekers.registry import WHOLE
 
 ROOT = pathlib.Path(__file__).parents[1]
-# The commands: what starts as they do.
+# The commands: modules that call start().
 COMMANDS = sorted(
     path.stem for path in (ROOT / "experiments").glob("*.py") if "\n    start(" in path.read_text()
 )
@@ -32,18 +32,18 @@ NONSENSE = [
     *("relu", "circel", "tickett", "snop", "no/such.py:f", "no/such", "/dev/null/x", ":", "--"),
     *("restarts=0", "learning_rate=[]", "rounds=-3", "epochs=1e9", "learning_rate=nan", "a=(1,"),
 ]
-# Not fuzzed: what other processes are waited for with, and what JAX is set up by.
+# Not fuzzed: flags that wait for other processes, and flags that configure JAX.
 LEFT_OUT = {"distributed", "compilation_cache", "wait"}
 FEW = settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
 MANY = settings(FEW, max_examples=60)
 
 
 class Accepted(Exception):
-    """The grid would be run now."""
+    """Raised where the grid would be run."""
 
 
 def _definitions():
-    """A copy of all that the flags' registry holds."""
+    """A copy of the contents of the flags' registry."""
     copies = {dict: lambda d: {k: list(v) if isinstance(v, list) else v for k, v in d.items()}}
     return {k: copies.get(type(v), lambda v: v)(v) for k, v in vars(flags.FLAGS).items()}
 
@@ -145,7 +145,7 @@ SMALL = {
 }
 TASK = tj.get_task("relu")
 MODEL = tj.mlp(TASK, 3, 6)
-# What a search starts from is no option by name: get_seeker("annealed(snip)").
+# The seeker that a search starts from is no option: get_seeker("annealed(snip)").
 OPTIONS = {
     name: [f.name for f in fields(kind) if f.name != "seeker"] for name, kind in WHOLE.items()
 }
@@ -190,7 +190,7 @@ CALLS = [
 @given(st.sampled_from(CALLS), st.sampled_from(VALUES))
 def test_nonsense_in_a_call_is_a_value_error(call, value):
     function, argument, make = call
-    # What is no error must be fit for use, which other tests hold.
+    # Values without an error must be usable; other tests check this.
     try:
         make(value)
     except ValueError as error:

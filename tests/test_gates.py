@@ -78,8 +78,8 @@ def top(scores, k):
     return mask
 
 
-# The searches in NumPy: s is what Adam moves, score what ranks in the end, t runs from 1 / STEPS
-# to 1, and budget is the scheduled one.
+# The searches in NumPy: Adam updates s, score ranks at the end, t runs from 1 / STEPS to 1, and
+# budget is the scheduled one.
 
 
 class Probabilistic:
@@ -113,7 +113,7 @@ class GemMiner:
 
     def after(self, t, budget, density):
         self.s = np.clip(self.s, 0, 1)
-        # Every step is an epoch, and every second one lets some die.
+        # Every step is an epoch, and in every second one some parameters die.
         died_last = {0.25: 0, 0.5: 0.5, 0.75: 0.5, 1: 1}[t]
         self.alive = top(self.score_of_the_living(), round(density**died_last * self.s.size))
         self.score = self.score_of_the_living()
@@ -194,7 +194,7 @@ DECAYING = ("probabilistic", "relaxed_bernoulli")
 
 
 def search_in_numpy(search, problem, key, density, rate, decay):
-    """Adam (Kingma and Ba 2015, algorithm 1) on the gates, the gradient of norm 1 but the price."""
+    """Adam (Kingma and Ba 2015, algorithm 1) on gates; without price the gradient has norm 1."""
     x, y = (np.asarray(array) for array in problem.batch)
     layers = oracle.layers_of(problem.params)
     theta = flat(oracle.tree_of(layers))
@@ -231,21 +231,21 @@ def test_whole_searches_over_keys_and_densities_are_those_in_numpy(name):
     )
     problem, rate, decay = problem_of(kind, objective), 0.05, name in DECAYING
     keys, densities = jax.random.split(KEY, 2), np.array([0.3, 0.6], np.float32)
-    # A batch of all samples: one step per epoch, whatever the order.
+    # A batch of all samples: one step per epoch, for any order.
     seek = get_seeker(name, epochs=STEPS, learning_rate=rate, decay=decay, **options)
     seek = jax.jit(jax.vmap(jax.vmap(seek, (None, None, 0)), (0, None, None)))
     found = seek(keys, problem, densities)
     for i, j in ((0, 0), (1, 1)):
         score = search_in_numpy(search(), problem, keys[i], float(densities[j]), rate, decay)
         one = jax.tree.map(lambda leaf, at=(i, j): leaf[at], found)
-        # A saturated gate's slope is 0 in float32, and next to 0 otherwise.
+        # A saturated gate's slope is 0 in float32, and almost 0 in float64.
         np.testing.assert_allclose(flat(one.scores), score, atol=1e-3)
         assert np.ptp(score[np.isfinite(score)]) > rate, "all alike, it would show nothing"
         kept = flat(one.mask)
         assert kept.sum() == round(densities[j] * 71)
         assert score[kept].min() >= score[~kept].max() - 2e-3
 
-    # No parameter does anything, so that no gradient tells two of them apart: ties everywhere.
+    # No parameter has an effect, so all gradients are equal: ties everywhere.
     nothing = jax.tree.map(jnp.zeros_like, problem.params)
     tied = seek(keys, dataclasses.replace(problem, params=nothing), densities)
     if name != "gem_miner":  # which draws its scores
@@ -271,7 +271,7 @@ def test_projection_by_bisection_is_the_one_by_sorting(budget):
     expected = [shift_by_sorting(row.astype(np.float64), budget) for row in s]
     sums = np.clip(s - np.asarray(shifts)[:, None], 0, 1).sum(axis=1)
     assert np.all(sums <= budget + 1e-4)
-    # Where the sum has a plateau, the shift is any on it.
+    # On a plateau of the sum, any shift is valid.
     wanted = np.clip(s - np.array(expected)[:, None], 0, 1).sum(axis=1)
     np.testing.assert_allclose(sums, wanted, atol=1e-4)
 
@@ -311,7 +311,7 @@ def test_density_falls_from_one_to_the_target_along_the_ramp():
         assert at(0.1, schedule) == at(0.2, schedule) == 1
         assert at(0.6, schedule) == pytest.approx(0.01, rel=1e-6)
         assert at(1.0, schedule) == pytest.approx(0.01, rel=1e-6)
-    # Half way, an eighth remains: 0.01 + 0.99 / 8, and 0.01^(7/8).
+    # Half-way, an eighth remains: 0.01 + 0.99 / 8, and 0.01^(7/8).
     assert at(0.4, "cubic") == pytest.approx(0.13375, rel=1e-5)
     assert at(0.4, "log") == pytest.approx(0.017783, rel=1e-4)
 
@@ -331,7 +331,7 @@ def test_gradients_of_any_size_become_unit_vectors_and_bad_ones_nothing():
     np.testing.assert_array_equal(unit_norm(jnp.array([1.0, np.nan])), [0, 0])
 
 
-# What the shared search promises.
+# Guarantees of the shared search.
 
 
 def test_biases_that_are_not_pruned_are_kept_and_not_counted():
@@ -370,7 +370,7 @@ def test_options_that_make_no_search_are_refused():
 
 def test_the_best_of_several_searches_is_kept():
     problem = problem_of(REGRESSION, "rescaled")
-    # A parameter that is no number: a mask that keeps it has a loss that is none.
+    # A parameter that is NaN: a mask that keeps it has the loss NaN.
     broken = problem.params["layer_2"]["bias"].at[0].set(jnp.nan)
     layer = {**problem.params["layer_2"], "bias": broken}
     problem = Problem(
@@ -427,7 +427,7 @@ def test_seekers_say_how_long_they_search_and_a_grid_tells_them():
     assert searching(search_epochs=3) == dict.fromkeys(epochs, 3)
 
 
-# Edge-popup with one threshold over layers of unlike scores.
+# Edge-popup with one threshold over layers of different scores.
 
 
 def test_layers_are_normalised_by_the_mean_of_what_is_prunable():

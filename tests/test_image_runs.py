@@ -1,4 +1,4 @@
-"""Networks of images: teachers as tasks, augmentation, records, what is taken up again."""
+"""Networks of images: teachers as tasks, augmentation, records, resuming."""
 
 import dataclasses
 import functools
@@ -84,9 +84,9 @@ def test_records_hold_the_planted_ticket_and_nothing_is_run_twice(data_dir, tmp_
     assert {"--augment", "--model=lenet300", "--channels=0.02", "--images=16"} <= set(flags)
     assert {"--test_images=12", "--search_epochs=2", "--levels=1", "--rounds=2"} <= set(flags)
     assert {"--densities=0.1", "--ticket_density=0.05", "--data_dir=DIR"} <= set(flags)
-    # Each of these is a run's, or as many as there are devices.
+    # Each part has one run, or one for each device.
     assert {path.parent.parent.name for path in out.glob("*/parts/*")} == {"pruning", "searches"}
-    # A part is lost, as with a run that was killed: that one alone is made again, the same.
+    # A part is lost, like that of a killed run: only this part is made again, identically.
     parts = {path: path.stat().st_mtime_ns for path in out.glob("*/parts/*.parquet")}
     lost = sorted(parts)[0]
     lost.unlink()
@@ -144,12 +144,12 @@ def sparse_network(seed, kept):
     return ticket
 
 
-# As many parameters in all of them, in different places and layers.
+# All have equally many parameters, in different places and layers.
 TICKETS = {seed: sparse_network(seed, kept) for seed, kept in enumerate([(6, 6), (6, 6), (4, 8)])}
 
 
 def digits(asked=None):
-    """A task with data of its own and a ticket for every seed; those asked for are noted."""
+    """A task with its own data and a ticket for every seed; `asked` records the requested seeds."""
     generator = np.random.default_rng(9)
     x = generator.normal(size=(60, 4)).astype(np.float32)
     y = generator.integers(0, 3, 60).astype(np.int32)
@@ -227,7 +227,7 @@ def test_instances_hold_no_copy_of_a_tasks_own_data():
 
 def test_a_small_chunk_is_of_one_seeker_and_what_is_finished_is_not_run_again(tmp_path):
     asked = []
-    # Seekers that train: with others, chunks are as large as ever.
+    # Seekers that train: with others, chunks are not made smaller.
     seekers = {name: f"multishot({name}, rounds=1, round_epochs=1)" for name in ("random", "snip")}
     fields = {"task": digits(asked), **OF_DIGITS, "seekers": seekers, "chunk_size": 2}
     grid, out = make_grid(**fields), tmp_path / "out"
@@ -235,7 +235,7 @@ def test_a_small_chunk_is_of_one_seeker_and_what_is_finished_is_not_run_again(tm
     store = Store(out, grid)
     for records in itertools.islice(run(grid, devices=jax.local_devices()[:1]), 4):
         rows = records.to_pylist()
-        # Of three densities two, and then the last, of so many seeds as make two runs.
+        # Two of three densities, and then the last one, for as many seeds as give two runs.
         assert len({row["seeker"] for row in rows}) == 1 and len(rows) == 2
         store.write(records)
     half = store.done()
@@ -249,7 +249,7 @@ def test_a_small_chunk_is_of_one_seeker_and_what_is_finished_is_not_run_again(tm
     assert found == grid.run_names() - half and len(found) == len(computed) > 0
     assert all(path.stat().st_mtime_ns == written for path, written in parts.items())
     assert again.num_rows == 18
-    # All is there: no ticket is looked for.
+    # Everything is finished: no ticket is requested.
     asked.clear()
     assert tj.sweep(out=out, **fields) == again and not asked
 
@@ -347,7 +347,7 @@ def test_training_augments_its_batches_and_nothing_else():
     negated = trained(lambda key, x: -x, batch.x)
     plain = trained(None, -batch.x)
     jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-5), negated, plain)
-    # The key is another one in each step: else both epochs would shift alike.
+    # Each step has a different key; otherwise both epochs would shift alike.
     shifted = trained(lambda key, x: x + jax.random.normal(key), batch.x)
     assert not jnp.allclose(shifted["layer_0"]["kernel"], plain["layer_0"]["kernel"])
     problem = tj.make_problem(task, model, params, batch, augment=lambda key, x: x)

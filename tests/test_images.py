@@ -16,7 +16,7 @@ from ticketjax.tasks.image_files import DATASETS, augment, load_images
 
 PER_CLASS = 2
 N = 10 * PER_CLASS
-# As they are before the fixture `small` changes them.
+# The values before the fixture `small` changes them.
 OFFICIAL = dict(DATASETS)
 NAMES = [*(f"data_batch_{index}" for index in range(1, 6)), "test_batch"]
 IDX = ["train-images-idx3-ubyte", "train-labels-idx1-ubyte"]
@@ -221,7 +221,7 @@ def test_damaged_gz_files_are_refused(tmp_path):
     assert_refused("mnist", path, bytes(flipped), "damaged")
     assert_refused("mnist", path, b"not gzip", "damaged")
     longer = gzip.compress(gzip.decompress(content) + bytes(10_000_000))
-    # One byte too many is all that is unpacked of a file that would fill the memory.
+    # Of a file that would fill the memory, only one byte too many is unpacked.
     assert_refused("mnist", path, longer, "must have 15696 bytes, has 15697")
 
 
@@ -238,7 +238,7 @@ def test_wrong_counts_of_a_class_and_images_all_alike_are_refused(tmp_path):
 
 
 class Malicious:
-    """Unpickled, it makes the file `path`."""
+    """Unpickling it creates the file `path`."""
 
     def __init__(self, path):
         self.path = path
@@ -254,10 +254,10 @@ def test_a_malicious_pickle_is_refused_and_nothing_of_it_runs(tmp_path, protocol
     trace = tmp_path / "trace"
     attack = pickle.dumps({"data": Malicious(trace)}, protocol)
     pickle.loads(attack)
-    trace.unlink()  # it does work when unpickled
+    trace.unlink()  # it works when unpickled
     path = tmp_path / "data_batch_1"
     assert_refused("cifar10", path, attack, "not the official file, and not unpickled")
-    # Also in front of what is right, as its result would be dropped by POP.
+    # Also before valid content, where POP would drop its result.
     official = path.read_bytes()
     assert_refused("cifar10", path, attack[:-1] + b"0" + official, "not unpickled")
     assert not trace.exists()
@@ -331,10 +331,10 @@ def test_augment_draws_uniformly_and_independently_from_all_crops(pad, flip):
     order = {name: index for index, name in enumerate(names.values())}
     drawn = np.array([order[name] for name in drawn])
     counts = np.bincount(drawn, minlength=len(names))
-    # Chi-square of that many degrees of freedom: five standard deviations above its mean.
+    # Chi-squared with this many degrees of freedom: five standard deviations above its mean.
     freedom = len(names) - 1
     assert np.sum((counts - 50) ** 2 / 50) < freedom + 5 * np.sqrt(2 * freedom)
-    # Neighbours in the batch are as unrelated as any two: equal once in that many.
+    # Neighbours in the batch are independent: equal once in that many.
     equal = np.mean(drawn[1:] == drawn[:-1])
     assert equal < 2.5 / len(names)
 

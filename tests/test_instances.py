@@ -22,7 +22,7 @@ from ticketjax.tasks.network import network_task
 
 SUITE = json.loads(pathlib.Path(instances.__file__).with_name("suite_v1.json").read_text())
 CPU = pathlib.Path("/proc/cpuinfo")
-# Where the last bits are those of the machine that the suite was published from.
+# Whether the last bits are those of the machine on which the suite was made.
 PUBLISHED_HERE = (
     SUITE["versions"]["jax"] == jax.__version__
     and CPU.exists()
@@ -31,7 +31,7 @@ PUBLISHED_HERE = (
 
 
 def command(module, *flags, directory, xla_flags=""):
-    """A command as a user starts it, compiled as for a user, as the last bits matter."""
+    """Run a command like a user, compiled as usual, because the last bits matter."""
     return subprocess.run(
         [sys.executable, "-W", "error", "-m", f"experiments.{module}", *flags],
         capture_output=True,
@@ -44,7 +44,7 @@ def command(module, *flags, directory, xla_flags=""):
 
 @pytest.fixture
 def made():
-    """Made up, in the form of an instance: its description, its tree and its answer's."""
+    """An invented instance: its description, its tree and its answer's tree."""
     rng = np.random.default_rng(0)
     params = network(rng, (2, 5, 4))
 
@@ -125,7 +125,7 @@ def test_verdicts_tell_rounding_from_another_ticket(made):
 
 
 def rewritten(path, tree=None, **metadata):
-    """Another file with some content or metadata changed, and a hash that is right again."""
+    """Change some content or metadata of a file, and correct its hash."""
     old, texts = interop.load_tree(path)
     tree = old if tree is None else tree(old)
     texts = texts | {"sha256": instances.content_hash(tree)} | metadata
@@ -301,7 +301,7 @@ def test_plant_and_score(tmp_path):
     assert scored["kept"] == pytest.approx(2 / (100 + 100 + 100 + 1))
 
 
-# The draws are made up: what is tested is what becomes of them.
+# The draws are invented: only their use is tested.
 SUITE_OF_THREE = """
 import dataclasses, json, pathlib, sys
 from ticketjax.commands import plant

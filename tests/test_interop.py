@@ -1,4 +1,4 @@
-"""Files from elsewhere, and layouts of elsewhere."""
+"""Files and layouts of other programs."""
 
 import json
 import os
@@ -16,7 +16,7 @@ from ticketjax.sharing import interop
 
 
 def raw_file(path, header, data=b""):
-    """A safetensors file put together by hand, from the format's own description."""
+    """A safetensors file written by hand, following the description of the format."""
     text = header if isinstance(header, bytes) else json.dumps(header).encode()
     path.write_bytes(struct.pack("<Q", len(text)) + text + data)
     return path
@@ -154,7 +154,7 @@ def test_what_no_file_can_hold_is_refused_and_nothing_written(tree, metadata, me
 
 
 def small():
-    """A network of 2, 3 and 1 neurons with numbers that tell their places."""
+    """A network of 2, 3 and 1 neurons with a different number in each place."""
     return {
         "layer_0": {"kernel": np.arange(6, dtype=np.float32).reshape(2, 3), "bias": np.ones(3)},
         "layer_1": {"kernel": np.array([[7.0], [8.0], [9.0]]), "bias": np.array([-1.0])},

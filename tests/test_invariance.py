@@ -1,6 +1,6 @@
-"""A run's record is the same bit for bit, however its grid is divided and whatever else is in it.
+"""A run's record is identical, bit for bit, however its grid is divided and whatever it contains.
 
-Searches that train amplify rounding: a run computed by another program is another run.
+Searches that train amplify rounding, so another program would give a different run.
 """
 
 import functools
@@ -55,7 +55,7 @@ def test_company_changes_no_bit():
 
 
 def test_records_are_of_something_that_trains():
-    # Masks of two seeds differ, and so does what they are worth.
+    # Masks of two seeds differ, and so do their metrics.
     for seeker in TRAINED:
         losses = {row["weak_loss"] for key, row in records().items() if seeker in key}
         assert len(losses) >= 5

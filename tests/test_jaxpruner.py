@@ -1,4 +1,4 @@
-"""The page about jaxpruner, where it is installed."""
+"""The page about jaxpruner, if it is installed."""
 
 import pathlib
 import re
@@ -9,7 +9,7 @@ import pytest
 PAGE = pathlib.Path(__file__).parents[1] / "docs" / "jaxpruner.md"
 
 
-# Its own are not ours.
+# Warnings of jaxpruner are ignored.
 @pytest.mark.filterwarnings("ignore")
 def test_pruners_of_jaxpruner_run_in_a_sweep(monkeypatch):
     # Set by the page; put back afterwards.

@@ -27,7 +27,7 @@ SECRET_KINDS = (Task, tj.Setting, Instance, Planted)
 
 
 def image_task():
-    """A teacher whose samples are what it is given: images, training and held-out in one array."""
+    """A teacher with given samples: training and held-out images in one array."""
     rng = np.random.default_rng(0)
     target = {
         "layer_0": {"kernel": rng.normal(size=(12, 3)), "bias": np.zeros(3)},
@@ -45,7 +45,7 @@ def image_task():
 
 
 class Chain(nn.Module):
-    """Biases that all began at 0, as linen's do by default, would tell which are planted."""
+    """Its biases do not start at 0, linen's default, which would reveal the planted ones."""
 
     @nn.compact
     def __call__(self, x):
@@ -55,7 +55,7 @@ class Chain(nn.Module):
 
 
 def by_hand():
-    """A network of one's own functions, on a tree of one's own."""
+    """A network of a user's functions, on a user's tree."""
 
     def init(key):
         keys = jax.random.split(key, 2)
@@ -91,7 +91,7 @@ def case(name):
 
 
 class ReceivedError(Exception):
-    """Ends a run where its seeker begins."""
+    """Ends a run at the start of its seeker."""
 
 
 def arguments_of(setting, instance):
@@ -107,7 +107,7 @@ def arguments_of(setting, instance):
     return received
 
 
-# What is secret, and how it is recognised.
+# The secrets, and how they are recognised.
 
 
 def numbers_of(value):
@@ -137,13 +137,13 @@ class Secrets:
         self.samples = [np.asarray(instance.held_out.x), np.asarray(instance.held_out.y)]
         target = [np.asarray(leaf) for leaf in jax.tree.leaves(setting.target)]
         self.ticket = [leaf for leaf in target if leaf.size > 3 and np.ptp(leaf) > 0]
-        # Whoever knows the run's key can draw the rest again.
+        # With the run's key, everything else could be drawn again.
         keys = [KEY, *(key for use, key in keys_of_run(KEY).items() if use != "seek")]
         self.keys = [np.asarray(jax.random.key_data(key)) for key in keys]
         self.counts = np.array(setting.ticket_layers)
 
     def shown_by(self, array):
-        """Which secret an array tells; empty if none."""
+        """The secret that an array reveals; empty if none."""
         flat = array.ravel()
         for mask in self.masks:
             if flat.size == mask.size:
@@ -168,7 +168,7 @@ class Secrets:
 
 
 def leaks(arguments, setting, instance):
-    """The ways to what is secret, with what it is."""
+    """The ways to secrets, with the secrets' names."""
     secrets = Secrets(setting, instance)
     identical = {id(leaf) for leaf in jax.tree.leaves((instance.planted.mask, instance.held_out))}
     identical |= {id(secret) for secret in (setting, instance, setting.task, setting.target)}
@@ -192,7 +192,7 @@ def test_nothing_of_the_ticket_is_within_reach(name):
     arguments = arguments_of(setting, instance)
     assert set(arguments) == {"key", "problem", "density"}
     assert leaks(arguments, setting, instance) == []
-    # The walk has been where secrets could be: in closures, and in what the user's functions name.
+    # The search has visited the possible places: closures, and names in the user's functions.
     ways = {way for way, _ in reach(arguments)}
     assert ("problem", "batch", "x") in ways and ("problem", "augment", "global jnp") in ways
     inside = {"mlp": "precision", "linen": "module"}.get(name)
@@ -203,7 +203,7 @@ GLOBAL = {}
 
 
 class Bound:
-    """An object whose method the problem holds."""
+    """An object whose method is part of the problem."""
 
     def __init__(self, **fields):
         vars(self).update(fields)
@@ -213,7 +213,7 @@ class Bound:
 
 
 def leaking(how, problem, setting, instance):
-    """The problem with something secret in it, and the part of the way that gives it away."""
+    """The problem with a secret in it, and the part of the way that reveals it."""
     mask, held_out = instance.planted.mask, instance.held_out
     kernel = np.asarray(mask["layer_0"]["kernel"])
     replace = functools.partial(dataclasses.replace, problem)

@@ -1,4 +1,4 @@
-"""The least mask, against all masks of networks that are small enough for that."""
+"""The least mask, against all masks of very small networks."""
 
 import itertools
 
@@ -25,7 +25,7 @@ def outputs_of(params, x):
 
 
 def solves(outputs, target, kind):
-    """The definitions of success, written again."""
+    """The definitions of success, implemented independently."""
     if kind == "classification":
         return np.mean(outputs.argmax(axis=1) != target.argmax(axis=1)) < 0.01
     for own, wanted in zip(outputs.T, target.T, strict=True):
@@ -36,7 +36,7 @@ def solves(outputs, target, kind):
 
 
 def by_trying_all(params, target, x, kind):
-    """How large the smallest mask that solves it is, of all 2^n."""
+    """The size of the smallest mask, among all 2^n, that solves the task."""
     leaves, tree = jax.tree.flatten(params)
     size = sum(leaf.size for leaf in leaves)
     ends = np.cumsum([leaf.size for leaf in leaves])[:-1]
@@ -68,7 +68,7 @@ def test_no_mask_of_all_is_smaller(sizes, kind, keep, seed):
     x = rng.uniform(-1, 1, (101, sizes[0]))
     ends = np.cumsum([leaf.size for leaf in leaves])
     target = np.zeros((1, sizes[-1]))
-    # A planted mask whose outputs all vary; some of its parameters may lead nowhere.
+    # A planted mask whose outputs all vary; some of its parameters may lead to no output.
     while np.ptp(target, axis=0).min() < 0.1:
         parts = np.split(rng.permutation(ends[-1]) < keep, ends[:-1])
         planted = [leaf * m.reshape(leaf.shape) for leaf, m in zip(leaves, parts, strict=True)]

@@ -15,7 +15,7 @@ from tests.oracles import selection
 from ticketjax import masks
 
 INFINITY = float("inf")
-# Values that comparisons, arithmetic or flushed denormals get wrong most easily.
+# Values for which comparisons, arithmetic or flushed denormals fail most easily.
 AWKWARD = np.array(
     [0.0, -0.0, 1.0, -1.0, INFINITY, -INFINITY, np.nan, -np.nan]
     + [1e-45, -1e-45, 3e-45, 1e-40, -1e-40, 1.1754944e-38, -1.1754944e-38]
@@ -116,7 +116,7 @@ def test_top_k_sorts_nothing():
 
 @pytest.mark.parametrize("size", [1, 2, 10, 335, 365, 655, 9_304, 30_904])
 def test_budget_is_the_rounded_product(size):
-    # As fractions, for 0.7 * 365 is a half, whatever floats make of it.
+    # As fractions, because 0.7 * 365 is exactly a half, which floats may miss.
     exact = [Fraction(i, 200) for i in range(1, 201) if round(Fraction(i, 200) * size)]
     densities, expected = [float(d) for d in exact], [round(d * size) for d in exact]
     assert [masks.budget(density, size) for density in densities] == expected
@@ -128,7 +128,7 @@ def test_budget_is_the_rounded_product(size):
 def test_budget_halves_to_even():
     assert [masks.budget(k / 8, 4) for k in (3, 5, 7)] == [2, 2, 4]
     assert masks.budget(jnp.array([1, 3, 5, 7]) / 8, 4).tolist() == [0, 2, 2, 4]
-    # 0.3 is a little more than 3 / 10 in float32, and 100.5 so a little more than a half.
+    # 0.3 is slightly more than 3 / 10 in float32, so 100.5 becomes slightly more than a half.
     assert masks.budget(0.3, 335) == masks.budget(jnp.float32(0.3), 335) == 100
     assert masks.budget(np.float32(0.3), 335) == 100
 
@@ -163,7 +163,7 @@ def test_a_density_that_keeps_nothing_is_refused():
     with pytest.raises(ValueError, match=message):
         masks.check_density(0.004, 100)
     with pytest.raises(ValueError, match="keeps none"):
-        masks.check_density(0.005, 100)  # a half, which goes to the even 0
+        masks.check_density(0.005, 100)  # a half, which is rounded to the even 0
     assert masks.budget(0.005, 100) == 0
     assert masks.budget(0.006, 100) == 1
 
@@ -225,7 +225,7 @@ def test_select_keeps_exactly_what_is_asked(scores, alive, density, scope):
     mask = masks.select(masks.exclude(scores, alive), jnp.float32(density), scope)
     sizes = {"global": [26], "local": [20, 6]}[scope]
     assert int(masks.count_kept(mask)) == sum(round(density * size) for size in sizes)
-    # What is pruned comes back only where all that is alive is kept.
+    # Pruned parameters return only if all others are kept.
     groups = [list(mask)] if scope == "global" else [[name] for name in mask]
     for names in groups:
         revived = any(np.any(mask[n][p] & ~alive[n][p]) for n in names for p in mask[n])
@@ -286,7 +286,7 @@ def test_without_biases_all_of_them_are_kept_and_none_is_counted():
 def test_a_traced_density_selects_what_a_number_does(scope):
     generator = np.random.default_rng(5)
     scores = tree((5, 30, 5), lambda shape: generator.integers(0, 4, shape).astype(np.float32))
-    densities = [0.05, 0.1, 0.3, 1 / 3, 0.5, 1.0]  # 335 parameters, of which 0.3 are 100.5
+    densities = [0.05, 0.1, 0.3, 1 / 3, 0.5, 1.0]  # 0.3 of 335 parameters is 100.5
     batched = jax.jit(jax.vmap(lambda d: masks.select(scores, d, scope)))(jnp.array(densities))
     for i, density in enumerate(densities):
         expected = masks.select(scores, density, scope)
@@ -312,7 +312,7 @@ def test_the_oracle_scope_gives_every_layer_its_share_of_the_ticket(prune_bias):
     sizes = [a * b + prune_bias * b for a, b in zip(widths, widths[1:], strict=False)]
     ticket = (4, 4, 12)
     for density in (sum(ticket) / sum(sizes), 0.05, 0.31, 0.5, 1.0):
-        # What a layer has not is not given to the others.
+        # What a layer cannot use is not given to the others.
         exact = [Fraction(density) * sum(sizes) * count / sum(ticket) for count in ticket]
         expected = [min(round(share), size) for share, size in zip(exact, sizes, strict=True)]
         for asked in (density, jnp.float32(density)):
@@ -451,7 +451,7 @@ def test_a_word_is_no_density_for_select():
 
 
 def _digests_apart(flat):
-    """How many digests masks (n, parameters) have, how many of them differ, and the digests."""
+    """For masks (n, parameters): their number, the number of different digests, and the digests."""
 
     def of(row):
         return masks.digest({"layer_0": {"kernel": row[:-3].reshape(4, -1), "bias": row[-3:]}})
@@ -469,6 +469,6 @@ def test_masks_that_differ_have_other_digests_and_equal_ones_the_same():
     every = np.concatenate([one, pairs, ~one, ~pairs, drawn, drawn, np.zeros((1, size), bool)])
     digests, different, words = _digests_apart(every)
     assert digests == different
-    # No word is the same for all, and none repeats another one.
+    # No word is the same for all masks, and none repeats another word.
     assert all(len(np.unique(column)) > 0.9 * different for column in words.T)
     assert len(np.unique(words[:size].ravel())) == 4 * size

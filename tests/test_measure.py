@@ -54,7 +54,7 @@ def flip(mask):
     return jax.tree.map(np.logical_not, mask)
 
 
-# Compiled in one piece: alone, each of their operations costs as much.
+# Compiled together, because each operation alone would take as long to compile.
 paths_of = jax.jit(
     lambda mask: (
         live_neurons(mask),
@@ -240,7 +240,7 @@ def test_what_of_the_ticket_fits_by_hand():
 def test_no_mask_holds_more_of_the_ticket_than_fits():
     planted = jax.tree.map(lambda leaf: leaf.astype(np.float32), PLANTED)
     for density in (0.1, 0.35, 0.6, 1.0):
-        # The planted mask as scores keeps as much of it as there is room for.
+        # With the planted mask as scores, as much of it is kept as fits.
         mask = select(planted, density, "local")
         recall = float(overlap(mask, PLANTED).recall)
         assert recall == pytest.approx(feasible_recall(density, PLANTED, (2, 3, 2), "local"))
@@ -273,8 +273,8 @@ def test_paths_that_a_float_could_not_count():
 
 
 def test_live_neurons_by_hand():
-    # Hidden 0 and 1 are reached in FOUND, hidden 2 is not; only hidden 0 feeds anything that
-    # is: 0 -> 0. The second layer's neuron 1 is fed by hidden 2 alone.
+    # In FOUND, hidden 0 and 1 are reached, hidden 2 is not. Only hidden 0 leads to a reached
+    # neuron: 0 -> 0. Neuron 1 of the second layer reads only hidden 2.
     lives, gone, share, weight_share = paths_of(FOUND)
     assert [layer.tolist() for layer in lives] == [[T, T], [T, F, F], [T, F], [T]]
     assert not bool(gone)
@@ -339,7 +339,7 @@ def test_paths_against_their_enumeration_under_vmap(widths):
         assert float(weight_share[i]) * sum(sizes) == pytest.approx(
             paths.on_paths(mask, prune_bias=False), abs=1e-3
         )
-    assert 0 < gone.sum() < 40  # both kinds were there
+    assert 0 < gone.sum() < 40  # both kinds occurred
 
 
 def test_the_order_of_hidden_neurons_does_not_matter():
@@ -422,7 +422,7 @@ def test_strong_quality_fits_on_training_data_and_measures_on_held_out(name):
         expected_weak = [accuracy, cross_entropy(outputs, held_out.y)]
     np.testing.assert_allclose([quality.metric, quality.loss], expected, rtol=1e-4)
     np.testing.assert_allclose([weak.metric, weak.loss], expected_weak, rtol=1e-4)
-    # The two differ, so that neither stands for the other.
+    # The two differ, so that neither can replace the other.
     assert abs(expected[1] / expected_weak[1] - 1) > 0.05
 
 

@@ -1,4 +1,4 @@
-"""Batches by the compiler's own account of memory, and fewer runs at once where it is short."""
+"""Batches by the memory that the compiler reports, and fewer runs at once if it is short."""
 
 import types
 
@@ -26,7 +26,7 @@ EXHAUSTED = jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory while 
 
 
 def forget():
-    """All programs, so that they are compiled anew."""
+    """Clear all cached programs, so that they are compiled again."""
     for made in vars(programs).values():
         if hasattr(made, "cache_clear"):
             made.cache_clear()
@@ -39,11 +39,11 @@ def nothing_compiled():
 
 @pytest.fixture(scope="module")
 def without_limit(nothing_compiled):
-    """The records where nothing is short, and the most that a program needs for eight at once."""
+    """The records without a limit, and the most memory of a program for eight runs at once."""
     needed = []
 
     def note(compiled, device):
-        assert memory.limit_of(device) is None  # a CPU says nothing
+        assert memory.limit_of(device) is None  # a CPU reports none
         needed.append(memory.needed_by(compiled.memory_analysis()))
 
     with pytest.MonkeyPatch.context() as patch:
@@ -67,7 +67,7 @@ def assert_same(found, expected):
 
 
 def short_above(runs, monkeypatch):
-    """Programs that run out of memory when more runs at once are asked of them."""
+    """Make programs run out of memory for more than this many runs at once."""
     compiled = programs.Program.compiled
 
     def smaller(self, *arguments):
@@ -86,7 +86,7 @@ def test_what_the_compiler_says_is_too_much_is_never_called(without_limit, monke
     limit = int(0.3 * needed)
     monkeypatch.setattr(memory, "limit_of", lambda _: limit)
     found, smaller = run_noting_steps()
-    # In proportion, less a margin; the largest program decides, 0.9 * 8 * 0.3 at the most.
+    # In proportion, minus a margin; the largest program decides: at most 0.9 * 8 * 0.3.
     assert smaller == sorted(set(smaller), reverse=True) and smaller[-1] <= 2
     assert_same(found, expected)
 
@@ -118,7 +118,7 @@ def test_other_errors_are_what_they_are(monkeypatch):
 def test_memory_is_arguments_results_and_what_lies_between():
     x = jax.ShapeDtypeStruct((64, 64), jnp.float32)
     compiled = jax.jit(lambda x: x @ x @ x).lower(x).compile()
-    # One for the product between; XLA may keep a little more, for the products themselves.
+    # One for the intermediate product; XLA may use a little more for the products themselves.
     assert 3 * 4 * 64**2 <= memory.needed_by(compiled.memory_analysis()) < 5 * 4 * 64**2
     in_place = jax.jit(lambda x: x + 1, donate_argnums=0).lower(x).compile()
     assert 4 * 64**2 <= memory.needed_by(in_place.memory_analysis()) < 1.5 * 4 * 64**2

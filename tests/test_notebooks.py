@@ -1,4 +1,4 @@
-"""The notebooks run as they stand, in small sizes, and show what they made in full size."""
+"""The notebooks run unchanged in small sizes, and contain their outputs of full size."""
 
 import json
 import pathlib
@@ -8,7 +8,7 @@ import pytest
 
 EXAMPLES = pathlib.Path(__file__).parent.parent / "examples"
 NAMES = ("quickstart", "your_own_pruner")
-# Instead of the cell tagged "parameters"; the same in both, so that programs are compiled once.
+# Replaces the cell tagged "parameters"; the same in both, so that programs are compiled once.
 SMALL = {
     "TASK": "relu",
     "DEPTH": 3,

@@ -1,4 +1,4 @@
-"""Float32 at its ends: the deepest and widest networks of the paper, 8 million parameters."""
+"""The range of float32: the deepest and widest networks of the paper, 8 million parameters."""
 
 import jax
 import jax.numpy as jnp
@@ -39,6 +39,6 @@ def test_outputs_and_scores_of_deep_and_wide_networks_neither_overflow_nor_vanis
 
     for name, found in jax.device_get(extremes(jax.random.key(0))).items():
         least, most, share = found.T
-        # NaN fails either comparison. SNIP and GraSP are 0 at neurons that no sample activates.
+        # NaN fails both comparisons. SNIP and GraSP are 0 at neurons that no sample activates.
         assert (least >= 0).all() and (most < 1e20).all() and (most > 1e-20).all(), name
         assert (share > 0.1).all(), name

@@ -29,7 +29,7 @@ def cross_entropy(logits, y):
 
 
 def best_temperature(logits, y, bounds=(-20.0, 40.0)):
-    """Inverse temperature of least cross entropy, and that cross entropy, by SciPy."""
+    """Inverse temperature of least cross entropy, and this cross entropy, by SciPy."""
     found = scipy.optimize.minimize_scalar(
         lambda log_scale: cross_entropy(np.exp(log_scale) * logits, y),
         bounds=bounds,
@@ -68,7 +68,7 @@ def test_classification_loss_and_metric_by_hand():
 
 @pytest.mark.parametrize("bad", [jnp.nan, jnp.inf, -jnp.inf])
 def test_a_network_with_an_output_that_is_not_finite_has_no_accuracy(bad):
-    # The arg max of NaN is the first class, which would be right for all of these.
+    # The arg max of NaN is the first class, which would be correct for all of these.
     y = jnp.zeros(2, int)
     everywhere = jnp.full((2, 3), bad)
     assert np.isnan(metric(CLASSIFICATION, everywhere, y))
@@ -114,7 +114,7 @@ def test_descent_leads_from_the_wrong_sign_to_the_right_one():
     outputs = np.random.default_rng(3).standard_normal(shape).astype(np.float32)
 
     def loss_of(way):
-        # The second output has the wrong sign, the third too and almost none of the target's.
+        # The second and third outputs have the wrong sign, and the third almost vanishes.
         signs = jnp.array([1.0, -2.0, -1e-3])
         own = outputs * (signs + way)[None]
         here = dataclasses.replace(problem, apply=lambda params, x: own)
@@ -128,7 +128,7 @@ def test_descent_leads_from_the_wrong_sign_to_the_right_one():
     exact, led = (jax.grad(lambda way, i=i: loss_of(way)[i])(zeros) for i in range(2))
     assert np.all(np.asarray(exact)[1:] == 0)
     assert np.all(np.asarray(led)[1:] < -0.1)
-    # Where the factor is positive the two are one.
+    # Where the factor is positive, the two are equal.
     assert float(exact[0]) == float(led[0])
 
 
@@ -137,7 +137,7 @@ def test_regression_scale_undoes_any_magnitude(power):
     generator = np.random.default_rng(1)
     outputs = generator.standard_normal((200, 2)).astype(np.float32)
     y = (3 * outputs + generator.standard_normal((200, 2))).astype(np.float32)
-    # Another magnitude for each output.
+    # A different magnitude for each output.
     scaled = (outputs * np.array([10.0**power, 10.0**-power])).astype(np.float32)
     np.testing.assert_allclose(
         scaled * np.asarray(fit(REGRESSION, scaled, y)),
@@ -164,7 +164,7 @@ def test_temperature_against_scipy(sharpness):
     assert scale.shape == () and scale > 0
     assert float(scale) == pytest.approx(expected, rel=1e-3)
     assert cross_entropy(float(scale) * logits, y) == pytest.approx(least, rel=1e-6)
-    # A fine grid, lest both were misled.
+    # A fine grid, in case both are wrong.
     grid = np.exp(np.linspace(-5, 8, 400))
     assert least <= min(cross_entropy(factor * logits, y) for factor in grid) + 1e-9
 
@@ -199,7 +199,7 @@ def test_a_sample_of_weight_two_counts_as_two_samples(kind):
     y = labels if kind == CLASSIFICATION else np.float32(outputs[:, ::-1] + 1)
     weights = np.arange(60) % 3
     twice = np.repeat(np.arange(60), weights)
-    factor = np.float32(twice.size / 60)  # the mean is one over samples, not over weights
+    factor = np.float32(twice.size / 60)  # the mean is over samples, not over weights
     scale = fit(kind, outputs, y, np.float32(weights))
     np.testing.assert_allclose(scale, fit(kind, outputs[twice], y[twice]), rtol=1e-4)
     np.testing.assert_allclose(
@@ -262,7 +262,7 @@ def test_loss_and_gradient_against_finite_differences(kind, objective):
     problem = problem_of(kind, objective)
     value, gradients = jax.jit(jax.value_and_grad(Problem.loss, argnums=1))(problem, problem.params)
     assert float(value) == pytest.approx(loss_in_float64(problem, problem.params), rel=1e-5)
-    # The scale is fitted anew at every step of the differences.
+    # The scale is fitted again at every step of the differences.
     largest = max(np.abs(leaf).max() for leaf in jax.tree.leaves(gradients))
     step = 1e-4
     for name, layer in problem.params.items():
@@ -371,7 +371,7 @@ def test_an_unknown_kind_is_refused():
 @pytest.mark.parametrize(
     "name, x_shape, y, message",
     [
-        # (3, 1) outputs against (3,) labels would broadcast to (3, 3) without a word.
+        # (3, 1) outputs against (3,) labels would broadcast to (3, 3) silently.
         ("relu", (3, 1), np.zeros(3, np.float32), r"y must be \(3, 1\).*\(3,\)"),
         ("relu", (3, 1), np.zeros((4, 1), np.float32), r"y must be \(3, 1\).*\(4, 1\)"),
         ("helix", (3, 1), np.zeros((3, 1), np.float32), r"y must be \(3, 3\).*\(3, 1\)"),

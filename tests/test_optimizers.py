@@ -1,4 +1,4 @@
-"""Optimizers: the fused Adam against optax's, texts, schedules, transformations of one's own."""
+"""Optimizers: the fused Adam against optax's, texts, schedules, users' transformations."""
 
 import functools
 
@@ -45,7 +45,7 @@ def path_of(optimizer, gradients):
 
 
 def assert_same_path(found, expected, rate):
-    """Equal to a millionth of what the steps add up to: each is about the rate."""
+    """Equal to a millionth of the sum of the steps, each of which is about the rate."""
     steps = 1 + np.arange(STEPS)
     for name, path in expected.items():
         bound = 2e-6 * (1 + rate * steps)
@@ -76,7 +76,7 @@ def test_the_fused_adam_is_optaxs_over_many_steps(options):
 
 @pytest.mark.parametrize("size", [1e-12, 1e12])
 def test_the_fused_adam_is_optaxs_for_gradients_of_any_size(size):
-    # Below the eps of 1e-8 steps become small, and the bias correction of eps shows.
+    # Below the eps of 1e-8, steps become small, and the bias correction of eps matters.
     gradients = gradients_of(1, size)
     run = jax.jit(path_of, static_argnums=0)
     assert_same_path(run(fused_adam(0.1), gradients), run(optax.adam(0.1), gradients), 0.1)
@@ -214,14 +214,14 @@ def test_plain_adam_is_the_fused_one():
 def test_what_is_no_optimizer_is_refused(optimizer, message):
     with pytest.raises(ValueError, match=message):
         make_optimizer(optimizer)
-    if optimizer is not None:  # which stands for the seekers' own
+    if optimizer is not None:  # which means each seeker's own
         with pytest.raises(ValueError, match=message):
             tj.Multishot(tj.snip, optimizer=optimizer)
     with pytest.raises(ValueError, match=message):
         tj.Training(optimizer=optimizer)
 
 
-# How records name what has no text.
+# Names in records of optimizers without a text.
 
 
 def test_transformations_of_ones_own_are_told_apart():
@@ -269,7 +269,7 @@ def test_a_transformation_that_cannot_be_traced_has_a_name_of_its_own():
 
         return optax.GradientTransformationExtraArgs(lambda params: (), update)
 
-    # Both are there at once: a place in memory is part of the name.
+    # Both exist at once, because the address in memory is part of the name.
     both = [of_what_is_missing(scale) for scale in (1.0, 2.0)]
     one, other = map(optimizer_text, both)
     assert one != other

@@ -1,4 +1,4 @@
-"""Options: what a field may be, the one form that numbers take, text, equality and hash."""
+"""Options: allowed values, the canonical form of numbers, text, equality and hash."""
 
 import dataclasses
 import math
@@ -118,7 +118,7 @@ def test_equal_numbers_take_one_form(name, plain, others):
 
 
 def test_a_number_of_numpys_is_not_rounded_twice():
-    # Of float32, the nearest to 0.1 is another number than Python's.
+    # The float32 nearest to 0.1 differs from Python's 0.1.
     assert accepted(rate=np.float32(0.1)) == float(np.float32(0.1)) != 0.1
 
 
@@ -158,7 +158,7 @@ KINDS = [*WHOLE.values(), tj.Planting, tj.Training]
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
 def test_every_field_of_the_librarys_options_is_checked(kind):
-    """A list is the value of no field, and cannot be hashed."""
+    """No field allows a list, which cannot be hashed."""
     for field in dataclasses.fields(kind):
         assert "rule" in field.metadata, field.name
         with pytest.raises(ValueError, match=field.name):
@@ -173,7 +173,7 @@ def test_every_field_of_a_combinator_is_checked(kind):
     for field in options:
         with pytest.raises(ValueError, match=field.name):
             kind(tj.snip, **{field.name: [["no value"]]})
-    # Options of a value are never given by their place.
+    # Options of a value are never positional.
     with pytest.raises(TypeError, match="positional"):
         kind(tj.snip, 3)
 

@@ -1,4 +1,4 @@
-"""The page for users of other frameworks, followed to the letter."""
+"""The page for users of other frameworks, with all its steps carried out."""
 
 import os
 import pathlib
@@ -25,7 +25,7 @@ def blocks(page=PAGE):
 
 
 def test_the_page_runs_as_it_stands(tmp_path):
-    # One session: later lines of Python use what earlier ones made.
+    # One session, because later lines of Python use results of earlier ones.
     python = {}
     printed = []
     for language, text in blocks():
@@ -45,7 +45,7 @@ def test_the_page_runs_as_it_stands(tmp_path):
                 os.chdir(here)
         elif language == "text":
             assert text in printed[-1]
-    # Plant, score, plant one's own.
+    # Plant, score, plant a user's own network.
     assert len(printed) == 3
 
     own, _ = interop.load_tree(tmp_path / "own.safetensors")
@@ -96,7 +96,7 @@ def test_a_sealed_suite_goes_through_prune_and_back(tmp_path, monkeypatch):
         )
         assert kept.sum() == opened.budget
         assert sizes[kept].min() >= sizes[~kept].max()
-        # The file is a whole state_dict: what it keeps is the network's own.
+        # The file is a whole state_dict: kept values are those of the network.
         state, _ = interop.load_tree(tmp_path / "masks" / path.name)
         pruned = interop.from_state_dict(interop.flatten(state))
         for name, layer in params.items():

@@ -48,7 +48,7 @@ def test_the_negative_of_a_ticket_is_no_ticket_where_masks_are_measured(name):
     good, bad = measure(right), measure(wrong)
     assert good["found"] and good["output_sign"] == 1
     assert not bad["found"] and bad["output_sign"] == -1
-    # As a function it is as far from the target as one that computes nothing.
+    # As a function, it is as far from the target as a network that computes 0.
     assert bad["target_error_relative"] > 0.3
     if setting.task.kind == "classification":
         assert bad["strong_metric"] < 0.5 < good["strong_metric"]
@@ -56,7 +56,7 @@ def test_the_negative_of_a_ticket_is_no_ticket_where_masks_are_measured(name):
         nothing = float(jnp.mean(right.held_out.y**2))
         assert good["strong_metric"] < 0.1 * nothing
         assert float(bad["strong_metric"]) == pytest.approx(nothing, rel=1e-3)
-    # The ticket of the instance itself, and what an instance says of its planted mask.
+    # The instance's own ticket, and the instance's entries on its planted mask.
     assert float(right.planted_metric) == pytest.approx(float(right.ticket_metric), 1e-3)
     assert float(wrong.planted_metric) == pytest.approx(float(bad["strong_metric"]))
 
@@ -70,14 +70,14 @@ def test_the_negative_of_a_ticket_is_no_ticket_to_searches(name):
         kept = tj.apply_mask(problem.params, instance.planted.mask)
         losses.append(float(problem.loss(kept)))
         weights.append(float(strong_quality(problem, kept, instance.held_out).metric))
-    # A search that minimises the objective leaves what is worth as little as no network at all.
+    # A search that minimises the objective leaves a network that is no better than none.
     zero = float(np.mean(np.square(right.train.y)))
     assert losses[0] < 0.05 * zero and losses[1] == pytest.approx(zero, rel=1e-5)
     assert weights[0] < 0.05 * zero < weights[1]
 
 
 def test_the_exchange_search_leaves_a_path_of_the_wrong_sign():
-    # Of two paths, one computes the negative of the target and is what the search begins with.
+    # One of the two paths computes the negative of the target; the search starts from it.
     params = {
         "layer_0": {"kernel": [[1.0, 1.0]], "bias": [0.0, 0.0]},
         "layer_1": {"kernel": [[-1.0], [0.5]], "bias": [0.0]},

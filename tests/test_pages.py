@@ -1,4 +1,4 @@
-"""The pages: two followed to the letter in a copy of the repository, the links and names of all."""
+"""The pages: two carried out in a copy of the repository, the links and names of all."""
 
 import operator
 import os
@@ -24,7 +24,7 @@ CONFIGURATION = ("setup.cfg", "pyproject.toml")
 
 
 def edit(diff, root):
-    """Apply a block of a diff: every hunk must be found once, as the page has it."""
+    """Apply a block of a diff: every hunk must occur once, as in the page."""
     head, *hunks = re.split(r"^@@\n", diff, flags=re.MULTILINE)
     path = root / head.split()[1]
     text = path.read_text()
@@ -83,7 +83,7 @@ def test_api_page_has_every_public_name():
 
 
 def _anchors(page):
-    """The anchors of a page's headings, as GitHub and the site make them."""
+    """The anchors of a page's headings, in the form of GitHub and the site."""
     headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
     words = (re.sub(r"[^\w\- ]", "", heading.lower()) for heading in headings)
     return {each.strip().replace(" ", "-") for each in words}

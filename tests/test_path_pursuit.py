@@ -86,7 +86,7 @@ def test_the_loss_falls_as_the_budget_is_used():
     losses, used = np.asarray(found.info["loss"]), np.asarray(found.info["kept"])
     assert np.all(np.diff(losses) <= 0)
     assert masks.count_kept(found.mask) == 40
-    # Until nothing fits any more, each round adds.
+    # Each round adds parameters until nothing more fits.
     assert np.all(np.diff(used) >= 0) and 38 <= used[-1] <= 40
     np.testing.assert_allclose(losses[-1], loss_in_numpy(problem, found.mask), rtol=1e-3)
     empty = loss_in_numpy(problem, jax.tree.map(np.zeros_like, problem.params))

@@ -1,4 +1,4 @@
-"""The one property: the planted mask is a strong ticket under the benchmark's own measure."""
+"""The main property: the planted mask is a strong ticket under the benchmark's own measure."""
 
 import dataclasses
 import functools
@@ -38,7 +38,7 @@ def test_the_planted_mask_is_as_good_as_the_bare_ticket(name, depth):
     mothers = he_network(np.random.default_rng(depth), widths, (SEEDS,))
     planted = jax.vmap(functools.partial(plant, target))(mothers)
     ticket = apply_mask(planted.params, planted.mask)
-    # In NumPy, taking a network out of several compiles nothing.
+    # NumPy selects one of several networks without compiling.
     planted, ticket = jax.device_get((planted, ticket))
     train, held_out = data_of(name)
 
@@ -53,17 +53,17 @@ def test_the_planted_mask_is_as_good_as_the_bare_ticket(name, depth):
     bare = strong(jax.tree.map(lambda leaf: np.stack([leaf] * SEEDS), target), train, held_out)
     np.testing.assert_allclose(qualities.metric, bare.metric, rtol=0, atol=1e-4)
     np.testing.assert_allclose(qualities.loss, bare.loss, rtol=0, atol=1e-4)
-    # Mean squared errors are themselves of that order, hence also relative to them.
+    # Mean squared errors are themselves of this order, so the tolerance is also relative.
     np.testing.assert_allclose(qualities.loss, bare.loss, rtol=1e-3)
 
-    # The measure sees a ticket, not a network that is as bad as another.
+    # The quality is that of a ticket; equal quality alone could mean that both are bad.
     metric, y = np.asarray(qualities.metric), np.asarray(held_out.y, np.float64)
     if task.kind == CLASSIFICATION:
         assert np.all(metric > 0.95)
     else:
         assert np.all(metric < 0.02 * y.var(axis=1).mean(axis=-1))
 
-    # And exactly: what is planted computes the target.
+    # And exactly: the planted network computes the target.
     x = held_out.x[0]
     wanted = forward(target, x)
     in_float32 = np.asarray(jax.vmap(model.apply, (0, None))(ticket, x), np.float64)

@@ -29,7 +29,7 @@ def same_bits(one, other):
 
 
 def assert_planted(target, mother, planted, inputs, zero_path_biases=False):
-    """All that a planting promises, but for the choice of neurons."""
+    """Check all guarantees of planting, except the choice of neurons."""
     params, mask, scale = planted
     assert scale.shape == () and scale.dtype == np.float32 and scale > 0
     # Exact.
@@ -76,7 +76,7 @@ def test_choice_of_neurons_and_values_are_those_of_algorithm_1(target_widths, mo
         lambda *leaves: np.stack(leaves),
         *[sparse_network(generator, target_widths, share) for share in density],
     )
-    # The output layer of a target without any parameter there has no scale to speak of.
+    # If the target has no parameter in the output layer, this layer has no scale.
     targets[f"layer_{len(target_widths) - 2}"]["bias"][:, 0] = 1.0
     mothers = he_network(generator, mother_widths, density.shape)
     planted = every(jax.vmap(plant)(targets, mothers))
@@ -95,7 +95,7 @@ def test_choice_of_neurons_and_values_are_those_of_algorithm_1(target_widths, mo
         chosen |= set(algorithm_1.place(target, mother)[0][0])
         inputs = generator.uniform(-1, 1, (100, mother_widths[0]))
         assert_planted(target, mother, (params, mask, scale), inputs)
-    # Every neuron, the first and the last among them, is taken by some seed.
+    # Every neuron, including the first and the last, is used by some seed.
     assert chosen == set(range(mother_widths[1]))
 
 
@@ -121,8 +121,8 @@ SQUARE = np.random.default_rng(7).uniform(-1, 1, (50, 2)).astype(np.float32)
 
 
 def test_the_neuron_of_highest_in_degree_chooses_first():
-    # (3, 4) fits (3, 4) best, and so does (0, 1), by the second input alone, where every neuron
-    # but the last is as good: the harder target neuron comes first although it is the second.
+    # (3, 4) fits (3, 4) best. So does (0, 1), by only the second input, where every neuron but the
+    # last fits equally well. The harder target neuron comes first, although it is the second.
     target = two_in_three([[0, 3], [1, 4]], [0, 0], [1, 1])
     mother = two_in_three([[3, 4, 0], [4, 3, 0]], [0, 0, 0], [1, 1, 1])
     mask = plant(target, mother).mask["layer_0"]["kernel"]
@@ -140,7 +140,7 @@ def test_the_bias_counts_in_in_degree_and_cosine():
     assert planted.mask["layer_0"]["bias"].tolist() == [True, False, False]
     assert planted.params["layer_0"]["bias"].tolist() == [2, -1, -1]
     assert planted.params["layer_0"]["kernel"].tolist() == [[2, 2, 0.5], [9, 9, 9]]
-    # Each hidden neuron's output is twice the target's, which the next layer makes good for.
+    # Each hidden neuron's output is twice the target's, for which the next layer compensates.
     assert float(planted.output_scale) == 0.5
     assert planted.params["layer_1"]["kernel"].tolist() == [[1], [1], [1]]
 
@@ -152,7 +152,7 @@ def test_a_lone_parameter_of_the_right_sign_stays_as_it_is():
         planted = as_numpy(plant(target, mother))
         assert_planted(target, mother, planted, SQUARE)
         kernel = mother["layer_0"]["kernel"]
-        # The first neuron finds its sign; the second, too, if that one is not its last.
+        # The first neuron finds its sign; so does the second, unless the first took the last one.
         if np.any(kernel[0] < 0) and np.sum(kernel[1] > 0) > 1:
             assert same_bits(planted.params["layer_0"]["kernel"], kernel)
             unchanged += 1

@@ -1,7 +1,7 @@
 """Every program of the engine, and every seeker, can be compiled for CPUs, GPUs and TPUs alike.
 
-Programs are lowered for all three at once, which needs no device. What is calculated by a library
-of one platform, or by a call back to Python, would be a custom call.
+Programs are lowered for all three at once, which needs no device. A computation by a library of one
+platform, or a callback to Python, would be a custom call.
 """
 
 import dataclasses
@@ -23,13 +23,13 @@ from ticketjax.tasks import get_task
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 IMAGES = Task("images", (16, 16, 3), 4, "classification", None, None)
-# A task with a ticket of its own for each seed.
+# A task with a separate ticket for each seed.
 SEEDED = dataclasses.replace(get_task("relu"), ticket_of=lambda _: get_task("relu").ticket(depth=3))
 
 
 @pytest.fixture(autouse=True)
 def no_device_is_asked_for(monkeypatch):
-    """A program that asks what is there is one for what is there."""
+    """Fail if code asks for the devices, because its program would depend on them."""
 
     def refuse(*_, **__):
         raise AssertionError("a program asks for this machine's devices")
@@ -57,7 +57,7 @@ def test_a_custom_call_and_a_question_are_noticed():
 
 @pytest.mark.parametrize(
     ("name", "strategy"),
-    # What is refined is so by one function.
+    # Refinement is one function for all seekers.
     [pair for pair in PAIRS if pair[1] != "refined" or pair[0] == "probabilistic"],
 )
 def test_seekers_are_of_no_platform(name, strategy):

@@ -1,4 +1,4 @@
-"""The precision of training's products: every product has it, and nothing else has."""
+"""The precision of training's products: all of them have it, and no others."""
 
 import re
 
@@ -16,12 +16,12 @@ from ticketjax.training import shuffles, train
 
 
 def precisions(function, *arguments):
-    """Of all products of a function, those of what it calls too."""
+    """The precisions of all products of a function and of the functions that it calls."""
     return set(re.findall(r"Precision\.(\w+), ", str(jax.make_jaxpr(function)(*arguments))))
 
 
 def everywhere(x):
-    """Products in a called function, a loop, a branch, a derivative of one's own, a convolution."""
+    """Products in a called function, a loop, a branch, a custom derivative, a convolution."""
     product = jax.custom_jvp(lambda a: jnp.matmul(a, a, precision="highest"))
     product.defjvps(lambda t, out, a: jnp.matmul(t, a, precision="highest"))
     x = jax.jit(product)(x)
@@ -38,7 +38,7 @@ def test_every_product_has_it_and_the_values_stay():
         assert precisions(function, x) == {"HIGHEST"}
         lower = at_precision(function, "high")
         assert precisions(lower, x) == {"HIGH"}
-        # A CPU knows one precision.
+        # A CPU has only one precision.
         np.testing.assert_array_equal(lower(x), function(x))
 
 

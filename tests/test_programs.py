@@ -1,4 +1,4 @@
-"""The programs of docs/programs.md, each run as it stands."""
+"""The programs of docs/programs.md, each run unchanged."""
 
 import os
 import pathlib
@@ -21,7 +21,7 @@ BLOCKS = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re
 
 
 def save_instance(path):
-    """What the command `plant` writes, of a small network."""
+    """Write the files of the command `plant`, for a small network."""
     task = tj.get_task("relu")
     setting = Setting(task, tj.mlp(task, 3, 8), samples=200)
     instance = jax.device_get(tj.make_instance(setting, run_key(np.uint32(0)), 0.01))
@@ -30,8 +30,8 @@ def save_instance(path):
     instances.save_instance(path, description, instances.instance_tree(instance), answer, {})
 
 
-# These run alone. Some train for long, which the tests' own XLA flags, made to compile fast, make
-# longer still; the last one compiles for long.
+# These run in separate processes. Some train for long, which the tests' XLA flags for fast
+# compilation would prolong; the last one compiles for long.
 TRAIN = ("random_teacher", "def root(", "Net(nn.Module)", "momentum=0.9", "tj.Task(")
 COMPILES = "progress=True"
 
@@ -57,19 +57,19 @@ def test_a_program_runs_as_it_stands(number, tmp_path, monkeypatch):
     if "load_instance" in program:
         save_instance("instance.safetensors")
     names = {"__name__": "__main__"}
-    # As users have it; the other tests forbid it.
+    # JAX's default; the other tests forbid rank promotion.
     with jax.numpy_rank_promotion("allow"):
         exec(compile(program, f"{PAGE.name}, program {number}", "exec"), names)
     if "records" in names:
         records = names["records"].to_pylist()
         assert records and all(row["within_budget"] for row in records)
-        # The ticket is in every network, as good as it is alone.
+        # Every network contains the ticket, with the quality of the bare ticket.
         for row in records:
             assert row["planted_metric"] == pytest.approx(row["ticket_metric"], abs=2e-3, rel=1e-2)
 
 
 def run_alone(path, fast):
-    """Run a program as its user does, in a process of its own; compiled fast, or as usual."""
+    """Run a program like a user, in a separate process; compiled fast, or as usual."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     del environment["XLA_FLAGS"]
     if fast:

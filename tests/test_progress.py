@@ -1,4 +1,4 @@
-"""What is shown while runs go on, and what is said of them at the end."""
+"""The progress that is shown during runs, and the summary at the end."""
 
 import jax
 import jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""Refinement: a mask gets no larger and no worse, and the best of a tiny network is found."""
+"""Refinement: a mask becomes neither larger nor worse; a tiny network's best mask is found."""
 
 import itertools
 
@@ -23,7 +23,7 @@ KEY = jax.random.key(11)
     ("kind", "objective", "temperature", "prune_bias"),
     [
         (REGRESSION, "raw", 0.1, True),
-        # Labels at random: no mask is much better than another, so that more heat would melt all.
+        # Random labels: all masks are similar, so at a higher temperature all would be accepted.
         (CLASSIFICATION, "rescaled", 0.003, False),
     ],
 )
@@ -72,7 +72,7 @@ def test_every_accepted_round_of_a_greedy_search_lowers_the_loss():
 
 
 def linear_problem(theta, unlike=1.0):
-    """Labels are the second of three inputs; the first is much like it, the third is not."""
+    """Labels are the second of three inputs; the first is similar to it, the third is not."""
     rng = np.random.default_rng(3)
     x = rng.normal(size=(40, 3)).astype(np.float32)
     x[:, 0] = x[:, 1] + 0.3 * x[:, 0]
@@ -83,7 +83,7 @@ def linear_problem(theta, unlike=1.0):
 
 
 def test_a_change_that_overflows_keeps_no_other_from_being_looked_at():
-    # The third input times its weight is infinite, of both signs: its estimate is NaN.
+    # The third input times its weight is infinite, with both signs, so its estimate is NaN.
     problem = linear_problem([1, 1, 3e38, 5], unlike=10)
     empty = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, bool), problem.params)
     around = Neighbourhood(singles=2, segments=1, removals=0, candidates=2)
@@ -99,7 +99,7 @@ def test_a_change_that_overflows_keeps_no_other_from_being_looked_at():
 
 
 def test_with_room_for_one_a_parameter_is_still_exchanged():
-    # With the first input kept, whatever is added makes it worse; the second in its place is exact.
+    # With the first input kept, any addition makes it worse; replacing it by the second is exact.
     problem = linear_problem([1, 1, 1, 5])
     start = {"layer_0": {"kernel": np.array([[1], [0], [0]], bool), "bias": np.zeros(1, bool)}}
     _, moves = jax.jit(lambda mask: search(problem, mask, 2, KEY, rounds=4, samples=40))(start)

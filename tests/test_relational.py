@@ -1,4 +1,4 @@
-"""The relational audit: blind to what is not there, and not to ratios that single entries hide."""
+"""The relational audit: it detects ratios that single entries hide, and nothing in random masks."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ SIZES = (2, 20, 16, 4)
 
 
 def networks(count, change=None):
-    """Random networks with a mask of some weights; `change` may do something to the masked ones."""
+    """Random networks with a mask of some weights; `change` may modify the masked ones."""
     draw = np.random.default_rng(0)
     found = []
     for _ in range(count):
@@ -31,7 +31,7 @@ def networks(count, change=None):
 
 
 def doubling(draw, params, rows):
-    """Rows in the ratio 1 : 2 : 4 : 8, each of a size that is drawn as all others are."""
+    """Rows in the ratio 1 : 2 : 4 : 8; each has a size of the same distribution as the others."""
     kernel = params["layer_2"]["kernel"]
     scales = kernel[rows, 0] / 3
     kernel[rows] = scales[:, None] * np.array([1.0, 2, 4, 8])
@@ -41,7 +41,7 @@ def test_masks_drawn_blindly_are_hidden():
     result = relational_audit(networks(30))
     # Nothing is planted in the first layer.
     assert np.isnan(result.layers[0])
-    # 30 networks of 32 and 20 planted weights, rows being planted as a whole.
+    # 30 networks of 32 and 20 planted weights; whole rows are planted.
     assert abs(result.layers[1] - 0.5) < 0.05
     assert abs(result.layers[2] - 0.5) < 0.12
 

@@ -1,4 +1,4 @@
-"""Pages of results directories: whole, half done, damaged, hostile; read back with a parser."""
+"""Pages of results directories (complete, incomplete, damaged, hostile), read with a parser."""
 
 import base64
 import collections
@@ -103,7 +103,7 @@ def test_page_holds_all_and_loads_nothing(tmp_path):
     report, read = written(found)
     assert {path.suffix for path in found.iterdir()} == {"", ".json", ".png", ".txt", ".html"}
     assert "0.600 [0.246, 0.954]" in report.table.read_text()
-    # Nothing is fetched from anywhere: references are to the page itself, data are within it.
+    # Nothing is loaded: references are to the page itself, data are within it.
     references = [
         value
         for _, attributes in read.elements
@@ -112,7 +112,7 @@ def test_page_holds_all_and_loads_nothing(tmp_path):
     ]
     assert all(value.startswith(("#", "data:")) for value in references)
     assert read.all("link") == [] and "@import" not in report.page.read_text()
-    # The policy lets this one script run and no other.
+    # The policy allows only this script.
     (script,) = read.texts["script"]
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     (policy,) = [m["content"] for m in read.all("meta") if "http-equiv" in m]
@@ -146,7 +146,7 @@ def test_nothing_from_files_becomes_markup(tmp_path):
     assert {tag for tag, _ in read.elements} & {"b", "i", "u", "s", "iframe"} == set()
     assert not [a for _, attributes in read.elements for a in attributes if a.startswith("on")]
     assert [image["alt"] for image in read.all("img")] == ["a'onerror='.png"]
-    # Names of tasks stay in the directory.
+    # Names of tasks cannot lead out of the directory.
     assert {path.parent for path in report.figures} == {out}
     assert all(path.exists() for path in report.figures) and len(report.figures) == 1
 
@@ -266,18 +266,18 @@ def test_colours_of_a_themed_figure_are_the_pages_to_change():
     panel = Panel("weak", {"task": "circle"})
 
     def draw(file):
-        # At one density only: its axis must not be so short that the ticks collide.
+        # At one density only: its axis must be long enough for separate ticks.
         draw_quality(records([0.25, 0.5], density=OWN), [panel], file)
 
     svg = inline_svg(draw, "a < b", themed=True)
-    # The same again: nothing of the day or the process is in it.
+    # The same twice: the date and the process have no influence.
     assert inline_svg(draw, "a < b", themed=True) == svg
     assert svg.startswith("<svg viewBox=") and 'aria-label="a &lt; b"' in svg
     assert "var(--series-0, #0072B2)" in svg and "var(--ink, #222222)" in svg
     assert "<metadata" not in svg and ">SNIP</text>" in svg
     ids = re.findall(r' id="([^"]*)"', svg)
     assert len(ids) == len(set(ids)) and {*re.findall(r"(?:url\(|href=\")#([\w-]+)", svg)} == {*ids}
-    # For a light ground colours stay; by hand.
+    # For a light background, colours are unchanged; by hand.
     drawn = b'<?xml?><svg id="a" viewBox="0 0 9 9"><path id="b" style="fill: #222222"/></svg>'
     assert inline_svg(lambda file: file.write(drawn), "b", themed=False) == (
         '<svg viewBox="0 0 9 9" role="img" aria-label="b"><path style="fill: #222222"/></svg>'
@@ -285,7 +285,7 @@ def test_colours_of_a_themed_figure_are_the_pages_to_change():
 
 
 def test_runs_of_networks_of_somebodys_own_are_counted(tmp_path):
-    # They have a depth and width of their own, whatever the grid says.
+    # They have their own depth and width, not those of the grid.
     new = {"model": ["mlp", "my_net"], "seekers": {"snip": "singleshot(snip)"}}
     configuration = {**CONFIGURATION, **new, "width": [50, 100]}
     mine = {"model": "my_net", "depth": 9, "width": 7}
@@ -308,7 +308,7 @@ def test_runs_of_networks_of_somebodys_own_are_counted(tmp_path):
         "report-quality-circle-depth5-width50-noise0.01.png",
         "report-quality-circle-my_net-depth9-width7-noise0.01.png",
     ]
-    # The network is a column of its own where there are several.
+    # If there are several networks, there is a column for them.
     assert read.texts["td"].count("my_net") == 1 and read.texts["td"].count("mlp") == 1
 
 
@@ -322,7 +322,7 @@ def test_a_page_of_one_network_says_its_size_and_not_the_grids(tmp_path):
     assert read.texts["p"][1].startswith(
         "my_task, model my_net, depth 9, width 7, noise 0.01. Before and after training: accuracy"
     )
-    # An accuracy of a task that the library does not know.
+    # An accuracy, for a task that is not the library's.
     assert "0.583" in read.texts["td"] and "5.8e-1" not in read.texts["td"]
     svgs = [svg["aria-label"] for svg in read.all("svg")]
     place = "my_task, my_net, depth 9, width 7, noise 0.01"
@@ -396,7 +396,7 @@ def test_command_makes_it_again(change, module, flags):
     first, *rest = text.split(" \\\n    ")
     assert first == f"python -m experiments.{module}"
     assert set(flags) <= set(rest) and rest[-1] == "--out=out"
-    # What is as it is by default goes without saying.
+    # Default values are left out.
     assert not any("precision" in flag or "batch_size" in flag for flag in rest)
 
 

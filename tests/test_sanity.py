@@ -1,4 +1,4 @@
-"""Sanity checks of pruning: each changes what it says, and nothing else."""
+"""Sanity checks of pruning: each changes what it should, and nothing else."""
 
 import jax
 import numpy as np
@@ -20,7 +20,7 @@ GRID = {
     "samples": 200,
     "epochs": 1,
 }
-# What a mask says of itself and of the planted one, and what only training can change.
+# Entries on the mask and on the planted one, and entries that only training can change.
 OF_THE_MASK = ("kept", "precision", "recall", "score_auc", "effective_density", "layer_kept")
 OF_THE_VALUES = ("strong_loss", "weak_loss")
 
@@ -36,7 +36,7 @@ def records():
 
 def test_reinitialising_changes_values_and_no_mask(records):
     plain, fresh = records["none"], records["reinitialise"]
-    # The seeker saw the planted network, and so did its objective.
+    # The seeker and its objective used the planted network.
     for name in (*OF_THE_MASK, "ticket_loss", "found_objective", "planted_objective"):
         assert fresh[name] == plain[name], name
     for name in OF_THE_VALUES:
@@ -56,7 +56,7 @@ def test_shuffling_moves_what_every_layer_keeps(records):
 def test_inverting_turns_the_ranking_round(records):
     plain, inverted = records["none"], records["invert"]
     assert inverted["kept"] == plain["kept"]
-    # The chance to outrank becomes the chance to be outranked.
+    # The chance of ranking higher becomes that of ranking lower.
     total = np.add(plain["score_auc"], inverted["score_auc"])
     np.testing.assert_allclose(total, 1, atol=1e-6)
     assert inverted["layer_kept"] != plain["layer_kept"]
@@ -91,7 +91,7 @@ def test_a_shuffled_mask_keeps_as_many_anywhere_else():
         drawn = np.asarray(shuffled["layer_0"][part])
         counts = drawn.reshape(200, -1).sum(axis=1)
         assert np.all(counts == leaf.sum())
-        # Every entry is kept about as often: a binomial share, six of its deviations wide.
+        # Every entry is kept about equally often: a binomial share, within six deviations.
         share = leaf.mean()
         spread = np.sqrt(share * (1 - share) / 200)
         assert np.abs(drawn.mean(axis=0) - share).max() < 6 * spread

@@ -99,7 +99,7 @@ def test_paired_differences_without_spread_and_of_few_seeds():
 
 @pytest.mark.parametrize("n", [10, 25])
 def test_the_paired_test_rejects_equals_as_often_as_it_says(n):
-    # Two seekers that are equal, each with errors over several magnitudes.
+    # Two equal seekers, each with errors over several orders of magnitude.
     errors = np.random.default_rng(n).lognormal(sigma=1.5, size=(2, GROUPS, n))
     low, high = intervals_of_means(errors[0] - errors[1])
     assert np.mean((low > 0) | (high < 0)) < 0.055

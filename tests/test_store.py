@@ -1,3 +1,5 @@
+"""Results directories: written whole, locked, continued, and checked when they are read."""
+
 import dataclasses
 import errno
 import fcntl
@@ -51,7 +53,7 @@ def filled(tmp_path):
 
 
 def finish(directory, **changes):
-    """What the commands do: run what is missing, return how many runs that was."""
+    """Run what is missing, as the commands do; return the number of runs."""
     grid = make_grid(**{**FIELDS, "seeds": 3, **changes})
     store = Store(directory, grid)
     new = 0
@@ -184,18 +186,18 @@ def test_damaged_part_is_named_and_computed_again(filled, damage, chunk_size):
         if chunk_size == FIELDS["chunk_size"] or not pa.types.is_float32(column.type):
             assert column == expected, name
         else:
-            # How many runs are computed at once may change the last digit.
+            # The number of runs at once may change the last digit.
             np.testing.assert_allclose(
                 column.to_numpy(), expected.to_numpy(), rtol=1e-5, err_msg=name
             )
-    # Put aside, for whoever wants to know what happened.
+    # Moved aside, for inspection.
     assert (filled / PARTS / f"{part.name}.damaged").read_bytes() == damaged
 
 
 def test_no_bit_of_a_part_can_change_unseen(filled):
     (part,) = (filled / PARTS).glob("*.parquet")
     content = part.read_bytes()
-    # Parquet itself would read many of these as other records.
+    # Parquet itself would read many of these as different records.
     for place in range(0, len(content), 997):
         part.write_bytes(flipped(content, place))
         with (
@@ -241,7 +243,7 @@ def test_leftovers_of_killed_writers_are_removed(filled):
 
 @pytest.fixture
 def others_lock(filled):
-    """What a process on another machine holds; a second open file, which flock tells apart."""
+    """A lock like that of a process on another machine: flock distinguishes a second open file."""
     with open(filled / LOCK, "w") as file:
         file.write("process 4711 on elsewhere, since yesterday\n")
         file.flush()
@@ -254,7 +256,7 @@ def test_a_directory_in_use_is_refused_and_its_user_named(filled, others_lock):
     with pytest.raises(InUse, match="out is in use by process 4711 on elsewhere, since yesterday"):
         Store(filled, make_grid(**FIELDS, seeds=3))
     assert {path: path.stat().st_mtime_ns for path in filled.rglob("*")} == before
-    # The second process of a job has its first one's word.
+    # The second process of a job relies on the first one's check.
     Store(filled, make_grid(**FIELDS, seeds=3), share=(1, 2))
     others_lock.close()
     Store(filled, make_grid(**FIELDS, seeds=3))

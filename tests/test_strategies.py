@@ -1,4 +1,4 @@
-"""Rounds, budgets and resets, seen through the eyes of the score."""
+"""Rounds, budgets and resets, observed by a score."""
 
 import dataclasses
 
@@ -43,7 +43,7 @@ def rising(key, problem, params, mask):
 
 
 class Spy:
-    """A score that writes down what it is given, and then does as another."""
+    """A score that records its arguments, and then returns another one's scores."""
 
     def __init__(self, score=SCORES["magnitude"]):
         self.score, self.calls = score, []
@@ -62,7 +62,7 @@ class Spy:
 
 
 def watch(strategy, density, score=SCORES["magnitude"], problem=PROBLEM, **options):
-    """What a strategy found, and all that its score was given."""
+    """What a strategy found, and all arguments of its score."""
     spy = Spy(score)
     found = jax.jit(strategy(spy, **options))(KEY, problem, density)
     jax.effects_barrier()
@@ -119,7 +119,7 @@ def test_local_rounds_keep_the_schedule_in_every_layer():
 
 
 def nan_but_first(key, problem, params, mask):
-    """Prunes from the front in the first round, then knows nothing."""
+    """Prunes from the front in the first round; then all scores are NaN."""
     first = jnp.all(jnp.stack([jnp.all(leaf) for leaf in jax.tree.leaves(mask)]))
     return jax.tree.map(lambda s: jnp.where(first, s, jnp.nan), rising(key, problem, params, mask))
 
@@ -130,7 +130,7 @@ def infinite_but_first(key, problem, params, mask):
 
 
 def reviving(key, problem, params, mask):
-    """Rates what is pruned far above what is alive."""
+    """Rates pruned parameters far above the others."""
     scores = SCORES["random"](key, problem, params, mask)
     return jax.tree.map(lambda s, m: jnp.where(m, s, 100 + s), scores, mask)
 
@@ -190,7 +190,7 @@ def test_a_round_without_training_shows_the_initial_values_bit_for_bit():
 
 
 def test_every_round_trains_from_the_initial_values():
-    # With all samples in one batch the shuffles change nothing but the order of sums.
+    # With all samples in one batch, the shuffles change only the order of sums.
     epochs, rate = 30, 0.01
     order = jnp.broadcast_to(jnp.arange(SAMPLES), (epochs, 1, SAMPLES))
     x, y = (np.asarray(array, np.float64) for array in PROBLEM.batch)
@@ -203,7 +203,7 @@ def test_every_round_trains_from_the_initial_values():
         mask = oracle.layers_of(call["mask"])
         expected = oracle.tree_of(oracle.adam("regression", layers, mask, x, y, rows, rate))
         np.testing.assert_allclose(flat(call["params"]), flat(expected), rtol=1e-3, atol=2e-4)
-    # A training that went on from the round before would be somewhere else.
+    # Training that continued from the round before would give other values.
     resumed = dataclasses.replace(PROBLEM, params=jax.tree.map(jnp.asarray, calls[0]["params"]))
     went_on = train(resumed, calls[1]["mask"], order, optimizer=f"adam({rate})")
     assert np.max(np.abs(flat(went_on) - flat(calls[1]["params"]))) > 0.02

@@ -1,4 +1,4 @@
-"""Intervals against SciPy's and closed forms; what is one series and what are two."""
+"""Intervals against SciPy's and closed forms; what distinguishes series."""
 
 import math
 
@@ -130,7 +130,7 @@ def test_labels_of_ones_own_stay_as_they_are_and_names_are_written_as_in_papers(
 def test_series_are_told_apart_by_their_expressions_where_nothing_else_differs():
     five, seven = ({"seeker": "mine", "config": f"concrete(epochs={n})"} for n in (5, 7))
     assert labels(five, seven) == ["mine: concrete(epochs=5)", "mine: concrete(epochs=7)"]
-    # The rounds say it, and the expression would say it again.
+    # The rounds distinguish them, and the expression would repeat this.
     assert labels({**five, "rounds": 2}, {**seven, "rounds": 3}) == [
         "mine 2 rounds",
         "mine 3 rounds",

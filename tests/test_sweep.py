@@ -1,3 +1,5 @@
+"""Grids: every run once, with records that depend on nothing but the run, and refusals."""
+
 import itertools
 import time
 
@@ -33,7 +35,7 @@ FLOATS = [f.name for f in SCHEMA if str(f.type) == "float"]
 
 
 def rows(tables):
-    """Records by the columns that name a run; fails on a run that is there twice."""
+    """Records by the columns that identify a run; fails on a repeated run."""
     found = {}
     for table in tables:
         for row in table.to_pylist():
@@ -66,7 +68,7 @@ def test_grid_has_every_run_once(reference):
 
 @pytest.mark.parametrize("devices", [3, pytest.param(8, marks=pytest.mark.long)])
 def test_records_do_not_depend_on_the_devices(reference, devices):
-    # Ten instances on 3 and 8 devices: hands of unequal length and devices without work.
+    # Ten instances on 3 and 8 devices: shares of unequal size and devices without work.
     assert_same(rows(run(make_grid(**GRID), devices=jax.local_devices()[:devices])), reference)
 
 
@@ -75,7 +77,7 @@ def test_the_same_devices_give_the_same_bits(reference):
 
 
 def test_runs_that_diverge_are_recorded_and_change_no_other(reference):
-    # Labels of 1e30 have errors and gradients beyond float32.
+    # Labels of 1e30 lead to errors and gradients beyond float32.
     grid = make_grid(**{**GRID, "noise": (0.01, 1e30)})
     found = rows(run(grid, devices=jax.local_devices()[:1]))
     well = {key: row for key, row in found.items() if key[4] == 0.01}
@@ -89,7 +91,7 @@ def test_runs_that_diverge_are_recorded_and_change_no_other(reference):
 
 
 def test_records_do_not_depend_on_the_chunks(reference):
-    # NumPy's numbers are sizes like any other.
+    # NumPy's integers are accepted as sizes.
     grid = make_grid(**GRID, chunk_size=np.int64(1))
     tables = list(run(grid, devices=jax.local_devices()[:2]))
     assert len(tables) > 1
@@ -109,7 +111,7 @@ def test_a_record_is_the_trial_of_its_seed(reference):
     record = trial(jax.random.fold_in(jax.random.key(0), 3), Point(0.3, 0.1))
     row = reference["relu", "mlp", 4, 12, 0.1, 3, "snip", 0.3]
     for name in FLOATS:
-        if name != "feasible_recall":  # of the grid's scope, which no trial knows
+        if name != "feasible_recall":  # it depends on the grid's scope, which a trial does not have
             np.testing.assert_allclose(getattr(record, name), row[name], rtol=2e-4, atol=1e-6)
     assert row["feasible_recall"] == 1
 
@@ -140,7 +142,7 @@ def test_one_trace_per_static_combination():
         return jax.tree.map(jnp.abs, params)
 
     chunked = {**GRID, "seekers": counting, "chunk_size": 1}
-    # A grid looks at what is returned, which it traces for.
+    # A grid also traces once to check what is returned.
     grid, other_seeds = (make_grid(**{**chunked, "seeds": s}) for s in (8, range(8, 16)))
     traces.clear()
     tables = list(run(grid, devices=jax.local_devices()[:1]))
@@ -154,7 +156,7 @@ def test_user_defined_seekers_are_named_by_their_function():
     def mine(key, problem, params, mask):
         return jax.tree.map(jnp.abs, params)
 
-    # As many instances and seekers as in the reference: nothing else is compiled than the searches.
+    # As many instances and seekers as in the reference, so only the searches are compiled.
     grid = make_grid(**{**GRID, "seekers": [mine, "magnitude"]})
     by_seeker = {name: [] for name in ("mine", "magnitude")}
     for row in rows(run(grid, devices=jax.local_devices()[:1])).values():
@@ -265,7 +267,7 @@ def test_every_step_is_told_as_it_begins():
     grid = make_grid(**{**GRID, "noise": 0.01, "seeds": 2, "epochs": 0})
     steps = []
     chunks = [len(c) for c in run(grid, devices=jax.devices()[:1], on_step=steps.append)]
-    # The first chunk is of one network, so that its records are there soon.
+    # The first chunk has one network, so that the first records appear soon.
     assert chunks == [6, 6]
     steps = steps[: len(steps) // 2]
     assert {step[:3] for step in steps} == {("relu", 4, 12)} and isinstance(steps[0], Step)
@@ -280,7 +282,7 @@ def test_every_step_is_told_as_it_begins():
         ("computing", 4, 7, False),
         ("description", 5, 7, True),
         ("computing", 5, 7, False),
-        # What follows the scores is there already.
+        # The programs after the scores are already compiled.
         ("snip", 6, 7, True),
         ("computing", 6, 7, False),
         ("selection", 6, 7, False),
@@ -295,7 +297,7 @@ def test_every_step_is_told_as_it_begins():
 
 
 def test_a_watch_runs_while_compiled_programs_do_and_not_while_they_are_compiled():
-    # A network of its own, which nothing else has compiled.
+    # A network that no other test has compiled.
     grid = make_grid(**{**SMALL, "width": 7}, seekers="snip", densities=0.5, seeds=2)
     watches, walls = [], []
     for _ in range(2):
@@ -314,7 +316,7 @@ def test_equal_masks_of_a_network_are_measured_once_whoever_found_them(monkeypat
         return measure_chunk(chunk, instances, found, runs)
 
     monkeypatch.setattr(engine, "measure_chunk", spy)
-    # Everything is kept at density 1; the two of magnitude find the same, and random another mask.
+    # Everything is kept at density 1; both magnitude seekers find the same mask, random another.
     seekers = {"random": "random", "magnitude": "magnitude", "again": "singleshot(magnitude)"}
     grid = make_grid(**SMALL, seekers=seekers, densities=(0.3, 1.0), seeds=2)
     measured: list = []

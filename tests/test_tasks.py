@@ -33,7 +33,7 @@ PUBLISHED = [
 ]
 
 
-# Compiled and computed once, since many tests look at the same.
+# Compiled and computed once, because many tests use the same.
 SAMPLE = {name: jax.jit(task.sample, static_argnums=1) for name, task in TASKS.items()}
 N = 20_000
 
@@ -136,8 +136,8 @@ def test_halving_the_spacing_quarters_the_error(function):
 
 def test_fit_beats_interpolation():
     fitted, interpolated = root_mean_square_error(np.square, 10)
-    # Of x^2 with spacing h the mean of (t (h - t))^2 is h^4 / 30 for the interpolation, and lines
-    # free of each other leave its variance, h^4 / 30 - h^4 / 36 = h^4 / 180.
+    # For x^2 with spacing h, the mean of (t (h - t))^2 is h^4 / 30 for the interpolation, and
+    # independent lines leave its variance, h^4 / 30 - h^4 / 36 = h^4 / 180.
     np.testing.assert_allclose(interpolated, 0.2**2 / np.sqrt(30), rtol=0.01)
     assert 0.99 * 0.2**2 / np.sqrt(180) < fitted < 0.45 * interpolated
 
@@ -148,7 +148,7 @@ def test_fit_is_the_best_continuous_piecewise_linear_function():
     x = (np.arange(20_000) + 0.5) / 10_000
     residual = np.maximum(x[:, None] - knots, 0) @ slope_changes + offset - np.sin(x)
     hats = np.stack([np.interp(x, [*knots, 2.0], unit) for unit in np.eye(13)])
-    # Least squares means orthogonal to every function of the space, of which hats are a basis.
+    # Least squares means orthogonality to every function of the space, which has hats as a basis.
     assert np.abs(hats @ residual / len(x)).max() < 1e-7
     assert np.abs(residual).max() > 1e-4
 
@@ -244,7 +244,7 @@ def test_parameters_of_the_other_tickets_by_hand():
     # Fold: 2 + 2 + 2, then 3 + 3 + 3; a knot of the perpendicular component has two weights.
     assert counts("circle", 6, "kernel") == [4, 4, 6, 11 + 2 * 8, 4 * 19]
     assert counts("circle", 7, "kernel") == [4, 4, 6, 9, 14 + 2 * 5, 4 * 19]
-    # The linear coordinate needs one knot to each side of the middle.
+    # The linear coordinate needs one knot on each side of the middle.
     assert counts("helix", 3, "kernel") == [30, 62]
     assert counts("helix", 3, "bias") == [28, 3]  # two knots are at 0
     assert counts("helix", 6, "kernel") == [1, 30, 62, 3, 3]
@@ -409,7 +409,7 @@ def test_samples_follow_from_the_key(name):
     first, again = draw(name, 4, 0.1), draw(name, 4, 0.1)
     np.testing.assert_array_equal(first.x, again.x)
     np.testing.assert_array_equal(first.y, again.y)
-    # The noise level changes the targets alone, the key everything.
+    # The noise level changes only the targets, the key everything.
     np.testing.assert_array_equal(first.x, draw(name, 4, 0.0).x)
     assert np.mean(np.asarray(first.x) == np.asarray(draw(name, 5, 0.1).x)) < 0.01
 

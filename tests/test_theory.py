@@ -100,7 +100,7 @@ def test_tolerances_of_two_layers_by_hand():
 
 
 def test_known_input_norms_replace_the_computed_ones():
-    # (1 + 0.5) in the last layer's place of (1 + 0.5 * 1): the same; then a looser one.
+    # (1 + 0.5) instead of the last layer's (1 + 0.5 * 1): the same; then a looser bound.
     assert theory.tolerances(CHAIN, 0.1, input_norms=[1, 0.5]) == pytest.approx(
         theory.tolerances(CHAIN, 0.1)
     )
@@ -179,8 +179,8 @@ def test_error_reached_beats_random_corners_and_keeps_to_the_lemma(widths):
 
 
 def test_the_main_texts_form_by_hand():
-    # relu(x), relu(-x) and a third without parameters, added up with slopes 1, 2 and 0, less 1:
-    # n k_max = 3 * 1 and 1 * 3; the layers give out at most 1 and, at x = -1 and 0, 1.
+    # relu(x), relu(-x) and a third without parameters, summed with slopes 1, 2 and 0, minus 1:
+    # n k_max = 3 * 1 and 1 * 3; the layers' outputs are at most 1 and, at x = -1 and 0, 1.
     target = network(([[1, -1, 0]], [0, 0, 0]), ([[1], [2], [0]], [-1]))
     assert theory.activation_norms(target, outputs=True) == pytest.approx([1, 1], rel=0.01)
     allowed = theory.tolerances(target, 0.1, "entry_main", input_norms=[1, 1])
@@ -235,7 +235,7 @@ def test_activation_norms_are_certified_for_many_inputs():
 
 
 def draw_mother(generator, inputs, width, layers, initialisation):
-    """Draw the theorem's mother network, in its own scale s_l and not in the normalised one."""
+    """Draw the theorem's mother network in its own scale s_l, not in the normalised one."""
     params, scale, fan_in, fan_ins = [], 1.0, inputs, []
     for _ in range(layers):
         size = math.sqrt((6 if initialisation == "uniform" else 2) / fan_in)
@@ -250,7 +250,7 @@ def draw_mother(generator, inputs, width, layers, initialisation):
 
 
 def plant_by_chance(target, mother, allowed, initialisation):
-    """Find, neuron by neuron, what matches the target within tolerance; None if something lacks."""
+    """Find matches within tolerance for each target neuron; None if one has no match."""
     chosen, scale, found = np.arange(len(mother[0][0])), 1.0, {}
     for index, (kernel, bias) in enumerate(mother):
         size = math.sqrt((6 if initialisation == "uniform" else 2) / len(kernel))
@@ -349,7 +349,7 @@ def test_chances_beyond_the_range_of_floats():
     assert wide.log10_width == pytest.approx(400 + math.log10(math.log(10)), abs=1e-9)
     assert theory.existence_probability(target, wide.width, [1e-100]) == pytest.approx(0.9)
     assert theory.existence_probability(target, 10**402, [1e-100]) == pytest.approx(1)
-    # 100 neurons of chance 1e-100 each: a failure that only its distance from 1 tells from 1.
+    # 100 neurons of chance 1e-100 each: a failure that only its distance from 1 shows is not 1.
     single = network(([[0.5]], [0]))
     assert theory.existence_probability(single, 100, [1e-100]) == pytest.approx(1e-98)
     # A certain match: nothing left to fail, even in a single neuron.

@@ -1,4 +1,4 @@
-"""The theory command as a user starts it, and its figure."""
+"""The theory command, started like by a user, and its figure."""
 
 import os
 

@@ -64,7 +64,7 @@ def torch_data(kind, x, y):
 
 
 def torch_snip(kind, parameters, masks, x, y):
-    """The derivative by the mask itself, as the paper defines it."""
+    """The derivative with respect to the mask, as the paper defines it."""
     gates = [torch.tensor(m, dtype=torch.float64, requires_grad=True) for m in masks]
     frozen = [torch.tensor(p, dtype=torch.float64) for p in parameters]
     gated = [p * g for p, g in zip(frozen, gates, strict=True)]

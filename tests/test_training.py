@@ -194,7 +194,7 @@ def test_no_epoch_leaves_the_masked_parameters_bit_for_bit():
 
 
 def test_training_is_that_of_the_network_without_the_dead_neurons():
-    # Neurons of both hidden layers lose everything that comes in and goes out.
+    # Neurons of both hidden layers lose all incoming and outgoing weights.
     layers, mask = network(3), masks_of(3, 1.0)
     dead = {1: [0, 4], 2: [1]}
     for layer, neurons in dead.items():

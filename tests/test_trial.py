@@ -1,4 +1,4 @@
-"""One run from key to record: every entry computed again in NumPy, and what must not matter."""
+"""One run from key to record: every entry computed in NumPy, and independence of the rest."""
 
 import functools
 import os
@@ -19,7 +19,7 @@ from ticketjax.runs.trial import evaluate, make_trial, seek
 
 SIZES = {"samples": 240, "held_out": 0.2, "epochs": 2}
 KEY = jax.random.key(11)
-# What conftest.py turns off to compile faster: one whole run is compiled as users compile it.
+# conftest.py turns this off to compile faster; one whole run is compiled as usual.
 FULLY = {"xla_backend_optimization_level": 3, "xla_cpu_use_fusion_emitters": True}
 FULLY = {flag: value for flag, value in FULLY.items() if flag in os.environ["XLA_FLAGS"]}
 DENSITIES = np.array([0.1, 0.4, 1.0], np.float32)
@@ -47,8 +47,8 @@ def over_densities():
     def trial(key, density, noise):
         return small_trial()(key, tj.Point(density, noise))
 
-    # The last bits of the initial values decide between equally good places of a ticket, and only
-    # full optimisation rounds them alike in both programs.
+    # The last bits of the initial values decide between equally good places of a ticket. Only with
+    # full optimisation are they rounded alike in both programs.
     return jax.jit(jax.vmap(trial, (None, 0, None)), compiler_options=FULLY)
 
 
@@ -141,8 +141,8 @@ def test_every_entry_of_a_record_is_numpys(
     pairs = scores[planted][:, None] - scores[~planted][None, :]
     both = (kept & planted).sum()
     expected["f1"] = 2 * both / (kept.sum() + planted.sum())
-    # Hidden neurons and the ranking, the paths and the layers are worked out in test_measure.py.
-    # The planted mask has the ticket's quality, and a loss under the objective of its own.
+    # Hidden neurons, ranking, paths and layers are tested in test_measure.py. The planted mask has
+    # the ticket's quality, and its own loss under the objective.
     expected["planted_metric"] = expected["ticket_metric"]
     expected["planted_loss"] = expected["ticket_loss"]
     both_masks = {"found": mask, "planted": oracle.layers_of(instance.planted.mask)}
@@ -192,7 +192,7 @@ def test_every_entry_of_a_record_is_numpys(
         assert got.shape == ((depth - 1,) if field.startswith("layer_") else ()), field
         np.testing.assert_allclose(got, value, rtol=1e-3, atol=1e-6, err_msg=field)
     np.testing.assert_allclose(ranks.auc, record.score_auc, rtol=1e-6)
-    # The measure is of something: neither nothing learned, nor the ticket itself.
+    # The case is not trivial: something is learned, and it is not the ticket.
     assert record.weak_loss < record.strong_loss * 10
     assert 0 < record.effective_density <= record.kept < 1
 
@@ -271,7 +271,7 @@ def test_with_biases_that_stay_the_planted_mask_is_the_bare_ticket(name, depth, 
     np.testing.assert_allclose(out, wanted, atol=1e-5 * np.abs(wanted).max())
     metric, _ = strong(setting.task.kind, kept, instance.train, instance.held_out)
     np.testing.assert_allclose(metric, instance.ticket_metric, atol=1e-5)
-    # There are other biases that stay: a network without any would prove nothing.
+    # There are other biases that are kept; without any, the test would prove nothing.
     assert np.mean(layers[0][1] != 0) > 0.3
 
 

@@ -1,4 +1,4 @@
-"""Everything is float32: with 64 bits enabled too, and said of what is given otherwise."""
+"""Everything is float32, even with 64 bits enabled; other types are refused."""
 
 import json
 import os
@@ -15,7 +15,7 @@ from ticketjax.tasks.image_files import augment
 
 
 def assert_same(found, expected):
-    """Equal but for rounding, and exactly so where numbers are whole."""
+    """Equal up to rounding, and exactly for integers."""
     assert type(found) is type(expected)
     if isinstance(expected, dict):
         assert found.keys() == expected.keys()

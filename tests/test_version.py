@@ -1,4 +1,4 @@
-"""The version is one, wherever it is read."""
+"""The version is the same in every place."""
 
 import importlib.metadata
 

@@ -43,7 +43,7 @@ def counts(mask):
 
 
 def fixed_order(monkeypatch, module):
-    """The order of samples that a seeker is made to use: 3 epochs of 3 steps."""
+    """Make a seeker use a fixed order of samples: 3 epochs of 3 steps."""
     order = np.random.default_rng(6).permuted(np.tile(np.arange(SAMPLES), (3, 1)), axis=1)
     order = order.reshape(3, -1, BATCH_SIZE)
     monkeypatch.setattr(module, "shuffles", lambda *_: jnp.asarray(order))
@@ -70,7 +70,7 @@ def test_hard_thresholding_is_the_loop_in_numpy(annealed, scope, kind, rate, mon
         here = density ** ((t // 3 + 1) / 3) if annealed else density
         supports.append(kept_of(theta, here, scope))
         theta = oracle.combine(np.multiply, theta, supports[-1])
-        # All parameters have a gradient, whether they are at 0 or not.
+        # All parameters have a gradient, even those that are 0.
         g = oracle.gradient(kind, theta, x[order[t // 3, t % 3]], y[order[t // 3, t % 3]])
         first = oracle.combine(lambda m, g: 0.9 * m + 0.1 * g, first, g)
         second = oracle.combine(lambda v, g: 0.999 * v + 0.001 * g * g, second, g)
@@ -81,7 +81,7 @@ def test_hard_thresholding_is_the_loop_in_numpy(annealed, scope, kind, rate, mon
     assert_close(found.scores, oracle.combine(np.abs, theta), 1e-3)
     last = kept_of(theta, density, scope)
     assert_close(found.mask, last, 0)
-    # Something that was at 0 has come back.
+    # Some parameter that was 0 has returned.
     pairs = [zip(a, b, strict=True) for a, b in zip(supports[-1], last, strict=True)]
     returned = sum(np.sum((b > 0) & (a == 0)) for pair in pairs for a, b in pair)
     assert annealed or returned > 0
@@ -106,7 +106,7 @@ def test_rewinding_goes_on_from_trained_weights(scope, monkeypatch):
     alive = kept_of(theta, np.sqrt(density), scope)
     again = oracle.adam(problem.kind, theta, alive, x, y, steps, rate)
     assert_close(found.mask, kept_of(again, density, scope), 0)
-    # From the initial values instead, the second round ends elsewhere.
+    # From the initial values instead, the second round has another result.
     reset = oracle.adam(problem.kind, layers, alive, x, y, steps, rate)
     differences = []
     rows = zip(oracle.layers_of(found.scores), alive, again, reset, strict=True)

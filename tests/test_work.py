@@ -23,7 +23,7 @@ def shaped(*shape, dtype=jnp.float32):
 
 @functools.cache
 def problem_of(samples=9000, width=100, depth=5):
-    """A problem on Circle of shapes alone."""
+    """A problem on Circle that consists of shapes."""
     task = tj.get_task("circle")
     model = tj.mlp(task, depth=depth, width=width)
     batch = tj.Batch(shaped(samples, 2), shaped(samples, dtype=jnp.int32))
@@ -66,7 +66,7 @@ HAND_COUNTED = {
     "random bits": (lambda a: jax.random.bits(jax.random.key(0), a.shape), (SQUARE,), 0),
     "unused": (lambda a: (a, jnp.exp(a))[0], (SQUARE,), 0),
     "own derivative": (jax.jit(jax.nn.relu), (SQUARE,), 9),
-    # Forward, once more for the gradient, and backward: cos, *; the outer sine's gradient: cos, *.
+    # Forward, again for the gradient, and backward: cos, *; the outer sine's gradient: cos, *.
     "recomputed": (
         lambda a: jax.vjp(jax.checkpoint(lambda a: jnp.sin(jnp.sin(a))), a)[1](a)[0],
         (SQUARE,),
@@ -113,10 +113,10 @@ def test_a_scan_counts_its_body_for_each_step():
 def test_a_while_loop_that_counts_is_counted(first, last, size):
     def loop(x, given_last):
         start = jnp.int32(first), given_last, x
-        # The bound is one of the values that the loop carries.
+        # The bound is one of the loop's carried values.
         return lax.while_loop(lambda c: c[0] < c[1], lambda c: (c[0] + size, c[1], 2 * c[2]), start)
 
-    # The bound comes through a call, as a constant of the program around it.
+    # The bound is passed through a call, as a constant of the surrounding program.
     counted = flops_of(lambda x: jax.jit(loop)(x, last), shaped(4))
     assert counted == 4 * len(range(first, last, size))
 
@@ -181,8 +181,8 @@ def found_by(score):
 
 
 # XLA counts comparisons, selections, integers and every term of an approximated function, which are
-# no operations here: 1% of a network of this width, whose work is products. Products and
-# convolutions alone are equal. After XLA has optimised, GraSP's two forward passes are one.
+# not counted here: 1% of a network of this width, whose work is products. The counts of products
+# and convolutions are equal. After XLA's optimisation, GraSP's two forward passes are one.
 AGAINST_XLA = {
     "forward": (lambda p: p.apply(p.params, p.batch.x), (problem_of(),), 0.01, 0.01),
     "gradient": (gradient, (problem_of(),), 0.01, 0.02),
@@ -212,9 +212,9 @@ def test_shapes_are_enough():
     assert search_flops(seeker, problem) == search_flops(seeker, abstract)
 
 
-# A step of 32 of 9,000 samples is 1/281 of a pass, and besides, whatever the optimizer and the mask
-# cost for each parameter, which is up to 0.1 passes in an epoch of 281 steps, and less than 0.03 in
-# one of 35 steps of 256.
+# A step with 32 of 9,000 samples is 1/281 of a pass. In addition, optimizer and mask cost something
+# for each parameter: up to 0.1 passes in an epoch of 281 steps, and less than 0.03 in one of 35
+# steps of 256.
 @pytest.mark.parametrize(
     "seeker, epochs, besides",
     [
@@ -223,12 +223,12 @@ def test_shapes_are_enough():
         ("singleshot(snip, score_samples=None)", 1, 1e-3),
         ("edge_popup(epochs=3)", 3, 0.1),
         ("multishot(magnitude, rounds=2, round_epochs=3)", 6, 0.1),
-        # It trains once more after the last pruning.
+        # It trains again after the last pruning.
         ("rewinding(rounds=2, round_epochs=3)", 9, 0.1),
         ("iterative_hard_thresholding(epochs=3)", 3, 0.1),
-        # Its objective has the output's scale fitted, which a pass has not.
+        # Its objective fits the output's scale, which a pass does not.
         ("concrete(epochs=7)", 7, 0.05),
-        # Each restart's loss on all training data, a forward pass, decides between them.
+        # Each restart needs a forward pass, for its loss on all training data.
         ("best_of(concrete(epochs=7), restarts=4)", 4 * 7 + 4 / 3, 0.05),
     ],
 )
@@ -239,7 +239,7 @@ def test_passes_of_a_search_are_its_epochs(seeker, epochs, besides):
 def test_the_work_of_every_seeker_is_known():
     named = [*SEEKERS, "path_pursuit(exchange=True)", "refined(magnitude, rounds=10)"]
     work = {seeker: passes(seeker) for seeker in named}
-    # It gives up a classification's proposals early, after how many samples is not known before.
+    # It rejects a classification's proposals early, after an unknown number of samples.
     assert np.isnan(work.pop("annealed"))
     assert all(0 < count < 1e4 for count in work.values()), work
 

@@ -1,4 +1,4 @@
-"""What small runs measure, to be compared with and without JAX_ENABLE_X64; prints it as JSON."""
+"""Print the measurements of small runs as JSON, to compare with and without JAX_ENABLE_X64."""
 
 import json
 
@@ -20,7 +20,7 @@ GRID = {
     "samples": 100,
     "epochs": 1,
 }
-# One for each way to search; of the others it is enough that they are traced.
+# One for each kind of search; for the others, tracing is enough.
 RUN = (
     ("concrete", "plain"),
     ("path_pursuit", "plain"),
@@ -33,7 +33,7 @@ def swept():
 
 
 def sought():
-    """Which parameters seekers keep."""
+    """The parameters that seekers keep."""
     key, kept = jax.random.key(0), {}
     for name, strategy in PAIRS:
         seeker = seeker_of(name, strategy, "global")
@@ -49,7 +49,7 @@ def sought():
 
 
 def planted():
-    """Where tickets are, and the sizes of what is planted."""
+    """The places of tickets, and the sizes of planted parameters."""
     task = tj.get_task("helix")
     params = tj.mlp(task, depth=4, width=40).init(jax.random.key(1))
     found = {}

@@ -58,8 +58,8 @@ if TYPE_CHECKING:
     from ticketjax.tasks.sparse_parity import sparse_parity
     from ticketjax.tasks.teacher import teacher
 
-# Where the public names are: imported when they are first used, so that a command can show its help
-# or refuse a flag before JAX is there. The same list as above, which type checkers read.
+# The module of each public name, imported when the name is first used: a command can then show its
+# help or reject a flag before JAX is imported. Type checkers read the imports above instead.
 _HOMES = {
     "base": ("Batch", "Found", "Layer", "Model", "Params", "Planted", "Point", "Task"),
     "choices": ("Planting", "Training"),

@@ -50,9 +50,9 @@ class Task:
             all have the same shapes and size. ticket(depth) then only has to have these shapes and
             counts, which are taken from it.
         sample_of: (key, n, noise, ticket) -> Batch, for such a task whose data follow from the
-            ticket, which may be traced. sample() then only tells shapes, and inputs.
+            ticket, which may be traced. sample() then only gives shapes, and inputs.
         source: what data and tickets are made from, as (name, plain value) pairs; a results
-            directory holds records of one source only.
+            directory contains records of one source only.
     """
 
     name: str
@@ -89,7 +89,7 @@ class Layer:
     """Location of a layer's kernel and bias in a network's tree, and the spaces that it connects.
 
     Args:
-        path: path of the subtree that holds both, "block/dense"; empty for the root.
+        path: path of the subtree that contains both, "block/dense"; empty for the root.
         reads, writes: numbers of the spaces of neurons; 0 is the input. The outputs of several
             layers that write to one space are added, as residual branches are to their stream.
         kernel: its name in the subtree; None for "kernel" or "weight". The shape is (inputs,
@@ -158,7 +158,7 @@ class Found(NamedTuple):
         scores: float32, the scores that the last selection ranked; -inf where already pruned.
         info: any further results of the seeker, a dict of arrays or trees of arrays. "params", if
             it is there, are the parameters that the search has trained under the mask, a tree like
-            the problem's; they are measured beside the mask (own_metric, own_loss).
+            the problem's; they are measured as well (own_metric, own_loss).
     """
 
     mask: Tree

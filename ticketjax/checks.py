@@ -10,7 +10,7 @@ from ticketjax.names import suggestion
 
 # Arrays are indexed by int32.
 MOST = 2**31 - 1
-# Of float32: NumPy, which knows it, would be imported for every --help.
+# The largest float32. It is written out, so that --help does not import NumPy.
 LARGEST = (2 - 2**-23) * 2.0**127
 
 
@@ -24,8 +24,8 @@ def check_count(name: str, value: int, least: int) -> None:
 
 
 def check_number(name: str, value: float, least: float = -math.inf) -> None:
-    """Raise ValueError for anything but a number of at least `least` that float32 can hold."""
-    # As Python's, because half precision has no number as large as the bound.
+    """Raise ValueError for anything but a number of at least `least` that float32 can represent."""
+    # As a Python number, because half precision cannot represent the bound.
     plain = getattr(value, "item", lambda: value)()
     if not isinstance(value, numbers.Real) or not abs(plain) <= LARGEST:
         raise ValueError(f"{name} must be a finite number of float32, got {value!r}")
@@ -44,11 +44,11 @@ def check_choice(name: str, value: Any, allowed: Iterable[Any]) -> None:
 
 @dataclasses.dataclass(frozen=True)
 class Rule:
-    """What a field may be, besides the type of its default.
+    """Allowed values of a field, in addition to the type of its default.
 
     Args:
         least: smallest number allowed. above: number that it must exceed. most: largest allowed.
-        choices: words allowed. none: whether None is allowed. word: a word allowed beside numbers.
+        choices: words allowed. none: whether None is allowed. word: a word allowed as well.
         free: whether anything is allowed here, and the class checks it itself.
         text: how the value is written, where it is more than a number or a word.
     """
@@ -64,7 +64,7 @@ class Rule:
 
 
 def option(default: Any, **rule: Any) -> Any:
-    """A dataclass field that Options checks: its default says the type, the rule the range.
+    """A dataclass field that Options checks: its default sets the type, the rule the range.
 
     Args:
         default: bool, int, float, str, or a tuple of numbers.
@@ -104,7 +104,7 @@ def _checked(name: str, value: Any, default: Any, rule: Rule) -> Any:
         check_choice(name, value, rule.choices)
         return value
     if isinstance(default, bool):
-        # NumPy's own is none of Python's.
+        # NumPy's bool is not a subclass of Python's.
         if not isinstance(value, bool) and str(getattr(value, "dtype", "")) != "bool":
             raise ValueError(f"{name} must be True or False, got {value!r}")
         return bool(value)
@@ -135,7 +135,7 @@ class Options:
         self.check()
 
     def check(self) -> None:
-        """Raise ValueError for fields that do not go together; of classes that have such."""
+        """Raise ValueError for fields that contradict each other; subclasses override this."""
 
     def __repr__(self) -> str:
         return written(self)
@@ -146,12 +146,12 @@ def written(
     name_of: Callable[[type], str] = lambda kind: kind.__name__,
     complete: bool = False,
 ) -> str:
-    """Options as an expression: Multishot(snip, rounds=3), without what is left at its default.
+    """Options as an expression: Multishot(snip, rounds=3), without default values.
 
     Args:
         value: Options, a function, a number, a word, None or a tuple of these.
-        name_of: how a class is called.
-        complete: say defaults too.
+        name_of: class -> its name in the text.
+        complete: include default values.
     """
 
     def of(entry: Any) -> str:

@@ -1,4 +1,4 @@
-"""How a ticket is planted and a mask is trained: values that flags are made of, free of JAX."""
+"""Options of planting and training, from which flags are made; importing them needs no JAX."""
 
 import dataclasses
 from collections.abc import Callable
@@ -6,18 +6,18 @@ from typing import Any
 
 from ticketjax.checks import Options, option
 
-# Seekers that every table of strong tickets shows beside the searches: the best of many masks drawn
+# Seekers that every table of strong tickets shows with the searches: the best of many masks drawn
 # at random, and the largest parameters of the untrained network.
 BASELINES = ("random_paths", "random_masks", "magnitude")
 MATCHES = ("cosine", "hidden")
 ADAM = "adam(learning_rate=0.001)"
-# Of the products of training: the network's own, or one that JAX knows.
+# Precision of the products in training: the network's own, or one of JAX's.
 TRAINING_PRECISIONS = ("network", "highest", "high", "default")
 BATCH_SIZE = 32
 
 
 def _optimizer_text(optimizer: Any) -> str:
-    # Optax brings JAX along, which a command's help is shown without.
+    # Imported here, because Optax imports JAX, and --help must not.
     from ticketjax.optimizers import optimizer_text
 
     return optimizer_text(optimizer)
@@ -68,7 +68,7 @@ class Training(Options):
     training_precision: str = option("network", choices=TRAINING_PRECISIONS)
 
     def check(self) -> None:
-        """Refuse what is no optimizer, and no function of the inputs."""
+        """Refuse an unknown optimizer, and an `augment` that is not a function."""
         from ticketjax.optimizers import make_optimizer
 
         make_optimizer(self.optimizer)

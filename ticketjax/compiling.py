@@ -1,4 +1,4 @@
-"""How long JAX has been tracing, lowering and compiling, from the events that it reports."""
+"""The time that JAX spends tracing, lowering and compiling, from the events that it reports."""
 
 import collections
 from typing import Any

@@ -10,7 +10,7 @@ from ticketjax.names import suggestion
 
 MOST_NESTED = 50
 MOST_LISTED = 40
-# A string as a whole, or one character. An apostrophe within a word, as of a path, opens none.
+# A whole string, or one character. An apostrophe within a word, such as a path's, opens no string.
 _TOKENS = re.compile(r"""(?<![^\s(\[,=])(?:'[^']*'|"[^"]*")|.""", re.DOTALL)
 
 
@@ -20,7 +20,7 @@ def _shown(node: ast.AST) -> str:
 
 
 def call(function: Callable[..., Any], name: str, arguments: list, options: dict) -> Any:
-    """Call by name, with a message that names what is allowed for an argument that is not.
+    """Call a function; the message about a wrong argument lists those that are allowed.
 
     Raises ValueError for arguments that the function does not take, or lacks, and for what cannot
     be called.

@@ -29,7 +29,7 @@ def _source(function: Any) -> str:
         source = inspect.getsource(function)
     except (OSError, TypeError):
         return compiled
-    # Two of them may stand in one line.
+    # Two lambdas may be defined on one line.
     return source + compiled if getattr(function, "__name__", "") == "<lambda>" else source
 
 
@@ -47,7 +47,7 @@ def _content(value: Any, depth: int) -> str:
 
 
 def _described(function: Any, depth: int = 0) -> str:
-    """Source, defaults and what the closure holds."""
+    """Source, defaults and closure."""
     if not inspect.isfunction(function):
         fields = ""
         if dataclasses.is_dataclass(function) and not isinstance(function, type):

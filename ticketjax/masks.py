@@ -78,8 +78,8 @@ def count_kept(mask: Params, prune_bias: bool = True) -> jax.Array:
 def share(count: jax.Array | int, size: int) -> jax.Array:
     """Return count / size, float32, exactly 1 if count equals size.
 
-    The divisor is chosen at run time, and so is no constant: XLA would multiply by its rounded
-    inverse, and not for every number of devices.
+    The divisor is chosen at run time, because XLA would replace a constant divisor by its rounded
+    inverse, but not for every number of devices.
 
     Args:
         count: number of parameters counted, may be traced.
@@ -131,7 +131,7 @@ def ticket_density(target: Params, params: Params, prune_bias: bool = True) -> f
 
 
 def _rounded(product: jax.Array | float, xp: ModuleType) -> jax.Array | np.number:
-    # Float32 holds a density such as 0.3 to one part in 2^24, so a traced product may deviate from
+    # Float32 stores a density such as 0.3 to one part in 2^24, so a traced product may deviate from
     # a half by as much. A product that close to a half is taken as the half, so that a number and
     # a traced array give the same result.
     half = xp.floor(product) + 0.5
@@ -140,7 +140,7 @@ def _rounded(product: jax.Array | float, xp: ModuleType) -> jax.Array | np.numbe
 
 
 def _is_number(density: jax.Array | float) -> bool:
-    """Whether this is no array; a ValueError for what is no number, or one outside (0, 1]."""
+    """Whether this is a number, not an array; ValueError for text or a number outside (0, 1]."""
     if isinstance(density, (jax.Array, np.ndarray)):
         return False
     if not isinstance(density, (int, float, np.number)):
@@ -200,7 +200,7 @@ def _kth_largest(keys: jax.Array, k: jax.Array | int, bits: int) -> jax.Array:
 
 def ordered_bits(x: jax.Array) -> jax.Array:
     """uint32 keys in the order of the floats; NaN counts as -inf, -0 as 0."""
-    # Integers alone: a comparison of floats treats denormals as 0 on some platforms.
+    # Only integers: a comparison of floats treats denormals as 0 on some platforms.
     bits = jax.lax.bitcast_convert_type(x.astype(jnp.float32), jnp.uint32)
     sign, infinity = jnp.uint32(1 << 31), jnp.uint32(0x7F800000)
     magnitude = bits & ~sign
@@ -302,7 +302,7 @@ def budget_bounds(
 ) -> tuple[int, int]:
     """Fewest and most prunable parameters that a mask of this density and scope may keep.
 
-    Both are the budget for scope "global". For the other scopes, the layers' budgets are rounded
+    For scope "global", both are the budget. For the other scopes, the layers' budgets are rounded
     one by one. All numbers are allowed between the sum of these budgets, half a parameter per layer
     either way, and the budget of the whole network.
 
@@ -426,10 +426,10 @@ def exclude(scores: Params, alive: Params) -> Params:
 
 
 def digest(mask: Params) -> jax.Array:
-    """Four words that tell masks of one network apart.
+    """Four words that distinguish the masks of one network.
 
-    Every place has four fixed 32-bit numbers, mixed from its index, and those of what is kept are
-    added. Two different masks have the same words with a chance of about 2^-128.
+    Every place has four fixed 32-bit numbers, mixed from its index. The numbers of the kept places
+    are added. Two different masks have the same words with a chance of about 2^-128.
 
     Args:
         mask: bool tree of a network's layers.
@@ -454,7 +454,7 @@ def shuffle(key: jax.Array, mask: Params) -> Params:
     """The mask with the entries of every kernel and of every bias in a random order.
 
     Args:
-        key: decides the order.
+        key: determines the order.
         mask: tree of a network's layers.
 
     Returns:

@@ -1,4 +1,4 @@
-"""What a mistyped name was perhaps meant to be."""
+"""Suggestions for mistyped names."""
 
 import difflib
 from collections.abc import Iterable
@@ -7,7 +7,7 @@ from collections.abc import Iterable
 def suggestion(given: object, allowed: Iterable[str]) -> str:
     """The end of a refusal: "; did you mean ...?", or nothing where no allowed name is close.
 
-    Close is a name in other case, one that begins so, or one with few other letters.
+    A name is close if it differs in case or in few letters, or begins with what was given.
 
     >>> suggestion("mag", ["random", "magnitude"])
     "; did you mean 'magnitude'?"

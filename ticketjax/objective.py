@@ -1,4 +1,4 @@
-"""Losses and metrics of a network's output, as it is or with its scale taken out."""
+"""Losses and metrics of a network's output, unscaled or at its best scale."""
 
 from typing import NamedTuple
 
@@ -10,7 +10,7 @@ from ticketjax.base import CLASSIFICATION, REGRESSION
 
 KINDS = (REGRESSION, CLASSIFICATION)
 OBJECTIVES = ("raw", "rescaled")
-# The inverse temperature is sought on a logarithmic scale, for logits that differ by at most 1.
+# Range of the search for log(inverse temperature), for logits that differ by at most 1.
 LOG_TEMPERATURE_RANGE = (-7.0, 14.0)
 TEMPERATURE_STEPS = 24
 
@@ -100,7 +100,7 @@ def _inverse_temperature(logits: jax.Array, y: jax.Array, weights) -> jax.Array:
         middle = (low + high) / 2
         share = jnp.exp(below * jnp.exp(middle))
         each = (1.0 if weights is None else weights) / jnp.sum(share, axis=0)
-        # A single sum: under a vmap over one, a CPU computes a mean of sums one number at a time.
+        # A single sum: under a vmap of size 1, a CPU computes a mean of sums one number at a time.
         too_cold = jnp.sum(share * unit * each[None]) > 0
         return jnp.where(too_cold, low, middle), jnp.where(too_cold, middle, high)
 
@@ -152,11 +152,10 @@ def output_sign(kind: str, outputs: jax.Array, y: jax.Array) -> jax.Array:
 def search_scale(
     kind: str, outputs: jax.Array, y: jax.Array, weights: jax.Array | None = None
 ) -> jax.Array:
-    """The factors by which a search follows a change of the outputs: output_scale(), but never 0.
+    """The factors that a search's gradient uses: output_scale(), but never 0.
 
-    Where the best factor is 0 the rescaled loss is flat, and has no slope that leads to the
-    positive side. There a change of the output counts by the factor that brings the output to the
-    target's size.
+    Where the best factor is 0, the rescaled loss is flat and has no slope towards the positive
+    side. There, the factor is the one that brings the output to the target's size.
 
     Args:
         kind, outputs, y, weights: as in output_scale().
@@ -171,7 +170,7 @@ def search_scale(
 
 
 def rescaled_for_descent(kind: str, outputs: jax.Array, y: jax.Array) -> jax.Array:
-    """The outputs at their best scale, with a derivative that is not 0 where the scale is.
+    """The outputs at their best scale; where this is 0, their derivative is not.
 
     Args:
         kind, outputs, y: as in loss().

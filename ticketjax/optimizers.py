@@ -1,4 +1,4 @@
-"""Optimizers: optax's, as text or as they are, and Adam with its step fused."""
+"""Optimizers: optax's, by text or as objects, and Adam with a fused step."""
 
 import functools
 import hashlib
@@ -18,7 +18,7 @@ Optimizer: TypeAlias = str | optax.GradientTransformation
 
 
 class FusedAdamState(NamedTuple):
-    """steps: made so far, () float32. first, second: moments, trees like the parameters."""
+    """steps: number so far, () float32. first, second: moments, trees like the parameters."""
 
     steps: jax.Array
     first: Any
@@ -28,9 +28,9 @@ class FusedAdamState(NamedTuple):
 def fused_adam(
     learning_rate: float = 1e-3, b1: float = 0.9, b2: float = 0.999, eps: float = 1e-8
 ) -> optax.GradientTransformation:
-    """optax.adam with its two bias corrections, divisions of every parameter, in the step size.
+    """optax.adam with its two bias corrections (divisions of every parameter) in the step size.
 
-    The same numbers up to rounding, in four fifths of a step's time (Kingma and Ba 2015, end of
+    The same up to rounding, in four fifths of a step's time (Kingma and Ba 2015, end of
     section 2).
 
     Args:
@@ -49,8 +49,8 @@ def fused_adam(
         steps = state.steps + 1
         correction = jnp.sqrt(1 - b2**steps)
         rate = learning_rate * correction / (1 - b1**steps)
-        # Backpropagation ends at the first layer. Waiting for all of it, XLA sees that no kernel is
-        # needed any more when it is overwritten; otherwise it copies every one at every step.
+        # Backpropagation ends at the first layer. If the updates wait for all of it, XLA sees that
+        # no kernel is needed any more and overwrites it; otherwise it copies each at every step.
         rate, gradients = jax.lax.optimization_barrier((rate, gradients))
         first = jax.tree.map(lambda m, g: b1 * m + (1 - b1) * g, state.first, gradients)
         second = jax.tree.map(lambda v, g: b2 * v + (1 - b2) * g * g, state.second, gradients)
@@ -63,7 +63,7 @@ def fused_adam(
 
 
 def _names() -> dict[str, Any]:
-    """What the text of an optimizer may name: what optax itself offers, and fused_adam."""
+    """The names that the text of an optimizer may contain: optax's own, and fused_adam."""
     public = {
         name: value
         for name, value in vars(optax).items()
@@ -74,14 +74,14 @@ def _names() -> dict[str, Any]:
 
 @functools.wraps(optax.adam)
 def _adam(*arguments: Any, **options: Any) -> optax.GradientTransformation:
-    # What the fused step can do as well, it does.
+    # The fused step is used wherever it takes the same arguments.
     given = inspect.signature(optax.adam).bind(*arguments, **options).arguments
     fused = inspect.signature(fused_adam).parameters
     plain = all(name in fused and isinstance(value, int | float) for name, value in given.items())
     return fused_adam(**given) if plain else optax.adam(*arguments, **options)
 
 
-# Parameters, and gradients, to try an optimizer with.
+# Parameters and gradients for trying an optimizer.
 _EXAMPLE = {"w": np.zeros(2, np.float32)}
 
 
@@ -108,7 +108,7 @@ def make_optimizer(optimizer: Optimizer) -> optax.GradientTransformation:
 
     Args:
         optimizer: "adamw(learning_rate=1e-3)", any call of optax's functions, also nested, with
-            numbers; "adam" runs as fused_adam() where it can. Or an optax.GradientTransformation.
+            numbers; "adam" runs as fused_adam() if possible. Or an optax.GradientTransformation.
 
     Returns:
         An optax.GradientTransformation; the same text gives the same object.
@@ -133,8 +133,8 @@ def make_optimizer(optimizer: Optimizer) -> optax.GradientTransformation:
 def optimizer_text(optimizer: Optimizer) -> str:
     """How records and manifests name an optimizer.
 
-    A transformation that is given as it is has no text; it is named by a hash of what it does: the
-    program of one update of two numbers, and its constants.
+    A transformation that is given as an object has no text. It is named by a hash of its action:
+    the program of one update of two numbers, and its constants.
     """
     if isinstance(optimizer, str):
         return optimizer
@@ -145,10 +145,10 @@ def optimizer_text(optimizer: Optimizer) -> str:
     except Exception:  # noqa: BLE001 - an update that needs more than gradients and parameters
         digest = hashlib.sha256(repr(optimizer).encode())
     else:
-        # Functions with derivatives of their own are written with their address.
+        # The text of functions with custom derivatives contains their address.
         digest = hashlib.sha256(re.sub("0x[0-9a-f]+", "", str(closed.jaxpr)).encode())
         for value in [*closed.consts, *jax.tree.leaves(state)]:
-            # Of large arrays, text would leave out the middle.
+            # The text of large arrays would leave out the middle.
             array = np.asarray(value)
             digest.update(f"{array.dtype} {array.shape} ".encode() + array.tobytes())
     return f"custom:{digest.hexdigest()[:12]}"

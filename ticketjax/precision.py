@@ -10,11 +10,11 @@ PRODUCTS = ("dot_general", "conv_general_dilated")
 
 
 def at_precision(function: Callable[..., Any], precision: str) -> Callable[..., Any]:
-    """The function, its products at this precision whatever it says of them itself.
+    """The function with all its products at this precision, whatever the function itself sets.
 
-    Those of functions that it calls, of loops and of branches are meant too. Take derivatives
-    first: a derivative that is taken of the result has the function's own precision where the
-    function says its derivative itself.
+    This includes the products of functions that it calls, of loops and of branches. Take
+    derivatives first: a derivative of the result has the function's own precision where the
+    function defines its derivative itself.
 
     Args:
         function: pure, of trees of arrays.

@@ -42,7 +42,7 @@ class Problem:
         kind: the task's kind.
         objective: the loss of every seeker that has a loss: "raw" (of the output as it is) or
             "rescaled" (after the best output scale, at least 0, or temperature is fitted). None
-            leaves it to each seeker, whose field objective says what is published for it.
+            leaves the choice to each seeker, whose field `objective` is the published one.
         prune_bias: whether biases are prunable; otherwise every mask keeps all of them.
         ticket_density: the density that "ticket" stands for; None where the task has no ticket.
         layers: as in Model, or found if the model has none. Parameters outside layers are never
@@ -68,11 +68,11 @@ class Problem:
     def loss(self, params: Tree) -> jax.Array:
         """Loss of parameters on the training data under the problem's objective; differentiable.
 
-        "rescaled" fits the output scale anew at every call and holds it constant in the gradient,
-        which is exact: at the best scale, the loss is stationary in it. Not so for second
-        derivatives, which leave out how the scale itself moves. Where an output fits best with the
-        factor 0 the loss is flat; descent_loss() leads out of there. Without an objective it is the
-        raw loss.
+        "rescaled" fits the output scale anew at every call and holds it constant in the gradient.
+        This is exact for the gradient, because the loss is stationary at the best scale, but not
+        for second derivatives, which ignore how the scale changes. Where an output fits best with
+        the factor 0, the loss is flat; descent_loss() has a gradient there. Without an objective it
+        is the raw loss.
 
         Args:
             params: a tree like the problem's own.
@@ -87,10 +87,10 @@ class Problem:
         return loss(self.kind, outputs, self.batch.y)
 
     def descent_loss(self, params: Tree) -> jax.Array:
-        """The loss for searches that follow its gradient: loss(), but nowhere flat by its scale.
+        """The loss for searches that follow its gradient: loss(), but not flat at a factor of 0.
 
-        Where an output fits the target best with the factor 0, as one of the wrong sign does, its
-        gradient is that of the output brought to the target's size, which leads to the right sign.
+        Where an output fits the target best with the factor 0, because it has the wrong sign, the
+        gradient is that of the output scaled to the target's size, which leads to the right sign.
 
         Args:
             params: a tree like the problem's own.
@@ -110,7 +110,7 @@ class Problem:
             objective: a seeker's, "raw" or "rescaled".
 
         Returns:
-            The same Problem where it says an objective, which overrides the seekers' own.
+            The same Problem if it has an objective, which overrides the seekers' own.
         """
         if self.objective is not None:
             return self
@@ -121,7 +121,8 @@ class Problem:
     ) -> Tree:
         """The mask that keeps exactly the budget of highest scores, as masks.select() does.
 
-        What is not prunable is kept: biases with prune_bias=False, and parameters of no layer.
+        Parameters that cannot be pruned are kept: biases with prune_bias=False, and those of no
+        layer.
 
         Args:
             scores: a tree like params; NaN ranks lowest.
@@ -141,7 +142,7 @@ class Problem:
 
     @property
     def known_layers(self) -> tuple[Layer, ...]:
-        """The layers; those of a chain where nothing else is said."""
+        """The layers; those of a chain if none are given."""
         return chain_layers(self.params) if self.layers is None else self.layers
 
     def view(self, tree: Tree) -> Params:
@@ -161,7 +162,7 @@ class Problem:
 Score = Callable[[jax.Array, Problem, Tree, Tree], Tree]
 """Rates every parameter: (key, problem, params, mask) -> scores, of which the highest are kept.
 
-params are those of the moment, trained or not; mask is what earlier rounds have kept. Scores have
+params are the current parameters, trained or not; mask is the mask of earlier rounds. Scores have
 the shapes of params; NaN ranks lowest.
 """
 Seeker = Callable[[jax.Array, Problem, jax.Array | float], Found]
@@ -189,25 +190,25 @@ def resolve_density(problem: Problem, density: jax.Array | float | str) -> jax.A
 
 
 def outputs_of(problem: Problem, params: Tree, x: jax.Array) -> jax.Array:
-    """Outputs of a network on many samples, some at a time, to save memory."""
+    """Outputs of a network on many samples, computed in blocks to save memory."""
     return outputs_at(problem, params, x)[0]
 
 
 def outputs_at(problem: Problem, params: Tree, *inputs: jax.Array) -> list[jax.Array]:
-    """Outputs of a network on several sets of samples, in one loop over blocks of them all.
+    """Outputs of a network on several sets of samples, in one loop over blocks of all samples.
 
     A loop holds the activations of one block, and is compiled once for all sets.
 
     Args:
-        problem: whose network it is.
-        params: of the network.
+        problem: the problem with the network.
+        params: the network's parameters.
         *inputs: (n, ...) samples each.
 
     Returns:
         (n, outputs) for each of them.
     """
     if inputs[0].ndim > 2:
-        # Sets of images are too large to be put together.
+        # Sets of images are too large to be concatenated.
         return [_images_outputs(problem, params, x) for x in inputs]
     sizes = [x.shape[0] for x in inputs]
     every = jnp.concatenate(inputs)
@@ -261,7 +262,7 @@ def make_problem(
 ) -> Problem:
     """All that a seeker may see of a (planted) network: parameters, data, and the rules.
 
-    The density "ticket" is known to it where the task has a ticket of this depth.
+    It knows the density "ticket" if the task has a ticket of this depth.
 
     Args:
         task, model: what is learned, and by which network.
@@ -274,8 +275,8 @@ def make_problem(
 
     Raises:
         ValueError: an unknown objective or kind of task; parameters or data of another type than
-            float32; data of the wrong shape, which would otherwise broadcast to a loss that means
-            nothing; layers that the tree does not have.
+            float32; data of the wrong shape, which would otherwise broadcast to a meaningless
+            loss; layers that the tree does not have.
     """
     if objective is not None:
         check_choice("objective", objective, OBJECTIVES)

@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from ticketjax.compiling import Compiling
 
-# tqdm's default is a lock between processes, which leaves something behind if a command is stopped.
+# tqdm's default is a lock between processes, which leaks a resource if a command is stopped.
 tqdm.set_lock(threading.RLock())
 # Whether the cursor is on the line of a bar: code that prints must then begin a new line.
 line_is_begun = False
@@ -71,7 +71,7 @@ def progress(
 
 
 def summary(runs: int, seconds: float, compiling: float) -> str:
-    """Runs, seconds, runs per second, and what of it was compilation, in one line."""
+    """Runs, seconds, runs per second, and the seconds of compilation, in one line."""
     return (
         f"{runs} run{'s' * (runs > 1)} in {seconds:.1f} s, {runs / seconds:.3g} per second; "
         f"{compiling:.1f} s of it compiling"

@@ -1,4 +1,4 @@
-"""Grids run into results directories, or into memory: what sweep() and the commands do."""
+"""Run grids into results directories or into memory, for sweep() and the commands."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -45,7 +45,7 @@ def run_into(
 
 
 def _teller(wanted: Grid, shown: bars.Progress) -> Callable[[Step], None]:
-    """Shows each step of a grid: where, if there are several such places, what, and how far."""
+    """Shows each step of a grid: its place, if there are several, its name and the progress."""
     axes = [axis for axis in ("depth", "width") if len(wanted.axis(axis)) > 1]
 
     def tell(step: Step) -> None:
@@ -108,7 +108,7 @@ def sweep(
 
 
 def records_of(wanted: Grid, directory: str | os.PathLike) -> pa.Table:
-    """The records of a directory that a grid asks for, in the order of the directory."""
+    """The records of a directory that belong to a grid, in the order of the directory."""
     records, names = load_records(directory), wanted.run_names()
     rows = zip(*records.select(RUN).to_pydict().values(), strict=True)
     chosen = [row in names for row in rows]

@@ -10,9 +10,9 @@ that does:
 - "entry", appendix A.1:     eps / (L sqrt(m_l) (1 + sup ||x_{l-1}||_1) prod_k (w_k + eps / L));
 - "spectral":                as "entry", w_k the largest singular value and not the largest |entry|.
 
-The products run over k > l. x_l is what layer l gives out, m_l <= n_l k_max,l the number of its
-non-zero parameters. Both forms print W_l in the product, which cannot be meant: errors made in
-layer l grow in the layers behind it. W_k is read here.
+The products run over k > l. x_l is the output of layer l, m_l <= n_l k_max,l the number of its
+non-zero parameters. Both forms print W_l in the product, which must be a misprint: errors made in
+layer l grow in the layers after it. W_k is used here.
 
 Source: Fischer and Burkholz, Plant 'n' Seek, ICLR 2022, arXiv 2111.11153v2, Lemma 1, Theorem 2.
 """
@@ -35,7 +35,7 @@ _HE = {"uniform": 6.0, "normal": 2.0}
 NORMS = ("spectral", "entry", "entry_main")
 """The forms of Lemma 1: the one that holds, the appendix's, and the main text's."""
 
-# (L,) floats, and such or one for all layers.
+# (L,) floats, and either these or one float for all layers.
 Vector = Sequence[float] | np.ndarray
 Numbers = float | Vector
 
@@ -93,7 +93,7 @@ def activation_norms(target: Params, cells: int = 4096, outputs: bool = False) -
     Args:
         target: layers {"layer_0": {"kernel", "bias"}, ...}, kernels (n_in, n_out), biases (n_out,).
         cells: number of sub-boxes, at least 1.
-        outputs: bound what each layer gives out instead; the last one has no ReLU.
+        outputs: bound each layer's output instead; the last one has no ReLU.
 
     Returns:
         (L,) float64.
@@ -132,8 +132,8 @@ def tolerances(
             (see the module). This does not bound the growth of errors where many neurons are
             summed: with 100 hidden neurons of weight 1 and eps = 0.5 the output error can be 1
             under "entry", and Circle's own ticket exceeds the bound of either (`error_reached`).
-        input_norms: (L,) known bounds on sup ||x||_1 of each layer's input ("entry_main": of what
-            it gives out), instead of `activation_norms`.
+        input_norms: (L,) known bounds on sup ||x||_1 of each layer's input ("entry_main": of its
+            output), instead of `activation_norms`.
 
     Returns:
         (L,) float64, eps_l.
@@ -170,9 +170,9 @@ def tolerances(
 def error_reached(target: Params, allowed: Vector, samples: int = 1000) -> float:
     """Find an output error, in the 2-norm, that parameters within tolerances can cause.
 
-    The result is a lower bound on the worst case, which `tolerances` are to keep below eps. For
-    each of the random inputs, every non-zero parameter is moved by all of its layer's tolerance in
-    the direction in which one of the outputs increases there, or decreases.
+    The result is a lower bound on the worst case, which `tolerances` should keep below eps. For
+    each random input, every non-zero parameter is moved by its layer's whole tolerance in the
+    direction in which one of the outputs increases there, or decreases.
 
     Args:
         target: layers as in `activation_norms`.
@@ -203,7 +203,7 @@ def error_reached(target: Params, allowed: Vector, samples: int = 1000) -> float
         for direction in (1, -1):
             moved = signals[0]
             for index, (kernel, bias) in enumerate(layers):
-                # A weight's step has the sign of its signal times that of the slope behind it.
+                # A weight's step has the sign of its signal times that of the slope after it.
                 reach = (moved * _sign(signals[index])) @ (kernel != 0) + (bias != 0)
                 steps = direction * largest[index] * _sign(slopes[index]) * reach
                 moved = moved @ kernel + bias + steps
@@ -257,7 +257,7 @@ def existence_probability(
     initialisation: str = "uniform",
     norm: str = "spectral",
 ) -> float:
-    """Theorem 2: lower bound on the probability that a mother network holds the target.
+    """Theorem 2: lower bound on the probability that a mother network contains the target.
 
     The bound is prod_l (1 - sum_i (1 - p_l^k_i)^n_l), for targets within reach (see `LayerBound`,
     `normalise`).
@@ -501,7 +501,7 @@ def _log_failure(log_chance: np.ndarray, width: int) -> float:
 def _log_existence(log_failures: Vector) -> float:
     if max(log_failures) >= 0:
         return -math.inf
-    # log(1 - e^f), in the form that keeps its digits.
+    # log(1 - e^f), in the form that loses no digits.
     return sum(
         math.log(-math.expm1(failure)) if failure > -0.7 else math.log1p(-math.exp(failure))
         for failure in log_failures

@@ -1,4 +1,4 @@
-"""Training of a masked network, as one lax.scan."""
+"""Training of a masked network as one lax.scan."""
 
 import chex
 import jax
@@ -22,7 +22,7 @@ def shuffles(key: jax.Array, epochs: int, size: int, batch_size: int = BATCH_SIZ
     step has the same weight and shape.
 
     Args:
-        key: decides the orders.
+        key: determines the orders.
         epochs: number of epochs, at least 0.
         size: number of training samples.
         batch_size: samples of each step, from 1 to size.
@@ -44,7 +44,7 @@ def shuffles(key: jax.Array, epochs: int, size: int, batch_size: int = BATCH_SIZ
 
     def order(epoch_key):
         # One sort by random bits. jax.random.permutation sorts twice, to remove the bias of equal
-        # bits: at 10,000 samples, one pair in a hundred epochs.
+        # bits, which occur for one pair in a hundred epochs of 10,000 samples.
         return jnp.argsort(jax.random.bits(epoch_key, (size,), jnp.uint32))[: steps * batch_size]
 
     orders = jax.vmap(order)(jax.random.split(key, epochs)) if epochs else jnp.zeros((0, size))
@@ -52,7 +52,7 @@ def shuffles(key: jax.Array, epochs: int, size: int, batch_size: int = BATCH_SIZ
 
 
 def _transposed(params: Tree) -> Tree:
-    # Networks multiply kernels as (n_out, n_in). Kernels stored so are not transposed at each step.
+    # Networks use kernels as (n_out, n_in). Stored like this, they are not transposed at each step.
     return jax.tree.map(lambda leaf: leaf.T if leaf.ndim == 2 else leaf, params)
 
 
@@ -65,7 +65,7 @@ def train(
     key: jax.Array | None = None,
     precision: str = "network",
 ) -> Tree:
-    """Train the kept parameters from their initial values; the pruned ones are and stay zero.
+    """Train the kept parameters from their initial values; the pruned ones stay zero.
 
     Args:
         problem: its params are the initial values; the loss is that of the raw output.
@@ -103,12 +103,12 @@ def train(
             batch = batch._replace(x=problem.augment(step_key, batch.x))
         gradients = apply_mask(gradient(params, batch), mask)
         updates, state = transformation.update(gradients, state, params)
-        # An optimizer that adds to a zero gradient, noise for example, changes no pruned parameter.
+        # Masked again: an optimizer may change parameters of zero gradient, for example by noise.
         params = optax.apply_updates(params, apply_mask(updates, mask))
         return (count + 1, params, state), None
 
     def epoch(carry, indices):
-        # Gathered once per epoch: a gather per step costs more than the step's first layer.
+        # Gathered once per epoch, because a gather per step costs more than the step's first layer.
         batches = Batch(problem.batch.x[indices], problem.batch.y[indices])
         return jax.lax.scan(step, carry, batches)
 

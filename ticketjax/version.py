@@ -1,3 +1,3 @@
-"""The version, said here alone: setup.cfg reads it too."""
+"""The version, defined only here; setup.cfg reads it."""
 
 VERSION = "0.1.0"

@@ -1,1 +1,1 @@
-"""What the library should compute, written anew in NumPy and plain Python, in float64."""
+"""Independent implementations of the library in NumPy and plain Python, in float64."""

@@ -1,8 +1,8 @@
 """Algorithm 1 of Fischer and Burkholz (2022), neuron by neuron, in plain Python and float64.
 
-With the library's deviations: every factor but that of a lone parameter is rounded to the nearest
-power of two, the output layer has one factor, which keeps the layer's size, and lots choose among
-neurons that fit equally well.
+It has the library's deviations: every factor except that of a single parameter is rounded to the
+nearest power of two, the output layer has one factor, which keeps the layer's size, and a hash
+(lot) chooses among neurons that fit equally well.
 """
 
 import math
@@ -17,7 +17,7 @@ def _power_of_two(factor):
 
 
 def _lot(parameters):
-    """MurmurHash3's finalizer of the summed bits, with Python's integers."""
+    """MurmurHash3's finalizer for the summed bits, with Python's integers."""
     bits = np.asarray(parameters, np.float32).view(np.uint32)
     lot = sum(map(int, bits)) % 2**32
     lot = (lot ^ (lot >> 16)) * 0x85EBCA6B % 2**32
@@ -45,7 +45,7 @@ def place(target, params):
         zip(pairs, mothers, strict=True)
     ):
         neurons, factors = [None] * len(bias), [None] * len(bias)
-        # Incoming parameters of target neuron i, times what its sources lack.
+        # Incoming parameters of target neuron i, times the factors of its sources.
         wanted = [np.append(kernel[:, i] * scales, bias[i]) for i in range(len(bias))]
         there = [
             np.append(mother_kernel[sources, j], mother_bias[j]) for j in range(len(mother_bias))
@@ -63,7 +63,7 @@ def place(target, params):
         for i in sorted(range(len(bias)), key=lambda i: -np.count_nonzero(wanted[i])):
             support = np.flatnonzero(wanted[i])
             fits = [_fit(wanted[i][support], there[j][support]) for j in free]
-            # Lone parameters of one sign fit equally well: lots choose among them.
+            # Single parameters of one sign fit equally well: lots choose among them.
             highest = max(cosine for cosine, _ in fits)
             equal = [c for c in range(len(free)) if fits[c][0] >= highest - 1e-6]
             best = max(equal, key=lambda c: lots[free[c]])

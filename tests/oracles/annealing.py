@@ -20,7 +20,7 @@ def grids_of(flat, sizes):
 
 
 def pick(u, members):
-    """One of a list, None of an empty one; the product in single precision."""
+    """One element of a list, None if it is empty; the product is in single precision."""
     return members[int(np.float32(u) * np.float32(len(members)))] if len(members) else None
 
 
@@ -40,7 +40,7 @@ def live_of(grids, sources):
 
 
 def propose(kind, u, mask, prunable, sizes, room, sources):
-    """The mask that the numbers u of a proposal make of a mask, or None if it is not possible."""
+    """The mask that a proposal's numbers u make from a mask, or None if it is not possible."""
     live = live_of(grids_of(mask, sizes), sources)
     rows = [np.append(one, True) for one in live[:-1]]
     open_ = np.concatenate([np.outer(r, c).ravel() for r, c in zip(rows, live[1:], strict=True)])
@@ -138,7 +138,7 @@ def outputs(theta, mask, sizes, x):
 
 
 class Energy:
-    """Of a mask: the logarithm of the rescaled error, or a mean loss of the samples."""
+    """Energy of a mask: the logarithm of the rescaled error, or a mean loss of the samples."""
 
     def __init__(self, kind, x, y):
         self.kind, self.x, self.y, self.scale, self.smooth = kind, x, y, 1.0, False
@@ -158,7 +158,7 @@ class Energy:
 
 
 def is_accepted(energy, now, out, new, rise, parts, first):
-    """Whether a proposal is: by its energy, or part after part of the samples."""
+    """Whether a proposal is accepted, by its energy, or by successive parts of the samples."""
     if energy.kind != "classification":
         return energy(new) - energy(out) <= rise
     change = energy.losses(new) - now
@@ -259,7 +259,7 @@ def chain(layers, energy, size, key, numbers, *, steps, sweeps, batch, width, he
 
 
 def changed(mask, new, sizes):
-    """How many neurons of the first layer have other parameters."""
+    """How many neurons of the first layer have different parameters."""
     if len(sizes) == 2:
         return 0
     first, second = (grid for grid in grids_of(mask != new, sizes)[:2])

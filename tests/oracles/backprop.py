@@ -28,7 +28,7 @@ def combine(function, *networks):
 
 
 def activations(layers, x):
-    """What each layer receives, and the last one's output."""
+    """The input of each layer, and the output of the last one."""
     values = [np.asarray(x, np.float64)]
     for i, (kernel, bias) in enumerate(layers):
         before = values[-1] @ kernel + bias
@@ -52,7 +52,7 @@ def loss(kind, out, y):
 
 
 def loss_slope(kind, out, y):
-    """The loss's derivative by the outputs."""
+    """The loss's derivative with respect to the outputs."""
     if kind == "regression":
         return 2 * (out - y) / out.size
     return (softmax(out) - np.eye(out.shape[1])[y]) / len(y)
@@ -72,9 +72,9 @@ def fitted_scale(kind, out, y):
 
 
 def followed(kind, out, y):
-    """The factor by which a descent follows the outputs, and what is taken from them.
+    """The factor that a descent applies to the outputs, and the shift that it subtracts.
 
-    Where the best factor is 0, the output counts as 0 and its change by the target's size.
+    Where the best factor is 0, the output counts as 0, and its changes by the target's size.
     """
     factor = fitted_scale(kind, out, y)
     if kind != "regression":
@@ -84,7 +84,7 @@ def followed(kind, out, y):
 
 
 def gradient(kind, layers, x, y, factor=1.0, shift=0.0):
-    """Gradient of the loss of factor * output - shift by every parameter."""
+    """Gradient of the loss of factor * output - shift with respect to every parameter."""
     values = activations(layers, x)
     slope = loss_slope(kind, values[-1] * factor - shift, y) * factor
     gradients = []

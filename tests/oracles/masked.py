@@ -26,7 +26,7 @@ def mask_of(seed, widths=WIDTHS, share=0.5):
 
 
 def flat_of(tree):
-    """One vector, in NumPy: there, taking apart and joining compile nothing."""
+    """One vector, in NumPy, where splitting and joining compile nothing."""
     layers = [jax.device_get(tree[f"layer_{i}"]) for i in range(len(tree))]
     return np.concatenate([layer[part].ravel() for layer in layers for part in ("kernel", "bias")])
 

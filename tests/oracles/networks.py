@@ -21,7 +21,7 @@ def he_network(generator, widths, seeds=()):
 
 
 def sparse_network(generator, widths, density, seeds=()):
-    """Weights of order 1 of which only some are there; biases smaller with every layer; float32."""
+    """Sparse weights of order 1; biases that become smaller with every layer; float32."""
 
     def draw(shape, spread):
         values = generator.normal(0, spread, (*seeds, *shape))

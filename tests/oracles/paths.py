@@ -24,7 +24,7 @@ def live(mask):
 
 
 def on_paths(mask, prune_bias=True):
-    """Kept parameters of which some path makes use: its weights, and its neurons' biases."""
+    """Kept parameters that some path uses: its weights, and its neurons' biases."""
     used = set()
     for path in paths(mask):
         for i, (source, sink) in enumerate(zip(path, path[1:], strict=False)):

@@ -1,4 +1,4 @@
-"""A small problem for seekers: a random network, and data that have nothing to do with it."""
+"""A small problem for seekers: a random network, and unrelated data."""
 
 import jax
 import jax.numpy as jnp

@@ -32,9 +32,9 @@ def _seeds(seeds: Any) -> str:
 
 
 def _of_images(configuration: dict[str, Any], source: dict[str, Any], directory: str) -> str:
-    """Of pruners or of searches, whose results lie below those of the whole figure.
+    """The command line of pruners or searches, whose results lie below those of the whole figure.
 
-    source: of the task, each with the flag of its name.
+    source: the task's source, with an entry for each flag.
     """
     augment = "--augment" if source["augment"] else "--noaugment"
     flags = [f"--{name}={value}" for name, value in source.items() if name != "augment"]
@@ -49,7 +49,7 @@ def _of_images(configuration: dict[str, Any], source: dict[str, Any], directory:
 
 
 def _options_of_images(texts: Iterable[str]) -> list[str]:
-    """The flags of what seekers of images say, and their task does not."""
+    """The flags for options that only the seekers of images have, not their task."""
     from ticketjax.seekers.registry import get_seeker
 
     options = {"score_samples": "score_samples", "epochs": "search_epochs", "levels": "levels"}
@@ -96,7 +96,7 @@ def _seeker(label: str, text: str, functions: list[str], names_are_scores: bool)
 
 
 def _options(kind: type, given: dict[str, Any]) -> list[str]:
-    """The flags of what differs from a dataclass's defaults."""
+    """The flags for values that differ from a dataclass's defaults."""
     flags = []
     for field in flagged(kind):
         value = given.get(field.name, field.default)
@@ -121,7 +121,7 @@ def _networks(configuration: dict[str, Any]) -> list[str]:
 
 
 def _of_tuning(configuration: dict[str, Any], source: dict[str, Any], directory: str) -> str:
-    """Of the candidates for one setting, whose results lie below those of all seekers."""
+    """The command line of one seeker's candidates, whose results lie below those of all."""
     path = pathlib.Path(directory)
     first, *others = configuration["seekers"]
     # A label that is an expression is the seeker's own.

@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from ticketjax.tasks.ladder import Level
     from ticketjax.tuning.settings import Frozen
 
-# In the leaderboard, next to the pruners, with their frozen settings.
+# Seekers shown next to the pruners in the leaderboard, with their frozen settings.
 ALSO = ("erk", "balanced", "random_paths", "random_masks")
 # The defaults that --quick changes.
 QUICK = {
@@ -105,10 +105,10 @@ class _Asked:
     """The runs of a card.
 
     Args:
-        label: of the seeker.
+        label: the seeker's label.
         grids: by directory below --out.
         variants: how each variant of the seeker was modified, by label.
-        unasked: which checks do not apply, and why.
+        unasked: the checks that do not apply, and why.
         levels: of the ladder.
         seeds, ladder_seeds: of the runs.
         settings: text about the frozen settings; None for development seeds.

@@ -1,4 +1,4 @@
-"""What the leaderboard, tuning and cards share: one network on several tasks, any seekers."""
+"""Common flags of leaderboard, tuning and cards: one network on several tasks, any seekers."""
 
 from typing import Any
 
@@ -21,13 +21,13 @@ from ticketjax.commands.flags import (
 
 
 def define_contest(out: str) -> None:
-    """Define the flags of a grid that all seekers have in common, but for its seeds."""
+    """Define the flags of a grid that all seekers share, except its seeds."""
     define_arena(out)
     flags.DEFINE_string("density", "ticket", 'A number, or "ticket", the planted density.')
 
 
 def define_arena(out: str) -> None:
-    """Define the flags of such a grid, but for its seeds and densities."""
+    """Define the same flags without the density."""
     define_running(out=out)
     define_task_and_model(tasks="relu,circle,helix")
     flags.DEFINE_integer("depth", 5, "Layers of neurons, including the input.", lower_bound=2)

@@ -79,7 +79,7 @@ def _grids(fields: dict) -> dict[str, tuple[str, dict]]:
         for label, seeker in seekers.items()
         if not isinstance(seeker, str) and not _score(seeker)
     }
-    # Options are for the others; a seeker that says all itself refuses them if it is alone.
+    # Options apply to the others. A seeker that has its own refuses them if it is alone.
     grids["own"] = BASE, {"seekers": whole, **({"options": {}} if scores or trained else {})}
     return {
         f"{FLAGS.out}/{name}": (case, {**fields, **options})
@@ -100,7 +100,7 @@ def _score(seeker: str | Callable) -> Callable | None:
 def _starts(
     seeker: str | Callable, setting: Setting, noise: float, seeds: list[int]
 ) -> dict[str, np.ndarray]:
-    """What is kept of the ticket when started there, by case, (seeds,); empty if unknown."""
+    """The kept fraction of the ticket after starting at it, by case, (seeds,); or nothing."""
     import jax
     import numpy as np
 
@@ -114,7 +114,7 @@ def _starts(
             problem = setting.problem(instance.planted.params, instance.train)
             return keep(jax.random.fold_in(key, START), problem, instance.planted)
 
-        # One after the other: a search over all samples fills a CPU by itself.
+        # Sequential, because one search over all samples already uses the whole CPU.
         return np.asarray(jax.jit(lambda seeds: jax.lax.map(one, seeds))(np.array(seeds)))
 
     score = _score(seeker)
@@ -161,7 +161,7 @@ def _evidence(rows: list[dict], case: Case, kept: np.ndarray | None) -> Evidence
 
     ratios = case.measures["ratio"]
     bounds = intervals_of_means(ratios[None])[:, 0]
-    # Fewer than five seeds have no interval: a verdict needs that all of them agree.
+    # Fewer than five seeds have no interval. Then all of them must agree for a verdict.
     bounds = np.where(np.isfinite(bounds), bounds, [ratios.min(), ratios.max()])
     return Evidence(
         recall=float(case.measures["recall"].mean()),
@@ -239,7 +239,7 @@ def main() -> int:
     grids = {directory: grid_of(**options) for directory, (_, options) in cases_of.items()}
     if run_grids(grids) is None:
         return 0
-    # The directories may hold more than is asked for.
+    # The directories may contain other records too.
     records = {
         directory: records_of(wanted, directory).to_pylist() for directory, wanted in grids.items()
     }

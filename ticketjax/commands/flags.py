@@ -1,6 +1,6 @@
 """The flags that the commands share, and the grid that they describe.
 
-Nothing here imports JAX before the flags are parsed: help and refusals come at once.
+Nothing here imports JAX before the flags are parsed, so help and refusals appear immediately.
 """
 
 import ast
@@ -31,7 +31,7 @@ TASKS = (
     "draws a new ticket for every seed, or one with key=0; or your own path/to/file.py:TASK"
 )
 OWN_MODEL = "path/to/file.py:make"
-# What takes memory, the first to try first; of a command's own flags.
+# Flags that affect memory, in the order in which to reduce them; a command has some of them.
 MEMORY_FLAGS = ("chunk_size", "samples", "batch_size", "images", "width", "channels")
 
 
@@ -72,7 +72,7 @@ def define_expressions(name: str, default: str, text: str) -> None:
 
 
 def help_of(kind: type) -> dict[str, str]:
-    """What the docstring of a dataclass says of each field, in its section "Args"."""
+    """The text on each field in the section "Args" of a dataclass's docstring."""
     _, _, section = inspect.cleandoc(kind.__doc__ or "").partition("\nArgs:\n")
     section = section.partition("\n\n")[0]
     helps: dict[str, str] = {}
@@ -91,7 +91,7 @@ def flagged(kind: type) -> list[dataclasses.Field]:
 
 
 def define_options(kind: type) -> None:
-    """Define a flag for every field of a dataclass of options that a flag can say.
+    """Define a flag for every field of a dataclass of options that a flag can set.
 
     Args:
         kind: Planting, Training, or another subclass of checks.Options.
@@ -158,7 +158,7 @@ def define_networks(seeds: int = 25, seekers: str = PRUNERS, width: str = "100")
 
 
 def define_task_and_model(tasks: str = "circle") -> None:
-    """Define the flags that say the tasks, and the networks if they are not the library's own."""
+    """Define the flags for the tasks, and for networks other than the library's."""
     define_expressions("task", tasks, f"Tasks: {TASKS}.")
     flags.DEFINE_list(
         "model",
@@ -169,7 +169,7 @@ def define_task_and_model(tasks: str = "circle") -> None:
 
 
 def define_planting() -> None:
-    """Define the flags that say how a ticket is planted, and on how many samples it is sought."""
+    """Define the flags for how a ticket is planted, and for the number of samples."""
     flags.DEFINE_bool("prune_bias", True, "Whether biases can be pruned.")
     define_options(Planting)
     flags.DEFINE_integer("samples", 10_000, "Samples per run; a tenth is held out.", lower_bound=1)
@@ -209,7 +209,7 @@ def define_grid(
 
 
 def define_budget() -> None:
-    """Define the flag that allows masks which keep another number of parameters than the budget."""
+    """Define the flag that allows masks to deviate from the budget."""
     flags.DEFINE_bool(
         "check_budget",
         True,
@@ -314,7 +314,7 @@ def score_samples() -> int | str | None:
 
 
 def options() -> dict:
-    """--options as a mapping; numbers, booleans and None as what they are, all else as text."""
+    """--options as a mapping; numbers, booleans and None are converted, the rest stays text."""
     given = {}
     with naming("options"):
         for text in FLAGS.options:
@@ -326,7 +326,7 @@ def options() -> dict:
 
 
 def value_of(text: str) -> Any:
-    """A number, True, False, None or a tuple as what it is, all else as text."""
+    """The value of a number, True, False, None or a tuple; other text unchanged."""
     try:
         return ast.literal_eval(text)
     except (ValueError, SyntaxError):
@@ -388,7 +388,7 @@ def running() -> dict:
 
 
 def use_all_cores() -> None:
-    """Ask XLA for as many host devices as there are cores, unless XLA_FLAGS sets their number.
+    """Set the number of XLA's host devices to the number of cores, unless XLA_FLAGS sets it.
 
     This has an effect only on machines without accelerator, and only before JAX is first imported.
     """
@@ -404,7 +404,7 @@ JOB = ("coordinator_address", "num_processes", "process_id")
 
 
 def _join_job() -> None:
-    """Find the other processes of a distributed job; the first thing that JAX has to do."""
+    """Connect to the other processes of a distributed job. JAX must not be used before."""
     job: dict[str, Any] = {name: FLAGS[name].value for name in JOB}
     given = [f"--{name}" for name, value in job.items() if value is not None]
     if given and not FLAGS.distributed:
@@ -446,7 +446,7 @@ def _refuse(error: object) -> int:
 
 
 def _explain(error: Exception) -> int | None:
-    """Say in one line what the machine lacks; the exit status, or None if it lacks nothing."""
+    """Print in one line what the machine lacks; the exit status, or None for other errors."""
     said = next(iter(str(error).splitlines()), "")
     if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in said:
         there = [f"--{name} (now {_text(name)})" for name in MEMORY_FLAGS if name in FLAGS]
@@ -458,15 +458,15 @@ def _explain(error: Exception) -> int | None:
 
 
 def _missing_platform(said: str) -> str | None:
-    """What is wrong with the platforms that JAX was told to compute on, by the error that it made.
+    """Why JAX cannot use the platforms in JAX_PLATFORMS; None if it can.
 
-    None if nothing is.
+    said: the first line of JAX's error.
     """
     jax = sys.modules.get("jax")
     if not (jax and jax.config.jax_platforms):
         return None
     if "Unable to initialize backend" not in said:
-        # Where a plugin lacks its libraries, JAX fails with an assertion that says nothing.
+        # If a plugin's libraries are missing, JAX fails with an assertion without a message.
         try:
             jax.devices()
         except Exception as error:
@@ -494,7 +494,7 @@ def launch(main: Callable[..., int], names: Sequence[str] = ()) -> None:
 
     Args:
         main: the command, (*arguments) -> exit status.
-        names: what the arguments are called that are no flags; as many must be given.
+        names: names of the positional arguments, all of which are required.
     """
     interruption.install()
 
@@ -526,7 +526,7 @@ def launch(main: Callable[..., int], names: Sequence[str] = ()) -> None:
                 raise
             return status
 
-    # --help shows the flags of the main module: those of the commands are as much its own.
+    # --help shows only the main module's flags, so the commands' flags are added to them.
     for module, defined in FLAGS.flags_by_module_dict().items():
         if module.startswith(f"{__package__}."):
             for flag in defined:

@@ -1,6 +1,6 @@
 """Seeds of results, and the frozen settings that seekers must have to run on them.
 
-Functions that need JAX import it themselves: flags are defined without.
+Functions that need JAX import it themselves, so that flags can be defined without it.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ def define_seeds(default: int | None, text: str = "Seeds", development: bool = F
     """Define the flags of a command that makes results.
 
     Args:
-        default: how many seeds; None for a command that decides it otherwise.
-        text: what --seeds says they are.
-        development: whether seeds of development are the default.
+        default: number of seeds; None for a command that sets it differently.
+        text: start of the help text of --seeds.
+        development: whether development seeds are the default.
     """
     flags.DEFINE_integer(
         "seeds",
@@ -48,23 +48,23 @@ def seeds(default: int = 1) -> list[int]:
     """The seeds that the flags of define_seeds() name.
 
     Args:
-        default: how many, if --seeds does not say it.
+        default: number of seeds without --seeds.
 
     Raises:
-        FlagError: more than there are.
+        FlagError: more seeds than exist.
     """
     return seeds_of("seeds", FLAGS.seeds or default)
 
 
 def seeds_of(flag: str, count: int) -> list[int]:
-    """So many seeds of the kind that --development says.
+    """The first seeds of the kind that --development selects.
 
     Args:
-        flag: the flag that says how many.
-        count: how many.
+        flag: the flag that sets their number.
+        count: number of seeds.
 
     Raises:
-        FlagError: more than there are.
+        FlagError: more seeds than exist.
     """
     if not FLAGS.development:
         return list(result_seeds(count))
@@ -123,7 +123,7 @@ def refuse_unfrozen(seekers: Mapping[str, Any], frozen: Mapping[str, Frozen]) ->
 
     texts = {name: seeker_text(read_setting(name, one.setting)) for name, one in frozen.items()}
     for label, seeker in seekers.items():
-        # Under any label: what counts is that the setting was fixed.
+        # The label may differ; only the setting has to be frozen.
         same = [name for name, text in texts.items() if text == seeker_text(seeker)]
         if not same:
             raise FlagError(
@@ -148,7 +148,7 @@ def refuse_unfrozen(seekers: Mapping[str, Any], frozen: Mapping[str, Frozen]) ->
 
 
 def told(frozen: Mapping[str, Frozen]) -> str:
-    """One line on the settings of a table: how often was tried, on which seeds, and their hash.
+    """One line on the settings of a table: the number of tries, their seeds, and the hash.
 
     Args:
         frozen: those of the table, by label.

@@ -73,7 +73,7 @@ class ImageRuns:
         search_epochs: epochs of a strong search.
         levels: the number of steps in which edge-popup anneals.
         batch_size: the batch size everywhere.
-        score_samples: the number of samples that a score sees.
+        score_samples: the number of samples that a score uses.
         augment: whether training augments the images.
         seeds: repetitions.
     """
@@ -134,7 +134,7 @@ def image_grids(runs: ImageRuns, data_dir: str, out: str) -> dict[str, Grid]:
         grids[f"{out}/pruning"] = Grid(seekers=pruners, **shared)
     if runs.searches:
         searches = {name: _search(runs, name) for name in runs.searches}
-        # A search among frozen parameters has the output's scale fitted.
+        # For searches among frozen parameters, the loss fits the output's scale.
         grids[f"{out}/searches"] = Grid(seekers=searches, objective="rescaled", **shared)
     return grids
 
@@ -229,14 +229,14 @@ class _Tickets:
         return self._known[seed]
 
     def alike(self, depth: int) -> Tree:
-        """A network with as many parameters as every ticket has; which ones does not matter."""
+        """A network with as many parameters as each ticket, at arbitrary places."""
         if depth != len(self._shapes) + 1:
             raise ValueError(f"tickets have depth {len(self._shapes) + 1}, got {depth!r}")
         return self._alike
 
     @functools.cached_property
     def _alike(self) -> Tree:
-        # In NumPy, because it is needed while programs are traced.
+        # NumPy, because it is called while programs are traced.
         leaves, structure = jax.tree.flatten(self._shapes)
         sizes = [leaf.size for leaf in leaves]
         kept = np.arange(sum(sizes)) < round(self._runs.ticket_density * sum(sizes))
@@ -271,7 +271,7 @@ class _Tickets:
         return self._task.data()
 
     def _teach(self, seed: jax.Array, train: Batch) -> Tree:
-        # Neither network nor numbers are those of the run that the ticket is planted in.
+        # The network and the random numbers differ from those of the run that uses the ticket.
         init_key, key = jax.random.split(jax.random.fold_in(run_key(seed), 2**31))
         training = _training(self._runs)
         problem = make_problem(

@@ -1,11 +1,12 @@
 """Ctrl-C and SIGTERM end a command at once, whatever it is doing: importing, compiling, computing.
 
-Python runs signal handlers between two steps of its main thread, seconds late while XLA compiles,
-and an exception out of a callback within XLA is lost or crashes the process. So the C handler
-writes the signal's number into a pipe, and a thread that reads it ends the process there and then.
-That harms nothing: files are written under temporary names and renamed, locks end with the process.
+Python runs signal handlers between two steps of its main thread. While XLA compiles, that is
+seconds late, and an exception raised in a callback within XLA is lost or crashes the process.
+Therefore the C handler writes the signal's number into a pipe, and a thread that reads the pipe
+ends the process immediately. This is safe: files are written under temporary names and renamed, and
+locks end with the process.
 
-Nothing here imports more than Python itself, so that it can come before all other imports.
+Only the standard library is imported, so that this module can be imported before all others.
 """
 
 import atexit

@@ -1,8 +1,8 @@
-"""The processes of a --distributed job: they meet, compare their flags, and notice who ends.
+"""The processes of a --distributed job: they connect, compare flags, and notice if one ends.
 
-JAX's service, by which they meet, ends a process with a stack trace when another one is gone. So it
-is left as soon as they have met. From then on they share files, and each has a connection to
-process 0 that breaks when either of the two ends.
+JAX's service, through which they connect, ends a process with a stack trace when another one has
+ended. They leave it as soon as they are connected. From then on they share files, and each has a
+connection to process 0 that breaks when either of the two ends.
 """
 
 import json
@@ -30,7 +30,7 @@ BEYOND = 600
 # Flags that may differ between processes, because they change no record.
 OWN_FLAGS = (*JOB, "chunk_size", "compilation_cache", "wait", "data_dir")
 OPENED = b"."
-# A machine that has lost its power sends nothing: its connections break after a minute.
+# A machine that loses power sends nothing. Its connections then break after a minute.
 KEEPALIVE = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}
 
 _connections: dict[int, socket.socket] = {}
@@ -132,7 +132,7 @@ def _server() -> socket.socket:
 
 
 def _connect(server: socket.socket | None, port: int, token: str) -> None:
-    """Connect every process to process 0, which knows by the token who belongs to the job."""
+    """Connect every process to process 0, which recognises the job's processes by the token."""
     state = distributed.global_state
     assert state.coordinator_address is not None
     host = state.coordinator_address.rsplit(":", 1)[0].strip("[]")

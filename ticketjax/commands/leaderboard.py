@@ -95,7 +95,7 @@ def _contender(label: str, seeker: Any) -> Contender:
 
 
 def _contenders(frozen: dict[str, Frozen]) -> dict[str, Contender]:
-    """All seekers with a frozen setting, and those of --seeker, as far as --only names them."""
+    """All seekers with a frozen setting and those of --seeker, or only those that --only names."""
     from ticketjax.commands.values import read_seekers
     from ticketjax.seekers.registry import get_seeker
 
@@ -117,7 +117,7 @@ def _contenders(frozen: dict[str, Frozen]) -> dict[str, Contender]:
 
 
 def _with_the_other_objective(chosen: dict[str, Contender]) -> dict[str, Contender]:
-    """The contenders that look at a loss, with the objective that is not their own."""
+    """The contenders that use a loss, each with the objective that is not its own."""
     from ticketjax.seekers.registry import objectives_of, with_objective
 
     others = {}
@@ -132,14 +132,14 @@ def _with_the_other_objective(chosen: dict[str, Contender]) -> dict[str, Contend
 
 
 class _Clock:
-    """Seconds that the compiled programs of chunks took, kept beside the records."""
+    """Seconds that the compiled programs of chunks took, stored next to the records."""
 
     def __init__(self, path: str):
         self.path = pathlib.Path(path)
         self.times: dict[str, list] = collections.defaultdict(list)
         if self.path.exists():
             for name, chunks in json.loads(self.path.read_text(encoding="utf-8")).items():
-                # Earlier versions subtracted the compilation, at times more than the total.
+                # Earlier versions subtracted the compile time, sometimes more than the total.
                 self.times[name] = [(runs, seconds) for runs, seconds in chunks if seconds >= 0]
 
     def chunk(self, directory: str, runs: int, seconds: float) -> None:
@@ -150,7 +150,7 @@ class _Clock:
         write_whole(self.path, lambda file: file.write(json.dumps(self.times).encode()))
 
     def seconds_per_run(self, name: str) -> float:
-        """Of all chunks that this clock has seen; NaN if it saw none."""
+        """Mean over all chunks that were noted; NaN if there are none."""
         runs = sum(runs for runs, _ in self.times.get(name, ()))
         seconds = sum(seconds for _, seconds in self.times.get(name, ()))
         return seconds / runs if runs else float("nan")

@@ -46,7 +46,7 @@ def main() -> int:
     from ticketjax.commands.flags import start
 
     command = importlib.import_module(f"ticketjax.commands.{name}")
-    # What absl shows as help, and how it calls the command.
+    # absl shows this docstring as help, and argv[0] as the command's name.
     sys.modules["__main__"].__doc__ = command.__doc__
     sys.argv = [f"ticketjax {name}", *rest]
     start(command)

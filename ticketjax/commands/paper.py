@@ -143,7 +143,7 @@ FIGURES = {
     ),
 }
 
-# Of real images, whose files --data_dir has to name.
+# Figures of real images, which need --data_dir.
 OF_IMAGES = 5
 NUMBERS = sorted((*DRAWINGS, *FIGURES, OF_IMAGES))
 

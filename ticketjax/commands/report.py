@@ -24,7 +24,7 @@ def define() -> None:
 
 
 def check_directory(directory: pathlib.Path) -> None:
-    """Refuse what is no directory, with the name of one beside it that was perhaps meant."""
+    """Refuse a path that is no directory, and suggest one with a similar name."""
     if directory.is_dir():
         return
     beside = directory.parent.iterdir() if directory.parent.is_dir() else ()
@@ -35,7 +35,7 @@ def check_directory(directory: pathlib.Path) -> None:
 
 
 def main() -> int:
-    """Read the results, write the page, print the tables and what is to be looked at."""
+    """Read the results, write the page, print the tables and the warnings."""
     if not FLAGS.results:
         raise FlagError("--results: which directory? For example --results=results/singleshot")
     directory = pathlib.Path(FLAGS.results)

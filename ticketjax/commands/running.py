@@ -1,4 +1,4 @@
-"""Run grids into results directories, with a progress bar, from where they were left."""
+"""Run grids into results directories, with a progress bar; interrupted grids resume."""
 
 import itertools
 import sys
@@ -81,7 +81,7 @@ def run_grids(
     own = {directory: wanted.run_names(share) for directory, wanted in grids.items()}
     total = sum(map(len, own.values()))
     finished = sum(len(runs & done[directory]) for directory, runs in own.items())
-    # One bar for all processes, because the others are about as far.
+    # Only the first process shows a bar; the others are about as far.
     with progress(total, finished, quiet=not is_first()) as shown:
         for directory, wanted in grids.items():
             shown.name(_name(wanted))
@@ -136,7 +136,7 @@ def _all_done(results: Collection[tuple[Grid, store.Store]]) -> bool:
 
 def _stop_if_one_is_gone(results: Collection[tuple[Grid, store.Store]]) -> None:
     gone = job.gone()
-    # Checked in this order: a process that has ended writes nothing more.
+    # In this order, because a process that has ended writes nothing more.
     if gone is not None and not _all_done(results):
         raise job.has_ended(gone)
 

@@ -94,7 +94,7 @@ def _layers(target: Params, eps: float, widths: dict[str, int]) -> list[list[str
 
 
 def _norms(target: Params, factor: float) -> list[list[str]]:
-    """The widths that are enough under each norm, and whether its tolerances keep Lemma 1."""
+    """The widths that suffice under each norm, and whether its tolerances satisfy Lemma 1."""
     from ticketjax import theory
 
     eps = FLAGS.eps / factor
@@ -134,7 +134,7 @@ def _report(task: str, target: Params, factor: float, widths: dict[str, int]) ->
 
 
 def _curves(task: str, target: Params, factor: float) -> list[Bound]:
-    """Both initialisations' chances against width, from where they are 0 to where they are 1."""
+    """The probabilities for both initialisations, over widths where they rise from 0 to 1."""
     import numpy as np
 
     from ticketjax import theory

@@ -91,7 +91,7 @@ def _seeds() -> list[int]:
 
 
 def _read(flag: str, texts: Sequence[str]) -> dict[str, Any]:
-    """Seekers by expression: those of the library's alone in their one form, others as given."""
+    """Seekers by expression: canonical unless it has a user's functions, else as given."""
     from ticketjax.commands.values import read_seeker_flag
     from ticketjax.fingerprints import own_functions
     from ticketjax.seekers.registry import get_seeker, seeker_text
@@ -181,7 +181,7 @@ def _candidates(line: Line) -> dict[str, Any]:
 
 
 def _there(path: str, candidates: Mapping[str, dict[str, Any]]) -> dict[str, Frozen]:
-    """The settings that are in the file already; a list of tries in it may not lose any."""
+    """The settings that the file already has; tries that it lists must be candidates again."""
     from ticketjax.tuning.settings import read_settings
 
     above = pathlib.Path(path).absolute().parent
@@ -253,7 +253,7 @@ def _table(tries: list[Try], quality: str, accuracies: Mapping[str, bool]) -> st
 
 
 def main() -> int:
-    """Run what the candidates still lack; print them, and write down what is chosen."""
+    """Run what the candidates still lack, print them, and write the choice."""
     seeds, lines = _seeds(), _lines()
     candidates = {label: _candidates(line) for label, line in lines.items()}
     path = FLAGS.settings or f"{FLAGS.out}/settings.json"
@@ -269,7 +269,7 @@ def main() -> int:
     common["task"] = [validation_task(task, FLAGS.samples) for task in common["task"]]
     common["samples"] = training_samples(FLAGS.samples)
     grids = {label: grid_of(**common, seeds=seeds, seekers=candidates[label]) for label in lines}
-    # One alone has nothing to be compared with.
+    # A single candidate needs no runs.
     wanted = {label: grid for label, grid in grids.items() if len(candidates[label]) > 1}
     if wanted:
         run_grids({f"{FLAGS.out}/{label}": grid for label, grid in wanted.items()})

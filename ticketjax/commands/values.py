@@ -22,11 +22,11 @@ _files: dict[str, types.ModuleType] = {}
 
 
 def _module(path: str) -> types.ModuleType:
-    """A file, run once, however many of its names are asked for."""
+    """The module of a file, which is run only once."""
     path = os.path.abspath(path)
     if path not in _files:
         name = os.path.basename(path).removesuffix(".py")
-        # Dataclasses and pickle need the module by its name, unless another module has that name.
+        # Dataclasses and pickle look modules up by name. A name that is taken gets a suffix.
         name = f"{name}_file" if name in sys.modules else name
         spec = importlib.util.spec_from_file_location(name, path)
         assert spec is not None and spec.loader is not None
@@ -63,7 +63,7 @@ def is_own(text: str) -> bool:
 
 
 def own_or_text(text: str) -> Any:
-    """What path/to/file.py:name names; any other text as it is."""
+    """The object that path/to/file.py:name names; any other text unchanged."""
     return own(text) if is_own(text) else text
 
 

@@ -1,4 +1,4 @@
-"""The chance that a random network holds a ticket, against its width."""
+"""The chance that a random network contains a ticket, against its width."""
 
 import os
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from ticketjax.records.titles import task_title
 
 
 class Bound(NamedTuple):
-    """A lower bound on the probability that a random network holds a task's ticket, by its width.
+    """A lower bound on the probability that a random network contains a task's ticket, by width.
 
     Args:
         task: the name of the task that the ticket is of.
@@ -91,7 +91,7 @@ def draw_bounds(
         for i, (task, both) in enumerate(tasks.items()):
             colour = COLOURS[i % len(COLOURS)]
             name = task_title(task)
-            # The name is written on the side with room, beside the nearest curve.
+            # The name is written on the side that has room, next to the nearest curve.
             required = [curve.required for curve in both]
             left = min(required) > widest / 2
             end, side, shift = (min, "right", -8) if left else (max, "left", 8)

@@ -14,7 +14,7 @@ from ticketjax.figures.style import COLOURS, FAINT, INK, STYLE, save, tidy
 from ticketjax.records.statistics import mean_of_finite
 from ticketjax.records.titles import task_title
 
-# Markers of seekers without a search would otherwise lie at 0, where a logarithm has no place.
+# The least time shown: a logarithmic axis cannot show the 0 of seekers without a search.
 LEAST_SECONDS = 1e-5
 
 
@@ -26,7 +26,7 @@ class Curve(NamedTuple):
         flops: floating point operations of one search; NaN if unknown.
         seconds: of one search; NaN if unknown.
         metric: (seeds,) the strong metric in the end.
-        rounds: (marks,) after how many rounds the search was looked at; empty if it was not.
+        rounds: (marks,) numbers of rounds after which the search was measured; empty if none.
         anytime: (seeds, marks) the strong metric of the best mask until then.
     """
 
@@ -39,12 +39,12 @@ class Curve(NamedTuple):
 
 
 def curve_of(title: str, records: pa.Table, seconds: Mapping[tuple[str, str], float]) -> Curve:
-    """What a seeker has found on one task, and what that has cost.
+    """The quality that a seeker has found on one task, and its cost.
 
     Args:
         title: how the seeker was used.
         records: of this seeker on one task, at one density.
-        seconds: as records.store.load_seconds() gives them.
+        seconds: as records.store.load_seconds() returns them.
     """
     looked = records.filter(pc.is_valid(records["anytime_rounds"]))
     rounds = looked["anytime_rounds"][0].as_py() if looked.num_rows else []
@@ -72,9 +72,9 @@ def draw_compute(
 ) -> None:
     """Draw errors before training over FLOPs (upper row) and over seconds (lower row).
 
-    A number marks the mean over seeds of each seeker in the end. A line leads to it through what
-    its search had found after 1, 2, 4, 8, ... of its rounds, at their share of its compute. Dashed:
-    the bare ticket, where its error is not 0.
+    A number marks the mean over seeds of each seeker in the end. The line to it shows what its
+    search had found after 1, 2, 4, 8, ... rounds, at their share of its compute. A dashed line
+    marks the bare ticket, where its error is not 0.
 
     Args:
         curves: by task; the seekers in one order.

@@ -1,4 +1,4 @@
-"""Figures as SVG text to stand within a page."""
+"""Figures as SVG text that is part of a page."""
 
 import html
 import io

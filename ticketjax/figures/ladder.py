@@ -13,9 +13,9 @@ from ticketjax.records.shares import Share
 from ticketjax.records.statistics import interval_of_share
 from ticketjax.records.titles import seeker_title
 
-# Between two seekers at one level, in levels.
+# Distance between two seekers at one level, in levels.
 APART = 0.07
-# Characters of a note to those of a title, on a line.
+# How many times as many characters of a note fit on a line as of a title.
 SMALLER = 1.2
 
 
@@ -34,7 +34,7 @@ def draw_ladder(
         levels: what each level is, in a few words; line breaks are kept.
         path: the file to write.
         title: of the figure.
-        note: stands below it.
+        note: text below it.
     """
     width = max(6.5, 1.0 * len(levels) + 2.6)
     with plt.rc_context(STYLE):

@@ -29,8 +29,8 @@ class Entry(NamedTuple):
         seconds: wall time per run within compiled programs; NaN if unknown.
         metrics: by (task, quality), each (seeds,); quality is "strong" or "weak".
         kept: the fraction of the parameters that the masks keep, if that is not the budget.
-        found: by task, whether a strong ticket was found, (seeds,) bool; no value where records do
-            not say so.
+        found: by task, whether a strong ticket was found, (seeds,) bool; no value if records
+            do not contain it.
         flops: floating point operations of one search, the mean over tasks; NaN if unknown.
     """
 
@@ -48,7 +48,7 @@ class Entry(NamedTuple):
         return self.title if self.kept is None else f"{self.title} (kept {self.kept:.3g})"
 
     def share_found(self, task: str) -> str:
-        """The share of seeds that found a strong ticket; "-" if records do not say so."""
+        """The share of seeds that found a strong ticket; "-" if unknown."""
         found = self.found.get(task, ())
         return format_share(int(sum(found)), len(found)) if len(found) else "-"
 
@@ -177,9 +177,9 @@ def leaderboard_figure(
     """Draw the standings, best on top: a panel per task, better to the right.
 
     Filled markers are means before training, open markers means after training; lines are 95%
-    intervals of the means, faint dots are single seeds. A dashed line marks the bare ticket. At the
-    right edge stands the share of seeds that found a ticket, with its 95% interval, as far as
-    records say so.
+    intervals of the means, faint dots are single seeds. A dashed line marks the bare ticket. The
+    share of seeds that found a ticket is at the right edge, with its 95% interval, if records
+    contain it.
 
     Args:
         entries, tickets, kinds: as in leaderboard_lines().

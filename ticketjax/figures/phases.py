@@ -22,7 +22,7 @@ from ticketjax.records.summaries import (
 )
 from ticketjax.records.titles import place_title
 
-# A map of more cells has no numbers in them: they would not be readable.
+# Maps with more cells show no numbers, which would be illegible.
 LABELLED_CELLS = 120
 ANCHORED: dict[str, Any] = {"ha": "right", "rotation_mode": "anchor"}
 
@@ -120,7 +120,7 @@ def draw_phases(
     """Draw phase diagrams: a map over density and width for every seeker, into a PNG (PDF, SVG).
 
     Rows of maps are the recall of the ticket and the quality before and after training, means over
-    seeds; bright is good. A stroke in the corner of a cell says that no mask of that density and
+    seeds; bright is good. A stroke in the corner of a cell means that no mask of that density and
     scope can hold the whole ticket. The first column is the ticket's own density, which differs
     between widths.
 

@@ -26,14 +26,14 @@ from ticketjax.records.summaries import (
 )
 from ticketjax.records.titles import place_title
 
-# What the bands of a figure show, and how dark they are: the inner one lies on the outer one.
+# The bands of a figure: their ends and their opacity. The inner one is drawn over the outer one.
 BANDS = {
     "95% interval of the mean": (ENDS, 0.3),
     "range over seeds": (("min", "max"), 0.1),
 }
 
 
-# Between the series of a density, where they would lie upon each other.
+# Factor between the series at one density, which would otherwise overlap.
 DODGE = 1.06
 
 
@@ -76,7 +76,7 @@ def _draw_found(axes: plt.Axes, summary: pa.Table, series: list[Series]) -> None
         rows = [row for row in rows if row["found_count"]]
         colour, marker = _look(i)
         counts = [(row["found_sum"], row["found_count"]) for row in rows]
-        # Side by side, as many series have the same share.
+        # Side by side, because several series often have the same share.
         x = np.array([row["density"] for row in rows]) * DODGE ** (i - (len(series) - 1) / 2)
         strip.plot(x, [found / of for found, of in counts], marker, color=colour, markersize=3.5)
         ends = np.array([interval_of_share(*count) for count in counts]).reshape(-1, 2)
@@ -106,7 +106,7 @@ def _draw_panel(axes: plt.Axes, records: pa.Table, panel: Panel, series: list[Se
         for ends, shade in BANDS.values():
             low, high = (points[f"{column}_{end}"].to_numpy() for end in ends)
             if not accuracy:
-                # A logarithmic axis has no place for 0: the band ends at the lowest seed.
+                # A logarithmic axis cannot show 0, so the band ends at the lowest seed.
                 low = np.where(low > 0, low, least)
             axes.fill_between(x, low, high, color=colour, alpha=shade, linewidth=0)
         axes.plot(x, mean, color=colour, marker=marker, markersize=4.5, linewidth=1.6, label=label)
@@ -125,16 +125,16 @@ def _draw_panel(axes: plt.Axes, records: pa.Table, panel: Panel, series: list[Se
     axes.set_xscale("log")
     low, high = axes.get_xlim()
     if high < 10 * low:
-        # A single density has no range of its own.
+        # A single density gives the axis no range.
         middle = np.sqrt(low * high)
         low, high = middle / np.sqrt(10), middle * np.sqrt(10)
         axes.set_xlim(low, high)
     if high < 100 * low:
-        # Few powers of ten, then, and the labels that Matplotlib adds between them collide.
+        # With few powers of ten, Matplotlib adds labels between them, which overlap.
         axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.xaxis.set_major_formatter("{x:g}")
         axes.xaxis.set_minor_formatter(NullFormatter())
-    # Where neither the baseline nor collapsed runs are: these lie at opposite ends.
+    # Away from the baseline and from collapsed runs, which are at opposite ends.
     axes.annotate(
         "ticket's\ndensity",
         (ticket_density, 0.02 if accuracy else 0.3),
@@ -164,7 +164,7 @@ def _draw_panel(axes: plt.Axes, records: pa.Table, panel: Panel, series: list[Se
 
 
 def panels_of(places: Iterable[dict[str, Any]]) -> list[Panel]:
-    """Both qualities at every place (values of WHERE); titles tell places of one task apart."""
+    """Both qualities at every place (values of WHERE); titles distinguish places of one task."""
     panels = [Panel(quality, place) for place in places for quality in QUALITIES]
     if len({panel.where["task"] for panel in panels}) < len(panels) // 2:
         panels = [
@@ -174,7 +174,7 @@ def panels_of(places: Iterable[dict[str, Any]]) -> list[Panel]:
 
 
 def _add_legend(canvas: plt.Figure, handles: list, labels: list[str]) -> int:
-    """Add a legend of up to four columns, as many as the figure has room for; returns them."""
+    """Add a legend of up to four columns, as many as fit; return their number."""
     columns = 4
     while True:
         legend = canvas.legend(handles, labels, loc="lower center", ncols=columns, frameon=False)
@@ -196,9 +196,9 @@ def draw_quality(
     """Draw quality against density, one plot per panel, into a PNG (or PDF, SVG) file.
 
     Each series has its mean as a line, the 95% interval of the mean as a dark band, and the range
-    over seeds as a lighter band below it. A dashed line marks the bare ticket. Below plots of
-    strong tickets stands the share of seeds that found one, with its 95% interval, as far as
-    records say so.
+    over seeds as a lighter band below it. A dashed line marks the bare ticket. Plots of strong
+    tickets have a plot below them of the share of seeds that found one, with its 95% interval, if
+    records contain it.
 
     Args:
         records: the records of a grid.

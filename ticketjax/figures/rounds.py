@@ -1,4 +1,4 @@
-"""What pruning in rounds leaves of the layers."""
+"""Layer densities after each round of pruning."""
 
 import os
 from typing import Any, BinaryIO
@@ -21,15 +21,15 @@ PANEL_WIDTH = 4
 def _ticket_layers(rows: pa.Table) -> np.ndarray:
     """Share of each layer's parameters that the planted ticket has, (layers,).
 
-    What a mask keeps of a layer, times its precision there, is the planted part that it keeps; this
-    divided by its recall is the whole planted part. NaN if no mask keeps any planted parameter.
+    The kept share of a layer times the precision there is the planted share that was kept. Divided
+    by the recall, this is the whole planted share. NaN if no mask keeps a planted parameter.
     """
     names = ("layer_kept", "layer_precision", "layer_recall")
     for name in names:
         rows = rows.filter(pc.is_valid(rows[name]))
     kept, precision, recall = (np.array(rows[name].to_pylist(), float) for name in names)
     shares = kept * precision / np.where(recall > 0, recall, np.nan)
-    # Every mask says the same, up to rounding.
+    # All masks give the same value, up to rounding.
     return np.array([mean_of_finite(layer) for layer in shares.T])
 
 
@@ -38,7 +38,7 @@ def _draw_layers(axes: plt.Axes, rows: pa.Table, series: Series, ticket: np.ndar
     kept = np.concatenate([np.ones_like(kept[:, :1]), kept], axis=1).mean(axis=0)
     colours = plt.get_cmap("viridis")(np.linspace(0, 0.85, kept.shape[1]))
     for layer, colour in enumerate(colours):
-        # A log scale has no place for an empty layer: its line ends.
+        # A log scale cannot show an empty layer, so its line ends.
         line = np.where(kept[:, layer] > 0, kept[:, layer], np.nan)
         axes.plot(range(len(line)), line, "o-", ms=3, lw=1.5, color=colour, label=f"layer {layer}")
         if layer < len(ticket) and np.isfinite(ticket[layer]):
@@ -56,7 +56,7 @@ def _draw_layers(axes: plt.Axes, rows: pa.Table, series: Series, ticket: np.ndar
 
 
 def lowest_in_rounds(records: pa.Table) -> list[dict[str, Any]]:
-    """Where pruning went through more than one round: values of WHERE, and the lowest density."""
+    """The places with several rounds of pruning: values of WHERE, and the lowest density."""
     in_rounds = records.filter(pc.greater(pc.list_value_length(records["round_layer_kept"]), 1))
     places = in_rounds.group_by(WHERE, use_threads=False).aggregate([("density", "min")])
     return [

@@ -9,10 +9,10 @@ import matplotlib.pyplot as plt
 
 from ticketjax.records.store import write_whole
 
-# Okabe and Ito's palette: told apart with any colour vision, and by markers in grey.
+# Okabe and Ito's palette, distinguishable with any colour vision; in grey, markers differ.
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#5D3A9B", "#000000")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
-# Of titles, including bold ones.
+# For titles, including bold ones.
 CHARACTERS_PER_INCH = 12
 INK, FAINT, RULE, PAPER = "#222222", "#8a8a8a", "#e8e8e8", "#ffffff"
 STYLE: dict[Any, Any] = {
@@ -27,7 +27,7 @@ STYLE: dict[Any, Any] = {
 
 
 def wrapped(text: str, inches: float) -> str:
-    r"""A title in lines of at most so many inches, broken between words.
+    r"""A title in lines of at most this many inches, broken between words.
 
     Args:
         text: the title.

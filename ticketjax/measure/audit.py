@@ -96,7 +96,7 @@ def _compare(values: jax.Array, planted: jax.Array, there: jax.Array) -> tuple[j
     ordered, planted, background = jax.lax.sort(
         (jnp.where(there, values, jnp.inf), planted, background), num_keys=1
     )
-    # Shares that are at most each value, valid at the last of equal ones: a step of the ROC curve.
+    # Shares of entries up to each value, valid at the last of equal values: steps of the ROC curve.
     step = jnp.append(ordered[1:] != ordered[:-1], True)
     ours = jnp.cumsum(planted) / jnp.maximum(count, 1)
     theirs = jnp.cumsum(background) / jnp.maximum(others, 1)

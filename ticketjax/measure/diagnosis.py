@@ -13,16 +13,16 @@ from ticketjax.networks.layers import wires
 from ticketjax.problem import Problem, Score
 from ticketjax.seekers.edge_popup import EPOCHS, EdgePopup
 
-# From here on, what is missing may be a matter of ties.
+# From this recall on, missing parameters may be due to ties.
 RECOVERED = 0.95
 
 
 class Case(NamedTuple):
-    """One way of looking for the ticket by one seeker.
+    """One seeker's search in one setting, such as another scope or start.
 
     Args:
         seeker: its name.
-        case: the name of the way.
+        case: the name of the setting.
         measures: by name, each (seeds,): recall; and, unless the search began at the ticket, strong
             and weak (the metrics) and ratio (log10 of the loss of the found over that of the
             planted mask).
@@ -45,7 +45,7 @@ def diluted_ticket(
         dilution: others per planted parameter, at least 0; may be traced.
 
     Returns:
-        A mask. It keeps all prunable parameters where there are not as many others, and always what
+        A mask. It keeps all prunable parameters if there are too few others, and always those that
         cannot be pruned.
 
     Raises:
@@ -82,16 +82,16 @@ def kept_from_ticket(
     pruned once, with one budget, to as many parameters as the ticket has. Pure.
 
     Args:
-        key: draws the others, and is the score's.
+        key: for drawing the others, and for the score.
         score: (key, problem, params, mask) -> scores.
-        problem: what the score receives; of planted.params.
+        problem: the problem of planted.params, which the score receives.
         planted: the network and its mask.
         dilution: other parameters per parameter of the ticket. With inf it is the singleshot search
             itself.
 
     Returns:
         () float32, the kept fraction of the ticket's prunable parameters. Chance keeps
-        1 / (1 + dilution). 1 says that the ticket is a fixed point: a search that came so close
+        1 / (1 + dilution). 1 means that the ticket is a fixed point: a search that came so close
         would end there.
     """
     draw_key, score_key = jax.random.split(key)
@@ -110,7 +110,7 @@ def lift(scores: Params, planted: Params) -> Params:
 
     Returns:
         Scores with the same signs. The largest magnitude of all is added to the magnitudes of the
-        ticket's scores; all other scores stay.
+        ticket's scores; all other scores are unchanged.
     """
     largest = jnp.max(jnp.stack([jnp.max(jnp.abs(leaf)) for leaf in jax.tree.leaves(scores)]))
 
@@ -123,7 +123,7 @@ def lift(scores: Params, planted: Params) -> Params:
 def popup_from_ticket(
     key: jax.Array, problem: Problem, planted: Planted, epochs: int = EPOCHS
 ) -> jax.Array:
-    """Measure how much of the ticket a whole edge-popup search keeps that starts at the ticket.
+    """Measure how much of the ticket a whole edge-popup search keeps if it starts at the ticket.
 
     The random scores are lifted so that the first mask is the ticket, with one budget of as many
     parameters as the ticket has. Pure.
@@ -155,8 +155,8 @@ class Evidence(NamedTuple):
         recovered: share of the seeds in which the network found is the target as a function.
         feasible_recall: largest recall that any mask of this budget and scope can have.
         ratio: (low, high), 95% interval of the loss of the found mask over that of the planted one
-            under the seeker's objective; of fewer than five seeds the lowest and highest.
-        kept: mean over seeds of what is kept of the ticket when started there; None if unknown.
+            under the seeker's objective; for fewer than five seeds the lowest and highest.
+        kept: mean over seeds of the kept fraction after starting at the ticket; None if unknown.
     """
 
     recall: float

@@ -12,8 +12,8 @@ from ticketjax.objective import output_scale, rescale
 POINTS = 4096
 # A grid of more dimensions would be coarse: functions are then compared on random points.
 MOST_GRID_INPUTS = 2
-# A ticket is found if its largest error is below this share of the target's range, or, of a
-# classifier, if it gives less than this share of the points another class.
+# A ticket is found if its largest error is below this share of the target's range or, for a
+# classifier, if less than this share of the points get another class.
 EXACT = 1e-3
 MOST_DISAGREEMENT = 0.01
 # Tasks without noise are recovered below this: a thousandth of outputs of order 1.
@@ -96,7 +96,7 @@ def target_error(kind: str, outputs: jax.Array, target: jax.Array) -> TargetErro
 def is_found(kind: str, error: TargetError) -> jax.Array:
     """Whether a network is the target as a function: a strong ticket, whatever its parameters.
 
-    A mean squared error below some cut is not that: it may hide large errors in few places.
+    A small mean squared error is not enough: it may hide large errors in a few places.
 
     Args:
         kind: as in Task.
@@ -112,7 +112,7 @@ def is_found(kind: str, error: TargetError) -> jax.Array:
 
 
 def functionally_recovered(kind: str, disagreement: float, largest: float, noise: float) -> bool:
-    """Whether a network is the target as far as the data can tell, from its TargetError.
+    """Whether a network is the target within the noise of the data, from its TargetError.
 
     Args:
         kind: as in Task.
@@ -121,7 +121,7 @@ def functionally_recovered(kind: str, disagreement: float, largest: float, noise
 
     Returns:
         For regression, whether the largest error is at most the noise's standard deviation. For
-        classification, whether the network gives at most the share of points another class that the
+        classification, whether the network gives another class to at most as many points as the
         noise does.
     """
     size = disagreement if kind == CLASSIFICATION else largest

@@ -1,9 +1,9 @@
 """The least mask: the smallest one that makes a tiny network compute a function, exhaustively.
 
-A mask whose parameters all lead to an output is built from the outputs backwards: first what the
-outputs read, then, for each neuron that is read, what that one reads, and so on. Every such mask
-comes up once, and a smallest one that solves the task is among them, as parameters that lead
-nowhere change nothing.
+Masks are built from the outputs backwards: first the parameters that the outputs read, then those
+that each of these neurons reads, and so on. Every mask whose parameters all lead to an output
+occurs once. A smallest mask that solves the task is among them, because parameters that lead to no
+output change nothing.
 """
 
 import itertools
@@ -16,11 +16,11 @@ from ticketjax.base import CLASSIFICATION, Params
 from ticketjax.masks import layer_names
 from ticketjax.measure.equivalence import EXACT, MOST_DISAGREEMENT
 
-# 2^40 masks could not be looked at one by one; most of them lead nowhere.
+# 2^40 masks cannot all be tried, but most have parameters that lead to no output.
 MOST_PARAMETERS = 40
-# Masks that are evaluated at once.
+# Number of masks that are evaluated at once.
 BATCH = 4096
-# Points on which most masks are already found wanting.
+# Number of points on which most masks already fail.
 SCREENED = 32
 
 
@@ -29,9 +29,9 @@ class Least(NamedTuple):
 
     Args:
         size: how many parameters it keeps; None if no mask of up to `most` solves the task.
-        mask: of it; a tree like the network's. None likewise.
+        mask: the mask, a tree like the network's; or None.
         solutions: how many masks of that size solve the task.
-        tried: how many masks were looked at.
+        tried: how many masks were evaluated.
     """
 
     size: int | None
@@ -70,7 +70,7 @@ class _Tiny(NamedTuple):
 
 
 def _live(tiny: _Tiny, size: int) -> Iterator[tuple[int, ...]]:
-    """All masks of so many parameters, as places, in which every parameter leads to an output."""
+    """All masks of `size` parameters, as places, in which every parameter leads to an output."""
     layers = len(tiny.sizes) - 1
 
     def of_layer(layer: int, read: tuple[int, ...], left: int) -> Iterator[tuple[int, ...]]:
@@ -82,7 +82,7 @@ def _live(tiny: _Tiny, size: int) -> Iterator[tuple[int, ...]]:
         fewest = 0 if layer == layers - 1 else 1
         choices = [tiny.places(layer, neuron) for neuron in read]
         for chosen, sources, spent in _choose(choices, fewest, left):
-            # The input layer's sources are no neurons: nothing is left to choose there.
+            # The first layer reads inputs, not neurons, so nothing is left to choose.
             if layer == 0:
                 if spent == left:
                     yield chosen
@@ -126,7 +126,7 @@ def least_mask(
     Args:
         params: of dense layers with ReLU between, {"layer_0": {"kernel", "bias"}, ...}.
         target: (n, outputs), the function's values.
-        x: (n, inputs), where.
+        x: (n, inputs), the points.
         kind: as in Task.
         most: largest number of parameters of a mask; the planted ticket's size is a bound.
         exact, most_disagreement: tolerances: the largest error, as a share of the target's range,
@@ -184,12 +184,12 @@ def least_mask(
 
 
 def _wrong_classes(outputs: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """(b,) on how many points another class is given; of a part of the points, a lower bound."""
+    """(b,) the number of points with another class; for some of the points, a lower bound."""
     return (outputs.argmax(axis=-1) != target.argmax(axis=-1)).sum(axis=1)
 
 
 def _fits(outputs: np.ndarray, target: np.ndarray, allowed: np.ndarray) -> np.ndarray:
-    """(b,) whether the outputs at their best scale, least squares and at least 0, are the target's.
+    """(b,) whether the outputs match the target at the least-squares scale of at least 0.
 
     outputs: (b, n, outputs). allowed: (outputs,) error.
     """
@@ -202,8 +202,8 @@ def _fits(outputs: np.ndarray, target: np.ndarray, allowed: np.ndarray) -> np.nd
 def _may_fit(outputs: np.ndarray, target: np.ndarray, allowed: np.ndarray) -> np.ndarray:
     """(b,) whether any scale of at least 0 keeps every point's error within what is allowed.
 
-    The scales that suit a point are an interval. Where these have none in common, none suits all
-    points, and none of more points either: no solution is lost.
+    The scales that suit a point form an interval. If these intervals have no common scale, none
+    suits all points, nor any larger set of points, so no solution is lost.
     """
     with np.errstate(divide="ignore", invalid="ignore"):
         ends = np.stack([(target - allowed) / outputs, (target + allowed) / outputs])

@@ -1,4 +1,4 @@
-"""What was found: quality before and after training, and how much of the planted ticket."""
+"""Quality of a found mask before and after training, and its overlap with the planted ticket."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -33,7 +33,7 @@ class Quality(NamedTuple):
 
 
 class Untrained(NamedTuple):
-    """What a network with frozen parameters is worth.
+    """Quality, losses and output sign of a network with frozen parameters.
 
     Args:
         quality: on the held-out data, after the best output scale.
@@ -75,14 +75,14 @@ def strong_quality(problem: Problem, params: Tree, held_out: Batch) -> Quality:
     """Quality of a network without training, whatever the scale of its output.
 
     The output scale (regression: one factor per output, at least 0, by least squares;
-    classification: one temperature, which leaves the accuracy alone) is fitted on the problem's
-    data and measured on the held-out data. So a planted mask, whose output is the target's up to
-    positive factors, has the quality of the bare ticket, and its negative has not.
+    classification: one temperature, which does not change the accuracy) is fitted on the problem's
+    data and measured on the held-out data. A planted mask, whose output is the target's up to
+    positive factors, therefore has the quality of the bare ticket; its negative does not.
 
     Args:
-        problem: whose data the scale is fitted on.
+        problem: the scale is fitted on its data.
         params: a tree like the problem's parameters, masked.
-        held_out: what the quality is measured on.
+        held_out: the quality is measured on these data.
 
     Returns:
         A Quality.
@@ -108,7 +108,7 @@ def untrained(problem: Problem, params: Tree, held_out: Batch) -> Untrained:
 def untrained_of(
     problem: Problem, outputs: jax.Array, held_out_outputs: jax.Array, held_out: Batch
 ) -> Untrained:
-    """The same, of a network's outputs.
+    """The same, from a network's outputs.
 
     Args:
         problem, held_out: as in untrained().
@@ -128,7 +128,7 @@ def untrained_of(
 
 
 def weak_quality(problem: Problem, params: Tree, held_out: Batch) -> Quality:
-    """Quality of a trained network: its output as it is, on the held-out data."""
+    """Quality of a trained network on the held-out data, with its output unscaled."""
     outputs = outputs_of(problem, params, held_out.x)
     return _quality(problem.kind, outputs, held_out.y)
 
@@ -139,7 +139,7 @@ def _flat(tree: Params, prune_bias: bool) -> jax.Array:
 
 
 def _ratio(count: jax.Array, of: jax.Array) -> jax.Array:
-    """A whole number over another one, float32 whatever their types; 0 / 0 is 0."""
+    """The quotient of two integers of any types, float32; 0 / 0 is 0."""
     return count.astype(jnp.float32) / jnp.maximum(of, 1).astype(jnp.float32)
 
 
@@ -166,7 +166,7 @@ def recovery(
     prune_bias: bool = True,
     wiring: tuple[Wire, ...] | None = None,
 ) -> Recovery:
-    """How much of the planted mask the found one holds.
+    """How much of the planted mask the found mask contains.
 
     Args:
         found, planted: masks, views {"layer_0": {"kernel", "bias"}, ...}.
@@ -201,15 +201,15 @@ def recovery(
 
 
 class Ranking(NamedTuple):
-    """How well scores tell planted parameters from the others; each () 0..1, 1 is perfect.
+    """How well scores separate planted parameters from the others; each () 0..1, 1 is perfect.
 
     Args:
         auc: chance that a planted parameter outranks one that is not, ties counting half.
         average_precision: mean over planted parameters of the precision of keeping all that rank at
             least as high.
-        covering_density: what has to be kept, by these scores, to keep the whole ticket: the share
-            of parameters that rank at least as high as the worst planted one. Here the ticket's
-            density is perfect, and 1 the worst.
+        covering_density: the density needed to keep the whole ticket by these scores: the share of
+            parameters that rank at least as high as the worst planted one. Here the ticket's
+            density is perfect, and 1 is the worst.
     """
 
     auc: jax.Array
@@ -221,7 +221,7 @@ def ranking(scores: Params, planted: Params, prune_bias: bool = True) -> Ranking
     """Rank all prunable parameters by their scores, and measure where the planted ones stand.
 
     The AUC is the Mann-Whitney statistic. The order is that of select(): NaN ranks lowest, and
-    denormals are told apart.
+    denormals are distinguished.
 
     Args:
         scores: a view {"layer_0": {"kernel", "bias"}, ...}.
@@ -237,14 +237,14 @@ def ranking(scores: Params, planted: Params, prune_bias: bool = True) -> Ranking
     ordered = jnp.sort(flat)
     below = jnp.searchsorted(ordered, flat, side="left")
     not_above = jnp.searchsorted(ordered, flat, side="right")
-    # Twice the mean rank among equals, less twice the middle one. Whole numbers are added exactly,
-    # in any order; in two parts, as the sum of a large network's would overflow.
+    # Twice the mean rank among equals, minus twice the middle rank. Sums of integers are exact in
+    # any order. There are two sums, because a single one would overflow for large networks.
     doubled = jnp.where(positive, below + not_above - flat.size, 0)
     coarse = jnp.sum(doubled // 4096).astype(jnp.float32)
     excess = (coarse * 4096 + jnp.sum(doubled % 4096).astype(jnp.float32)) / 2
     negatives = flat.size - positives
     auc = 0.5 + excess / jnp.maximum(positives, 1) / jnp.maximum(negatives, 1)
-    # The others are put above all planted ones, where the count below excludes them.
+    # The others are placed above all planted ones, where the next count excludes them.
     planted_first = jnp.sort(jnp.where(positive, flat, ~jnp.zeros_like(flat)))
     planted_below = jnp.searchsorted(planted_first, flat, side="left")
     kept = flat.size - below
@@ -291,5 +291,5 @@ def feasible_recall(
             for size, ticket in zip(sizes, ticket_layers, strict=True)
         ]
         return sum(fits) / planted
-    # One budget, or one that is shared out as the ticket is.
+    # One budget, or budgets in the proportions of the ticket's layers.
     return min(int(budget(density, sum(sizes))), planted) / planted

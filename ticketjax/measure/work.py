@@ -1,4 +1,4 @@
-"""Work of a search in floating point operations, counted in the program that it is traced to."""
+"""Work of a search in floating point operations, counted in its traced program."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -36,7 +36,7 @@ _FREE = frozenset(
     stop_gradient tile top_k transpose unstack
     """.split()
 )
-# Calls, and which parameter holds what is called.
+# Primitives that call a program, and their parameter that contains it.
 _CALLS = {
     "call": "call_jaxpr",
     "closed_call": "call_jaxpr",
@@ -48,7 +48,7 @@ _CALLS = {
     "shard_map": "jaxpr",
 }
 
-# What is known of a value: an integer, or nothing.
+# A value as far as it is known: an integer, or nothing.
 _Known = int | None
 
 
@@ -57,12 +57,12 @@ def flops_of(function: Callable[..., Any], *arguments: Any) -> float:
 
     Products count exactly: 2 b m n k for a (b, m, k) by (b, k, n) matrix product, and two for each
     pair of a kernel's weight and an input value of a convolution, its padding left out. Elementwise
-    arithmetic is one operation per output element, also where it is a division, a power or a
-    transcendental function. Reductions, cumulative ones included, are the elements that go in less
-    the results that come out. Operations on integers and booleans, comparisons, selections,
-    conversions, indexing, sorting and random bits are none. A zero counts like any other number, so
-    a masked network costs what the dense one does. What no result depends on is left out, as
-    jax.jit does; what is calculated twice counts twice, even if a compiler would notice.
+    arithmetic is one operation per output element, even for divisions, powers and transcendental
+    functions. A reduction, even a cumulative one, costs its number of inputs minus its number of
+    results. Operations on integers and booleans, comparisons, selections, conversions, indexing,
+    sorting and random bits are free. A zero counts like any other number, so a masked network costs
+    what the dense one does. Equations that no result needs are left out, as by jax.jit. Repeated
+    equations count each time, even if a compiler would merge them.
 
     A scan counts its body once for each step, a cond its most expensive branch. A while loop is
     counted where its steps are known: a counter with a constant start and step, compared by < with
@@ -73,8 +73,8 @@ def flops_of(function: Callable[..., Any], *arguments: Any) -> float:
         *arguments: its arguments, trees of arrays or jax.ShapeDtypeStruct.
 
     Returns:
-        The operations; NaN, for unknown, with a while loop of floating point work whose steps are
-        not known, complex numbers, a kernel, callback or matrix decomposition.
+        The operations. NaN (unknown) for programs with floating point work in a while loop of
+        unknown length, complex numbers, a kernel, a callback or a matrix decomposition.
 
     >>> matrix = jax.ShapeDtypeStruct((10, 20), jnp.float32)
     >>> flops_of(lambda a: jnp.sum(a @ a.T), matrix)  # 2 * 10 * 10 * 20 + 10 * 10 - 1
@@ -116,7 +116,7 @@ def search_flops(seeker: Seeker, problem: Problem) -> float:
 
 
 def _of_closed(closed: core.ClosedJaxpr, inputs: Sequence[_Known]) -> float:
-    """Operations of a jaxpr, given what is known of its inputs."""
+    """Operations of a jaxpr, given the known values of its inputs."""
     return _of_jaxpr(closed.jaxpr, inputs, [_integer(value) for value in closed.consts])
 
 
@@ -143,7 +143,7 @@ def _of_equation(equation: core.JaxprEqn, inputs: Sequence[_Known]) -> float:
     if name == "while":
         return _of_while(equation, inputs)
     if name == "cond":
-        # np.max, and not max: NaN in a branch is NaN in the whole.
+        # np.max instead of max, so that NaN in one branch gives NaN.
         return float(np.max([_of_closed(branch, inputs[1:]) for branch in given["branches"]]))
     if name in _CALLS:
         called = given[_CALLS[name]]
@@ -175,7 +175,7 @@ def _of_while(equation: core.JaxprEqn, inputs: Sequence[_Known]) -> float:
     if per_test == per_step == 0:
         return 0.0
     steps = _steps(cond.jaxpr, body.jaxpr, cond_constants, start)
-    # Steps are known only where the test is one comparison, which is no operation.
+    # If the number of steps is known, the test is one comparison, which costs nothing.
     return math.nan if steps is None else steps * per_step
 
 
@@ -191,7 +191,7 @@ def _steps(
     renamed = {equation.outvars[0]: equation.invars[0] for equation in before_test}
     counter, bound = (renamed.get(v, v) if isinstance(v, core.Var) else v for v in test.invars)
     carried, carried_in = cond.invars[len(constants) :], body.invars[-len(start) :]
-    # Whatever the body hands on as it got it is what it was at the start.
+    # A value that the body returns unchanged keeps its initial value.
     kept = [
         value if before is after else None
         for value, before, after in zip(start, carried_in, body.outvars, strict=True)
@@ -215,7 +215,7 @@ def _step(body: core.Jaxpr, before: core.Var, after: core.Var | core.Literal) ->
 
 
 def _is_renaming(equation: core.JaxprEqn) -> bool:
-    """Whether the result is the operand, of the same type but for its weakness."""
+    """Whether the result is the operand with the same type, apart from weak typing."""
     if equation.primitive.name != "convert_element_type":
         return False
     before: Any = equation.invars[0].aval
@@ -224,7 +224,7 @@ def _is_renaming(equation: core.JaxprEqn) -> bool:
 
 
 def _of_operation(equation: core.JaxprEqn) -> float:
-    """Operations of what calls nothing else."""
+    """Operations of an equation that calls no other program."""
     name, given = equation.primitive.name, equation.params
     outputs: list[Any] = [v.aval for v in equation.outvars]
     if any(_is_a(aval, jnp.complexfloating) for aval in outputs):
@@ -256,7 +256,7 @@ def _of_operation(equation: core.JaxprEqn) -> float:
 def _of_convolution(
     given: dict[str, Any], images: Sequence[int], kernel: Sequence[int], result: Sequence[int]
 ) -> float:
-    """Two operations for each product, without those of padding and of holes between values."""
+    """Two operations for each product, except with padding and with gaps between values."""
     numbers = given["dimension_numbers"]
     # (batch, channels, ...), (outputs, inputs of a group, ...), (batch, channels, ...).
     images, kernel, result = (

@@ -1,1 +1,1 @@
-"""Networks: whose layers lie where in which tree, how they are connected, and what follows."""
+"""Networks: the places of their layers in a tree, and how the layers are connected."""

@@ -16,7 +16,7 @@ def active_spaces(
 
     A neuron can affect the output if an output can be reached from it and if its own output can
     differ from 0: it is reached from an input or from a kept bias. No other neuron changes the
-    output, before and during training: either its output is 0 or its parameters have gradient 0.
+    output, before or during training: either its output is 0 or its parameters have gradient 0.
     Inputs and outputs count as active.
 
     Args:
@@ -47,7 +47,7 @@ def active_neurons(mask: Params) -> list[jax.Array]:
 
 
 def active_width(mask: Params) -> jax.Array:
-    """Width of the hidden layers that holds every neuron that can affect the output; () int32."""
+    """Least width of hidden layers with room for all active neurons of each; () int32."""
     return jnp.max(jnp.stack([jnp.sum(layer) for layer in active_neurons(mask)] or [jnp.int32(0)]))
 
 
@@ -56,7 +56,7 @@ def compact(params: Params, mask: Params, width: int) -> tuple[Params, Params]:
 
     Args:
         params, mask: views of dense layers one after the other.
-        width: at least active_width(mask), which cannot be checked here, as the mask may be traced.
+        width: at least active_width(mask), which is not checked, because the mask may be traced.
             Layers that are no wider than that stay as they are.
 
     Returns:

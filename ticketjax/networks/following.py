@@ -3,7 +3,7 @@
 The call is traced to a jaxpr, and every equation is read. A product of neurons with a parameter is
 a layer; a parameter that is added to its result is its bias; ReLU, pooling, reshaping and sums
 of branches keep a positive factor of a neuron where it is, and so leave planting possible. Anything
-else is written down as an obstacle, with the layer that reads what comes of it.
+else is recorded as an obstacle of the layer that reads its result.
 """
 
 import dataclasses
@@ -17,11 +17,11 @@ from jax.extend import core
 from ticketjax.base import Layer, Tree
 from ticketjax.networks.layers import SEPARATOR, leaf_paths
 
-# Equations whose result is their operand for our purposes.
+# Equations whose result can be treated as their operand.
 SAME = ("convert_element_type", "copy", "stop_gradient", "optimization_barrier", "copy_p")
 POOLING = ("reduce_window_max", "reduce_window_sum", "reduce_window", "reduce_max", "reduce_sum")
 THROUGH = "its input has passed through "
-# The names under which equations hold the jaxpr of a function that they call once.
+# The parameters of equations that contain the jaxpr of a function called once.
 CALLED = ("jaxpr", "call_jaxpr", "fun_jaxpr")
 CALLS = ("jit", "pjit", "closed_call", "core_call", "remat", "checkpoint", "custom_jvp_call",
          "custom_vjp_call", "custom_vjp_call_jaxpr", "remat2")  # fmt: skip
@@ -29,7 +29,7 @@ CALLS = ("jit", "pjit", "closed_call", "core_call", "remat", "checkpoint", "cust
 
 @dataclasses.dataclass(frozen=True)
 class _Leaf:
-    """A parameter. changed: by what, before it is used; turned: whether its axes are reversed."""
+    """A parameter. changed: what changes it before use; turned: whether its axes are reversed."""
 
     path: str
     shape: tuple[int, ...]
@@ -57,7 +57,7 @@ class _Signal:
 
 @dataclasses.dataclass(frozen=True)
 class _Constant:
-    """What depends on neither parameters nor data; its value, if that is at hand."""
+    """A value that depends on neither parameters nor data; None if it is not known."""
 
     value: Any = None
 
@@ -67,7 +67,7 @@ _Value = _Leaf | _Signal | _Constant
 
 @dataclasses.dataclass
 class _Draft:
-    """A layer that has been met."""
+    """A layer that has been found."""
 
     kernel: str
     reads: int
@@ -86,7 +86,7 @@ def _is_zero(value: _Value) -> bool:
 
 
 class _Follower:
-    """Reads equations in their order and writes down the layers."""
+    """Reads equations in their order and records the layers."""
 
     def __init__(self) -> None:
         self.drafts: list[_Draft] = []
@@ -94,7 +94,7 @@ class _Follower:
         self.used: dict[str, int] = {}  # kernels by the layer that has them
 
     def space(self, name: int) -> int:
-        """The one name of spaces that are added to each other."""
+        """The common name of spaces that are added to each other."""
         while self.joined[name] != name:
             name = self.joined[name]
         return name
@@ -124,7 +124,7 @@ class _Follower:
         if name in CALLS and inner is not None:
             results = self.run(getattr(inner, "jaxpr", inner), getattr(inner, "consts", ()), values)
             return [_named(result, values, equation.params.get("name")) for result in results]
-        # A choice between ways to compute the same on each platform; the last is the others'.
+        # A choice by platform between equivalent computations; the last one is the default.
         if name == "cond" and equation.params.get("branches_platforms"):
             default = equation.params["branches"][-1]
             return self.run(default.jaxpr, default.consts, values[1:])
@@ -142,7 +142,7 @@ class _Follower:
         return [result] * len(equation.outvars)
 
     def unknown(self, name: str, values: list[_Value], shape: tuple[int, ...]) -> _Value:
-        """What comes of an equation that planting cannot be carried through."""
+        """The result of an equation that is an obstacle to planting."""
         leaves = [value for value in values if isinstance(value, _Leaf)]
         signals = [value for value in values if isinstance(value, _Signal)]
         if not signals:
@@ -308,7 +308,7 @@ class _Follower:
     def read_reshape(self, equation, values, shape):
         value = values[0]
         if isinstance(value, _Leaf):
-            # Of a bias, ones before its only axis; anything else is another parameter.
+            # New axes of size 1 do not change a bias; any other reshape changes the parameter.
             same = sum(n > 1 for n in value.shape) <= 1 and np.prod(shape) == np.prod(value.shape)
             return dataclasses.replace(value, shape=shape, changed=value.changed or (
                 "" if same else "reshape"))  # fmt: skip
@@ -355,7 +355,7 @@ class _Follower:
     # -- The end -----------------------------------------------------------------------------
 
     def finish(self, output: _Value) -> tuple[Layer, ...]:
-        """All layers, spaces numbered as they are first met."""
+        """All layers, with spaces numbered in the order of their first use."""
         if not self.drafts:
             raise ValueError("no layer was found: no parameter multiplies a function of the inputs")
         last = self.drafts[-1]
@@ -391,7 +391,7 @@ class _Follower:
 
 
 def _named(result: _Value, values: Sequence[_Value], name: str | None) -> _Value:
-    """A function's result, whose obstacle is called by the function's name and not its insides."""
+    """A function's result; an obstacle within the function is named after the function."""
     clean = not any(isinstance(value, _Signal) and value.obstacle for value in values)
     leaves = any(isinstance(value, _Leaf) for value in values)
     if name is None or leaves or not clean or not isinstance(result, _Signal):

@@ -32,10 +32,10 @@ def from_linen(module: nn.Module, task: Task) -> Model:
     """A linen module as a model, on the module's own parameter tree.
 
     Args:
-        module: called with inputs alone, (n, inputs) -> (n, outputs). Of its collections "params"
-            is trained and pruned; the others, a BatchNorm's statistics for example, keep their
+        module: called with inputs alone, (n, inputs) -> (n, outputs). Its collection "params" is
+            trained and pruned; the others, a BatchNorm's statistics for example, keep their
             initial values, so the module must not update them.
-        task: says the shapes of inputs and outputs.
+        task: gives the shapes of inputs and outputs.
 
     Returns:
         A Model whose init(key) is the tree of module.init(key, x)["params"], with the layers that
@@ -68,7 +68,7 @@ def from_nnx(make: Callable[[nnx.Rngs], nnx.Module], task: Task) -> Model:
     Args:
         make: (rngs) -> module, called with inputs alone, (n, inputs) -> (n, outputs). Its nnx.Param
             variables are trained and pruned; all others keep their initial values.
-        task: says the shapes of inputs and outputs.
+        task: gives the shapes of inputs and outputs.
 
     Returns:
         A Model whose init(key) makes the module with nnx.Rngs(key) and gives its parameters.

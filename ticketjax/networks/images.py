@@ -28,12 +28,12 @@ RESNET18_WIDTHS = (64, 128, 256, 512)
 BLOCKS = 2  # residual blocks of each width
 
 
-# A program of its own where nothing is compiled: the choice by platform would be one at every call.
+# Compiled here, because outside of jit the choice by platform would be compiled at every call.
 @functools.partial(jax.jit, static_argnames=("stride", "precision"))
 def _convolve(x: jax.Array, kernel: jax.Array, stride: int, precision: str | None) -> jax.Array:
     """Convolution of images with zeros around them, so that stride 1 keeps their size."""
-    # XLA's own convolution in a loop takes a CPU twenty times as long as one product for each place
-    # of the window, its gradient above all (github.com/jax-ml/jax/issues/12868).
+    # In a loop on a CPU, XLA's own convolution, above all its gradient, takes twenty times as long
+    # as one product for each place of the window (github.com/jax-ml/jax/issues/12868).
     return jax.lax.platform_dependent(
         x,
         kernel,
@@ -93,7 +93,7 @@ class Convolution(nn.Module):
 
 
 class Classifier(nn.Module):
-    """The dense layer behind the convolutions; it reads all remaining places of the image.
+    """The dense layer after the convolutions; it reads all remaining places of the image.
 
     Args:
         width: number of outputs.
@@ -113,7 +113,7 @@ class Classifier(nn.Module):
 
 
 def _pool(x: jax.Array, pool: Callable) -> jax.Array:
-    """Pool in windows of 2 x 2, or what there is of the image."""
+    """Pool in windows of 2 x 2, or of the image's size where that is 1."""
     window = tuple(min(2, size) for size in x.shape[1:3])
     return pool(x, window, strides=window)
 
@@ -147,7 +147,7 @@ class VGG(nn.Module):
 
 
 def _unit_size(x: jax.Array) -> jax.Array:
-    """Every channel of every image over its root mean square; no parameters, no other images."""
+    """Divide every channel of every image by its root mean square, without any parameters."""
     square = jnp.mean(x * x, axis=(1, 2), keepdims=True)
     # `where` twice, because the gradient of the root at 0 is infinite, even if it is not selected.
     is_some = square > 0
@@ -347,7 +347,7 @@ def _resnet18(task: Task, width: float, precision: str | None) -> Model:
 
 
 def on_pixels(model: Model, mean: jax.typing.ArrayLike, deviation: jax.typing.ArrayLike) -> Model:
-    """The same network for images as they are stored, uint8, which it normalises first.
+    """The same network for stored images, uint8, which it normalises first.
 
     Args:
         model: a network of normalised images.

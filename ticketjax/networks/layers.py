@@ -20,18 +20,18 @@ KERNELS = ("kernel", "weight")
 
 
 def leaf_paths(tree: Tree) -> list[str]:
-    """Where every leaf lies, "block/kernel", in the order of jax.tree.leaves()."""
+    """The path of every leaf, "block/kernel", in the order of jax.tree.leaves()."""
     flat, _ = jax.tree_util.tree_flatten_with_path(tree)
     return [jax.tree_util.keystr(path, simple=True, separator=SEPARATOR) for path, _ in flat]
 
 
 def join(*names: str) -> str:
-    """A path from its parts, of which some may be empty."""
+    """A path from its parts; parts may be empty."""
     return SEPARATOR.join(filter(None, names))
 
 
 def layer_title(layer: Layer) -> str:
-    """What messages call a layer: its path, or its kernel's where that is at the root."""
+    """The name of a layer in messages: its path, or its kernel's name if the path is empty."""
     return layer.path or str(layer.kernel)
 
 
@@ -95,7 +95,7 @@ def view(tree: Tree, layers: tuple[Layer, ...]) -> Params:
 
 
 def restore(tree: Tree, seen: Params, layers: tuple[Layer, ...]) -> Tree:
-    """The tree with the entries of a view in place of its own; all else stays."""
+    """The tree with the entries of a view in place of its own; other leaves are unchanged."""
     leaves, structure = jax.tree.flatten(tree)
     for i, parts in enumerate(positions(tree, layers)):
         for part, at in parts.items():
@@ -115,7 +115,7 @@ def is_plain_chain(params: Tree) -> bool:
 
 
 def chain_layers(params: Tree) -> tuple[Layer, ...]:
-    """Layers one after the other, which a tree of layer_0, layer_1, ... is assumed to be.
+    """The layers of a tree of layer_0, layer_1, ..., which are assumed to be consecutive.
 
     Args:
         params: {"layer_0": {"kernel", ...}, "layer_1": ...}.
@@ -143,7 +143,7 @@ def wires(layers: tuple[Layer, ...]) -> tuple[Wire, ...]:
 
 
 def is_chain(layers: tuple[Layer, ...]) -> bool:
-    """Whether every layer reads only what the one before has written."""
+    """Whether every layer reads only the output of the layer before it."""
     return all((layer.reads, layer.writes) == (i, i + 1) for i, layer in enumerate(layers))
 
 
@@ -176,7 +176,7 @@ def keep_the_rest(tree: Tree, seen: Params, layers: tuple[Layer, ...]) -> Tree:
 
 
 def target_view(target: Tree, layers: tuple[Layer, ...]) -> Params:
-    """The layers of a target: of a chain in their order, of a tree like the network's by place.
+    """The layers of a target: in order for a chain, by place for a tree like the network's.
 
     Args:
         target: a tree {"layer_0": ...} of layers one after the other, or one like the network's.

@@ -14,13 +14,13 @@ import jax.numpy as jnp
 from ticketjax.base import Model, Params, Task
 
 PRECISIONS = ("highest", "high", "default", None)
-# Every layer adds to the program: more of them would take hours to compile.
+# Every layer makes the program longer: more layers would take hours to compile.
 DEEPEST = 1000
 MOST_PARAMETERS = 2**31 - 1
 
 
 class Dense(nn.Module):
-    """A dense layer of samples in the last axis, which CPUs multiply a quarter faster.
+    """A dense layer with samples in the last axis, which is a quarter faster on CPUs.
 
     Args:
         width: number of neurons.
@@ -65,20 +65,20 @@ def initial_parameters(key: jax.Array, shapes: Mapping[str, Sequence[int]]) -> P
     """Weights N(0, 2 / n_in), layer-l biases N(0, (prod_{k<=l} sqrt(2 / n_{k-1}))^2).
 
     Args:
-        key: decides everything.
+        key: determines all values.
         shapes: every layer's kernel shape by its name, in the order in which the layers compute.
 
     Returns:
         {name: {"kernel", "bias"}, ...}, float32.
     """
-    # All numbers are drawn at once: a draw per array takes most of a small program's compilation.
+    # All numbers are drawn at once: one draw per array dominates a small program's compile time.
     counts = [math.prod(shape) + shape[-1] for shape in shapes.values()]
     normal = jax.random.normal(key, (sum(counts),), jnp.float32)
     params, bias_scale = {}, 1.0
     layers = jnp.split(normal, list(itertools.accumulate(counts))[:-1])
     for (name, shape), layer in zip(shapes.items(), layers, strict=True):
         weight_scale = (2 / math.prod(shape[:-1])) ** 0.5
-        # A shortcut is as deep as the layer beside it.
+        # A shortcut is as deep as the layer parallel to it.
         bias_scale *= 1 if name.endswith("shortcut") else weight_scale
         params[name] = {
             "kernel": weight_scale * layer[shape[-1] :].reshape(shape),

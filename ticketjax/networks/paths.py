@@ -30,7 +30,7 @@ def _nothing(mask: Params, wiring: Wiring) -> dict[int, jax.Array]:
 
 
 def _reached(mask: Params, wiring: Wiring) -> list[tuple[jax.Array, jax.Array]]:
-    """Of every layer, what of its sources has a path from an input, and what it writes to then."""
+    """For each layer, which sources and which neurons have a path from an input so far."""
     reached = _nothing(mask, wiring)
     reached[0] = ~reached[0]
     steps = []
@@ -125,7 +125,7 @@ def log10_paths(mask: Params, wiring: Wiring = None) -> jax.Array:
     """
     edges = _edges(mask, wiring)
     widths = space_widths(mask, tuple(wire for wire, _ in edges))
-    # Each space's counts, and the logarithm of what they have been divided by.
+    # Each space's counts, and the logarithm of their divisor so far.
     counts = {
         space: (jnp.zeros(width, jnp.float32), jnp.float32(-jnp.inf))
         for space, width in widths.items()

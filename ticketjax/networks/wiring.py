@@ -31,7 +31,7 @@ def chain(params: Params) -> tuple[Wire, ...]:
 
 
 def wiring_of(params: Params, wiring: tuple[Wire, ...] | None) -> tuple[Wire, ...]:
-    """The wiring that is given, or else that of a chain.
+    """The given wiring, or that of a chain for None.
 
     Args:
         params: {layer: {"kernel", ...}, ...}.
@@ -83,7 +83,7 @@ def space_widths(params: Params, wiring: tuple[Wire, ...]) -> dict[int, int]:
 def by_tap(kernel: jax.Array, sources: int) -> jax.Array:
     """A kernel as (taps, sources, neurons).
 
-    The taps of a convolution are the places of its window. Those of a dense layer behind one are
+    The taps of a convolution are the places of its window. Those of a dense layer after one are
     the places of the image, whose channels lie next to each other. Any other layer has one tap.
 
     Args:

@@ -1,1 +1,1 @@
-"""Planting: a sparse target inside a random network, exactly; several of them, near misses."""
+"""Planting: a sparse target inside a random network, exactly; several tickets; near misses."""

@@ -27,8 +27,8 @@ class Placed(NamedTuple):
 def _power_of_two(factor: jax.Array) -> jax.Array:
     """The power of two nearest to a positive factor (in logarithm).
 
-    Dividing by it rounds nothing, so that planting costs none of float32's precision; the factor
-    may be any positive number, and this one is within sqrt(2) of the one wanted.
+    Dividing by it rounds nothing, so that planting loses none of float32's precision. Any positive
+    factor would be valid; this one is within sqrt(2) of the intended one.
     """
     exponent = jnp.clip(jnp.round(jnp.log2(factor)), -100, 100)
     return jnp.ldexp(jnp.float32(1.0), exponent.astype(jnp.int32))
@@ -44,7 +44,7 @@ def _choose(
             as last row.
         support: (k, target neurons) bool, which of them the target has.
         candidates: (k, mother neurons), the mother's incoming parameters.
-        lots: (mother neurons,) uint32; of equally good neurons the one with the highest is taken.
+        lots: (mother neurons,) uint32; the highest lot wins among equally good neurons.
 
     Returns:
         The neurons chosen, (target neurons,) int32.
@@ -82,10 +82,10 @@ def _fit(wanted: jax.Array, support: jax.Array, there: jax.Array) -> tuple[jax.A
     size = jnp.where(size > 0, size, 1.0)
     matching_size = jnp.where(matching_size > 0, matching_size, 1.0)
     fit = jnp.sum(wanted / size[None] * there, axis=0) / matching_size
-    # The paper's factor theta.m / |m|^2; it must be positive for ReLU. Where no neuron of
-    # the right direction was left, it is the one that keeps the size of the mother's parameters.
+    # The paper's factor theta.m / |m|^2; it must be positive for ReLU. If no neuron of the right
+    # direction is left, the factor keeps the size of the mother's parameters.
     factor = size * jnp.where(fit > 0, fit, 1.0) / matching_size
-    # A single parameter of the right sign is matched by a scale alone: it stays as it is.
+    # A single parameter of the right sign needs only a scale, so it is not changed.
     unchanged = (in_degree == 1) & (fit > 0)
     factor = jnp.where(unchanged, factor, _power_of_two(factor))
     factor = jnp.where(in_degree > 0, factor, 1.0)
@@ -114,7 +114,7 @@ def plant_layer(
         sources: the places of the neurons that the layer reads.
         there: the places of its own neurons if another layer has already written to the same ones,
             else None.
-        normalised: whether a normalisation behind the layer removes the layer's own scale.
+        normalised: whether a normalisation after the layer removes the layer's own scale.
         one_scale: whether the neurons' scale must be one.
         is_last: whether this is the output layer, whose neurons stay in place.
         zero_path_biases: as in plant().
@@ -132,8 +132,8 @@ def plant_layer(
     wanted = rows_of(target_kernel * sources.scale[None, :, None], target_bias)
     candidates = rows_of(read, bias)
     if is_last:
-        # One factor for all outputs, the one that keeps the layer's size: arg max and the
-        # ratios of the outputs are the target's without any correction.
+        # One factor for all outputs, which keeps the layer's size: the arg max and the ratios of
+        # the outputs are then the target's without any correction.
         size, matching_size = norm(wanted), norm(jnp.where(support, candidates, 0.0))
         ratio = size / jnp.where(matching_size > 0, matching_size, 1.0)
         factor = _power_of_two(jnp.where(ratio > 0, ratio, 1.0))

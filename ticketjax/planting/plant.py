@@ -87,7 +87,7 @@ def planting_views(target: Tree, params: Tree, layers: tuple[Layer, ...]) -> tup
     """
     wanted, seen = target_view(target, layers), view(params, layers)
     if len(wanted) == len(seen):
-        # A tree like the network's own is a network of its structure; any other one is a chain.
+        # A target tree like the network's has its structure; any other target is a chain.
         same = bool(jax.tree.structure(target) == jax.tree.structure(params))  # type: ignore[operator]
         reason = why_no_planting(layers, as_chain=not same)
         if reason:
@@ -133,7 +133,7 @@ def plant(
 
     In convolutions a filter is a neuron, and pooling commutes with positive factors. Where residual
     branches are added to one stream, each of its channels has one place and one factor, chosen by
-    the first layer that writes to it and used by all the others. Behind a normalisation, which
+    the first layer that writes to it and used by all the others. After a normalisation, which
     removes the factor, the factor is one.
 
     Pure; works under jit and vmap, for either argument.
@@ -144,8 +144,8 @@ def plant(
             tree like params, for a network that is not such a chain. Zeros do not count as
             parameters.
         params: the mother network, float32; same layers and inputs and outputs, at least as wide.
-        model: the mother network's model, whose layers say where kernels and biases lie; None for a
-            tree of layer_0, layer_1, ...
+        model: the mother network's model, whose layers give the places of kernels and biases; None
+            for a tree of layer_0, layer_1, ...
         match: "cosine", as above, or "hidden", which makes the ticket inconspicuous instead. A hash
             chooses the neurons, and then all factors are chosen together so that they change the
             sizes of the mother's parameters least (not in the paper; docs/planting.md has the

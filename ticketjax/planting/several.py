@@ -14,8 +14,8 @@ from ticketjax.networks.layers import view, wires
 from ticketjax.networks.wiring import is_dense_chain
 from ticketjax.planting.plant import give_back, layers_of_tree, plant, plant_view, planting_views
 
-# Relative deviation of a decoy's parameters: enough that they do not solve the task together
-# (Circle: accuracy 0.57, the ticket's 1.00), while each by itself looks like a ticket's.
+# Relative deviation of a decoy's parameters: large enough that together they do not solve the task
+# (Circle: accuracy 0.57, the ticket's 1.00), while each one looks like a ticket's.
 DECOY_DEVIATION = 0.3
 
 
@@ -39,7 +39,7 @@ def perturb(key: jax.Array, target: Params, deviation: float) -> Params:
     """Multiply each parameter by its own 1 + deviation * N(0, 1); zeros stay zero.
 
     Args:
-        key: decides the factors.
+        key: determines the factors.
         target: any tree of arrays.
         deviation: standard deviation of the factors.
 
@@ -85,9 +85,9 @@ def side_by_side(targets: Sequence[Params]) -> Params:
 
 
 def check_decoys(target: Params) -> None:
-    """Refuse a target that has no near misses, as it is a single path of weights.
+    """Refuse a target that is a single path of weights, because it has no near misses.
 
-    Whatever positive sizes its weights have, it computes the same up to a scale.
+    With weights of any positive sizes, a single path computes the same function up to a scale.
 
     Args:
         target: {"layer_0": {"kernel", "bias"}, ...}; its values must be known, not traced.
@@ -105,7 +105,7 @@ def check_decoys(target: Params) -> None:
 
 def _check_room(target: Params, params: Params, tickets: int, decoys: int) -> None:
     if set(target) != set(params):
-        return  # plant() says so
+        return  # plant() raises the error
     names = layer_names(target)
     copies = tickets + decoys
     what = f"{tickets} ticket{'s' * (tickets > 1)}"
@@ -122,7 +122,7 @@ def _check_room(target: Params, params: Params, tickets: int, decoys: int) -> No
 
 
 def _mask_at(target: Params, places: Sequence[jax.Array], params: Params) -> Params:
-    """The target's support as a mask of the network, its neurons being at the places."""
+    """The target's support as a mask of the network, with the target's neurons at the places."""
     mask = {}
     pairs = zip(layer_names(target), places, places[1:], strict=False)
     for name, sources, neurons in pairs:
@@ -154,7 +154,7 @@ def plant_several(
     and vmap.
 
     Args:
-        key: decides the perturbations; has no effect on a single ticket without any.
+        key: determines the perturbations; has no effect on a single ticket without perturbation.
         target, params, zero_path_biases, match, model: as in plant(). Several are for dense chains
             only.
         tickets: copies of the target. Each alone is the target, with the same output scale; they
@@ -197,7 +197,7 @@ def plant_several(
 
 
 def nearest(masks: Params, found: Params, prune_bias: bool = True) -> Params:
-    """The one of several masks that has most in common with a found mask; among equals the first.
+    """The mask, among several, that overlaps most with a found mask; among equals the first.
 
     Args:
         masks: (n, ...) in every leaf, all of the same size.

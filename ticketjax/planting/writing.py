@@ -1,4 +1,4 @@
-"""Functions of both ways of planting: sizes, lots, and writing into a layer."""
+"""Functions of both methods of planting: norms, lots, and writing into a layer."""
 
 import jax
 import jax.numpy as jnp
@@ -21,12 +21,12 @@ def rows_of(kernel: jax.Array, bias: jax.Array) -> jax.Array:
 
 
 def lots_of(kernel: jax.Array, bias: jax.Array) -> jax.Array:
-    """A lot per mother neuron: a number from which its place and parameters cannot be inferred.
+    """A pseudo-random number per mother neuron that reveals neither its place nor its parameters.
 
     Single parameters fit every neuron of the right sign equally well. If the first of these neurons
-    were taken, low indices would reveal the ticket to every pruner whose ties go to low indices. So
-    the choice is by lot: a hash of the bits of the incoming parameters, as there is no key to draw
-    from.
+    were taken, low indices would reveal the ticket to every pruner whose ties go to low indices.
+    Therefore a hash of the bits of the incoming parameters decides, because there is no key for
+    drawing.
 
     Args:
         kernel: the mother's kernel, (n_in, n_out) or (height, width, n_in, n_out).

@@ -20,7 +20,7 @@ def by_seeker(records: pa.Table, levels: Sequence[Level]) -> dict[str, list[Shar
 def level_lines(
     shares: Mapping[str, Sequence[Share | None]], levels: Sequence[Level]
 ) -> list[list[str]]:
-    """A line of cells for every level: its sizes, and what each seeker found; heads first."""
+    """A line of cells for every level: its sizes, and the share found per seeker; heads first."""
     lines = [["level", "ticket", "network", *map(seeker_title, shares)]]
     for n, level in enumerate(levels):
         shown = [format_share(*share) if (share := of[n]) else "" for of in shares.values()]

@@ -1,4 +1,4 @@
-"""A lock on a file that dies with the process that holds it, however that ends."""
+"""A lock on a file that is released when its process ends, even by a kill."""
 
 import datetime
 import errno
@@ -11,7 +11,7 @@ import weakref
 
 # Some network file systems have no locks.
 NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
-# Bytes of the line that tells who holds a lock.
+# Most bytes of the line that names the holder of a lock.
 LONGEST = 1000
 
 
@@ -22,8 +22,8 @@ class InUse(ValueError):
 class Lock:
     """An exclusive lock, held as long as this object lives.
 
-    The kernel holds it (flock), so that nothing has to be removed after a kill or a power failure;
-    on NFS it also excludes other hosts. The file says who holds it, and stays.
+    The kernel manages it (flock), so nothing has to be removed after a kill or a power failure;
+    on NFS it also excludes other hosts. The file names the holder, and is never removed.
     """
 
     def __init__(self, path: pathlib.Path, wait: bool):
@@ -51,11 +51,11 @@ _held: weakref.WeakValueDictionary[pathlib.Path, Lock] = weakref.WeakValueDictio
 
 
 def lock(path: pathlib.Path, wait: bool = False) -> Lock:
-    """Lock a file, which is made if it is not there; once per process, however often it is asked.
+    """Lock a file, and create it if needed. Later calls in the same process return the same lock.
 
     Args:
         path: of the file.
-        wait: for another process to end, instead of InUse.
+        wait: whether to wait for another process to end, instead of raising InUse.
 
     Returns:
         The Lock of this process.

@@ -7,7 +7,7 @@ import pyarrow as pa
 
 
 class Share(NamedTuple):
-    """Of so many runs, so many found a ticket."""
+    """How many runs found a ticket, of how many."""
 
     found: int
     of: int
@@ -17,7 +17,7 @@ def shares_found(records: pa.Table) -> dict[tuple[str, str], Share]:
     """How many runs found the ticket as a function, see equivalence.is_found().
 
     Args:
-        records: a row per run; those that do not say it do not count.
+        records: a row per run; rows without this entry do not count.
 
     Returns:
         By task and label of the seeker.

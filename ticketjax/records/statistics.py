@@ -1,7 +1,7 @@
 """Statistics over seeds: intervals of means and shares, paired differences, quartiles, two modes.
 
-Every interval is of 95%. Which method an interval takes was decided by simulated coverage, which
-`tests/test_statistics.py` repeats: of 10 normal values Student's t covers 95%, the bootstrap BCa
+Every interval has 95% confidence. The methods were chosen by simulated coverage, which
+`tests/test_statistics.py` repeats: for 10 normal values, Student's t covers 95%, the bootstrap BCa
 89%.
 """
 
@@ -14,18 +14,18 @@ import numpy as np
 import scipy
 
 LEVEL = 0.95
-# Fewer values have no interval: it would rest on the assumption of a normal distribution alone.
+# Fewer values have no interval, which would depend on the assumption of normality alone.
 FEWEST = 5
-# Fewer values do not show whether they are of one mode or of two.
+# Fewer values do not show whether there are one or two modes.
 FEWEST_OF_TWO_MODES = 10
 # The share of the variance that two modes explain. The best split of a normal sample explains 0.64
-# in the limit; of ten normal values 1.5% exceed this, of ten uniform ones 6%.
+# in the limit. With ten values, 1.5% of normal samples and 6% of uniform samples exceed this share.
 EXPLAINED = 0.9
 QUARTILES = (0.25, 0.5, 0.75)
 
 
 def _by_count(values: np.ndarray, fewest: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Rows that have equally many finite values, at least so many: which, and these, (rows, n)."""
+    """Groups of rows with equally many finite values, at least `fewest`: (indices, (rows, n))."""
     values = np.asarray(values, float)
     finite = np.isfinite(values)
     counts = finite.sum(axis=1)
@@ -47,15 +47,15 @@ def intervals_of_means(
 
     Args:
         values: (groups, n); only the finite ones count.
-        least, most: what no value can be below or above. Intervals end there, which takes nothing
-            from their coverage.
+        least, most: bounds of all possible values. Intervals are cut off there, which does not
+            reduce their coverage.
 
     Returns:
         (2, groups), low and high; NaN where there are not at least five finite values.
 
     Source:
-        Student, The probable error of a mean, Biometrika 6, 1908. Of skewed groups it covers less:
-        of 10 lognormal values (sigma 1) 84%, of 25 87%; the bootstrap BCa no more.
+        Student, The probable error of a mean, Biometrika 6, 1908. The coverage is lower for skewed
+        groups: 84% for 10 lognormal values (sigma 1), 87% for 25; the bootstrap BCa has no more.
 
     >>> intervals_of_means(np.array([[1.0, 2, 3, 4, 5], [1, 2, 3, 4, np.nan]])).round(3).tolist()
     [[1.037, nan], [4.963, nan]]
@@ -65,7 +65,7 @@ def intervals_of_means(
         count = known.shape[1]
         quantile = scipy.special.stdtrit(count - 1, (1 + LEVEL) / 2)
         half = quantile * known.std(axis=1, ddof=1) / math.sqrt(count)
-        # A mean of equal values may differ from them by rounding, and half is not quite 0 then.
+        # The mean of equal values may differ from them by rounding, so that `half` is not quite 0.
         half = np.where(known.min(axis=1) == known.max(axis=1), 0, half)
         mean = np.clip(known.mean(axis=1), known.min(axis=1), known.max(axis=1))
         bounds[:, rows] = np.clip([mean - half, mean + half], least, most)
@@ -74,14 +74,14 @@ def intervals_of_means(
 
 @functools.lru_cache(maxsize=4096)
 def interval_of_share(count: int, of: int) -> tuple[float, float]:
-    """95% interval of the share that a count is evidence of, by Wilson.
+    """Wilson's 95% interval of a share, from a count.
 
     Args:
-        count: how many have it.
-        of: how many there are, at least 1.
+        count: number of successes.
+        of: number of trials, at least 1.
 
     Returns:
-        Low and high, in [0, 1]. It needs no least number: of 1 it is as wide as it has to be.
+        Low and high, in [0, 1]. It is valid for any number of trials, even 1.
 
     Source:
         Wilson, Probable inference, the law of succession, and statistical inference, JASA 22, 1927.
@@ -99,9 +99,9 @@ class Difference(NamedTuple):
 
     Args:
         mean: of the differences.
-        low, high: its 95% interval; NaN of fewer than five seeds.
-        p: of the hypothesis that the mean is 0; NaN of fewer than five seeds.
-        seeds: how many.
+        low, high: its 95% interval; NaN for fewer than five seeds.
+        p: of the hypothesis that the mean is 0; NaN for fewer than five seeds.
+        seeds: number of seeds.
     """
 
     mean: float
@@ -114,13 +114,13 @@ class Difference(NamedTuple):
 def paired_difference(a: np.ndarray, b: np.ndarray) -> Difference:
     """The mean of a - b, its interval and its test, both by Student's t of the differences.
 
-    The test is that of the interval: p is below 0.05 where the interval excludes 0. If two seekers
-    are equal, their differences are symmetric about 0, and the test keeps its level also where the
-    values themselves are skewed. Tests by signs or ranks cannot come below p = 0.06 with five
+    The test and the interval agree: p is below 0.05 exactly if the interval excludes 0. If two
+    seekers are equal, their differences are symmetric about 0, and the test keeps its level even if
+    the values themselves are skewed. Tests by signs or ranks cannot reach p < 0.06 with five
     seeds.
 
     Args:
-        a, b: (seeds,), by the same seeds. Seeds where one is not finite do not count.
+        a, b: (seeds,), for the same seeds. Seeds where one value is not finite do not count.
 
     Returns:
         The difference.
@@ -136,7 +136,7 @@ def paired_difference(a: np.ndarray, b: np.ndarray) -> Difference:
     if seeds < FEWEST:
         p = math.nan
     elif low == high:
-        # The test divides by a deviation of 0.
+        # The test would divide by a deviation of 0.
         p = 1.0 if mean == 0 else 0.0
     else:
         p = float(scipy.stats.ttest_1samp(differences, 0).pvalue)
@@ -144,7 +144,7 @@ def paired_difference(a: np.ndarray, b: np.ndarray) -> Difference:
 
 
 def holm(p: np.ndarray) -> np.ndarray:
-    """P values adjusted for a table of tests: with those below 0.05 rejected, any is wrong in 5%.
+    """Adjusted p values; if those below 0.05 are rejected, any is wrong with at most 5% chance.
 
     Args:
         p: (tests,); NaN where there was no test.
@@ -167,7 +167,7 @@ def holm(p: np.ndarray) -> np.ndarray:
 
 
 def ranks(values: np.ndarray) -> np.ndarray:
-    """The rank of each value, the least having 1; equal values share the mean of their ranks.
+    """The rank of each value, from 1 for the least; equal values share the mean of their ranks.
 
     Args:
         values: (n,), none of them NaN.
@@ -218,7 +218,7 @@ def are_bimodal(values: np.ndarray) -> np.ndarray:
         differ = centred[:, 0] < centred[:, -1]
         fewest = max(2, math.ceil(count / 10))
         lower = np.arange(fewest, count - fewest + 1)
-        # The mean is 0, so that the parts' sums are opposite.
+        # The mean is 0, so the sums of the parts are opposite.
         sums = np.cumsum(centred, axis=1)[:, lower - 1]
         between = sums**2 / (lower * (count - lower))
         found[rows] = differ & (between.max(axis=1) > EXPLAINED * centred.var(axis=1))

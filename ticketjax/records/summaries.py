@@ -1,4 +1,4 @@
-"""Records summed up over seeds: groups, means and their intervals, series of a plot or a table."""
+"""Records summarised over seeds: groups, means and their intervals, series of plots and tables."""
 
 import math
 from collections import Counter
@@ -15,9 +15,9 @@ from ticketjax.records.titles import seeker_title
 from ticketjax.seekers.registry import SEEKERS
 
 QUALITIES = ("strong", "weak")
-# What has panels, blocks and headings of its own.
+# Columns whose values have separate panels, blocks and headings.
 WHERE = ("task", "model", "depth", "width", "noise")
-# What tells two series of one seeker apart.
+# Columns that distinguish the series of one seeker.
 VARIANT = (
     "strategy",
     "scope",
@@ -35,7 +35,7 @@ VARIANT = (
 OF_OWN_PARAMETERS = ("own_metric", "own_loss")
 COUNTED = {"rounds": "round", "tickets": "ticket", "decoys": "decoy"}
 POINT = (*WHERE, "seeker", *VARIANT, "density")
-# What follows from the point, and is in every row of a summary.
+# Columns that follow from the point, and are in every row of a summary.
 OF_POINT = ("kind", "ticket_density")
 ENDS = ("low", "high")
 MIDDLE = ("quarter", "median", "three_quarters")
@@ -49,7 +49,7 @@ class Series(NamedTuple):
 
 
 def rows_where(table: pa.Table, **equal: object) -> pa.Table:
-    """The rows that have these values in these columns; None asks for a missing one."""
+    """The rows that have these values in these columns; None selects missing values."""
     for name, value in equal.items():
         matches = pc.is_null(table[name]) if value is None else pc.equal(table[name], value)
         table = table.filter(matches)
@@ -57,7 +57,7 @@ def rows_where(table: pa.Table, **equal: object) -> pa.Table:
 
 
 def places_of(records: pa.Table, names: Sequence[str] = WHERE) -> list[dict[str, Any]]:
-    """The values that these columns have together, sorted by them."""
+    """The combinations of values of these columns, sorted."""
     groups = records.group_by(names, use_threads=False).aggregate([])
     return groups.sort_by([(name, "ascending") for name in names]).to_pylist()
 
@@ -78,7 +78,7 @@ def outside_budget(records: pa.Table) -> np.ndarray:
     """Which runs kept another number of parameters than the density allows.
 
     Args:
-        records: a row per run. Records of earlier versions do not say so, and count as within.
+        records: a row per run. Records of earlier versions without this entry count as within.
 
     Returns:
         (runs,) bool.
@@ -89,10 +89,9 @@ def outside_budget(records: pa.Table) -> np.ndarray:
 def summarise(records: pa.Table) -> pa.Table:
     """Mean, its 95% interval, quartiles, minimum and maximum over seeds of every float column.
 
-    All of them are of the finite values alone: otherwise a single run that diverged would make
-    every number of its group useless. The interval is Student's t (records.statistics); no measure
-    is below 0 and no accuracy above 1, where intervals end. The same seeds give the same numbers,
-    in any order and next to any other runs.
+    Only finite values are used: otherwise a single diverged run would make every number of its
+    group useless. The interval is Student's t (records.statistics). It is cut off at 0 and, for
+    accuracies, at 1. The same seeds give the same numbers, in any order and next to any other runs.
 
     Args:
         records: a row per run.
@@ -101,11 +100,11 @@ def summarise(records: pa.Table) -> pa.Table:
         One row per point of the grid, with columns such as weak_metric_mean, weak_metric_low and
         weak_metric_high (the interval), weak_metric_quarter, weak_metric_median,
         weak_metric_three_quarters, weak_metric_min, weak_metric_max and weak_metric_count (how many
-        values are finite); of the metrics also weak_metric_bimodal. NaN is what is undefined: an
-        interval of fewer than five values, and everything of none. runs is how many seeds there
-        are; found_sum is how many of them found a strong ticket, of the found_count that say so;
-        outside_budget is how many of the runs kept another number of parameters than the density
-        allows.
+        values are finite); for the metrics also weak_metric_bimodal. Undefined values are NaN: the
+        interval of fewer than five values, and everything for no value. runs is the number of
+        seeds; found_sum is how many of them found a strong ticket, of the found_count that have
+        this entry; outside_budget is how many of the runs kept another number of parameters than
+        the density allows.
     """
     measures = [f.name for f in records.schema if pa.types.is_float32(f.type)]
     own = [name for name in OF_OWN_PARAMETERS if name in records.column_names]
@@ -162,20 +161,20 @@ def _of_lists(summary: pa.Table, measures: Sequence[str]) -> dict[str, pa.Array]
 
 
 def _metric_scale(values: np.ndarray, accuracy: np.ndarray) -> np.ndarray:
-    """Metrics as they are compared: accuracies, and logarithms of errors, which span magnitudes."""
+    """Metrics on the scale of comparisons: accuracies, or logarithms of errors."""
     errors = np.log10(np.maximum(values, np.finfo(np.float32).tiny))
     return np.where(accuracy[:, None], values, errors)
 
 
 def metric_interval(values: np.ndarray, accuracy: bool) -> tuple[float, float]:
-    """95% interval of the mean of a metric; an error ends at 0, an accuracy or share at 1 as well.
+    """95% interval of the mean of a metric, cut off at 0 and, for an accuracy or share, at 1.
 
     Args:
         values: (seeds,).
         accuracy: whether they are accuracies or shares; else they are errors.
 
     Returns:
-        Low and high, NaN of fewer than five finite values.
+        Low and high, NaN for fewer than five finite values.
     """
     low, high = intervals_of_means(values[None], 0, 1 if accuracy else math.inf)[:, 0]
     return float(low), float(high)
@@ -186,7 +185,7 @@ def metric_quartiles(values: np.ndarray, accuracy: bool) -> tuple[float, ...] | 
 
     Args:
         values: (seeds,).
-        accuracy: whether they are accuracies or shares; else they are errors, and of two modes if
+        accuracy: whether they are accuracies or shares; else they are errors, which are bimodal if
             their logarithms are.
 
     Returns:
@@ -198,7 +197,7 @@ def metric_quartiles(values: np.ndarray, accuracy: bool) -> tuple[float, ...] | 
 
 
 def _words(group: dict[str, Any], names: Sequence[str]) -> str:
-    """A seeker's title with the values of these columns, as far as they are known."""
+    """A seeker's title with the values of these columns that are known."""
     words = [seeker_title(group["seeker"])]
     for name in names:
         value = group[name]
@@ -212,7 +211,7 @@ def _words(group: dict[str, Any], names: Sequence[str]) -> str:
 
 
 def _labels(groups: Sequence[dict[str, Any]]) -> list[str]:
-    """A different label for every group: its seeker, and what tells it from that one's others."""
+    """A different label for every group: its seeker, and what distinguishes its variants."""
     of_seeker: dict[str, list[dict[str, Any]]] = {}
     for group in groups:
         of_seeker.setdefault(group["seeker"], []).append(group)
@@ -220,7 +219,7 @@ def _labels(groups: Sequence[dict[str, Any]]) -> list[str]:
         seeker: [name for name in VARIANT if len({group[name] for group in own}) > 1]
         for seeker, own in of_seeker.items()
     }
-    # The whole expression is long, and says again what the other columns do.
+    # The whole expression is long, and repeats the other columns.
     labels = [
         _words(group, [name for name in differing[group["seeker"]] if name != "config"])
         for group in groups
@@ -235,7 +234,7 @@ def _labels(groups: Sequence[dict[str, Any]]) -> list[str]:
 
 
 def series_of(records: pa.Table) -> list[Series]:
-    """Every seeker with every variant of it, in the registry's order; names as papers write."""
+    """Every variant of every seeker, in the registry's order; names as in papers."""
     groups = records.group_by(["seeker", *VARIANT], use_threads=False).aggregate([]).to_pylist()
     known = {name: n for n, name in enumerate(SEEKERS)}
     groups.sort(key=lambda group: known.get(group["seeker"], len(known)))

@@ -35,7 +35,7 @@ from ticketjax.records.titles import (
 
 
 def budget_mark(row: dict) -> str:
-    """What a point of a summary has kept, where that is not its budget; else nothing."""
+    """What a point of a summary has kept, if that is not its budget; else empty."""
     return f"kept {row['kept_mean']:.3g}" if row["outside_budget"] else ""
 
 
@@ -48,12 +48,12 @@ def quartiles_text(row: dict, column: str, accuracy: bool) -> str:
 
 
 def found_text(row: dict) -> str:
-    """The share of a summary's point that found a strong ticket, as far as records say so."""
+    """The share of runs at a summary's point that found a strong ticket; empty if unknown."""
     return format_share(row["found_sum"], row["found_count"]) if row["found_count"] else ""
 
 
 def _cell(row: dict, column: str, accuracy: bool) -> list[str]:
-    """A cell's lines; of one seed there is only the mean."""
+    """A cell's lines; for one seed there is only the mean."""
     mark = f", {budget_mark(row)}" if row["outside_budget"] else ""
     if row[f"{column}_count"] == 0:
         return [f"diverged{mark}"]
@@ -85,7 +85,7 @@ def _table_lines(part: pa.Table, quality: str, accuracy: bool, series: list[Seri
 
 
 def _legend(part: pa.Table, quality: str) -> str:
-    """What the entries of a block are."""
+    """The meaning of a block's entries."""
     runs = sorted(set(part["runs"].to_pylist()))
     seeds = str(runs[0]) if len(runs) == 1 else f"{runs[0]}-{runs[-1]}"
     if runs == [1]:
@@ -117,7 +117,7 @@ def what_fits(part: pa.Table) -> list[str]:
 
 
 def _places(part: pa.Table, series: list[Series], count: Callable[[dict], int]) -> list[str]:
-    """How many runs of which points count() finds, where there are any."""
+    """The points for which count() is not 0, each with the count and the number of runs."""
     return [
         f"{label} {count(row)} of {row['runs']} at "
         f"{density_label(row['density'], row['ticket_density'])}"
@@ -128,13 +128,13 @@ def _places(part: pa.Table, series: list[Series], count: Callable[[dict], int]) 
 
 
 def _what_diverged(part: pa.Table, column: str, series: list[Series]) -> list[str]:
-    """A line that says which runs have no finite number, if there are any."""
+    """A line about runs without a finite number, if there are any."""
     places = _places(part, series, lambda row: row["runs"] - row[f"{column}_count"])
     return [f"diverged, excluded above: {', '.join(places)}"] if places else []
 
 
 def _what_is_outside(part: pa.Table, series: list[Series]) -> list[str]:
-    """A line that says which runs did not keep to their budget, if there are any."""
+    """A line about runs that did not keep to their budget, if there are any."""
     places = _places(part, series, lambda row: row["outside_budget"])
     return [f"kept another number than the density allows: {', '.join(places)}"] if places else []
 
@@ -147,11 +147,11 @@ def table(records: pa.Table) -> str:
 
     Returns:
         The text. Every entry has two lines: the mean with its 95% interval in brackets, then
-        (minimum, maximum). The median with the quartiles in brackets is a third one where runs are
-        of two modes, and before training the share of seeds that found a ticket is another, as far
-        as records say so. Notes below say how many runs diverged, which are not in these numbers,
-        how many did not keep to their budget, and how much of the ticket fits where a budget is too
-        small for all of it.
+        (minimum, maximum). Bimodal runs have a third line, the median with the quartiles in
+        brackets. Before training, there is a line with the share of seeds that found a ticket, if
+        records contain it. Notes below give the number of diverged runs, which are not in these
+        numbers, of runs that did not keep to their budget, and how much of the ticket fits if a
+        budget is too small for all of it.
     """
     summary, series, blocks = summarise(records), series_of(records), []
     for place in places_of(summary):
@@ -174,7 +174,7 @@ def table(records: pa.Table) -> str:
 
 
 def metric_text(values: np.ndarray, accuracy: bool) -> str:
-    """A metric over seeds: mean [95% interval], the median [quartiles] of two modes, divergence.
+    """A metric over seeds: mean [95% interval], median [quartiles] if bimodal, and divergence.
 
     Args:
         values: (seeds,).

@@ -1,4 +1,4 @@
-"""A results directory as tables, figures and one HTML page that needs nothing but itself."""
+"""A results directory as tables, figures and one self-contained HTML page."""
 
 from ticketjax.report.results import Results, find_results, read_results
 from ticketjax.report.writing import Report, write_report

@@ -1,4 +1,4 @@
-"""Which figures records ask for."""
+"""The figures that suit given records."""
 
 import functools
 from collections.abc import Callable, Iterator
@@ -33,7 +33,7 @@ class Figure(NamedTuple):
 
 
 def figures_of(records: pa.Table) -> Iterator[Figure]:
-    """Quality at every place; maps where widths differ; layers where pruning went in rounds."""
+    """Quality at every place; maps where widths differ; layers after each round of pruning."""
     for place in places_of(records):
         heading = place_title(place)
         panels = [Panel(quality, place) for quality in QUALITIES]

@@ -41,15 +41,15 @@ AXES: tuple[tuple[str, type | tuple[type, ...]], ...] = (
     ("seekers", str),
     ("densities", (int, float, str)),
 )
-# Only the records say these of a user's own network.
+# For a user's own network, only the records contain these.
 SIZES = ("depth", "width")
 
 
 class Notice(NamedTuple):
-    """One thing to know, with its details.
+    """A notice, with its details.
 
     Args:
-        text: what to know.
+        text: the notice.
         details: more about it, one text each.
         problem: whether something is wrong with the records, not only with what was found.
     """
@@ -102,7 +102,7 @@ def diverged(records: pa.Table) -> np.ndarray:
 
 
 def expected_runs(configuration: dict[str, Any]) -> int | None:
-    """How many runs the configuration asks for; None if it does not say so."""
+    """The number of runs of the configuration; None if it is unknown."""
     if not all(
         isinstance(axis, list | dict) and all(isinstance(value, kind) for value in axis)
         for axis, kind in ((_axis(configuration, name), kind) for name, kind in AXES)
@@ -113,12 +113,12 @@ def expected_runs(configuration: dict[str, Any]) -> int | None:
 
 
 def _axis(configuration: dict[str, Any], name: str) -> Any:
-    # Records of earlier versions have no names of networks: there was only one.
+    # Records of earlier versions have no names of networks, because there was only one.
     return configuration.get(name, [MLP] if name == "model" else None)
 
 
 def _places(configuration: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """All places of a grid; those of networks with a depth and width of their own have neither."""
+    """All places of a grid; depth and width are left out for networks that set their own."""
     for model in _axis(configuration, "model"):
         names = [name for name in WHERE if model == MLP or name not in SIZES]
         axes = ([model] if name == "model" else configuration[name] for name in names)
@@ -127,7 +127,7 @@ def _places(configuration: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _missing(configuration: dict[str, Any], records: pa.Table) -> Iterator[tuple[dict, dict]]:
-    """Places, and how many runs of which seeds are not there."""
+    """Places, and the numbers of missing runs by seed."""
     there: Counter[tuple] = Counter()
     counted = records.group_by(IDENTITY, use_threads=False).aggregate([("seeker", "count")])
     for row in counted.to_pylist():
@@ -206,7 +206,7 @@ def _too_small(records: pa.Table) -> Iterator[Notice]:
 
 
 def notices(results: Results) -> list[Notice]:
-    """All that is to be known of a results directory, what is wrong first."""
+    """All notices on a results directory, the problems first."""
     records = results.records
     found = [Notice(text, [], True) for text in results.damages]
     found += _missing_runs(results)

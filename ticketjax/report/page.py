@@ -1,4 +1,4 @@
-"""One HTML page that needs nothing but itself: style and script within, figures inline."""
+"""One self-contained HTML page, with style, script and figures inline."""
 
 import base64
 from collections.abc import Sequence
@@ -29,7 +29,7 @@ class Section(NamedTuple):
     Args:
         name: its name.
         results: its results.
-        notices: what a reader must know of its records.
+        notices: notices on its records.
         drawings: (heading, figures) each.
         command: makes the grid again; None if that is not known.
         text: its tables as text.
@@ -44,19 +44,19 @@ class Section(NamedTuple):
 
 
 class Attachment(NamedTuple):
-    """A file that lay beside the grids: a table's text, or a figure's PNG."""
+    """A file next to the grids: a table's text, or a figure's PNG."""
 
     name: str
     content: str | bytes
 
 
 def page(title: str, sections: Sequence[Section], attachments: Sequence[Attachment] = ()) -> str:
-    """The page of one grid, or of several grids with the files beside them.
+    """The page of one grid, or of several grids with the files next to them.
 
     Args:
         title: the title of the page.
         sections: the grids.
-        attachments: files that lay beside the grids.
+        attachments: files next to the grids.
 
     Returns:
         The page as HTML.
@@ -167,7 +167,7 @@ def _content(section: Section) -> list[Html]:
 
 
 def _told(notices: Sequence[Notice], results: Results) -> Sequence[Notice]:
-    """The notices, and a first one where nothing is wrong."""
+    """The notices, with one that says so first if nothing is wrong."""
     if any(notice.problem for notice in notices) or not expected_runs(results.configuration):
         return notices
     return [

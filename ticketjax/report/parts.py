@@ -1,4 +1,4 @@
-"""What pages are made of: the document, figures, notices, lists of settings."""
+"""The parts of pages: the document, figures, notices, lists of settings."""
 
 import base64
 import hashlib
@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 from ticketjax.report.markup import Html, element, join
 from ticketjax.report.notices import Notice, ranges
 
-# Narrower figures, in points, are no larger than those of one panel, half the page.
+# Width in points up to which a figure has the size of one panel, half the page.
 ONE_PANEL = 360
-# Wider ones, in points, cannot be read at the width of a phone.
+# Width in points up to which a figure is legible on a phone.
 READABLE = 500
 
 
@@ -35,8 +35,7 @@ class Drawing(NamedTuple):
 def document(title: str, body: Html) -> str:
     """A whole page.
 
-    It runs no script but its own and loads nothing; its content security policy tells the browser
-    so.
+    It runs only its own script and loads nothing; its content security policy enforces this.
 
     Args:
         title: the title of the page.
@@ -69,7 +68,7 @@ def themed_drawing(svg: str) -> Drawing:
 
 
 def _points(svg: str) -> float:
-    """The width of a figure as it was drawn; endless if it does not say so."""
+    """The width of a figure as it was drawn; infinite if unknown."""
     box = re.match(r'<svg viewBox="\S+ \S+ (\S+)', svg)
     return float(box[1]) if box else math.inf
 
@@ -97,7 +96,7 @@ def notice_list(notices: Iterable[Notice]) -> Html:
 
 
 def listed(value: object) -> list:
-    """A list as it is, anything else as one of it."""
+    """A list unchanged, any other value as a list of one."""
     return value if isinstance(value, list) else [value]
 
 
@@ -105,7 +104,7 @@ def value_text(value: object) -> str:
     """A manifest's value as one line."""
     if isinstance(value, dict):
         texts = {name: value_text(entry) for name, entry in value.items()}
-        # Expressions have commas and signs of equality of their own.
+        # Expressions contain commas and equals signs.
         return "; ".join(n if n == text else f"{n}: {text}" for n, text in texts.items()) or "-"
     values = listed(value)
     if values and all(type(entry) is int for entry in values):

@@ -18,7 +18,7 @@ COLUMNS = {"strong": "before training", "weak": "after training"}
 
 
 def _number(value: float) -> str:
-    """A number as the page's script reads it."""
+    """A number in the form that the page's script reads."""
     if math.isinf(value):
         return "Infinity" if value > 0 else "-Infinity"
     return "NaN" if math.isnan(value) else repr(value)
@@ -50,7 +50,7 @@ def _word(value: str | float) -> str:
 
 
 def _varying(rows: Sequence[dict[str, Any]]) -> tuple[list[str], str]:
-    """The names of WHERE that rows differ in, and what they have in common, in words."""
+    """The names of WHERE in which rows differ, and the text of what they have in common."""
     differ = [name for name in WHERE if len({row[name] for row in rows}) > 1]
     common = [
         task_title(rows[0][name]) if name == "task" else f"{name} {_word(rows[0][name])}"
@@ -68,7 +68,7 @@ def _line(
     collapsed_runs: int,
     lost_runs: int,
 ) -> list[Html]:
-    """The cells of a point: row is one of a summary's, differ what tells its place."""
+    """The cells of a point: `row` of a summary, `differ` the columns that distinguish places."""
     accuracy = row["kind"] == CLASSIFICATION
     cells = [element("th", label, scope="row")]
     for name in differ:
@@ -99,7 +99,7 @@ def _line(
 
 
 def points_table(records: pa.Table) -> list[Html]:
-    """What is common to all points, and a line for each; the heads can be made to sort them."""
+    """What all points have in common, and a line for each; the page's heads sort the lines."""
     rows = summarise(records).to_pylist()
     series = series_of(records)
     dead, lost = count_runs(records, collapsed(records)), count_runs(records, diverged(records))

@@ -1,4 +1,4 @@
-"""Results directories as they are found: whole, half done, damaged, or without a manifest."""
+"""Results directories in any state: complete, incomplete, damaged, or without a manifest."""
 
 import json
 import pathlib
@@ -28,7 +28,7 @@ class Results(NamedTuple):
 
     @property
     def configuration(self) -> dict[str, Any]:
-        """What was asked for; {} if that is not known."""
+        """The requested grid; {} if it is unknown."""
         return self.manifest.get("configuration", {})
 
 
@@ -37,7 +37,7 @@ def _holds_results(directory: pathlib.Path) -> bool:
 
 
 def find_results(directory: pathlib.Path) -> list[pathlib.Path]:
-    """The directory itself, or those in it that hold results, by name.
+    """The directory itself, or those in it that contain results, by name.
 
     Args:
         directory: where to look.

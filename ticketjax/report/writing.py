@@ -18,7 +18,7 @@ from ticketjax.report.results import Results
 # Files that a report writes begin with this, and are not attached to the next report.
 PREFIX = "report"
 PNG = b"\x89PNG\r\n\x1a\n"
-# Bytes; a larger file beside the grids is left out of the page.
+# Bytes; a larger file next to the grids is left out of the page.
 LARGEST_ATTACHMENT = 16 * 2**20
 
 
@@ -30,7 +30,7 @@ class Report(NamedTuple):
         table: the text file.
         figures: PNG files.
         text: the tables.
-        notices: what a reader must know, by the grid's name.
+        notices: notices by the grid's name.
     """
 
     page: pathlib.Path
@@ -47,7 +47,7 @@ def _section(
     found, drawings, paths = notices(results), [], []
     text = table(results.records) if results.records.num_rows else ""
     for figure in figures_of(results.records) if text else ():
-        # Names from records may hold anything; file names do not.
+        # Names from records may contain any character; file names may not.
         path = out / re.sub(r"[^\w.-]", "_", f"{stem}-{figure.name}.png")
         try:
             panels = [
@@ -67,7 +67,7 @@ def _section(
 
 
 def _attachments(directory: pathlib.Path) -> Iterator[Attachment]:
-    """Figures and tables that a command left beside the grids' directories."""
+    """Figures and tables that a command wrote next to the grids' directories."""
     # Figure 2 before figure 10.
     for path in sorted(directory.iterdir(), key=lambda path: (len(path.name), path.name)):
         if path.name.startswith(PREFIX) or not path.is_file():

@@ -1,1 +1,1 @@
-"""Runs: what is fixed, one run as pure functions, grids of them in compiled programs."""
+"""Runs: their fixed setting, one run as pure functions, grids of runs in compiled programs."""

@@ -1,9 +1,10 @@
 """How a grid is divided: batches of fixed size for the compiled programs, chunks of batches.
 
-A search that trains amplifies rounding, and programs of other shapes round otherwise. So the size
-of a batch follows from the network and the platform alone, and a run is computed by the same
-program whatever else is in the grid, and however it is divided. On an accelerator it also follows
-from its memory: a batch that a compiled program of the grid needs too much for is made smaller.
+A search that trains amplifies rounding, and programs of other shapes round differently. Therefore
+the size of a batch depends only on the network and the platform, and a run is computed by the same
+program whatever else the grid contains and however it is divided. On an accelerator it also depends
+on the memory: if a compiled program of the grid needs too much for a batch, the batch is made
+smaller.
 """
 
 import dataclasses
@@ -15,19 +16,19 @@ import jax
 from ticketjax.runs.grid import NamedSetting
 from ticketjax.runs.memory import limit_of
 
-# On a CPU a batch gains where networks are so small that calls cost more than arithmetic, and
-# loses where parameters and Adam's moments leave the core's own cache.
+# On a CPU, batches are faster for networks so small that calls cost more than arithmetic, and
+# slower if parameters and Adam's moments exceed the core's own cache.
 CPU_RUNS_PER_BATCH = 8
 CPU_CACHE = 256 * 2**10
-# Runs of a chunk, after which records are written: of seekers that train, and of others.
+# Runs of a chunk, after which records are written: for seekers that train, and for others.
 CPU_SEARCHES_PER_CHUNK = 8
 CPU_RUNS_PER_CHUNK = 128
-# Pruned networks are run in these shares of the width, where those are worth another compilation.
+# Pruned networks are run at the width divided by these, where that is worth a compilation.
 COMPACT_SHARES = (1, 4)
 LEAST_COMPACT_WIDTH = 16
 ACCELERATOR_RUNS_PER_BATCH = 512
-# Training holds no less than parameters, their gradient and Adam's moments: nothing is compiled for
-# more runs than these leave room for.
+# Training needs at least parameters, their gradient and Adam's moments in memory: no program is
+# compiled for more runs than fit at this size.
 LEAST_COPIES = 4
 
 T = TypeVar("T")
@@ -40,7 +41,7 @@ def batch_size(named: NamedSetting, width: int, device: jax.Device, most: int | 
         named: the setting.
         width: of the networks that are run, at most the setting's own.
         device: any of the grid's.
-        most: what is known to fit, where a larger batch did not.
+        most: the number that is known to fit, if a larger batch did not.
 
     Returns:
         At least 1; without `most` it follows from the setting and the kind of device alone.
@@ -60,11 +61,11 @@ def batch_size(named: NamedSetting, width: int, device: jax.Device, most: int | 
 def program_devices(devices: Sequence[jax.Device]) -> tuple[jax.Device, ...]:
     """The devices that programs are compiled for.
 
-    XLA compiles a program for one device otherwise than for several, so that it rounds otherwise.
-    Where a CPU has several devices, a grid that asks for one has its programs compiled for two.
+    XLA compiles a program for one device differently than for several, so that it rounds
+    differently. If a CPU has several devices, the programs of a grid for one are compiled for two.
 
     Args:
-        devices: that a grid asks for.
+        devices: the grid's.
 
     Returns:
         The same, first; and one more, if a CPU has one.
@@ -77,7 +78,7 @@ def program_devices(devices: Sequence[jax.Device]) -> tuple[jax.Device, ...]:
 
 def compact_widths(named: NamedSetting, device: jax.Device) -> tuple[int, ...]:
     """The widths in which networks are measured, from the narrowest; the last is their own."""
-    # An accelerator's time goes by the number of steps, whatever the width.
+    # On an accelerator, the time depends on the number of steps, not on the width.
     shares = COMPACT_SHARES if named.compactable and device.platform == "cpu" else (1,)
     widths = {named.width // share for share in shares}
     return tuple(sorted(w for w in widths if w == named.width or w >= LEAST_COMPACT_WIDTH))
@@ -89,7 +90,7 @@ class Plan:
 
     Args:
         devices: of the programs.
-        working: how many of these share the instances; what the others compute is thrown away.
+        working: how many of these share the instances; results of the others are discarded.
         slots: instances of a chunk on each device.
         batch: instances that are planted, and runs that search, in one call on each device.
         measured: by width of the networks, runs that are measured in one call on each device.
@@ -117,8 +118,8 @@ class Plan:
 
         Args:
             named: the setting.
-            instances: how many.
-            runs_per_instance: of each.
+            instances: their number.
+            runs_per_instance: runs of each.
             searches: whether a seeker trains, so that a run takes long.
             chunk_size: as in Grid.
             devices: of the programs, see program_devices().
@@ -146,7 +147,7 @@ class Plan:
 
 
 def in_batches(hands: Sequence[Sequence[T]], size: int) -> Iterator[list[list[T]]]:
-    """What each device has, `size` of it at a time; the last ones may be shorter.
+    """The items of each device in batches of `size`; the last ones may be shorter.
 
     Args:
         hands: one per device.
@@ -160,5 +161,5 @@ def in_batches(hands: Sequence[Sequence[T]], size: int) -> Iterator[list[list[T]
 
 
 def filled(batch: Sequence[Sequence[T]], size: int, filler: T) -> list[list[T]]:
-    """A batch with lists of full length: what is missing is computed and thrown away."""
+    """A batch with lists of full length; results for the filler are discarded."""
     return [[*some, *[filler] * (size - len(some))] for some in batch]

@@ -1,4 +1,4 @@
-"""One chunk of a grid: some networks are planted, and what is found in them is measured."""
+"""One chunk of a grid: plant some networks, and measure the masks that are found in them."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -24,14 +24,14 @@ from ticketjax.runs.programs import (
 )
 from ticketjax.seekers.strategies import Singleshot
 
-# What a Step says while devices work on what is started, and while tickets of seeds are looked up,
-# which may have to be made first.
+# Names of a Step while devices finish the work that was started, and while the tickets of seeds are
+# looked up or made.
 COMPUTING = "computing"
 TICKETS = "tickets"
 
 
 class Stopwatch:
-    """Seconds of wall time within its `with` blocks, all together."""
+    """Total seconds of wall time within its `with` blocks."""
 
     def __init__(self):
         self.seconds = 0.0
@@ -45,12 +45,12 @@ class Stopwatch:
 
 
 class Job(NamedTuple):
-    """What is to be run of one setting: some seekers at some densities on some instances.
+    """Runs of one setting: some seekers at some densities on some instances.
 
     Args:
         named: the setting.
         seekers: (label, seeker), as the setting has them.
-        rescaled: whether that is the objective, one per seeker.
+        rescaled: whether the objective is "rescaled", one per seeker.
         densities: resolved, float64.
         instances: their keys.
     """
@@ -76,8 +76,8 @@ class ByScores(NamedTuple):
     """The programs of a seeker that scores parameters once and selects the highest scores.
 
     Args:
-        score: its own.
-        selection: shared by all seekers that select alike.
+        score: of this seeker.
+        selection: shared by all seekers with the same selection.
     """
 
     score: Program
@@ -90,10 +90,10 @@ class Programs(NamedTuple):
     Args:
         instance: makes the instances.
         search: one entry per seeker.
-        ranking, description: of what is found, whoever has found it.
+        ranking, description: of found masks, for all seekers.
         measure: one per width.
-        pick: copies what a batch needs; None on a CPU, whose arrays NumPy can read, so that nothing
-            has to be compiled for it.
+        pick: copies the entries that a batch needs; None on a CPU, whose arrays NumPy can read
+            without a compiled program.
     """
 
     instance: Program
@@ -134,7 +134,7 @@ class Programs(NamedTuple):
 
     @property
     def number(self) -> int:
-        """How many programs there are, by the names under which they begin."""
+        """The number of programs, counted by the names in Step."""
         selects = any(isinstance(search, ByScores) for search in self.search)
         return 3 + len(self.search) + selects + len(self.measure)
 
@@ -171,17 +171,17 @@ class Run(NamedTuple):
 
 
 class Chunk(NamedTuple):
-    """What a chunk runs on, and how it tells what it does.
+    """The input of a chunk, and its functions for reporting progress.
 
     Args:
-        job, programs, plan: as they are called.
-        hands: instances of each device; all have as many, the last ones may be repeated.
+        job, programs, plan: of the chunk.
+        hands: instances of each device, equally many; the last ones may be repetitions.
         seeds: (devices, slots).
         targets: of the seeds, (devices, slots, ...), or None.
         data: the task's own, or None.
-        begin: called with what is about to be done, a program's name, COMPUTING or TICKETS, and
-            whether that has to be compiled.
-        watch: runs while compiled programs do.
+        begin: called with the name of the next step, a program's, COMPUTING or TICKETS, and whether
+            it has to be compiled.
+        watch: measures the time of compiled programs.
     """
 
     job: Job
@@ -200,7 +200,7 @@ class Chunk(NamedTuple):
         return jax.tree.map(lambda leaf: leaf[rows, slots], self.targets)
 
     def results(self, name: str, program: Program, calls: Sequence[tuple]) -> list[Any]:
-        """What a program gives for each of its calls; it is compiled first if it has to be."""
+        """The results of a program for each of its calls; it is compiled first if necessary."""
         self.begin(name, not program.is_compiled(*calls[0]))
         compiled = program.compiled(*calls[0])
         self.begin(COMPUTING, False)

@@ -33,22 +33,22 @@ from ticketjax.runs.work import work_of
 from ticketjax.seekers.registry import seeker_text
 from ticketjax.seekers.strategies import objective_of
 
-# What a Step says when memory was short.
+# Name of a Step after memory was short.
 SMALLER = "smaller batches"
 
 
 class Step(NamedTuple):
-    """What a grid begins to do: one of its setting's programs, on one chunk.
+    """The start of a step of a grid: one of its setting's programs, on one chunk.
 
     Args:
         task, depth, width: the setting.
-        program: "planting", a seeker's label or "measuring"; or "computing", while the devices work
-            on what is started, "tickets", while those of the seeds are looked up, or "smaller
-            batches".
+        program: "planting", a seeker's label or "measuring"; or "computing", while the devices
+            finish the work that was started, "tickets", while those of the seeds are looked up, or
+            "smaller batches".
         number: of the latest program, among `of` of them, from 1 on.
         of: how many programs there are.
         compiles: whether it has to be compiled first.
-        at_once: 0, but where memory was short: with how many runs at once the chunk begins anew.
+        at_once: after memory was short, the runs at once with which the chunk starts again; else 0.
     """
 
     task: str
@@ -68,7 +68,7 @@ class BudgetError(ValueError):
 def _outside_budget(
     job: Job, hands: Sequence[Sequence[InstanceKey]], kept: np.ndarray, within: np.ndarray
 ) -> str:
-    """Say of the first mask that is outside its budget who made it, and the numbers.
+    """The error message about the first mask that is outside its budget.
 
     kept, within: (devices, seekers, slots, densities). hands: each device's instances.
     """
@@ -95,7 +95,7 @@ def scope_of(seeker: Any) -> masks.Scope:
 
 
 def _columns(grid: Grid, named: NamedSetting, label: str, seeker: Seeker) -> dict[str, Any]:
-    """The entries of records that say what a seeker and its setting are."""
+    """The entries of records that describe a seeker and its setting."""
     setting, scope = named.setting, scope_of(seeker)
     sanity = getattr(seeker, "sanity", "none")
     return {
@@ -129,7 +129,7 @@ def _objective(grid: Grid, seeker: Seeker) -> str:
 def _tickets(setting: Setting, seeds: np.ndarray) -> tuple[Tree | None, dict[int, tuple[int, ...]]]:
     """The tickets of seeds, (devices, slots, ...) in every leaf, and their parameters by layer.
 
-    The tickets are None where all seeds have the task's one.
+    The tickets are None if all seeds have the task's single ticket.
     """
     of, listed = setting.task.ticket_of, seeds.ravel().tolist()
     if of is None:
@@ -155,7 +155,7 @@ def _run_chunk(
 
     begin, watch: as in Chunk.
     """
-    # Dealt in turn, so that devices share the work; a short hand repeats an instance.
+    # Distributed in turn, so that devices share the work; a short list repeats an instance.
     dealt = [list(keys[device :: plan.working]) for device in range(plan.working)]
     dealt += [[]] * (plan.devices - plan.working)
     hands = [hand + [keys[0]] * (plan.slots - len(hand)) for hand in dealt]
@@ -178,7 +178,7 @@ def _run_chunk(
 
     points = list(itertools.product(range(len(job.seekers)), range(asked.size)))
 
-    # Equal masks of an instance are measured once, whoever found them, for each objective.
+    # Equal masks of an instance are measured once per objective, whichever seekers found them.
     first: dict[tuple, Run] = {}
 
     def computed(device: int, run: Run) -> Run:
@@ -242,17 +242,17 @@ def _job(
     densities: np.ndarray,
     instances: list[InstanceKey],
 ) -> Job:
-    """A job whose seekers have the objective that the grid, or each of them, says."""
+    """A job whose seekers have the objective of the grid, or else their own."""
     rescaled = tuple(_objective(grid, seeker) == "rescaled" for _, seeker in seekers)
     return Job(named, tuple(seekers), rescaled, densities, instances)
 
 
 def _jobs(grid: Grid, done: Collection[tuple], share: tuple[int, int]) -> Iterator[Job]:
-    """What is missing of a grid, as few and as large rectangles as there are.
+    """The missing runs of a grid, in as few and as large rectangles as possible.
 
-    Where runs take long, as those of seekers that train, and an instance has more of them than a
-    given chunk, a job is of one seeker and as many densities as a chunk has, so that what is
-    finished is written soon.
+    If runs take long, because a seeker trains, and an instance has more of them than a given
+    chunk, a job has one seeker and as many densities as fit into a chunk, so that finished runs are
+    written soon.
     """
     for named in grid.settings():
         densities = named.resolve(grid.densities)
@@ -294,29 +294,29 @@ def run(
     """Run a grid chunk by chunk; yields each chunk's records as soon as it is finished.
 
     Args:
-        grid: what is to be run.
+        grid: the grid to run.
         done: runs that are finished already, as tuples of their RUN columns.
         devices: to share the work among; all of this process by default.
-        share: (index, count) of this process; of each setting's instances, every count-th is its
-            own, whatever is done already, so that processes need not know of each other.
+        share: (index, count) of this process. It runs every count-th of each setting's instances,
+            independent of what is done already, so that processes need not communicate.
         on_step: called with each Step as it begins.
-        watch: runs while compiled programs do: planting, seeking, training and measuring.
+        watch: measures the time of compiled programs: planting, seeking, training and measuring.
 
     Yields:
         Arrow tables. A chunk holds whole instances: all missing seekers at all missing densities of
-        some seeds and noise levels of one task and network. Where a seeker trains, and there are
-        more of them than a given chunk_size, it holds one seeker at so many of the densities.
+        some seeds and noise levels of one task and network. If a seeker trains, and an instance has
+        more runs than a given chunk_size, a chunk has one seeker at that many of the densities.
 
     Raises:
-        BudgetError: before anything of a chunk is yielded, a mask outside its budget, unless the
-            grid lets it pass.
+        BudgetError: a mask is outside its budget, unless the grid allows this; raised before
+            anything of the chunk is yielded.
         OutOfMemory, jax.errors.JaxRuntimeError: a single run needs more memory than a device has.
-            Where many at once do, fewer are run, and on_step is told.
+            If many at once do, fewer are run, and on_step is called.
     """
     asked = tuple(jax.local_devices() if devices is None else devices)
     devices = program_devices(asked)
     watch = Stopwatch() if watch is None else watch
-    # One network per device at first, so that something is finished and seen soon.
+    # One network per device at first, so that the first results appear soon.
     begun = not isinstance(grid.chunk_size, str)
     fitting: dict[Setting, int] = {}
     for job in _jobs(grid, done, share):
@@ -357,7 +357,7 @@ def _steps(
     programs: Programs,
     on_step: Callable[[Step], None] | None,
 ) -> Callable[..., None]:
-    """Tells on_step of what a chunk does, given the last entries of Step."""
+    """Calls on_step for each step of a chunk, given the last entries of Step."""
     place = named.setting.task.name, named.depth, named.width
     begun: dict[str, int] = {}
 

@@ -1,4 +1,4 @@
-"""A grid of runs: what is to be run, checked before anything is."""
+"""A grid of runs, checked before anything is run."""
 
 import dataclasses
 import itertools
@@ -44,12 +44,12 @@ MOST_SEEDS = 10_000_000
 REINITIALISE = "reinitialise"
 SANITY = (*SCORE_SANITY, REINITIALISE)
 PRUNERS = ("random", "magnitude", "snip", "grasp", "synflow")
-# How records call the library's own dense network.
+# The name of the library's own dense network in records.
 MLP = "mlp"
 
 
 class InstanceKey(NamedTuple):
-    """What names a planted network and its data within one task, model, depth and width."""
+    """Identifies a planted network and its data within one task, model, depth and width."""
 
     noise: float
     seed: int
@@ -107,7 +107,7 @@ class Grid:
         for name, least in (("depth", 2), ("width", 1)):
             for value in getattr(self, name):
                 check_count(name, value, least)
-            # Numbers of NumPy's would be none to JSON.
+            # JSON does not accept NumPy's numbers.
             object.__setattr__(self, name, tuple(map(int, getattr(self, name))))
         for value in self.axis("noise"):
             check_number("noise", value, 0)
@@ -194,8 +194,8 @@ def make_grid(**fields: Any) -> Grid:
             name or as a score, for all of them: strategy, scope, rounds, round_epochs,
             score_samples, search_epochs (a trained seeker's epochs), options (any other ones, a
             mapping or pairs) and sanity ("reinitialise" is Grid's own). A seeker that is a value
-            keeps its own options; a baseline among other seekers takes the scope alone, unless it
-            is a score and the strategy one of scores.
+            keeps its own options; a baseline among other seekers takes only the scope, unless it is
+            a score and the strategy is for scores.
 
     Returns:
         A Grid.
@@ -235,7 +235,7 @@ _LIFTING = (
 
 
 def _lifted(seekers: Any, own: dict[str, Any]) -> tuple[tuple[str, Any], ...]:
-    """Seekers as (label, seeker), those that are given by a name or as scores with the options."""
+    """Seekers as (label, seeker); the options apply to names and scores."""
     listed = list(seekers.values()) if isinstance(seekers, Mapping) else _listed(seekers)
     aside = {name: value for name, value in own.items() if name in ("scope", "sanity")}
     alone = all(_is_baseline(seeker) for seeker in listed)
@@ -253,14 +253,14 @@ def _is_baseline(seeker: Any) -> bool:
 
 
 def _stands_aside(seeker: Any, own: dict[str, Any]) -> bool:
-    """Whether a strategy and options are those of the seekers that this one is compared with."""
+    """Whether this is a baseline to which the other seekers' options do not apply."""
     if not _is_baseline(seeker):
         return False
     return seeker.strip() in DRAWN or own.get("strategy") not in (None, *LIFTS)
 
 
 def _lift(seeker: Any, own: dict[str, Any]) -> tuple[str, Any]:
-    """A seeker and its label; with the options, if it is given by a name or as a score."""
+    """A seeker and its label; the options apply to names and scores."""
     options = _options(own.get("options") or ())
     strategy, sanity = own.get("strategy"), own.get("sanity") or "none"
     is_name = isinstance(seeker, str) and seeker.strip().isidentifier()
@@ -287,7 +287,7 @@ def _lift(seeker: Any, own: dict[str, Any]) -> tuple[str, Any]:
         "sanity": None if whole else own.get("sanity"),
     }
     if not whole and "score_samples" in own and own["score_samples"] is None:
-        # None is a value of this one: all samples.
+        # None is a valid value here: all samples.
         given["score_samples"] = _ALL
     taken = options_of(name, strategy)
     lifting = {
@@ -311,7 +311,7 @@ def _listed(seekers: Any) -> list[Any]:
 
 
 def _label(given: Any, seeker: Any) -> str:
-    """What records call a seeker without a label of its own."""
+    """The label in records of a seeker that was given none."""
     if isinstance(given, str) or isinstance(given, Options):
         return seeker_label(seeker)
     return getattr(given, "__name__", repr(given))
@@ -356,7 +356,7 @@ def labelled(seekers: Any) -> tuple[tuple[str, Seeker], ...]:
 
 
 def _is_labelled(pairs: Any) -> bool:
-    """Whether this is what labelled() or _models() has made already, as by dataclasses.replace."""
+    """Whether this is already a result of labelled() or _models(), as in dataclasses.replace."""
     return (
         isinstance(pairs, tuple)
         and bool(pairs)
@@ -365,12 +365,12 @@ def _is_labelled(pairs: Any) -> bool:
 
 
 def _hashable(seeker: Seeker) -> Seeker:
-    """A callable without a hash, as a function, which has one: programs are kept by it."""
+    """A function that calls a callable without a hash: programs are cached by the hash."""
     return lambda key, problem, density: seeker(key, problem, density)
 
 
 def _values(name: str, value: Any) -> tuple:
-    """One value or a sequence of them as a tuple; twice the same would only be computed twice."""
+    """One value or a sequence of them as a tuple, without duplicates."""
     if isinstance(value, (str, bytes, Task)) or not isinstance(value, Iterable):
         value = (value,)
     try:
@@ -392,7 +392,7 @@ def _as_float(density: Any) -> float:
 def _seeds(given: Any) -> tuple[int, ...]:
     allowed = f"seeds must be at least one integer in 0..2^31-1, at most {MOST_SEEDS} of them"
     if isinstance(given, numbers.Integral):
-        # Looked at before they are listed.
+        # Checked before they are listed.
         seeds: Sequence[Any] = range(int(given)) if 0 < int(given) <= MOST_SEEDS else ()
     else:
         seeds = (
@@ -450,7 +450,7 @@ def _made(model: Model | Callable[[Task], Model], task: Task) -> Model:
 
 
 def _is_own(seeker: Any) -> bool:
-    """Whether a user's function is in it, which may do anything."""
+    """Whether it contains a user's function, which may do anything."""
     return bool(own_functions(seeker))
 
 
@@ -465,7 +465,7 @@ def trains(seeker: Any) -> bool:
 
 @dataclasses.dataclass(frozen=True)
 class NamedSetting:
-    """A Setting and how records name it."""
+    """A Setting and its names in records."""
 
     setting: Setting
     model: str
@@ -508,7 +508,7 @@ class NamedSetting:
         return self.setting.model.resizable and is_chain(self.setting.layers) and dense
 
     def check(self, densities: Sequence[float | str], noise: float = 0.0) -> None:
-        """Raise ValueError if the ticket does not fit, for a density or noise that cannot be."""
+        """Raise ValueError if the ticket does not fit, or for an impossible density or noise."""
         try:
             if noise and self.setting.task.data is not None:
                 raise ValueError(f"the task has fixed data: noise must be 0, got {noise}")
@@ -550,7 +550,7 @@ class NamedSetting:
             work_of(self.setting, self.given(seeker))
 
     def _data_shapes(self) -> Any:
-        """The shapes of the task's own data, so that nothing copies them; None if it has none."""
+        """The shapes of the task's own data, to avoid copies of the data; None if it has none."""
         data = self.setting.task.data
         return data and jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype), data())
 
@@ -560,7 +560,7 @@ class NamedSetting:
         return masks.budget_bounds(density, shapes, scope, prune_bias=prune_bias)
 
     def given(self, seeker: Seeker) -> Seeker:
-        """The seeker with the ticket's layer budgets where it asks for the scope "oracle"."""
+        """The seeker with the ticket's layer budgets if its scope is "oracle"."""
         if not isinstance(seeker, Options):
             return seeker
         changed: dict[str, Any] = {}
@@ -593,7 +593,7 @@ class NamedSetting:
         return feasible_recall(density, shapes, layers, scope, prune_bias)
 
     def recovered(self, entries: dict[str, np.ndarray], noise: float) -> bool:
-        """Whether a record's network is the target as far as the data can tell."""
+        """Whether a record's network is the target within the noise of the data."""
         return functionally_recovered(
             self.setting.task.kind,
             disagreement=float(entries["disagreement"]),

@@ -26,8 +26,8 @@ class Instance(NamedTuple):
             newly drawn ones (Setting.reinitialise).
         train, held_out: the data.
         order: (epochs, steps, batch_size) int32, the order of the samples in the final training.
-        augment_key: of the final training's augmentation, as jax.random.key_data() gives it; None
-            where there is none.
+        augment_key: key data of the final training's augmentation, as from jax.random.key_data();
+            None without augmentation.
         ticket_metric, ticket_loss: () quality of the bare ticket.
         planted_metric, planted_loss: () quality of the planted mask: the same up to rounding,
             unless the ticket is perturbed.
@@ -52,8 +52,8 @@ class Instance(NamedTuple):
 
 
 def keys_of_run(key: jax.Array) -> dict[str, jax.Array]:
-    """One independent key per purpose, so that no purpose shifts another's numbers."""
-    # A new one goes to the end: the others' keys, and so all records, stay what they were.
+    """One independent key per purpose, so that no purpose changes another's numbers."""
+    # New purposes go to the end, so that the other keys, and all records, do not change.
     purposes = ("data", "init", "seek", "train", "reinitialise", "difficulty", "augment")
     return {purpose: jax.random.fold_in(key, i) for i, purpose in enumerate(purposes)}
 
@@ -69,18 +69,18 @@ def make_instance(
 
     Args:
         setting: what is fixed.
-        key: the run's, which decides everything.
+        key: the run's, which determines everything.
         noise: of the data; may be traced.
-        target: the ticket, where the task has one for every seed; may be traced. None for the
-            task's one.
-        data: the task's own, where it has them, to have them traced; None to look them up.
+        target: the ticket, if the task has one for every seed; may be traced. None for the task's
+            single ticket.
+        data: the task's own data, if it has them, as traced arguments; None to look them up.
 
     Returns:
         An Instance.
 
     Raises:
-        ValueError: the network is too narrow for all that is to be planted, or cannot be planted
-            in; decoys of a ticket that has none; no target where every seed has its own.
+        ValueError: the network is too narrow for all that is planted, or planting in it is
+            impossible; decoys of a ticket that has none; no target although every seed has its own.
     """
     task = setting.task
     if target is None and task.ticket_of is not None:
@@ -105,12 +105,12 @@ def make_instance(
 def plant_instance(
     setting: Setting, key: jax.Array, target: Tree, train_batch: Batch, held_out: Batch
 ) -> Instance:
-    """Draw a random network, and plant a target in it, which may be traced. Pure.
+    """Draw a random network, and plant a target in it. Pure.
 
     Args:
         setting, key: as in make_instance().
-        target: what is planted; it need not be the task's own ticket. evaluate() then requires it
-            too.
+        target: what is planted; may be traced, and need not be the task's own ticket. evaluate()
+            then requires it too.
         train_batch, held_out: the data, of any size.
 
     Returns:
@@ -142,11 +142,11 @@ def complete_instance(
     train_batch: Batch,
     held_out: Batch,
 ) -> Instance:
-    """The instance of a planted network and data that are there already. Pure.
+    """The instance of an existing planted network and its data. Pure.
 
     Args:
         setting: what is fixed.
-        key: the run's, for the order of training and for values drawn anew.
+        key: the run's, for the order of training and for newly drawn values.
         target: what is planted.
         planted: the network and the mask of its first ticket.
         tickets, decoys: as in Instance.

@@ -1,15 +1,16 @@
-"""Memory of devices: what a compiled program will need, by its compiler's account, and what fits.
+"""Memory of devices: what a compiled program will need, as its compiler reports, and what fits.
 
-Only accelerators report a limit. On a CPU nothing is checked, and the system says when it is short.
+Only accelerators report a limit. On a CPU nothing is checked, and the operating system reports when
+memory is short.
 """
 
 from typing import Any
 
 import jax
 
-# Of a device's limit, for one program: what other programs return is on the device too.
+# Share of a device's limit for one program, because results of other programs are there too.
 MEMORY_SHARE = 0.8
-# A program's memory does not fall quite as its runs do.
+# A program's memory does not decrease quite in proportion to its runs.
 MARGIN = 0.9
 
 
@@ -29,27 +30,27 @@ class OutOfMemory(MemoryError):
 
 
 def is_short(error: BaseException) -> bool:
-    """Whether an error says that memory is short: by the compiler's account, or by a device's."""
+    """Whether an error means that memory is short, as reported by the compiler or by a device."""
     return isinstance(error, OutOfMemory) or "RESOURCE_EXHAUSTED" in str(error)
 
 
 def limit_of(device: jax.Device) -> int | None:
-    """Bytes that one program may use of a device; None where it does not say what it has."""
+    """Bytes of a device that one program may use; None if the device does not report them."""
     try:
         limit = (device.memory_stats() or {}).get("bytes_limit")
-    except jax.errors.JaxRuntimeError:  # a device that is compiled for, and is not there
+    except jax.errors.JaxRuntimeError:  # a device to compile for that is not present
         return None
     return None if limit is None else int(MEMORY_SHARE * limit)
 
 
 def needed_by(analysis: Any) -> int:
-    """Bytes on each device while a program runs: what it reads, returns, holds and consists of.
+    """Bytes on each device while a program runs: arguments, results, temporaries and the code.
 
     Args:
         analysis: what memory_analysis() of a compiled program returns.
 
     Returns:
-        Bytes; what is returned in the place of an argument counts once.
+        Bytes; a result in the memory of an argument counts once.
     """
     return (
         analysis.argument_size_in_bytes
@@ -79,15 +80,15 @@ def check_memory(compiled: jax.stages.Compiled, device: jax.Device) -> None:
 
 
 def runs_after(error: BaseException, runs: int) -> int:
-    """How many runs at once to go on with after an error for which is_short().
+    """How many runs at once to continue with after an error for which is_short().
 
     Args:
-        error: of a program for so many runs at once.
+        error: of a program for this many runs at once.
         runs: at least 2.
 
     Returns:
-        As many as fit by the compiler's account, or half of them where a device has run out while
-        it compiled or ran; fewer than before, at least 1.
+        As many as fit by the compiler's report, or half as many if a device ran out of memory while
+        compiling or running; fewer than before, at least 1.
 
     >>> runs_after(OutOfMemory(needed=4000, limit=2000), 512)
     230

@@ -35,7 +35,7 @@ def sharded(
 ) -> jax.stages.Wrapped:
     """Run one function on every device at once, each on its slice of the first axis.
 
-    Only this function says how devices are used.
+    No other function determines how devices are used.
 
     Args:
         function: of arrays, for one device's slice.
@@ -81,7 +81,7 @@ class Program:
         return self._compiled[key]
 
     def is_compiled(self, *arguments: Any) -> bool:
-        """Whether the program for arguments of these shapes is there."""
+        """Whether the program for arguments of these shapes has been compiled."""
         return self._key(arguments) in self._compiled
 
     @staticmethod
@@ -91,11 +91,11 @@ class Program:
 
 
 def run_key(seed: jax.Array) -> jax.Array:
-    """Everything of a run follows from its seed, whatever else is in the grid."""
+    """The key of a run; it depends only on the run's seed, not on the rest of the grid."""
     return jax.random.fold_in(jax.random.key(0), seed)
 
 
-# Programs are kept, so that a second sweep over a setting compiles only the searches that are new.
+# Programs are cached, so that a second sweep over a setting compiles only new searches.
 _kept = functools.lru_cache(maxsize=64)
 
 
@@ -103,7 +103,7 @@ _kept = functools.lru_cache(maxsize=64)
 def instance_program(setting: Setting, devices: tuple[jax.Device, ...]) -> Program:
     """(seeds, noise, targets, data) -> instances, without the data if these are the task's own.
 
-    targets, data: None where the task has none for every seed, and none of its own.
+    targets, data: None if the task has no ticket for every seed, or no data of its own.
     """
 
     def instances(seeds, noise, targets, data):
@@ -111,7 +111,7 @@ def instance_program(setting: Setting, devices: tuple[jax.Device, ...]) -> Progr
             instance = make_instance(setting, run_key(seed), noise, target, data)
             if data is None:
                 return instance
-            # Every device has them already, once for all its runs.
+            # Every device already has the data, once for all its runs.
             nothing = jax.tree.map(lambda leaf: leaf[:0], (instance.train, instance.held_out))
             return instance._replace(train=nothing[0], held_out=nothing[1])
 
@@ -121,15 +121,15 @@ def instance_program(setting: Setting, devices: tuple[jax.Device, ...]) -> Progr
 
 
 def _with(data: tuple[Batch, Batch] | None, instance: Instance) -> Instance:
-    """An instance with the data that all share, if there are such."""
+    """An instance with the data that all instances share, if there are any."""
     return instance if data is None else instance._replace(train=data[0], held_out=data[1])
 
 
 @_kept
 def score_program(setting: Setting, seeker: Singleshot, devices: tuple[jax.Device, ...]) -> Program:
-    """(seeds, instances, data) -> scores of a seeker whose selection is a program of its own."""
+    """(seeds, instances, data) -> scores of a seeker whose selection is a separate program."""
 
-    # An argument of the function, by which programs are told apart where they are timed.
+    # The seeker is an argument of the function, so that profiles can distinguish the programs.
     def score(seeker, seeds, instances, data):
         def one(seed, instance):
             arguments = seeker_arguments(setting, run_key(seed), _with(data, instance))
@@ -146,7 +146,7 @@ def selection_program(
 ) -> Program:
     """(seeds, instances, scores, densities, data) -> masks and entries of records.
 
-    One for all seekers that select alike, whatever their scores are.
+    One program for all seekers with the same selection, whatever their scores are.
     """
 
     def select(selection, seeds, instances, scores, densities, data):
@@ -162,7 +162,7 @@ def selection_program(
 
 
 def _told(found: Found) -> dict[str, jax.Array]:
-    """What a seeker tells of its rounds, as entries of its record."""
+    """What a seeker reports about its rounds, as entries of its record."""
     return {name: found.info[name] for name in RoundInfo._fields if name in found.info}
 
 
@@ -175,7 +175,7 @@ def search_program(
 ) -> Program:
     """(seeds, instances, densities, data) -> masks, scores and entries of records.
 
-    rescaled: whether that is the seeker's objective.
+    rescaled: whether the seeker's objective is "rescaled".
     """
 
     def search(seeker, seeds, instances, densities, data):
@@ -208,12 +208,12 @@ def ranking_program(setting: Setting, devices: tuple[jax.Device, ...]) -> Progra
 
 
 class Described(NamedTuple):
-    """What a mask tells before it is measured.
+    """Properties of a mask that are known before it is measured.
 
     Args:
-        width: () int32 active width, 0 where nothing is compacted.
-        kept: () how many prunable parameters.
-        digest: (4,) uint32, the same for equal masks only.
+        width: () int32 active width, 0 if networks are not compacted.
+        kept: () number of prunable parameters that are kept.
+        digest: (4,) uint32, equal only for equal masks.
         entries: of its record.
     """
 
@@ -263,7 +263,7 @@ def measure_program(
 def pick_program(devices: tuple[jax.Device, ...]) -> Program:
     """(batches, indices) -> entries of the batches, one after the other, that have these indices.
 
-    A program of its own, so that those that compute are the same whatever there is to pick from.
+    A separate program, so that the computing programs do not depend on the number of batches.
     """
 
     def pick(batches, indices):

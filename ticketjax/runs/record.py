@@ -7,7 +7,7 @@ from typing import NamedTuple
 import jax
 import pyarrow as pa
 
-# Columns that name an instance, a planted network and its data; and those that name a run of it.
+# Columns that identify an instance (planted network and data), and columns that identify a run.
 IDENTITY = ("task", "model", "depth", "width", "noise", "seed")
 RUN = (*IDENTITY, "seeker", "density")
 
@@ -24,20 +24,20 @@ class Record(NamedTuple):
             objective.output_sign().
         weak_metric, weak_loss: after the final training.
         own_metric, own_loss: of the parameters that the seeker has trained itself, under its mask;
-            NaN where it returns none; null in a grid.
+            NaN if it returns none; null in a grid.
         ticket_metric, ticket_loss: of the bare ticket.
         planted_metric, planted_loss: of the planted mask before training.
         found_objective, planted_objective: loss of the found and of the planted mask on the
             training data, under the seeker's objective.
         precision, recall, f1, jaccard, layer_precision, layer_recall, neuron_precision,
-            neuron_recall: of the found mask against the planted one, of several the one it has most
-            of, see Recovery.
-        decoy_recall: the recall of the decoy that the found mask has most of; 0 without any.
+            neuron_recall: of the found mask against the planted one (with several tickets, the one
+            it overlaps most), see Recovery.
+        decoy_recall: the recall of the decoy that the found mask overlaps most; 0 without decoys.
         score_auc, average_precision, covering_density: of the scores for "planted", see Ranking.
         target_error_mean, target_error_largest, target_error_root_mean_square,
             target_error_relative, disagreement: of the found network before training as a function,
             see TargetError.
-        found: whether that is the target's, see equivalence.is_found().
+        found: whether this function is the target's, see equivalence.is_found().
         effective_density: fraction of the prunable parameters that are kept and on a live path.
         collapsed: whether no path is left.
         first_dead_layer: where the last path ended, -1 if none did.
@@ -86,7 +86,7 @@ class Record(NamedTuple):
     layer_kept: jax.Array
 
 
-# Where a table of records says how long its searches took. No column: records made again are equal.
+# Metadata with the time of searches. It is not a column, so that repeated runs give equal records.
 _SECONDS = b"seconds"
 
 
@@ -105,7 +105,7 @@ def with_seconds(records: pa.Table, seconds: Mapping[str, float]) -> pa.Table:
 
 
 def seconds_of(records: pa.Table) -> dict[str, float]:
-    """What with_seconds() has noted, by label of the seeker; empty for other tables."""
+    """The times that with_seconds() added, by label of the seeker; empty for other tables."""
     return json.loads((records.schema.metadata or {}).get(_SECONDS, b"{}"))
 
 

@@ -1,4 +1,4 @@
-"""The searches of a chunk: what every seeker finds at every density, and what that tells."""
+"""The searches of a chunk: what every seeker finds and reports at every density."""
 
 import dataclasses
 import itertools
@@ -20,7 +20,7 @@ class Searched(NamedTuple):
         masks: in batches, those of the first seeker first; within a seeker's, slot by slot.
         width, kept, digest: (devices, seekers, slots, densities, ...), as in programs.Described.
         entries: one dict per seeker, of arrays (devices, slots, densities, ...).
-        seconds: of wall time that each seeker took for all of it.
+        seconds: wall time of each seeker in total.
     """
 
     masks: list[Any]
@@ -33,7 +33,7 @@ class Searched(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class _Points:
-    """Where a seeker searches: every instance of a chunk at every density, in batches.
+    """The points at which a seeker searches: every instance at every density, in batches.
 
     Args:
         slots, densities: how many.
@@ -68,13 +68,13 @@ class _Points:
         return flat.reshape(flat.shape[0], self.slots, self.densities, *flat.shape[2:])
 
     def for_all_densities(self, parts: Sequence[np.ndarray]) -> np.ndarray:
-        """The same of batches that have an entry for each slot."""
+        """The same for batches that have an entry for each slot."""
         flat = np.concatenate(parts, axis=1)[:, : self.slots]
         return np.repeat(flat[:, :, None], self.densities, axis=2)
 
 
 def _slot_seeds(chunk: Chunk) -> list[np.ndarray]:
-    """The seeds of the instances, in the batches in which these were planted."""
+    """The seeds of the instances, in the batches in which the instances were planted."""
     slots = list(range(chunk.plan.slots))
     batches = in_batches([slots], chunk.plan.batch)
     return [chunk.seeds[:, filled(batch, chunk.plan.batch, 0)[0]] for batch in batches]
@@ -83,13 +83,13 @@ def _slot_seeds(chunk: Chunk) -> list[np.ndarray]:
 def _search(
     chunk: Chunk, points: _Points, instances: list[Any], label: str, search: Program | ByScores
 ) -> tuple[list[Any], list[dict[str, Any]], dict[str, np.ndarray]]:
-    """A seeker's masks and what it tells, in batches, and how its scores rank."""
+    """A seeker's masks and reports, in batches, and how its scores rank."""
     programs, data = chunk.programs, chunk.data
     places = [programs.picked(instances, index) for index in points.index]
     scored: list[Any] | None = None
     calls: Iterable[tuple]
     if isinstance(search, ByScores):
-        # Scores know of no density.
+        # Scores do not depend on the density.
         calls = zip(_slot_seeds(chunk), instances, strict=True)
         scored = chunk.results(label, search.score, [(*call, data) for call in calls])
         scores = [programs.picked(scored, index) for index in points.index]
@@ -101,7 +101,7 @@ def _search(
         found = chunk.results(label, search, [(*call, data) for call in calls])
         masks, scores, told = (list(part) for part in zip(*found, strict=True))
     calls, join = zip(places, masks, scores, strict=True), points.whole
-    # Of several tickets, that which scores are to rank highest is the one nearest to the mask.
+    # Among several tickets, the scores' ranking is measured for the one nearest to the mask.
     if scored is not None and chunk.job.named.setting.planting.tickets == 1:
         planted = [instance.planted.mask for instance in instances]
         calls, join = zip(instances, planted, scored, strict=True), points.for_all_densities
@@ -110,7 +110,7 @@ def _search(
 
 
 def _joined(parts: Sequence[dict[str, Any]], join: Any) -> dict[str, np.ndarray]:
-    """Entries of batches, by name, put together on the host."""
+    """Entries of batches, by name, joined on the host."""
     there = jax.device_get(parts)
     return {name: join([part[name] for part in there]) for name in there[0]}
 
@@ -119,7 +119,7 @@ def search_chunk(chunk: Chunk, instances: list[Any]) -> Searched:
     """What every seeker finds at every density in every instance.
 
     Args:
-        chunk: on what.
+        chunk: the chunk.
         instances: its planted networks, in batches.
 
     Returns:

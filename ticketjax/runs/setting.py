@@ -1,4 +1,4 @@
-"""All that is fixed within one compiled program: the task, the network, planting and training."""
+"""The fixed parts of a compiled program: the task, the network, planting and training."""
 
 import dataclasses
 import functools
@@ -24,11 +24,11 @@ class Setting:
 
     Args:
         task, model: what is learned and by which network; the depth follows from the model.
-        samples: drawn per run. A task's own data decide this and held_out.
+        samples: drawn per run. A task's own data determine this and held_out.
         held_out: fraction of the samples that is kept for measuring.
         planting, training: how a ticket is planted, and masks are trained.
-        objective: what all seekers optimise, "raw" or "rescaled" outputs; None for what is
-            published for each of them, its own field objective.
+        objective: what all seekers optimise, "raw" or "rescaled" outputs; None for each seeker's
+            published objective, its own field of that name.
         prune_bias: whether biases can be pruned. If not, the unused biases of planted neurons are
             zero, so that the ticket is still in the network.
         reinitialise: measure and train masks on newly drawn parameters, which no seeker has
@@ -91,11 +91,11 @@ class Setting:
 
     @functools.cached_property
     def target(self) -> Tree:
-        """The ticket to plant, without padding; where every seed has its own, one that is alike."""
+        """The ticket to plant, without padding; if every seed has one, one of these shapes."""
         return self.task.ticket(depth=self.depth)
 
     def own_target(self, seed: int) -> Tree | None:
-        """The ticket of a seed where every seed has its own; None where all have the task's one."""
+        """The ticket of a seed if every seed has its own; None if all share the task's ticket."""
         of = self.task.ticket_of
         return None if of is None else of(seed)
 
@@ -124,7 +124,7 @@ class Setting:
         return self.density_of(self.ticket_layers)
 
     def density_of(self, ticket_layers: tuple[int, ...]) -> float:
-        """Density in this network of a ticket with so many parameters in its layers."""
+        """Density in this network of a ticket with these numbers of parameters in its layers."""
         return sum(ticket_layers) / masks.count_prunable(self.layer_shapes, self.prune_bias)
 
     def problem(self, params: Tree, batch: Batch) -> Problem:
@@ -140,9 +140,9 @@ class Setting:
         )
 
     def check_target(self, target: Tree) -> None:
-        """Check that a target that is a chain of dense layers is one in this network too.
+        """Check that a target that is a chain of dense layers is also one in this network.
 
-        Residual sums, pooling and the like compute something else with the same parameters.
+        Residual sums, pooling etc. compute a different function with the same parameters.
 
         Args:
             target: its parameters.
@@ -163,7 +163,7 @@ class Setting:
             target: its parameters.
 
         Returns:
-            (target, x) -> outputs: the network's own function where it takes other widths or the
+            (target, x) -> outputs: the network's own function if it takes other widths or the
             target is not a chain of dense layers.
         """
         if self.model.resizable or not _is_dense(target):

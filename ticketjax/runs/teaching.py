@@ -21,14 +21,14 @@ def teach(
     batch_size: int = BATCH_SIZE,
     optimizer: Optimizer = ADAM,
 ) -> Tree:
-    """Prune a network in rounds and train what is left: a sparse network, its pruned parameters 0.
+    """Prune a network in rounds and train what is left. Pruned parameters are 0.
 
     Plant the result with plant(), or make it a task with tasks.teacher. Pure, for jit and vmap.
 
     Args:
-        key: decides everything that is random.
+        key: determines everything that is random.
         problem: its params are the initial values.
-        density: of the ticket, in (0, 1]; exactly so many parameters are kept. It may be traced.
+        density: of the ticket, in (0, 1], kept exactly. It may be traced.
         seeker: a score's name.
         rounds, round_epochs: of training and pruning, as in multishot().
         epochs: of the last training.
@@ -37,7 +37,7 @@ def teach(
     Returns:
         The trained parameters, a tree like problem.params.
 
-    Source: Fischer and Burkholz 2022, appendix: so they make the ticket that they plant in a VGG16.
+    Source: Fischer and Burkholz 2022, appendix, for the ticket that they plant in a VGG16.
     """
     seek_key, order_key, train_key = jax.random.split(key, 3)
     seek = get_seeker(

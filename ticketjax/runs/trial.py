@@ -40,7 +40,7 @@ from ticketjax.training import train
 
 
 def _sought(setting: Setting, instance: Instance, found: Params) -> Params:
-    """The view of the mask that a found one is measured against; of several tickets the nearest."""
+    """The view of the planted mask that a found mask is compared with; the nearest of several."""
     if instance.tickets is None:
         return view(instance.planted.mask, setting.layers)
     return nearest(instance.tickets, found, setting.prune_bias)
@@ -72,7 +72,7 @@ def seek(
 def look(
     setting: Setting, seeker: Seeker, key: jax.Array, instance: Instance, density: jax.Array | float
 ) -> Found:
-    """What a seeker finds in an instance, nothing measured. Pure.
+    """What a seeker finds in an instance, without measuring anything. Pure.
 
     Args:
         setting, seeker, key, instance, density: as in seek().
@@ -84,7 +84,7 @@ def look(
         ValueError: as seek() does.
     """
     found = seeker(*seeker_arguments(setting, key, instance), density)
-    # A seeker of the user's own may return anything; later, it would only break somewhere inside.
+    # A user's seeker may return anything; without a check, the error would appear elsewhere later.
     check_found(found, instance.planted.params)
     return found
 
@@ -108,7 +108,7 @@ def rank(setting: Setting, instance: Instance, found: Found) -> Ranking:
 
     Args:
         setting, instance: as in seek().
-        found: its mask only says which of several tickets is the nearest.
+        found: its mask is used only to choose the nearest of several tickets.
 
     Returns:
         A Ranking.
@@ -127,7 +127,7 @@ def ranking_entries(ranks: Ranking) -> dict[str, jax.Array]:
 
 
 def own_entries(setting: Setting, instance: Instance, found: Found) -> dict[str, jax.Array]:
-    """The entries of Record that depend on the parameters which a seeker returns, if it does."""
+    """The entries of Record that depend on the parameters that a seeker returns, if any."""
     params = found.info.get("params")
     if params is None:
         return {}
@@ -139,17 +139,17 @@ def own_entries(setting: Setting, instance: Instance, found: Found) -> dict[str,
 def anytime_entries(
     setting: Setting, instance: Instance, found: Found, rescaled: jax.Array | bool
 ) -> dict[str, jax.Array]:
-    """What the best mask until some rounds of a search was worth, if the search tells its masks.
+    """The quality of the best mask up to some rounds of a search, if the search reports its masks.
 
     Args:
         setting, instance: as in seek().
-        found: whose info has what checkpoints.as_info() gives, or has not.
-        rescaled: whether the best one is that of the least loss at the best output scale, or of the
-            output as it is; may be traced.
+        found: its info may have what checkpoints.as_info() returns.
+        rescaled: whether the best mask has the least loss at the best output scale, or that of the
+            unscaled output; may be traced.
 
     Returns:
-        Entries of records, each (marks,): after how many rounds, the least loss on the training
-        data until then, and the strong metric of the mask that has it.
+        Entries of records, each (marks,): the number of rounds, the least loss on the training data
+        up to there, and the strong metric of the mask that has it.
     """
     if MASKS not in found.info:
         return {}
@@ -172,17 +172,17 @@ def anytime_entries(
 
 
 def _points(setting: Setting, instance: Instance) -> jax.Array:
-    """Where a network is compared with the target: evenly, or on fresh samples without noise.
+    """Points for comparing a network with the target: a grid, or fresh samples without noise.
 
-    They are the same for all runs. A task that has no more data than its own is compared on what is
-    held out.
+    They are the same for all runs. A task with a fixed set of data is compared on the held-out
+    data.
     """
     task = setting.task
     if task.data is not None:
         return instance.held_out.x
     if not isinstance(task.inputs, tuple) and task.inputs <= MOST_GRID_INPUTS:
         return input_grid(task.inputs)
-    # No run has this key, see run_key(). A task may have no more samples than a run draws.
+    # No run has this key, see run_key(). A task may have only as many samples as a run draws.
     return task.sample(jax.random.key(1), min(POINTS, setting.samples), 0.0).x
 
 
@@ -191,7 +191,7 @@ def describe(setting: Setting, instance: Instance, mask: Tree) -> dict[str, jax.
 
     Args:
         setting: what is fixed.
-        instance: whose tickets are looked for; of its data nothing is used.
+        instance: gives the tickets; its data are not used.
         mask: a tree like the network's.
 
     Returns:
@@ -247,7 +247,7 @@ def measure(
     before = untrained_of(problem, on_train, on_held_out, instance.held_out)
     seen_by_seeker = before
     if setting.reinitialise:
-        # What the seeker saw were the planted network's parameters.
+        # The seeker received the parameters of the planted network.
         original, _ = narrow(instance.planted.params)
         seen_by_seeker = untrained(
             problem, masks.apply_mask(original, kept_here), instance.held_out
@@ -298,11 +298,11 @@ def evaluate(
 
     Args:
         setting: what is fixed.
-        instance: whose network is masked.
-        mask: a tree like the network's; what cannot be pruned is kept, whatever it says.
+        instance: gives the network to mask.
+        mask: a tree like the network's; parameters that cannot be pruned are kept in any case.
         width: run the network with hidden layers of this many neurons; at least active_width(mask).
-            It is the same network and the same record up to rounding, in less time. Of dense chains
-            of the library's own (Model.resizable).
+            The record is the same up to rounding, in less time. Only for the library's own dense
+            chains (Model.resizable).
         target: what is planted, if it is not the task's own ticket.
         rescaled: whether found_objective and planted_objective are losses of the output at its best
             scale, or of the output as it is; may be traced.
@@ -332,12 +332,12 @@ def make_trial(
             flat.
 
     Returns:
-        The trial. The key decides data, initial network, the seeker's randomness and the order of
-        training. Density and noise may be traced; a density may also be "ticket".
+        The trial. The key determines data, initial network, the seeker's randomness and the order
+        of training. Density and noise may be traced; a density may also be "ticket".
 
     Raises:
-        ValueError: what get_seeker() or Setting refuses; and, by trial(), what make_instance()
-            refuses.
+        ValueError: what get_seeker() or Setting refuses; and, raised by trial(), what
+            make_instance() refuses.
 
     >>> from ticketjax.networks.mlp import mlp
     >>> from ticketjax.tasks import get_task

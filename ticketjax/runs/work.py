@@ -1,4 +1,4 @@
-"""What a search costs, for its records: counted once for each setting and seeker."""
+"""The cost of a search, for its records, counted once for each setting and seeker."""
 
 import functools
 import math
@@ -13,15 +13,15 @@ from ticketjax.runs.setting import Setting
 
 @functools.lru_cache(maxsize=256)
 def work_of(setting: Setting, seeker: Seeker) -> dict[str, float]:
-    """What a search takes: the entries "flops" and "passes" of its records.
+    """The cost of a search: the entries "flops" and "passes" of its records.
 
     Args:
         setting: what is fixed.
         seeker: traced on shapes alone; nothing is computed.
 
     Returns:
-        Floating point operations, and as many passes forward and backward over all training data as
-        take the same; nothing where they cannot be counted.
+        Floating point operations, and the number of passes forward and backward over all training
+        data with as many operations; empty if they cannot be counted.
     """
     flops = search_flops(seeker, _abstract_problem(setting))
     return {} if math.isnan(flops) else {"flops": flops, "passes": flops / _flops_of_pass(setting)}

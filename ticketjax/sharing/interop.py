@@ -144,7 +144,7 @@ def save_tree(
     for name, leaf in flatten(tree).items():
         if name == METADATA:
             raise ValueError(f"{name} is the name of the metadata in safetensors")
-        # The file holds the bytes in the order in which they are in memory.
+        # The file contains the bytes in the order in which they are in memory.
         array = np.asarray(leaf, order="C")
         array = array.astype(array.dtype.newbyteorder("="), copy=False)
         if array.dtype not in DTYPES.values():
@@ -319,7 +319,7 @@ def _is_ours(layers: Mapping[str, set[str]]) -> bool:
 def _numpy(name: str, value: Any) -> np.ndarray:
     if hasattr(value, "detach"):
         value = value.detach().cpu()
-        # NumPy has no bfloat16 of its own, and PyTorch does not know that of ml_dtypes.
+        # NumPy has no bfloat16 of its own, and PyTorch does not accept that of ml_dtypes.
         value = value.float() if value.is_floating_point() else value
     array = np.asarray(value)
     if array.dtype not in DTYPES.values():

@@ -120,7 +120,7 @@ def rebuild(
         instance: a tree as instance_tree() makes it, with the shapes of instance_shapes().
         answer: a tree as answer_tree() makes it, with the shapes of answer_shapes(). With None,
             only the entries OF_INSTANCE are meaningful.
-        epochs: for which masks are trained. Training uses the data in the order that the seed
+        epochs: number of epochs of training. It uses the data in the order that the seed
             determines, as in a sweep.
 
     Returns:

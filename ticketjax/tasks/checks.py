@@ -1,4 +1,4 @@
-"""Checks of the arguments that all tasks have."""
+"""Checks of the arguments that all tasks share."""
 
 import math
 import numbers

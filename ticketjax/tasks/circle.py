@@ -1,4 +1,4 @@
-"""Circle: tell four concentric rings of the plane apart."""
+"""Circle: classify four concentric rings of the plane."""
 
 import math
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ _FOLDED_KNOT_WEIGHTS = 103
 
 
 def sample(key: jax.Array, n: int, noise: jax.typing.ArrayLike = 0.01) -> Batch:
-    """Draw x uniform on [-1, 1]^2 and y, how many of the boundaries 0.2, 0.5, 0.7 |x|^2 exceeds.
+    """Draw x uniform on [-1, 1]^2, and y as the number of boundaries 0.2, 0.5, 0.7 below |x|^2.
 
     Args:
         key: typed random key.
@@ -68,10 +68,10 @@ def ticket(depth: int) -> Params:
         ValueError: a depth below 3 or not an integer.
 
     Source: Fischer and Burkholz 2022, arXiv 2111.11153, section 2.3 and appendix A.4.2.
-    Departures: the squares are least-squares fits (`piecewise.fit`) within the last boundary,
-        radius sqrt(0.7), where theirs interpolate up to 1 or sqrt(2); all knots look away from 0,
-        where theirs alternate. Outside g falls behind |x|^2, by up to 0.08 at depth 5 and 0.4 from
-        depth 6 on, and the class is the outermost all the same. Tickets have no more weights.
+    Departures: the squares are least-squares fits (`piecewise.fit`) up to the last boundary, radius
+        sqrt(0.7), where theirs interpolate up to 1 or sqrt(2); all knots face away from 0, where
+        theirs alternate. Beyond that radius, g is smaller than |x|^2, by up to 0.08 at depth 5 and
+        0.4 from depth 6 on, but the class is still the outermost. Tickets have no more weights.
 
     >>> [layer["kernel"].shape for layer in ticket(5).values()]
     [(2, 4), (4, 2), (2, 20), (20, 4)]
@@ -86,7 +86,7 @@ def ring_layers(
     rotation: np.ndarray | None = None,
     order: Sequence[int] = (0, 1, 2, 3),
 ) -> list[tuple[np.ndarray, np.ndarray]]:
-    """The layers of ticket(), and of others that tell four rings apart.
+    """The layers of ticket(), and of other tickets that classify four rings.
 
     Args:
         depth: as in ticket().
@@ -98,7 +98,7 @@ def ring_layers(
         (kernel, bias) of each layer.
     """
     layers = []
-    # (neurons, 2): the sums of the last layer's neurons that are the two components.
+    # (neurons, 2): the sums of the last layer's neurons that give the two components.
     components = np.eye(2)
     if depth >= 4:
         layers.append((np.array([[1.0, -1.0, 0.0, 0.0], [0.0, 0.0, 1.0, -1.0]]), np.zeros(4)))
@@ -117,7 +117,7 @@ def ring_layers(
         components = np.array([[1.0, 0.0], [0.0, 1.0], [0.0, 1.0]])
 
     counts = (_KNOTS, _KNOTS) if depth <= 5 else _folded_knots(math.sin(sector))
-    # Outside the last boundary g only has to be larger, which its last slopes ensure.
+    # Beyond the last boundary, g only has to be larger, which its last slopes ensure.
     radius = math.sqrt(boundaries[-1])
     ranges = (radius, radius * math.sin(sector))
     squares = [
@@ -137,7 +137,7 @@ def ring_layers(
     slopes = 5.0 * 2.0 ** np.arange(4)
     steps = (slopes[1:] - slopes[:-1]) * boundaries
     equal_at_boundaries = -np.concatenate([[0.0], np.cumsum(steps)])
-    # Where each class stands among the rings.
+    # The position of each class among the rings.
     rings = np.argsort(order)
     kernel, bias = np.outer(slope_changes, slopes), slopes * offset + equal_at_boundaries
     layers.append((kernel[:, rings], bias[rings]))
@@ -162,10 +162,10 @@ def _square(
 
 
 def _folded_knots(ratio: float) -> tuple[int, int]:
-    """Return the most knots, in the proportion 1 : ratio of the ranges, that the weights allow.
+    """Return the largest numbers of knots, in the proportion 1 : ratio, that the weights allow.
 
-    A knot of the parallel component has one weight, one of the perpendicular component two, since
-    that is the sum of two neurons; either has four to the classes.
+    A knot of the parallel component has one incoming weight. One of the perpendicular component has
+    two, since this component is the sum of two neurons. Both have four weights to the classes.
     """
     parallel = _FOLDED_KNOT_WEIGHTS // 5
     while True:

@@ -1,4 +1,4 @@
-"""Tasks whose ticket is drawn from a distribution: by a key, or for every seed its own."""
+"""Tasks whose ticket is drawn from a distribution, by a key or for every seed."""
 
 import dataclasses
 import functools
@@ -18,11 +18,11 @@ Layers = Sequence[tuple[np.ndarray, np.ndarray]]
 
 @dataclasses.dataclass(frozen=True)
 class TicketOf:
-    """Task.ticket_of(): the ticket that a seed of a run, or a key, decides.
+    """Task.ticket_of(): the ticket that a run's seed, or a key, determines.
 
     Args:
         draw: random numbers -> the ticket's layers, of the same shapes and number of parameters
-            whatever the numbers are.
+            for any numbers.
     """
 
     draw: Callable[[np.random.Generator], Layers]
@@ -32,7 +32,7 @@ class TicketOf:
         return _ticket(self.draw, seed)
 
 
-# Small arrays, which are asked for again and again: where a grid is checked, and by every chunk.
+# Cached, because checks of a grid and every chunk need these small arrays repeatedly.
 @functools.lru_cache(maxsize=4096)
 def _ticket(draw: Callable[[np.random.Generator], Layers], seed: int | tuple[int, ...]) -> Params:
     return parameters(draw(np.random.default_rng(seed)))
@@ -40,7 +40,7 @@ def _ticket(draw: Callable[[np.random.Generator], Layers], seed: int | tuple[int
 
 @dataclasses.dataclass(frozen=True)
 class _ExampleTicket:
-    """Task.ticket() of a task with a ticket for every seed: that of seed 0."""
+    """Task.ticket() of a task with a ticket for every seed: the ticket of seed 0."""
 
     tickets: TicketOf
     name: str
@@ -83,9 +83,9 @@ def drawn_task(
     """A task whose data are the outputs of a ticket that is drawn at random.
 
     Args:
-        family: what such tasks are called; with a key, the key is added to it.
-        key: an integer or a JAX key, which decides the ticket; None for a ticket for every seed,
-            that of key=seed, traced in one program.
+        family: the name of such tasks; with a key, the key is added to it.
+        key: an integer or a JAX key, which determines the ticket. With None, every seed has its own
+            ticket, that of key=seed, and all run in the same program.
         draw: as in TicketOf; a frozen dataclass, so that its fields are the task's source.
         kind, corners: as in network_task().
         name: the name in records, instead of these.

@@ -44,13 +44,13 @@ def sample(key: jax.Array, n: int, noise: jax.typing.ArrayLike = 0.01) -> Batch:
 def ticket(depth: int) -> Params:
     """Return the target: 30 equidistant knots, then the three coordinates.
 
-    Depth 3 puts the knots on x itself, depth 4 on x + 1 in [0, 2]. From depth 5 on the coordinates
+    Depth 3 puts the knots on x itself, depth 4 on x + 1 in [0, 2]. From depth 5 on, the coordinates
     are hidden neurons; 1 is added to keep them positive through the identities that follow, and
-    taken off by the last layer. The third coordinate is linear in x, so two knots are all it has.
+    subtracted by the last layer. The third coordinate is linear in x, so it has only two knots.
 
-    The knots right of the middle have neurons that are active to their right, those left of it
-    neurons that are active to their left: fewer neurons are then active at once, their sum cancels
-    less, and float32 loses less precision.
+    Neurons of knots right of the middle are active to their right, those of knots left of it to
+    their left. Then fewer neurons are active at once, there is less cancellation in their sum, and
+    float32 loses less precision.
 
     Args:
         depth: layers of neurons, including the input; at least 3.
@@ -88,7 +88,7 @@ def curve_layers(
         curve: points (n,) of [-1, 1] to the curve (n, 3), float64.
         knots: (30,): those right of the middle and then those left of it, both from the middle
             outwards.
-        least: no coordinate of the curve may be below.
+        least: lower bound of all coordinates of the curve.
 
     Returns:
         (kernel, bias) of each layer.

@@ -3,7 +3,7 @@
 Files from elsewhere are not trusted: sizes are checked before anything is read, labels and the
 count of every class afterwards, and nothing in a file is ever executed. The Python version of
 CIFAR-10 is a set of pickles, which an unpickler would run. Here a pickle's instructions are listed
-(pickletools.genops) and none is carried out: numbers and strings are taken as they stand.
+(pickletools.genops) and none is executed: numbers and strings are read from the list.
 """
 
 import gzip
@@ -21,8 +21,8 @@ from ticketjax.base import Batch
 from ticketjax.names import suggestion
 
 _TRAIN_FILES = 5
-# Instructions of a pickle that stand for plain values or arrange them: all that the official files
-# hold, besides the three names of NumPy below.
+# Instructions of a pickle for plain values and their structure. The official files contain no
+# others, except for the three names of NumPy below.
 _STRINGS = {"STRING", "BINSTRING", "SHORT_BINSTRING"}
 _INTEGERS = {"INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1"}
 _BOOLEANS = {"NEWTRUE", "NEWFALSE"}
@@ -32,7 +32,7 @@ _ARRANGEMENT = set(
     "REDUCE BUILD".split()
 )
 _ARRAY_NAMES = {"numpy.core.multiarray _reconstruct", "numpy ndarray", "numpy dtype"}
-# What the official pickles hold per image beside its pixels: a label and the name of a file.
+# Values per image in the official pickles, besides its pixels: a label and the name of a file.
 _LARGEST_PICKLE_RECORD = 256
 
 
@@ -54,7 +54,7 @@ class Images(NamedTuple):
 
 
 class Dataset(NamedTuple):
-    """What is known of a dataset before its files are read.
+    """What is known about a dataset before its files are read.
 
     Args:
         shape: (height, width, channels).
@@ -81,11 +81,11 @@ def load_images(name: str, data_dir: str | pathlib.Path) -> Images:
     """Read a dataset from its official files.
 
     CIFAR-10: the binary version (cifar-10-batches-bin) or the Python version (cifar-10-batches-py).
-    MNIST, Fashion-MNIST: four IDX files, each as it is or as .gz.
+    MNIST, Fashion-MNIST: four IDX files, each plain or as .gz.
 
     Args:
         name: one of DATASETS.
-        data_dir: the directory of the files, or the one that holds their folder.
+        data_dir: the directory of the files, or the one that contains their folder.
 
     Returns:
         Training data, test data and the training data's statistics.
@@ -160,7 +160,7 @@ def crop(key: jax.Array, x: jax.typing.ArrayLike) -> jax.Array:
 
 
 def _statistics(name: str, directory: pathlib.Path, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation per channel, on [0, 1]: exact sums, from a count of values."""
+    """Mean and standard deviation per channel, on [0, 1], with exact sums from counts of values."""
     values = np.arange(256) / 255
     channels = x.shape[-1]
     counts = np.zeros((channels, 256), np.int64)
@@ -203,7 +203,7 @@ def _labels(path: pathlib.Path, labels: np.ndarray, dataset: Dataset) -> np.ndar
 
 
 def _batch(x: Any, y: Any) -> Batch:
-    """Samples as NumPy arrays: where they are put is for later; what takes JAX's takes them."""
+    """Samples as NumPy arrays, which are not yet on a device; JAX's functions accept them."""
     return Batch(x, y)
 
 
@@ -235,7 +235,7 @@ def _read_batches(
         y = np.empty((len(part), n), np.int32)
         for index, path in enumerate(part):
             labels, pixels = read(path, n, dataset)
-            # A file has all of an image's red, then all of its green, then all of its blue.
+            # A file contains all red values of an image, then all green ones, then all blue ones.
             x[index] = pixels.reshape(n, channels, height, width).transpose(0, 2, 3, 1)
             y[index] = _labels(path, labels, dataset)
         batches.append(_batch(x.reshape(-1, *dataset.shape), y.reshape(-1)))
@@ -333,7 +333,7 @@ def _read_idx(path: pathlib.Path, shape: tuple[int, ...]) -> np.ndarray:
     if path.suffix == ".gz":
         try:
             with gzip.open(path) as file:
-                # One byte more detects a longer file without reading on, and checks the checksum.
+                # One more byte detects a longer file without reading it, and verifies the checksum.
                 content = file.read(expected + 1)
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
             raise ValueError(f"{path}: damaged: {error}") from None
@@ -353,8 +353,8 @@ _DIGITS = tuple("0123456789")
 _OBJECTS = "airplane automobile bird cat deer dog frog horse ship truck"
 _CLOTHES = "T-shirt/top,Trouser,Pullover,Dress,Coat,Sandal,Shirt,Sneaker,Bag,Ankle boot"
 
-# The counts are those of the official files. They tell MNIST from Fashion-MNIST, whose files have
-# the same names and sizes.
+# The counts are those of the official files. They distinguish MNIST from Fashion-MNIST, whose files
+# have the same names and sizes.
 DATASETS: dict[str, Dataset] = {
     "cifar10": Dataset(
         shape=(32, 32, 3),

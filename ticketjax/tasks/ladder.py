@@ -17,7 +17,7 @@ class Level:
         inputs, outputs, hidden, parameters, kind: of the ticket, as in random_teacher(). Every seed
             has its own.
         width: neurons of every hidden layer of the network that it is planted in.
-        planting: how the ticket is planted, and what is planted beside it.
+        planting: how the ticket is planted, and what else is planted.
 
     Raises:
         ValueError: a network too narrow for the ticket, and what random_teacher() refuses.
@@ -38,11 +38,11 @@ class Level:
 
     def __post_init__(self):
         check_count("width", self.width, max(self.hidden, default=1))
-        self.task  # noqa: B018  # refuses what makes no task
+        self.task  # noqa: B018  # raises for an invalid task
 
     @property
     def task(self) -> Task:
-        """The task, with a ticket for every seed; equal ones for equal levels."""
+        """The task, with a ticket for every seed; equal levels have equal tasks."""
         return random_teacher(
             inputs=self.inputs,
             outputs=self.outputs,

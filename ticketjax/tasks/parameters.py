@@ -15,8 +15,8 @@ def parameters(layers: Sequence[tuple[np.ndarray, np.ndarray]]) -> Params:
         layers: (kernel, bias) of every layer from input to output, (n_in, n_out) and (n_out,).
 
     Returns:
-        float32 NumPy arrays, so that a ticket is a constant in every program; functions that take
-        JAX arrays take them too.
+        float32 NumPy arrays, so that a ticket is a constant in every program; functions that accept
+        JAX arrays accept them too.
     """
     tree: dict[str, Any] = {
         f"layer_{index}": {"kernel": kernel.astype(np.float32), "bias": bias.astype(np.float32)}

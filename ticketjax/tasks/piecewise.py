@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-# Far denser than any ticket's knots: the discrete optimum is then the continuous one.
+# Far denser than any ticket's knots, so that the discrete optimum is the continuous one.
 _GRID_POINTS = 10_000
 # Float64 least squares leaves about 1e-14; the smallest coefficient that matters is far above.
 _ROUNDING = 1e-9
@@ -19,19 +19,19 @@ def fit(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the best slope changes a and offset b of g(x) = sum_j a_j relu(p_j (x - s_j)) + b.
 
-    Best is least squares over the interval, which beats the interpolation at the knots that Fischer
-    and Burkholz (2022, appendix A.4.3) use, with the same number of neurons. Neurons are shared by
-    several functions: only a and b have columns.
+    Best means least squares over the interval. With the same number of neurons, this is more
+    accurate than interpolation at the knots, which Fischer and Burkholz (2022, appendix A.4.3) use.
+    Several functions share the neurons: only a and b have columns.
 
     Args:
         function: maps points (n,) to values (n,), or (n, columns) for several functions at once.
         knots: (neurons,) the s_j. Without a knot at an end of the interval the slopes may be tied.
         signs: (neurons,) the p_j, each -1 or +1.
-        interval: (low, high), where g is to be near the function.
+        interval: (low, high), where g approximates the function.
 
     Returns:
-        (neurons,) and (), or (neurons, columns) and (columns,), float64. What is below 1e-9 of its
-        column's largest coefficient is rounding and set to 0.
+        (neurons,) and (), or (neurons, columns) and (columns,), float64. Coefficients below
+        1e-9 of their column's largest are rounding errors and set to 0.
 
     Raises:
         ValueError: knots and signs of different shapes, a sign that is neither -1 nor +1, or an

@@ -1,4 +1,4 @@
-"""Random teachers: tickets that are drawn from a distribution, not designed."""
+"""Random teachers: tickets that are drawn from a distribution instead of designed."""
 
 import dataclasses
 import itertools
@@ -12,7 +12,7 @@ from ticketjax.checks import check_choice, check_count, check_number
 from ticketjax.tasks.drawn import drawn_task
 
 ATTEMPTS = 200
-# Of the neurons of a layer that are dead.
+# How often the dead neurons of a layer are redrawn.
 REDRAWS = 50
 POINTS = 4096
 # A hidden neuron is drawn to be active on a share of the points from this to 1 minus this.
@@ -27,12 +27,12 @@ Layers = list[tuple[np.ndarray, np.ndarray]]
 
 
 def _supports(draw: np.random.Generator, teachers: "RandomTeachers") -> Layers:
-    """Which weights and biases there are: `count` of them, and every neuron on a path."""
+    """The places of the weights and biases of a teacher, with every neuron on a path."""
     sizes = teachers.sizes
     supports = []
     for n_in, n_out in itertools.pairwise(sizes):
         weights = np.zeros((n_in, n_out), bool)
-        # In a random order, each neuron of the longer side once, those of the shorter repeatedly.
+        # In a random order, each neuron of the larger layer once, of the smaller one repeatedly.
         longer = max(n_in, n_out)
         rows = np.resize(draw.permutation(n_in), longer)
         columns = np.resize(draw.permutation(n_out), longer)
@@ -60,10 +60,10 @@ def _supports(draw: np.random.Generator, teachers: "RandomTeachers") -> Layers:
 def _by_degree(
     draw: np.random.Generator, supports: Layers, free: list, spread: float
 ) -> np.ndarray:
-    """A random order of the free places, those of popular neurons first; as indices.
+    """A random order of the free places, with those of popular neurons first, as indices.
 
-    Every neuron has a log-normal popularity, that of a place is the product of its neurons', and
-    places are drawn in turn in proportion to it: the largest of log popularity plus Gumbel noise.
+    Every neuron has a log-normal popularity. A place has the product of its two neurons', and
+    places are drawn in turn in proportion to it, by the largest log popularity plus Gumbel noise.
     """
     counts = [len(supports[0][0]), *(weights.shape[1] for weights, _ in supports)]
     logs = [draw.normal(0.0, spread, (count,)) for count in counts]
@@ -79,7 +79,7 @@ def _by_degree(
 def _hidden_layer(
     draw: np.random.Generator, x: np.ndarray, weights: np.ndarray, biases: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray] | None:
-    """Kernel and bias of a layer whose neurons are all alive; None if some cannot be made so."""
+    """Kernel and bias of a layer whose neurons are all alive; None if this was not achieved."""
     scale = np.sqrt(2 / np.maximum(weights.sum(axis=0), 1))
     kernel, bias = np.zeros(weights.shape), np.zeros(biases.shape)
     dead = np.ones(biases.shape, bool)
@@ -92,7 +92,7 @@ def _hidden_layer(
             [np.quantile(column, q) for column, q in zip(before.T, shares.tolist(), strict=True)]
         )
         bias[dead] = np.where(biases[dead], -knots, 0.0)
-        # A knot at 0 is no bias: behind a ReLU, many points share that value.
+        # A bias of 0 is no parameter. It occurs after a ReLU, where many points have the value 0.
         dead = ~_are_alive(np.maximum(x @ kernel + bias, 0)) | (biases & (bias == 0))
         if not dead.any():
             return kernel, bias
@@ -100,14 +100,14 @@ def _hidden_layer(
 
 
 def _are_alive(after: np.ndarray) -> np.ndarray:
-    """Which neurons are active on a part of the points, and not constant."""
+    """Which neurons are active on enough of the points, and not constant."""
     return (np.mean(after > 0, axis=0) >= LEAST_ACTIVE / 4) & (after.std(axis=0) > 1e-3)
 
 
 def _balanced(outputs: np.ndarray, bias: np.ndarray, free: np.ndarray) -> np.ndarray | None:
-    """The output biases with which every class is frequent enough; None if none are found.
+    """Output biases that make every class frequent enough; None if none are found.
 
-    Only biases that are parameters of the ticket move.
+    Only biases that are parameters of the ticket are changed.
     """
     classes = outputs.shape[1]
     for step in range(BALANCING_STEPS):
@@ -119,7 +119,7 @@ def _balanced(outputs: np.ndarray, bias: np.ndarray, free: np.ndarray) -> np.nda
 
 
 def _attempt(draw: np.random.Generator, teachers: "RandomTeachers") -> Layers | None:
-    """One attempt at a teacher; None where a neuron is dead or a class too rare."""
+    """One attempt at a teacher; None if a neuron is dead or a class too rare."""
     x = draw.uniform(-1, 1, (POINTS, teachers.inputs))
     layers: Layers = []
     supports = _supports(draw, teachers)
@@ -226,8 +226,8 @@ def random_teacher(
     ever active, or always 0, are rejected.
 
     Args:
-        key: an integer or a JAX key, which decides everything. None draws a ticket for every seed
-            of a sweep, that of key=seed: all run in the same programs.
+        key: an integer or a JAX key, which determines everything. None draws a ticket for every
+            seed of a sweep, that of key=seed; all run in the same programs.
         inputs, outputs: widths of the first and the last layer.
         hidden: widths of the hidden layers; the ticket's depth is len(hidden) + 2.
         parameters: number of weights and biases that are not 0.
@@ -245,8 +245,8 @@ def random_teacher(
             regression's outputs, or is the probability that a label is redrawn.
 
     Raises:
-        ValueError: fewer parameters than there are neurons to connect, more than the layers have,
-            no acceptable draw in 200.
+        ValueError: too few parameters to connect all neurons, more than the layers have, or no
+            acceptable draw in 200.
 
     >>> task = random_teacher(key=7, inputs=2, outputs=3, hidden=(6, 8, 6), parameters=40,
     ...                       kind="classification")

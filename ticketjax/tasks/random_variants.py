@@ -1,4 +1,4 @@
-"""Circle and Helix drawn at random: the same constructions, turned, moved and renamed."""
+"""Random variants of Circle and Helix: the same constructions, rotated, moved and relabelled."""
 
 import dataclasses
 import math
@@ -15,11 +15,11 @@ from ticketjax.tasks.helix import curve_layers
 # Squared widths of the inner rings: each then has 12% to 24% of the square's area.
 RING = (0.15, 0.3)
 RINGS = 4
-# Of Helix, on either side of the middle.
+# Number of Helix's knots on either side of the middle.
 KNOTS = 15
 # How far a knot may move, in distances between knots.
 JITTER = 0.4
-# No coordinate of a turned helix is below: its points are at most this far from the origin.
+# Lower bound of a rotated helix's coordinates: its points are at most this far from the origin.
 LEAST = -1.5
 
 
@@ -64,7 +64,7 @@ class RandomHelices:
             return points / (8 * math.pi) @ turned
 
         jitter = draw.uniform(-JITTER, JITTER, (2, KNOTS))
-        # Both sides keep the one in the middle.
+        # The knot in the middle, which both sides share, is not moved.
         jitter[:, 0] = 0
         right, left = (np.arange(KNOTS) + jitter) / KNOTS
         return curve_layers(self.depth, curve, np.concatenate([right, -left]), LEAST)
@@ -77,8 +77,8 @@ def random_circle(*, key: int | jax.Array | None = None, depth: int = 5) -> Task
     more weight for each of its first neurons that depended on one coordinate only.
 
     Args:
-        key: an integer or a JAX key, which decides everything; None for a variant for every seed of
-            a sweep, as in random_teacher().
+        key: an integer or a JAX key, which determines everything; None for a variant for every seed
+            of a sweep, as in random_teacher().
         depth: of the ticket; at least 3.
 
     Returns:

@@ -10,7 +10,7 @@ from ticketjax.checks import check_count
 from ticketjax.tasks.checks import check_depth
 from ticketjax.tasks.drawn import Layers, drawn_task
 
-# Functions of fewer inputs are compared on a grid, on which a parity means nothing.
+# Functions of fewer inputs are compared on a grid, on which a parity has no meaning.
 FEWEST_INPUTS = 3
 
 
@@ -40,14 +40,14 @@ class Parities:
         kernel = np.zeros((self.inputs, k))
         kernel[hidden] = 1
         knots = -k + 2.0 * np.arange(k)
-        # The line turns at every knot: its first slope is 1 or -1, every change of it 2 or -2.
+        # The line turns at every knot: its first slope is 1 or -1, every slope change 2 or -2.
         first = (-1.0) ** k
         changes = -first * 2 * (-1.0) ** np.arange(k)
         changes[0] /= 2
         layers: list[tuple[np.ndarray, np.ndarray]] = [(kernel, -knots)]
         if self.depth == 3:
             return [*layers, (changes[:, None], np.array([first]))]
-        # 1 is added to keep the output positive on the way, and taken off in the end.
+        # 1 is added to keep the output positive through hidden layers, and subtracted at the end.
         layers.append((changes[:, None], np.array([first + 1])))
         layers.extend((np.ones((1, 1)), np.zeros(1)) for _ in range(self.depth - 4))
         return [*layers, (np.ones((1, 1)), np.array([-1.0]))]
@@ -56,17 +56,17 @@ class Parities:
 def sparse_parity(
     *, inputs: int, bits: int, key: int | jax.Array | None = None, depth: int = 3
 ) -> Task:
-    """A regression on the product of a few signs among many, which are hidden.
+    """A regression on the product of a few relevant signs among many.
 
-    With s the sum of the k signs, the product goes up and down between -1 and 1 as s takes its
-    values -k, -k + 2, ..., k, which k neurons relu(s - s_j), s_j = -k + 2j, follow exactly. Depth 3
-    takes (k + 1)^2 parameters, one fewer for even k, whose middle knot is 0.
+    Let s be the sum of the k signs. As s takes its values -k, -k + 2, ..., k, the product
+    alternates between -1 and 1. The k neurons relu(s - s_j), s_j = -k + 2j, represent this
+    exactly. Depth 3 takes (k + 1)^2 parameters, one fewer for even k, whose middle knot is 0.
 
     Args:
         inputs: number of signs, at least 3.
         bits: k, the number of relevant signs.
-        key: an integer or a JAX key, which decides which count; None for others with every seed of
-            a sweep, as in random_teacher().
+        key: an integer or a JAX key, which determines the relevant signs; None for others with
+            every seed of a sweep, as in random_teacher().
         depth: of the ticket; at least 3.
 
     Returns:

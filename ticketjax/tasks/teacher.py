@@ -1,4 +1,4 @@
-"""Teachers: a trained sparse network as the target, its own data as the task."""
+"""Teachers: a trained sparse network as the target, and its training data as the task's data."""
 
 from typing import Any
 
@@ -27,7 +27,7 @@ def teacher(name: str, target: Params, data: Batch) -> Task:
 
     Returns:
         A Task. Its samples are drawn without replacement; the noise is the share of labels that get
-        another class, or the standard deviation of what is added to the outputs. Its sample()
+        another class, or the standard deviation of the noise added to the outputs. Its sample()
         raises ValueError for more samples than there are, its ticket() for another depth.
 
     Raises:

@@ -1,7 +1,7 @@
 """Drawings of tasks and tickets: samples, how Circle's layers fold the plane, networks as graphs.
 
-Samples come from the tasks; folds, knots and graphs from the parameters of their tickets. So the
-drawings show what runs, not what was meant.
+Samples come from the tasks; folds, knots and graphs from the parameters of their tickets. The
+drawings therefore show the networks that are run.
 """
 
 from ticketjax.figures.drawings.comparison import Side, comparison, plane

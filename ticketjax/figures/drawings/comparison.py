@@ -1,4 +1,4 @@
-"""A found ticket beside the planted one: both as graphs, and as functions."""
+"""A found ticket next to the planted one: both as graphs, and as functions."""
 
 import os
 from typing import Any, NamedTuple

@@ -17,7 +17,7 @@ from ticketjax.tasks.helix import HELIX
 
 def _arrow(canvas: plt.Figure, before: plt.Axes, after: plt.Axes) -> None:
     left, right = before.get_position(), after.get_position()
-    # Close to what it leaves: the labels of what it leads to need the rest of the gap.
+    # Close to the left plot, because the labels of the right one need the rest of the gap.
     x = left.x1 + 0.25 * (right.x0 - left.x1)
     canvas.text(x, (left.y0 + left.y1) / 2, "\N{RIGHTWARDS ARROW}", size=15, color=FAINT, **CENTRED)
 

@@ -1,4 +1,4 @@
-"""What a network's layers put out, in NumPy: what the drawings of constructions show."""
+"""The outputs of a network's layers, in NumPy, for the drawings of constructions."""
 
 import numpy as np
 

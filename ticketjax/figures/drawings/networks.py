@@ -40,7 +40,7 @@ def _heights(orders: Sequence[np.ndarray], kernels: Sequence[np.ndarray]) -> lis
 
 
 def _barycentres(connected: np.ndarray, heights: np.ndarray, own: np.ndarray) -> np.ndarray:
-    """Mean height of the neighbours of each neuron, its own without any.
+    """Mean height of the neighbours of each neuron; its own height if it has none.
 
     connected: (neurons, neighbours) bool.
     """
@@ -102,7 +102,7 @@ def ticket(
         axes: the axes to draw into.
         params: kernels (n_in, n_out) and biases (n_out,), any tree of this form: a planted ticket,
             a found one, or a trained one.
-        inputs, outputs: names beside the first and the last column.
+        inputs, outputs: names next to the first and the last column.
         captions: texts below the columns, from input to output; by default their numbers.
 
     Returns:
@@ -170,7 +170,7 @@ def ticket(
 
 
 def signs_legend(canvas: plt.Figure, y: float) -> None:
-    """Say which colours the signs of weights and biases have, at the height y of the canvas."""
+    """Draw a legend of the colours of positive and negative parameters, at height y."""
     dot: dict[str, Any] = {"marker": "o", "linestyle": "", "markeredgecolor": INK, "markersize": 8}
     canvas.legend(
         handles=[

@@ -1,4 +1,4 @@
-"""What the drawings share: the style of their canvas, the colours of classes."""
+"""The common style of the drawings: their canvas, the colours of classes."""
 
 from typing import Any
 
