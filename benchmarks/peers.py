@@ -9,22 +9,29 @@ gains from what its runs share (a density of 1, scores, data) and from leaving o
 "full width" has neither gain: one density of 0.5, where nearly all neurons are alive. PyTorch only
 trains, without the other parts of a run (data, planting, scores, measuring). About 4 minutes on two
 cores.
+
+--authors=DIR also times the code of the paper's authors: a checkout of RelationalML/PlantNSeek that
+was repaired so that it starts, because its main.py imports a module that is missing. Every run is a
+process of its own, which plants, prunes at density 0.5, trains and measures.
 """
 
+import os
 import sys
 
 from absl import flags
 
-from ticketjax.commands.flags import FLAGS, launch
+from ticketjax.commands.flags import FLAGS, launch, naming
 
 flags.DEFINE_integer("repeats", 3, "Turns of every candidate.", lower_bound=1)
 flags.DEFINE_integer("seeds", 10, "Seeds of the sweeps in a turn.", lower_bound=1)
 flags.DEFINE_integer("epochs", 10, "Epochs of the final training.", lower_bound=1)
 # A hundred runs at once are the fastest; fewer take longer per run.
 flags.DEFINE_integer("expert_runs", 100, "Runs that the expert trains at once.", lower_bound=1)
+flags.DEFINE_string("authors", None, "A repaired checkout of the authors' code.")
 
 ONE_BY_ONE = "same trial, jit, one by one"
 IDIOMATIC = "PyTorch, idiomatic, one by one"
+AUTHORS = "the authors' code, a process per run"
 RUNS_ONE_BY_ONE = 2
 
 
@@ -102,6 +109,41 @@ def _torch_candidates(setting) -> dict:
     }
 
 
+def _authors_program() -> str:
+    """The directory of the authors' main.py.
+
+    Raises:
+        ValueError: there is none in the checkout.
+    """
+    directory = os.path.join(FLAGS.authors, "Synaptic-Flow-Extended")
+    if not os.path.isfile(os.path.join(directory, "main.py")):
+        raise ValueError(f"must have Synaptic-Flow-Extended/main.py, got {FLAGS.authors!r}")
+    return directory
+
+
+def _authors_run(directory: str, epochs: int) -> float:
+    """Seconds of one run of the authors' code, as a process."""
+    import subprocess
+
+    from benchmarks.timing import seconds
+
+    options = {
+        "experiment": "singleshot",
+        "dataset": "circle",
+        "model": "planted-model",
+        "depth": 5,
+        "width": 100,
+        "train-batch-size": 32,
+        "pruner": "synflow",
+        "sparsity": 0.5,
+        "prune-bias": True,
+        "post-epochs": epochs,
+    }
+    given = [f"--{name}={value}" for name, value in options.items()]
+    command = [sys.executable, "main.py", *given, "--no-cuda"]
+    return seconds(lambda: subprocess.run(command, cwd=directory, check=True, capture_output=True))
+
+
 def main() -> int:
     """Measure, and print a table with ratios."""
     import jax
@@ -110,6 +152,9 @@ def main() -> int:
     from benchmarks.machine import describe
     from benchmarks.timing import in_turns, spread
 
+    if FLAGS.authors is not None:
+        with naming("authors"):
+            authors = _authors_program()
     task = tj.get_task("circle")
     model = tj.mlp(task, depth=5, width=100)
     fields = {"task": "circle", "epochs": FLAGS.epochs}
@@ -125,6 +170,8 @@ def main() -> int:
     candidates |= _torch_candidates(
         tj.Setting(task, model, training=tj.Training(epochs=FLAGS.epochs))
     )
+    if FLAGS.authors is not None:
+        candidates[AUTHORS] = lambda: _authors_run(authors, FLAGS.epochs)
     first, seconds = in_turns(candidates, FLAGS.repeats)
 
     reference = IDIOMATIC if IDIOMATIC in candidates else ONE_BY_ONE
