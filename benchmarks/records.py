@@ -1,7 +1,7 @@
 r"""Gather the records of results directories into one Parquet file to be published, with a README.
 
     python -m benchmarks.records benchmarks/results/paper benchmarks/results/tune
-    make records ARGS=results/leaderboard
+    make records ARGS=results/mine
 
 Every argument is a results directory, or a directory of them. The file has a row per run: the
 columns of the records, the directory that they come from, and the hash of its configuration. Whole
