@@ -4,8 +4,10 @@
 # The interpreter that the environment is made with, and where the environment is.
 PYTHON ?= python3
 VENV := .venv
-# Further flags for `make run`.
+# Further flags for `make run`, further directories for `make records`.
 ARGS :=
+# The results directories that `make records` publishes.
+RECORDS := $(addprefix benchmarks/results/,leaderboard paper tune)
 # The version that `make test-jax` tests with.
 JAX := 0.10.0
 # Processes that `make test` spreads the tests over.
@@ -14,7 +16,7 @@ WORKERS := 2
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help run test test-long test-jax lint format docs dist venv clean
+.PHONY: help run test test-long test-jax lint format records docs dist venv clean
 .DEFAULT_GOAL := help
 
 help:  ## show this list
@@ -50,6 +52,9 @@ lint: $(VENV)/installed  ## ruff, mypy and the import order; changes nothing
 format: $(VENV)/installed  ## repair what ruff can
 	$(BIN)/python -m ruff check --fix
 	$(BIN)/python -m ruff format
+
+records: $(VENV)/installed  ## the kept records as one Parquet file to publish, in build/records
+	$(BIN)/python -m benchmarks.records --out=build/records $(RECORDS) $(ARGS)
 
 docs: $(VENV)-docs/pinned  ## the site of guide, protocol and API, into build/site
 	NO_MKDOCS_2_WARNING=1 $(VENV)-docs/bin/mkdocs build --quiet

@@ -82,7 +82,8 @@ def test_every_ticket_alone_is_the_target_and_no_decoy_is(match, perturbation):
         np.testing.assert_array_equal(params[name]["bias"][spare], layer["bias"][spare])
 
 
-def test_without_dials_it_is_planting(monkeypatch):
+@pytest.mark.parametrize("match", ["cosine", "hidden"])
+def test_without_dials_it_is_planting(monkeypatch, match):
     planted = []
 
     def plant(*args, **options):
@@ -90,11 +91,13 @@ def test_without_dials_it_is_planting(monkeypatch):
         return "planted"
 
     monkeypatch.setattr(difficulty, "plant", plant)
-    several = plant_several(KEY, TARGET, MOTHER, match="hidden")
+    several = plant_several(KEY, TARGET, MOTHER, match=match)
     assert several == ("planted", None, None)
     (((target, mother), options),) = planted
     assert target is TARGET and mother is MOTHER
-    assert options == {"match": "hidden", "zero_path_biases": False, "model": None}
+    # The published planting has no key: its records are those of the hash.
+    assert (options.pop("key", None) is not None) == (match == "hidden")
+    assert options == {"match": match, "zero_path_biases": False, "model": None}
 
 
 def test_perturbations_are_relative_and_leave_zeros_alone():

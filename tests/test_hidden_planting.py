@@ -16,6 +16,8 @@ from ticketjax.measure.quality import strong_quality
 from ticketjax.networks.mlp import mlp
 from ticketjax.planting.hidden import BIAS_IMPORTANCE, LEAST_IMPORTANCE
 from ticketjax.planting.plant import plant
+from ticketjax.planting.several import plant_several
+from ticketjax.planting.writing import lots_of
 from ticketjax.problem import make_problem
 from ticketjax.tasks import TASKS, get_task
 
@@ -194,6 +196,28 @@ def test_vmap_is_a_loop():
         one = hidden(TARGET, jax.tree.map(lambda leaf, i=i: leaf[i], mothers))
         for leaf, expected in zip(jax.tree.leaves(together), jax.tree.leaves(one), strict=True):
             np.testing.assert_allclose(leaf[i], expected, rtol=1e-4)
+
+
+def share_planted_at_the_least_hash(planted):
+    """How often the neuron of the least hash is planted, and how often any neuron is."""
+    layer, mask = planted.params["layer_0"], planted.mask["layer_0"]
+    used = np.asarray(mask["kernel"].any(axis=1) | mask["bias"])
+    least = np.argmin(jax.vmap(lots_of)(layer["kernel"], layer["bias"]), axis=1)
+    return used[np.arange(len(used)), least].mean(), used.mean()
+
+
+def test_who_hashes_the_planted_network_learns_nothing_about_drawn_lots():
+    networks = 200
+    mothers = he_network(np.random.default_rng(3), (2, 9, 8, 7, 2), (networks,))
+    keys = jax.random.split(jax.random.key(3), networks)
+
+    def plant_run(key, mother):
+        return plant_several(key, TARGET, mother, match="hidden").planted
+
+    drawn = share_planted_at_the_least_hash(jax.jit(jax.vmap(plant_run))(keys, mothers))
+    hashed = jax.jit(jax.vmap(plant_hidden, in_axes=(None, 0)))(TARGET, mothers)
+    assert drawn[0] == pytest.approx(drawn[1], abs=0.1)  # three standard deviations
+    assert share_planted_at_the_least_hash(hashed)[0] > 0.85
 
 
 def test_path_biases_can_be_zeroed():

@@ -11,8 +11,9 @@ import scipy.stats
 import ticketjax as tj
 from tests.example_records import records
 from ticketjax.figures import ladder as figure
-from ticketjax.records.levels import by_seeker
+from ticketjax.records.levels import by_seeker, level_lines, level_names
 from ticketjax.records.shares import Share
+from ticketjax.tasks.ladder import DECOY_LEVELS
 
 
 @pytest.mark.parametrize("level", tj.LADDER, ids=lambda level: level.name)
@@ -36,6 +37,28 @@ def test_levels_are_told_apart_and_grow():
         tj.Level("narrow", 1, 1, (3,), 9, 2)
     with pytest.raises(ValueError, match="parameters must be in"):
         tj.Level("poor", 1, 1, (3,), 2, 9)
+
+
+@pytest.mark.parametrize("level", DECOY_LEVELS, ids=lambda level: level.name)
+def test_levels_with_decoys_are_other_levels_with_nothing_else_changed(level):
+    names = {one.name: one for one in tj.LADDER}
+    base = names[level.name.removesuffix("d")]
+    assert level.planting.decoys > 0 and level.name not in names
+    assert dataclasses.replace(level, name=base.name, planting=base.planting) == base
+    assert jax.tree.all(
+        jax.tree.map(np.array_equal, level.task.ticket_of(5), base.task.ticket_of(5))
+    )
+
+
+def test_a_level_has_room_for_its_decoys_and_says_what_it_has():
+    planting = tj.Planting(decoys=2)
+    with pytest.raises(ValueError, match="width must be at least 9"):
+        tj.Level("narrow", 1, 1, (3,), 9, 8, planting=planting)
+    hidden = tj.Level("own", 1, 1, (3,), 9, 9, planting=tj.Planting("hidden", perturbation=0.5))
+    lines = level_lines({}, [tj.LADDER[2], *DECOY_LEVELS[:1], hidden])
+    told = ["width 10", "width 10, 2 decoys", "width 9, hidden, perturbed by 0.5"]
+    assert [line[2] for line in lines[1:]] == told
+    assert level_names(DECOY_LEVELS[:1]) == ["3d\n6 in 10\n2 decoys"]
 
 
 def test_shares_are_counted_by_level_and_seeker():

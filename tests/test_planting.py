@@ -12,6 +12,7 @@ from tests.oracles.forward import forward, layers, masked
 from tests.oracles.networks import he_network, sparse_network
 from ticketjax.networks.mlp import mlp
 from ticketjax.planting.plant import plant
+from ticketjax.planting.writing import lots_of
 from ticketjax.tasks import TASKS, get_task
 
 SEEDS = 3
@@ -339,3 +340,20 @@ def test_lone_parameters_do_not_gather_at_low_indices():
     counts = np.bincount(index // 10, minlength=10)
     # 40 expected in each tenth; the 0.999 quantile of chi-squared with 9 degrees of freedom.
     assert np.sum((counts - 40.0) ** 2 / 40.0) < 27.9
+
+
+def test_a_key_hides_the_choice_among_equally_good_neurons():
+    # Lone parameters stay as they are, and so does the hash that chose their neurons.
+    task, draws = get_task("relu"), 300
+    target, model = task.ticket(depth=3), mlp(task, 3, 20)
+    keys = jax.random.split(jax.random.key(1), draws)
+
+    def guessed(key, drawn):
+        params, mask, _ = plant(target, model.init(key), key=key if drawn else None)
+        kernel, bias = params["layer_0"]["kernel"], params["layer_0"]["bias"]
+        guess = jnp.argmax(jnp.where(kernel[0] > 0, lots_of(kernel, bias) | 1, 0))
+        return mask["layer_0"]["kernel"][0, guess]
+
+    hashed, drawn = (jax.vmap(lambda key, d=d: guessed(key, d))(keys) for d in (False, True))
+    assert hashed.all()
+    assert drawn.mean() < 0.2  # about one in ten has the right sign

@@ -17,6 +17,7 @@ from ticketjax.commands.plant_sealed import plant_sealed
 from ticketjax.records.store import load_records
 from ticketjax.sharing import instances, interop, sealed, suite_v2
 from ticketjax.sharing.exact_draws import uniform
+from ticketjax.sharing.standings import read_submission
 from ticketjax.sharing.suite_v2 import Group
 from ticketjax.tasks.random_teacher import RandomTeachers
 
@@ -203,14 +204,22 @@ def test_masks_are_scored_by_group_with_intervals(copy, forks):
         mask["layer_0"]["kernel"][0, 0] = True
         interop.save_tree(path, mask)
     flags = ["--instance=suite/instances", "--sealed=suite/sealed", "--mask=masks", "--epochs=0"]
-    result = forks.command("score", *flags, "--out=results", directory=copy)
+    flags += ["--out=results", "--label=mine", "--json"]
+    result = forks.command("score", *flags, directory=copy)
     assert result.returncode == 0, result.stderr
-    assert "ticketjax-suite-v2, masks of own: 9 of 11 tickets found" in result.stdout
-    assert "\nall          9 of 11 [52%, 95%]" in result.stdout
     records = load_records(copy / "results").to_pylist()
     assert sorted({row["task"] for row in records}) == ["three_knots", "two_knots"]
     assert sum(row["found"] for row in records) == 9
     assert sum(row["recall"] == 1 for row in records) == 9
+    told = json.loads(result.stdout)["all"]["found"]
+    assert (told["hits"], told["of"]) == (9, 11)
+    assert (told["low"], told["high"]) == pytest.approx((0.52, 0.95), abs=0.005)
+    (copy / "mine.json").write_text(result.stdout)
+    read = read_submission(copy / "mine.json")
+    assert read.label == "mine" and sorted(read.masks) == NAMES
+    assert [name for name, mask in read.masks.items() if not mask.found] == NAMES[:2]
+    listed = (copy / "suite" / "instances" / "suite.json").read_bytes()
+    assert read.common["list_sha256"] == hashlib.sha256(listed).hexdigest()
 
 
 def test_seekers_find_masks_of_the_budget(copy, forks):

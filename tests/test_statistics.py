@@ -13,6 +13,7 @@ from ticketjax.records.statistics import (
     interval_of_share,
     intervals_of_means,
     paired_difference,
+    paired_shares,
     quartiles,
 )
 
@@ -103,6 +104,46 @@ def test_the_paired_test_rejects_equals_as_often_as_it_says(n):
     errors = np.random.default_rng(n).lognormal(sigma=1.5, size=(2, GROUPS, n))
     low, high = intervals_of_means(errors[0] - errors[1])
     assert np.mean((low > 0) | (high < 0)) < 0.055
+
+
+def pairs(both, first, second, neither):
+    """Two sides of yes and no, by how often both, one alone or none says yes."""
+    a = [True] * (both + first) + [False] * (second + neither)
+    return np.array(a), np.array([True] * both + [False] * first + [True] * second + neither * [0])
+
+
+@pytest.mark.parametrize(
+    ("counts", "low", "high"),
+    [
+        # Examples of Newcombe 1998, and of Fagerland, Lydersen and Laake 2014.
+        ((36, 12, 2, 0), 0.0569, 0.3404),
+        ((1, 1, 7, 12), -0.507, -0.026),
+    ],
+)
+def test_paired_shares_have_the_published_intervals(counts, low, high):
+    difference = paired_shares(*pairs(*counts))
+    _, first, second, _ = counts
+    assert difference.mean == pytest.approx((first - second) / sum(counts))
+    assert difference[1:3] == pytest.approx((low, high), abs=6e-4)
+    assert difference.p == pytest.approx(scipy.stats.binomtest(first, first + second).pvalue)
+
+
+def test_paired_shares_without_any_difference_have_an_interval():
+    difference = paired_shares(*pairs(0, 0, 0, 25))
+    _, high = scipy.stats.binomtest(0, 25).proportion_ci(method="wilson")
+    assert difference[:4] == pytest.approx((0, -high, high, 1))
+
+
+@pytest.mark.parametrize("shares", [(0.5, 0.5), (0.9, 0.8)])
+def test_intervals_of_paired_shares_cover_as_often_as_they_say(shares):
+    rng, covered = np.random.default_rng(0), 0
+    for _ in range(600):
+        a, b = rng.random((2, 25))
+        # Half of the seeds are alike for both sides.
+        b = np.where(rng.random(25) < 0.5, a, b)
+        difference = paired_shares(a < shares[0], b < shares[1])
+        covered += difference.low <= shares[0] - shares[1] <= difference.high
+    assert 0.93 < covered / 600 < 0.99
 
 
 def test_quartiles_are_of_finite_values():

@@ -25,5 +25,6 @@ NAMES = (
     "theory",
     "plant",
     "score",
+    "standings",
     "seek",
 )

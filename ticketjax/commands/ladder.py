@@ -8,7 +8,7 @@ Every level draws one ticket per seed, a random sparse network, and plants it in
 Every seeker searches for it at the ticket's own number of parameters. A ticket is found if the mask
 computes its function before any training. The command prints and draws, for every level and seeker,
 how many tickets were found, with Wilson's 95% interval. With each level, tickets have more
-parameters and networks more neurons.
+parameters and networks more neurons. Levels 3d, 4d and 5d have decoys beside the ticket.
 """
 
 from __future__ import annotations
@@ -41,6 +41,8 @@ SEEKERS = ", ".join(
     )
 )
 SAMPLES, NOISE = 1_000, 0.0
+# In help: the levels themselves are not read before JAX is.
+DEFAULT = "all without decoys"
 
 
 def define() -> None:
@@ -63,17 +65,17 @@ def define() -> None:
 
 def define_levels() -> None:
     """Define the flag that names the levels."""
-    flags.DEFINE_list("levels", None, "Names of the ladder's levels to run; all by default.")
+    flags.DEFINE_list("levels", None, f"Names of the ladder's levels to run; {DEFAULT} by default.")
 
 
 def levels() -> list[Level]:
     """The levels that --levels names, in its order."""
     from ticketjax.names import suggestion
-    from ticketjax.tasks.ladder import LADDER
+    from ticketjax.tasks.ladder import DECOY_LEVELS, LADDER
 
-    known = {level.name: level for level in LADDER}
     if FLAGS.levels is None:
-        return list(known.values())
+        return list(LADDER)
+    known = {level.name: level for level in (*LADDER, *DECOY_LEVELS)}
     refuse_empty("levels")
     with naming("levels"):
         for name in FLAGS.levels:

@@ -11,7 +11,7 @@ from ticketjax.commands.flags import FLAGS, FlagError, naming
 from ticketjax.commands.instance_files import listed_names, of_same_name, reading
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from ticketjax.base import Params
     from ticketjax.sharing.sealed import Entry, Unsealed
@@ -56,8 +56,11 @@ def _read_one(
     return unsealed, mask
 
 
-def read_all(directory: pathlib.Path) -> list[Given]:
+def read_all(directory: pathlib.Path) -> dict[str, Given]:
     """Read the whole suite and the masks. All files are checked before any mask is scored.
+
+    Returns:
+        The instances and their masks, by name.
 
     Raises:
         FlagError: the sealed folder is not given, or a file is missing, altered or unexpected.
@@ -82,13 +85,11 @@ def read_all(directory: pathlib.Path) -> list[Given]:
     public_paths = _paths("instance", directory, names)
     kept_paths = _paths("sealed", kept, names)
     masks = of_same_name("mask", public_paths)
-    return [
-        _read_one(*files)
-        for files in zip(entries.values(), public_paths, kept_paths, masks, strict=True)
-    ]
+    files = zip(entries.values(), public_paths, kept_paths, masks, strict=True)
+    return {name: _read_one(*of_one) for name, of_one in zip(names, files, strict=True)}
 
 
-def _score(given: Sequence[Given]) -> tuple[list[Scored], list[dict[str, Any]]]:
+def _score(given: Collection[Given]) -> tuple[list[Scored], list[dict[str, Any]]]:
     import tqdm
 
     from ticketjax.sharing import scoring, suite_scores
@@ -103,7 +104,7 @@ def _score(given: Sequence[Given]) -> tuple[list[Scored], list[dict[str, Any]]]:
             suite_scores.quality(kind, entries[name], y)
             for name in ("strong_metric", "weak_metric")
         )
-        kept = entries["kept"] * scoring.prunable(instance) / known.budget
+        kept = round(entries["kept"] * scoring.prunable(instance)) / known.budget
         scored.append(
             suite_scores.Scored(
                 group=known.description.task,
@@ -118,7 +119,8 @@ def _score(given: Sequence[Given]) -> tuple[list[Scored], list[dict[str, Any]]]:
     return scored, records
 
 
-def _mean(mean: Mean) -> str:
+def mean_text(mean: Mean) -> str:
+    """A mean with its interval, if it has one, as tables write it."""
     if math.isnan(mean.low):
         return f"{mean.mean:.2f}"
     return f"{mean.mean:.2f} [{mean.low:.2f}, {mean.high:.2f}]"
@@ -127,7 +129,7 @@ def _mean(mean: Mean) -> str:
 def _row(name: str, score: GroupScore, hidden: str) -> list[str]:
     from ticketjax.records.titles import format_share
 
-    means = [_mean(mean) for mean in (score.before, score.after, score.recall, score.kept)]
+    means = [mean_text(mean) for mean in (score.before, score.after, score.recall, score.kept)]
     return [name, format_share(score.found.hits, score.found.of), *means, hidden]
 
 
@@ -140,7 +142,8 @@ def _audits() -> dict[str, Any]:
         return sealed.read_json(path, sealed.SUITE_FORMAT).get("audits", {})
 
 
-def _table(scores: dict[str, GroupScore], overall: GroupScore, audits: dict[str, Any]) -> str:
+def table(scores: dict[str, GroupScore], overall: GroupScore, audits: dict[str, Any]) -> str:
+    """A row of every group and one of all, with how hidden the tickets are."""
     from ticketjax.records.columns import aligned
 
     lines: list[Sequence[str]] = [TITLES]
@@ -152,12 +155,14 @@ def _table(scores: dict[str, GroupScore], overall: GroupScore, audits: dict[str,
     return "\n".join([*text[:-1], "", text[-1]])
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Scores for JSON, which has no NaN."""
     if isinstance(value, dict):
-        return {name: _plain(entry) for name, entry in value.items()}
+        return {name: plain(entry) for name, entry in value.items()}
     if hasattr(value, "_asdict"):
-        return _plain(value._asdict())
+        return plain(value._asdict())
+    if isinstance(value, list):
+        return [plain(entry) for entry in value]
     return None if isinstance(value, float) and math.isnan(value) else value
 
 
@@ -165,26 +170,34 @@ def main(directory: pathlib.Path) -> int:
     """Read the files, score the masks and print the results."""
     given = read_all(directory)
     from ticketjax.commands import score
-    from ticketjax.sharing import suite_scores, suite_v2
+    from ticketjax.sharing import sealed, standings, suite_scores, suite_v2
+    from ticketjax.version import VERSION
 
     audits = _audits()
     if FLAGS.out is not None:
         score.refuse_records(
-            [(known.description, known.tree, known.answer, mask) for known, mask in given]
+            [(known.description, known.tree, known.answer, mask) for known, mask in given.values()]
         )
-    masks, records = _score(given)
+    masks, records = _score(given.values())
     if FLAGS.out is not None:
         score.write_records(records)
     scores, overall = suite_scores.by_group(masks), suite_scores.score_of(masks)
     if FLAGS.json:
-        said = {"suite": suite_v2.NAME, "label": FLAGS.label, "epochs": FLAGS.epochs}
-        print(json.dumps(_plain(said | {"all": overall, "groups": scores, "audits": audits})))
+        common = {
+            "suite": suite_v2.NAME,
+            "list_sha256": sealed.file_hash(directory / sealed.SUITE_FILE),
+            "ticketjax": VERSION,
+            "epochs": FLAGS.epochs,
+        }
+        by_name = dict(zip(given, masks, strict=True))
+        said = standings.submission_json(standings.Submission(FLAGS.label, common, by_name))
+        print(json.dumps(plain(said | {"all": overall, "groups": scores, "audits": audits})))
         return 0
     print(
         f"{suite_v2.NAME}, masks of {FLAGS.label}: {overall.found.hits} of {overall.found.of} "
         "tickets found\n"
     )
-    print(_table(scores, overall, audits))
+    print(table(scores, overall, audits))
     print(f"\n{MEANING}")
     if FLAGS.out is not None:
         print(f"\nrecords: {FLAGS.out}/parts")

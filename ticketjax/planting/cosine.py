@@ -101,6 +101,7 @@ def plant_layer(
     mother: dict[str, jax.Array],
     sources: Placed,
     there: Placed | None,
+    lots: jax.Array | None,
     normalised: bool,
     one_scale: bool,
     is_last: bool,
@@ -114,6 +115,8 @@ def plant_layer(
         sources: the places of the neurons that the layer reads.
         there: the places of its own neurons if another layer has already written to the same ones,
             else None.
+        lots: (mother neurons,) uint32, which decide between equally good neurons; None for a hash
+            of their parameters.
         normalised: whether a normalisation after the layer removes the layer's own scale.
         one_scale: whether the neurons' scale must be one.
         is_last: whether this is the output layer, whose neurons stay in place.
@@ -141,7 +144,8 @@ def plant_layer(
         values = wanted / factor
     else:
         if there is None:
-            index = _choose(wanted, support, candidates, lots_of(kernel, bias))
+            lots = lots_of(kernel, bias) if lots is None else lots
+            index = _choose(wanted, support, candidates, lots)
         else:
             index = there.neurons
         ones = jnp.ones(index.size, jnp.float32)

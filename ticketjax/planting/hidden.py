@@ -146,22 +146,24 @@ def _planted(
 
 @functools.partial(jax.jit, static_argnames="zero_path_biases")
 def plant_hidden(
-    target: Params, params: Params, zero_path_biases: bool
+    target: Params, params: Params, lots: dict[str, jax.Array] | None, zero_path_biases: bool
 ) -> tuple[Planted, list[jax.Array]]:
     """Plant at neurons chosen by lots, with the scales that make the ticket stand out least.
 
     Args:
         target: the target's view, every layer with a bias.
         params: the mother's view, dense layers one after the other, each with a bias.
+        lots: for each layer (neurons,) numbers; the neurons of the least ones are planted. None for
+            a hash of their parameters.
         zero_path_biases: as in plant().
 
     Returns:
         The planted view, and for each space of neurons from the inputs to the outputs, which of the
         mother's neurons the target's are: (target neurons,) integers.
     """
-    hidden = layer_names(target)[:-1]
-    lots = [lots_of(params[name]["kernel"], params[name]["bias"]) for name in hidden]
-    places = _places(target, lots)
+    if lots is None:
+        lots = {name: lots_of(layer["kernel"], layer["bias"]) for name, layer in params.items()}
+    places = _places(target, [lots[name] for name in layer_names(target)[:-1]])
     parameters, scales = _scales(target, params, places, jnp.float32)
     return _planted(params, parameters, places, scales, zero_path_biases), places
 
@@ -184,10 +186,6 @@ def _plant_alike(target: Params, params: Params, lots: list[jax.Array]) -> Plant
 
 def plant_hidden_alike(targets: Params, params: Params, lots: list[Any]) -> Planted:
     """plant_hidden() for many networks, in bits that do not depend on processor or compiler.
-
-    Lots come from outside. Those of plant_hidden() are a hash of each neuron's parameters, which
-    anybody can compute of the neurons that are not planted: where all of these have larger ones, a
-    neuron of a small one is planted.
 
     The scales are computed in float64 and rounded to 16 bits. Machines differ in the last of a
     float64's 53 bits: a scale lies so near to where rounding changes in about one of 10^9. All else

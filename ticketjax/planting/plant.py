@@ -20,6 +20,7 @@ from ticketjax.networks.layers import (
 from ticketjax.networks.wiring import is_dense_chain, space_widths, wiring_of
 from ticketjax.planting.cosine import Placed, plant_layer
 from ticketjax.planting.hidden import plant_hidden
+from ticketjax.planting.writing import drawn_lots
 
 
 def _check_shapes(target: Params, params: Params, layers: tuple[Layer, ...]) -> None:
@@ -121,6 +122,7 @@ def plant(
     model: Model | None = None,
     match: str = "cosine",
     zero_path_biases: bool = False,
+    key: jax.Array | None = None,
 ) -> Planted:
     """Write a target network into a random one of the same depth.
 
@@ -146,14 +148,17 @@ def plant(
         params: the mother network, float32; same layers and inputs and outputs, at least as wide.
         model: the mother network's model, whose layers give the places of kernels and biases; None
             for a tree of layer_0, layer_1, ...
-        match: "cosine", as above, or "hidden", which makes the ticket inconspicuous instead. A hash
-            chooses the neurons, and then all factors are chosen together so that they change the
-            sizes of the mother's parameters least (not in the paper; docs/planting.md has the
-            formulas and ticketjax.audit the measure). The result is the same, up to rounding, for
-            any positive rescaling of the target's neurons and any order of the mother's. For dense
-            chains only.
+        match: "cosine", as above, or "hidden", which makes the ticket inconspicuous instead. Random
+            numbers choose the neurons (see key), and then all factors are chosen together so that
+            they change the sizes of the mother's parameters least (not in the paper;
+            docs/planting.md has the formulas and ticketjax.audit the measure). The result is the
+            same, up to rounding, for any positive rescaling of the target's neurons and, without a
+            key, any order of the mother's. For dense chains only.
         zero_path_biases: also set to zero the biases that planted neurons have in the mother but
             not in the target: needed where masks cannot prune biases.
+        key: draws the lots that choose among neurons: among equally good ones under "cosine", among
+            all under "hidden". Without a key, a hash of the neurons' parameters chooses, which
+            anybody can compute.
 
     Returns:
         params, mask and output_scale () > 0 with apply(params * mask, x) * output_scale == the
@@ -178,7 +183,7 @@ def plant(
     layers = layers_of_tree(model, params)
     wanted, seen = planting_views(target, params, layers)
     planted, _ = plant_view(
-        wanted, seen, wires(layers), match=match, zero_path_biases=zero_path_biases
+        wanted, seen, wires(layers), match=match, zero_path_biases=zero_path_biases, key=key
     )
     return give_back(planted, params, layers)
 
@@ -206,13 +211,14 @@ def plant_view(
     *,
     match: str = "cosine",
     zero_path_biases: bool = False,
+    key: jax.Array | None = None,
 ) -> tuple[Planted, list[jax.Array]]:
     """Plant one view into another, and return the places of its neurons.
 
     Args:
         target, params: views as planting_views() returns them.
         wiring: the network's.
-        match, zero_path_biases: as in plant().
+        match, zero_path_biases, key: as in plant().
 
     Returns:
         The planted view, and for each space of neurons from the inputs to the outputs, which of the
@@ -222,10 +228,11 @@ def plant_view(
         ValueError: an unknown match, or match "hidden" for a network that is no dense chain.
     """
     check_choice("match", match, MATCHES)
+    lots = None if key is None else drawn_lots(key, params)
     if match == "hidden":
         if not is_dense_chain(params, wiring):
             raise ValueError('match "hidden" is for dense layers one after the other, not for this')
-        return plant_hidden(target, params, zero_path_biases)
+        return plant_hidden(target, params, lots, zero_path_biases)
     inputs = space_widths(target, wiring)[0]
     placed = {0: Placed(jnp.arange(inputs), jnp.ones(inputs, jnp.float32))}
     of_one_scale = {wire.writes for wire in wiring if wire.normalised}
@@ -236,6 +243,7 @@ def plant_view(
             params[wire.layer],
             placed[wire.reads],
             placed.get(wire.writes),
+            None if lots is None else lots[wire.layer],
             normalised=wire.normalised,
             one_scale=wire.writes in of_one_scale,
             is_last=wire is wiring[-1],

@@ -18,6 +18,9 @@ from ticketjax.planting.plant import give_back, layers_of_tree, plant, plant_vie
 # (Circle: accuracy 0.57, the ticket's 1.00), while each one looks like a ticket's.
 DECOY_DEVIATION = 0.3
 
+# Of the keys of one planting, the one for the choice of neurons; split() takes 0 and 1.
+NEURONS = 2
+
 
 class Several(NamedTuple):
     """A network with tickets and decoys in it.
@@ -149,12 +152,13 @@ def plant_several(
 ) -> Several:
     """Plant a target several times, each time in other hidden neurons, with near misses.
 
-    With the defaults, this is plant(). Everything is planted at once, as one target of several
-    networks side by side, so that neither order nor place distinguishes them. Pure; works under jit
-    and vmap.
+    With the defaults, this is plant() without a key. Everything is planted at once, as one target
+    of several networks side by side, so that neither order nor place distinguishes them. Pure;
+    works under jit and vmap.
 
     Args:
-        key: determines the perturbations; has no effect on a single ticket without perturbation.
+        key: determines the perturbations and, with match "hidden", the neurons; has no effect on a
+            single ticket without either.
         target, params, zero_path_biases, match, model: as in plant(). Several are for dense chains
             only.
         tickets: copies of the target. Each alone is the target, with the same output scale; they
@@ -173,6 +177,8 @@ def plant_several(
     ticket_key, decoy_key = jax.random.split(key)
     ticket = perturb(ticket_key, target, perturbation) if perturbation else target
     options: dict[str, Any] = {"zero_path_biases": zero_path_biases, "match": match}
+    if match == "hidden":
+        options["key"] = jax.random.fold_in(key, NEURONS)
     if tickets == 1 and not decoys:
         return Several(plant(ticket, params, model=model, **options), None, None)
     layers = layers_of_tree(model, params)

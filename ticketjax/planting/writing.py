@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 
+from ticketjax.base import Params
 from ticketjax.mixing import mixed
 from ticketjax.networks.wiring import by_tap
 
@@ -25,8 +26,8 @@ def lots_of(kernel: jax.Array, bias: jax.Array) -> jax.Array:
 
     Single parameters fit every neuron of the right sign equally well. If the first of these neurons
     were taken, low indices would reveal the ticket to every pruner whose ties go to low indices.
-    Therefore a hash of the bits of the incoming parameters decides, because there is no key for
-    drawing.
+    Therefore a hash of the bits of the incoming parameters decides where there is no key for
+    drawing. Anybody can compute it; drawn_lots() hides the choice itself.
 
     Args:
         kernel: the mother's kernel, (n_in, n_out) or (height, width, n_in, n_out).
@@ -37,6 +38,22 @@ def lots_of(kernel: jax.Array, bias: jax.Array) -> jax.Array:
     """
     bits = jax.lax.bitcast_convert_type(rows_of(kernel, bias), jnp.uint32)
     return mixed(jnp.sum(bits, axis=0, dtype=jnp.uint32))
+
+
+def drawn_lots(key: jax.Array, params: Params) -> dict[str, jax.Array]:
+    """Lots that are drawn, and can therefore not be computed from the network.
+
+    Args:
+        key: decides them.
+        params: the mother's view, {"layer_0": {"kernel", "bias"}, ...}.
+
+    Returns:
+        For each layer (n_out,) uint32, a lot per mother neuron.
+    """
+    return {
+        name: jax.random.bits(jax.random.fold_in(key, i), layer["bias"].shape, jnp.uint32)
+        for i, (name, layer) in enumerate(params.items())
+    }
 
 
 def write(

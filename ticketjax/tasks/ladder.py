@@ -17,10 +17,11 @@ class Level:
         inputs, outputs, hidden, parameters, kind: of the ticket, as in random_teacher(). Every seed
             has its own.
         width: neurons of every hidden layer of the network that it is planted in.
-        planting: how the ticket is planted, and what else is planted.
+        planting: how the ticket is planted, and what else is planted. A ticket is found if a mask
+            computes its function: a perturbed one does not do so itself.
 
     Raises:
-        ValueError: a network too narrow for the ticket, and what random_teacher() refuses.
+        ValueError: a network too narrow for all that is planted, and what random_teacher() refuses.
 
     >>> level = Level("5", inputs=1, outputs=1, hidden=(3,), parameters=10, width=20)
     >>> level.task.name, level.depth
@@ -37,7 +38,8 @@ class Level:
     planting: Planting = Planting()
 
     def __post_init__(self):
-        check_count("width", self.width, max(self.hidden, default=1))
+        copies = self.planting.tickets + self.planting.decoys
+        check_count("width", self.width, copies * max(self.hidden, default=1))
         self.task  # noqa: B018  # raises for an invalid task
 
     @property
@@ -74,3 +76,9 @@ LADDER = (
     _level("8", (4, 2, 20), 130, 100, inputs=2, outputs=4, kind=CLASSIFICATION),
 )
 """The levels, the easiest first."""
+
+DECOY_LEVELS = tuple(
+    dataclasses.replace(level, name=f"{level.name}d", planting=Planting(decoys=decoys))
+    for level, decoys in ((LADDER[2], 2), (LADDER[3], 4), (LADDER[4], 2))
+)
+"""Levels 3 to 5 with near misses of the ticket beside it, to be compared with those without."""
