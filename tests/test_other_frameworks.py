@@ -3,6 +3,7 @@
 import os
 import pathlib
 import re
+import shutil
 
 import numpy as np
 import pytest
@@ -11,7 +12,8 @@ from tests import processes
 from tests.test_sealed_suite import GROUPS, SECRET
 from ticketjax import mlp
 from ticketjax.commands.plant_sealed import plant_sealed
-from ticketjax.sharing import instances, interop, sealed
+from ticketjax.sharing import interop, sealed
+from ticketjax.tasks.network import network_task
 
 torch = pytest.importorskip("torch")
 
@@ -30,12 +32,18 @@ def test_the_page_runs_as_it_stands(tmp_path):
     printed = []
     for language, text in blocks():
         if language == "sh":
-            command = text.split()
-            assert command[0] == "python"
-            level = "--xla_backend_optimization_level=0"
-            result = processes.python(*command[1:], directory=tmp_path, XLA_FLAGS=level)
-            assert result.returncode == 0, result.stderr
-            printed.append(result.stdout)
+            for line in text.splitlines():
+                command = line.split()
+                assert command[0] == "python"
+                level = "--xla_backend_optimization_level=0"
+                result = processes.python(*command[1:], directory=tmp_path, XLA_FLAGS=level)
+                assert result.returncode == 0, result.stderr
+                printed.append(result.stdout)
+            if len(printed) == 1:
+                # The directory of instances that the page goes on with has this one.
+                (tmp_path / "suite").mkdir()
+                for path in tmp_path.glob("instance*.safetensors"):
+                    shutil.copy(path, tmp_path / "suite")
         elif language == "python":
             here = os.getcwd()
             os.chdir(tmp_path)
@@ -45,8 +53,8 @@ def test_the_page_runs_as_it_stands(tmp_path):
                 os.chdir(here)
         elif language == "text":
             assert text in printed[-1]
-    # Plant, score, plant a user's own network.
-    assert len(printed) == 3
+    # Plant, score; seek and score a directory; plant a user's own network.
+    assert len(printed) == 5
 
     own, _ = interop.load_tree(tmp_path / "own.safetensors")
     answer, _ = interop.load_tree(tmp_path / "own.answer.safetensors")
@@ -69,7 +77,7 @@ def test_a_state_dict_in_memory_is_the_same_function_and_goes_back():
     params = interop.from_state_dict(network.state_dict())
     x = np.linspace(-1, 1, 12, dtype=np.float32).reshape(4, 3)
     expected = network(torch.from_numpy(x)).detach().numpy()
-    task = instances.network_task(params)
+    task = network_task(params)
     ours = mlp(task, depth=3, width=5).apply(params, x)
     np.testing.assert_allclose(ours, expected, atol=1e-6)
     back = interop.to_state_dict(params, ["0", "2"])
@@ -90,7 +98,7 @@ def test_a_sealed_suite_goes_through_prune_and_back(tmp_path, monkeypatch):
         mask = interop.load_mask(tmp_path / "masks" / path.name, params)
         sizes, kept = (
             np.concatenate(
-                [np.abs(tree[name][part]).ravel() for name in params for part in tree[name]]
+                [np.abs(tree[name][part]).ravel() for name in params for part in params[name]]
             )
             for tree in (params, mask)
         )
