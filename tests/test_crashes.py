@@ -14,8 +14,8 @@ from ticketjax.commands.interruption import RESUME
 from ticketjax.records.lock import InUse, lock
 from ticketjax.records.store import LOCK, load_records
 
-# Twenty chunks.
-SEEDS = 320
+# Ten chunks.
+SEEDS = 160
 
 
 def test_a_killed_grid_is_finished_with_the_records_of_an_undisturbed_one(tmp_path, monkeypatch):
