@@ -37,6 +37,8 @@ def seeker_of(name, strategy, scope):
     }[strategy]
     if name in ("random_paths", "random_masks"):
         options = {"draws": 3}
+    if name == "force":
+        options = {"rounds": 3}
     if name == "path_pursuit":
         options = {"rounds": 3, "samples": 20, "width": 4}
     if name == "annealed":

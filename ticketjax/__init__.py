@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from ticketjax.seekers.edge_popup import EdgePopup
     from ticketjax.seekers.exchange.path_pursuit import PathPursuit
     from ticketjax.seekers.exchange.refined import Refined
+    from ticketjax.seekers.force import Force
     from ticketjax.seekers.gates.concrete import Concrete
     from ticketjax.seekers.gates.continuous_sparsification import ContinuousSparsification
     from ticketjax.seekers.gates.gem_miner import GemMiner
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
     from ticketjax.seekers.scores.magnitude import magnitude
     from ticketjax.seekers.scores.random import random as random_score
     from ticketjax.seekers.scores.snip import snip
-    from ticketjax.seekers.scores.synflow import synflow
+    from ticketjax.seekers.scores.synflow import synflow, synflow_l2
     from ticketjax.seekers.strategies import Multishot, Singleshot
     from ticketjax.sharing.scoring import LoadedInstance, evaluate, load_instance
     from ticketjax.sweeping import sweep
@@ -88,6 +89,7 @@ _HOMES = {
     "seekers.edge_popup": ("EdgePopup",),
     "seekers.exchange.path_pursuit": ("PathPursuit",),
     "seekers.exchange.refined": ("Refined",),
+    "seekers.force": ("Force",),
     "seekers.gates.concrete": ("Concrete",),
     "seekers.gates.continuous_sparsification": ("ContinuousSparsification",),
     "seekers.gates.gem_miner": ("GemMiner",),
@@ -100,7 +102,7 @@ _HOMES = {
     "seekers.scores.layer_densities": ("balanced", "erk"),
     "seekers.scores.magnitude": ("magnitude",),
     "seekers.scores.snip": ("snip",),
-    "seekers.scores.synflow": ("synflow",),
+    "seekers.scores.synflow": ("synflow", "synflow_l2"),
     "seekers.strategies": ("Multishot", "Singleshot"),
     "sharing.scoring": ("LoadedInstance", "evaluate", "load_instance"),
     "sweeping": ("sweep",),

@@ -15,6 +15,8 @@ TITLES = {
     "snip": "SNIP",
     "grasp": "GraSP",
     "synflow": "SynFlow",
+    "synflow_l2": "SynFlow-L2",
+    "force": "FORCE",
     "erk": "ERK",
     "edge_popup": "edge-popup",
     "gem_miner": "Gem-Miner",

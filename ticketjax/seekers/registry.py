@@ -18,6 +18,7 @@ from ticketjax.seekers.drawn.random_paths import RandomPaths
 from ticketjax.seekers.edge_popup import EdgePopup
 from ticketjax.seekers.exchange.path_pursuit import PathPursuit
 from ticketjax.seekers.exchange.refined import Refined
+from ticketjax.seekers.force import Force
 from ticketjax.seekers.gates.concrete import Concrete
 from ticketjax.seekers.gates.continuous_sparsification import ContinuousSparsification
 from ticketjax.seekers.gates.gem_miner import GemMiner
@@ -30,7 +31,7 @@ from ticketjax.seekers.scores.layer_densities import balanced, erk
 from ticketjax.seekers.scores.magnitude import magnitude
 from ticketjax.seekers.scores.random import random
 from ticketjax.seekers.scores.snip import snip
-from ticketjax.seekers.scores.synflow import synflow
+from ticketjax.seekers.scores.synflow import synflow, synflow_l2
 from ticketjax.seekers.strategies import (
     Multishot,
     Singleshot,
@@ -46,6 +47,7 @@ SCORES: dict[str, Score] = {
     "snip": snip,
     "grasp": grasp,
     "synflow": synflow,
+    "synflow_l2": synflow_l2,
     "erk": erk,
     "balanced": balanced,
 }
@@ -54,6 +56,10 @@ SCORES_OF_A_LOSS = ("snip", "grasp")
 DRAWN: dict[str, Callable[..., Seeker]] = {
     "random_paths": RandomPaths,
     "random_masks": RandomMasks,
+}
+# Seekers at initialisation that are more than a score.
+UNTRAINED: dict[str, Callable[..., Seeker]] = {
+    "force": Force,
 }
 # Seekers that learn what to keep.
 TRAINED: dict[str, Callable[..., Seeker]] = {
@@ -69,9 +75,9 @@ TRAINED: dict[str, Callable[..., Seeker]] = {
     "rewinding": Rewinding,
 }
 # Names that stand for a class rather than for a score.
-WHOLE = {**DRAWN, **TRAINED}
+WHOLE = {**DRAWN, **UNTRAINED, **TRAINED}
 SEEKERS: dict[str, Any] = {**SCORES, **WHOLE}
-"""All seekers by name: scores, and the classes of those that draw or learn what to keep."""
+"""All seekers by name: scores, and the classes of those that are no score."""
 COMBINATORS: dict[str, Callable[..., Seeker]] = {
     "singleshot": Singleshot,
     "multishot": Multishot,
@@ -137,7 +143,7 @@ STRATEGIES: dict[str, dict[str, Strategy]] = {
 }
 STRATEGIES["rewinding"] = {"multishot": Strategy(Rewinding)}
 STRATEGIES["annealed"] = {"plain": Strategy(Annealed)}
-STRATEGIES |= {name: {"plain": Strategy(kind)} for name, kind in DRAWN.items()}
+STRATEGIES |= {name: {"plain": Strategy(kind)} for name, kind in (DRAWN | UNTRAINED).items()}
 LIFTS = {"singleshot": Singleshot, "multishot": Multishot}
 
 
