@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from ticketjax.runs.trial import make_trial
     from ticketjax.seekers.annealing.annealed import Annealed
     from ticketjax.seekers.best_of import BestOf
+    from ticketjax.seekers.drawn.phew import Phew
     from ticketjax.seekers.drawn.random_masks import RandomMasks
     from ticketjax.seekers.drawn.random_paths import RandomPaths
     from ticketjax.seekers.edge_popup import EdgePopup
@@ -45,8 +46,18 @@ if TYPE_CHECKING:
     from ticketjax.seekers.scores.grasp import grasp
     from ticketjax.seekers.scores.layer_densities import balanced, erk
     from ticketjax.seekers.scores.magnitude import magnitude
+    from ticketjax.seekers.scores.ntk_sap import ntk_sap
+    from ticketjax.seekers.scores.prospr import prospr
+    from ticketjax.seekers.scores.px import px
     from ticketjax.seekers.scores.random import random as random_score
     from ticketjax.seekers.scores.snip import snip
+    from ticketjax.seekers.scores.supermask_criteria import (
+        magnitude_increase,
+        magnitude_increase_same_sign,
+        magnitude_same_sign,
+        movement,
+        movement_same_sign,
+    )
     from ticketjax.seekers.scores.synflow import synflow, synflow_l2
     from ticketjax.seekers.strategies import Multishot, Singleshot
     from ticketjax.sharing.scoring import LoadedInstance, evaluate, load_instance
@@ -84,6 +95,7 @@ _HOMES = {
     "runs.trial": ("make_trial",),
     "seekers.annealing.annealed": ("Annealed",),
     "seekers.best_of": ("BestOf",),
+    "seekers.drawn.phew": ("Phew",),
     "seekers.drawn.random_masks": ("RandomMasks",),
     "seekers.drawn.random_paths": ("RandomPaths",),
     "seekers.edge_popup": ("EdgePopup",),
@@ -101,7 +113,17 @@ _HOMES = {
     "seekers.scores.grasp": ("grasp",),
     "seekers.scores.layer_densities": ("balanced", "erk"),
     "seekers.scores.magnitude": ("magnitude",),
+    "seekers.scores.ntk_sap": ("ntk_sap",),
+    "seekers.scores.prospr": ("prospr",),
+    "seekers.scores.px": ("px",),
     "seekers.scores.snip": ("snip",),
+    "seekers.scores.supermask_criteria": (
+        "magnitude_increase",
+        "magnitude_increase_same_sign",
+        "magnitude_same_sign",
+        "movement",
+        "movement_same_sign",
+    ),
     "seekers.scores.synflow": ("synflow", "synflow_l2"),
     "seekers.strategies": ("Multishot", "Singleshot"),
     "sharing.scoring": ("LoadedInstance", "evaluate", "load_instance"),

@@ -62,6 +62,10 @@ LINES: dict[str, Line] = {
     "synflow_l2-100": Line(
         "synflow_l2, 100 rounds", ("singleshot(synflow_l2, rounds=100)",), "weak"
     ),
+    "ntk_sap-20": Line("ntk_sap, 20 rounds", ("singleshot(ntk_sap, rounds=20)",), "weak"),
+    "phew": Line("phew", ("phew()",), "weak"),
+    "prospr": _data_score("prospr", "singleshot(prospr)"),
+    "px-100": _data_score("px, 100 rounds", "singleshot(px, rounds=100)"),
     "iterative_snip": _data_score("iterative_snip", "singleshot(snip, rounds=60)"),
     "force": _data_score("force", "force()"),
     **{
@@ -69,6 +73,28 @@ LINES: dict[str, Line] = {
             f"{name}, multishot", f"multishot({name})", "optimizer='adam(learning_rate=0.003)'"
         )
         for name in ("magnitude", "snip", "grasp", "synflow")
+    },
+    # Criteria of supermasks: trained once, as published, or in rounds of as many passes.
+    **{
+        f"{name}-supermask": Line(
+            f"{name}, supermask",
+            (
+                f"multishot({name}, rounds=1, round_epochs={PASSES}, scope='local')",
+                f"multishot({name}, rounds=1, round_epochs={PASSES})",
+                *_with(
+                    f"multishot({name}, rounds=10, round_epochs={PASSES // 10})", "scope='local'"
+                ),
+            ),
+            "weak",
+        )
+        for name in (
+            "magnitude",
+            "magnitude_same_sign",
+            "magnitude_increase",
+            "magnitude_increase_same_sign",
+            "movement",
+            "movement_same_sign",
+        )
     },
     "rewinding-multishot": _rounds("rewinding, multishot", "rewinding()", "learning_rate=0.003"),
     "iterative_hard_thresholding": Line(

@@ -53,7 +53,9 @@ def px(key: jax.Array, problem: Problem, params: Tree, mask: Tree) -> Tree:
     kept = apply_mask(params, mask)
     ones = {
         name: {
-            part: leaf.astype(jnp.float32) if part == "kernel" else jnp.zeros(leaf.shape)
+            part: leaf.astype(jnp.float32)
+            if part == "kernel"
+            else jnp.zeros(leaf.shape, jnp.float32)
             for part, leaf in layer.items()
         }
         for name, layer in problem.view(mask).items()
