@@ -94,7 +94,7 @@ def returned(masks):
     return sum(np.sum(~a & b) for a, b in itertools.pairwise(flat))
 
 
-@pytest.mark.parametrize("scope", ["global", "local"])
+@pytest.mark.parametrize("scope", ["global", pytest.param("local", marks=pytest.mark.long)])
 def test_force_and_iterative_snip_are_the_loop_in_numpy(scope):
     problem, rounds, density = problem_of(CLASSIFICATION), 4, 0.3
     for seeker, returns in (
@@ -197,6 +197,7 @@ def test_ntk_sap_sees_neither_parameters_nor_data():
         np.testing.assert_array_equal(leaf, wanted)
 
 
+@pytest.mark.long
 def test_ntk_sap_of_a_linear_layer_follows_its_inputs():
     """y = w x + b: the outputs differ by 0.01 m (n x + n_b), whatever w is."""
     layers = [(np.full((1, 1), 7.0, np.float32), np.full(1, 3.0, np.float32))]
@@ -278,7 +279,7 @@ def test_px_is_synflow_l2_where_all_outputs_have_equal_paths():
         assert_close(one, jax.device_get(other), 1e-5)
 
 
-@pytest.mark.parametrize("name", ["residual", "by hand"])
+@pytest.mark.parametrize("name", ["residual", pytest.param("by hand", marks=pytest.mark.long)])
 def test_copied_gates_are_those_of_the_derivative(name):
     """With the network's own parameters, what passes of v is the derivative along v."""
     apply, params = model_of(name).apply, model_of(name).init(KEY)

@@ -161,7 +161,7 @@ def test_seekers_are_pure(name, strategy):
             name,
             "singleshot",
             "global",
-            marks=[pytest.mark.long] * (name in LONG and name != "ntk_sap"),
+            marks=[pytest.mark.long] * (name in LONG),
         )
         for name in SCORES
         if name not in CRITERIA
