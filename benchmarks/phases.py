@@ -15,7 +15,7 @@ from ticketjax import masks
 from ticketjax.base import Batch, Found, Params
 from ticketjax.networks.compaction import active_width, compact
 from ticketjax.runs.batches import COMPACT_SHARES
-from ticketjax.runs.grid import Grid
+from ticketjax.runs.grid import PRUNERS, Grid
 from ticketjax.runs.instance import Instance, make_instance
 from ticketjax.runs.programs import run_key, sharded
 from ticketjax.runs.setting import Setting
@@ -23,6 +23,9 @@ from ticketjax.runs.trial import evaluate, seek
 from ticketjax.seekers.registry import SCORES
 from ticketjax.seekers.strategies import SCORE_SAMPLES
 from ticketjax.training import train
+
+# The paper's five pruners, whatever else is in the registry.
+FIVE = tuple(SCORES[name] for name in PRUNERS)
 
 
 class Phase(NamedTuple):
@@ -83,7 +86,7 @@ def _make_scoring(setting: Setting):
         batch = Batch(*(array[:SCORE_SAMPLES] for array in instance.train))
         problem = setting.problem(instance.planted.params, batch)
         full = masks.full_mask(problem.params)
-        found = [score(run_key(seed), problem, problem.params, full) for score in SCORES.values()]
+        found = [score(run_key(seed), problem, problem.params, full) for score in FIVE]
         return jax.tree.map(lambda *leaves: jnp.stack(leaves), *found)
 
     return _vectorised(one)
@@ -146,7 +149,7 @@ def of_grid(grid: Grid, runs: int) -> list[Phase]:
     score, select, rank = _make_scoring(setting), _make_selection(densities), _make_ranking(setting)
     scores = score(seeds, instances)
     found, needed, everything = select(scores)
-    flat = (-1, len(SCORES) * len(densities))
+    flat = (-1, len(FIVE) * len(densities))
     counts = _trainings(
         widths, np.reshape(needed, flat), np.reshape(jax.device_get(everything), flat)
     )
@@ -174,8 +177,8 @@ def of_grid(grid: Grid, runs: int) -> list[Phase]:
         Phase(
             "ranking of scores",
             lambda: rank(scores, instances),
-            at_once * len(SCORES),
-            len(SCORES),
+            at_once * len(FIVE),
+            len(FIVE),
             work.ranking(sizes),
             "sorts and binary searches of every parameter",
         ),

@@ -186,6 +186,8 @@ SEEKERS = {
     "local": tj.Singleshot(tj.snip, scope="local"),
     "multishot": tj.Multishot(tj.magnitude, rounds=2, round_epochs=1, **SMALL),
     "random_paths": tj.RandomPaths(draws=2),
+    "force": tj.Force(rounds=2),
+    "phew": tj.Phew(),
     "edge_popup": tj.EdgePopup(epochs=1, scope="global", normalise=True, **SMALL),
     "concrete": tj.Concrete(epochs=1, **SMALL),
     "hard": tj.IterativeHardThresholding(epochs=1, **SMALL),

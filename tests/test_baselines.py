@@ -16,7 +16,7 @@ from ticketjax.choices import BASELINES
 from ticketjax.masks import budgets_of, count_kept
 from ticketjax.runs.grid import make_grid
 from ticketjax.seekers.checkpoints import marks
-from ticketjax.seekers.drawn.random_paths import LARGEST_BLOCKS, PATHS_AT_ONCE
+from ticketjax.seekers.drawn.filling import LARGEST_BLOCKS, PATHS_AT_ONCE
 from ticketjax.seekers.drawn.walks import Part, draw_walks, parts_of
 
 KEY = jax.random.key(5)

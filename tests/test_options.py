@@ -179,6 +179,8 @@ def test_every_field_of_a_combinator_is_checked(kind):
 
 
 OTHER = {
+    "force": {"rounds": 2},
+    "phew": {"scope": "local"},
     "path_pursuit": {"exchange": True},
     "annealed": {"chains": 2},
     "iterative_hard_thresholding": {"annealed": True},

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import ticketjax as tj
-from tests.test_conformance import KEYS, PAIRS, problem, seeker_of
+from tests.test_conformance import KEYS, MARKED, problem, seeker_of
 from ticketjax.base import Task
 from ticketjax.networks.following import follow
 from ticketjax.networks.images import vgg
@@ -58,7 +58,7 @@ def test_a_custom_call_and_a_question_are_noticed():
 @pytest.mark.parametrize(
     ("name", "strategy"),
     # Refinement is one function for all seekers.
-    [pair for pair in PAIRS if pair[1] != "refined" or pair[0] == "probabilistic"],
+    [pair for pair in MARKED if pair.values[1] != "refined" or pair.values[0] == "probabilistic"],
 )
 def test_seekers_are_of_no_platform(name, strategy):
     lowered(seeker_of(name, strategy, "global"), KEYS[0], problem(), jnp.float32(0.5))

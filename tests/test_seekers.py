@@ -25,6 +25,8 @@ KEY = jax.random.key(0)
 # The model's apply takes any widths; compiled once for all networks of the same form.
 APPLY = mlp(get_task("circle"), depth=3, width=1).apply
 SCORES = {name: jax.jit(score) for name, score in seekers.SCORES.items()}
+# These compare two trees of parameters, and have a test by hand.
+CRITERIA = [name for name in SCORES if name.startswith(("magnitude_", "movement"))]
 
 
 def random_layers(widths, seed, scale=1.0):
@@ -250,7 +252,9 @@ def test_random_scores_depend_on_the_key_alone():
     assert not np.any(flat(a) == flat(c))
 
 
-@pytest.mark.parametrize("name", sorted(SCORES.keys() - {"random", "erk", "balanced"}))
+@pytest.mark.parametrize(
+    "name", sorted(SCORES.keys() - {"random", "erk", "balanced", "ntk_sap"} - {*CRITERIA})
+)
 def test_only_random_looks_at_the_key(name):
     problem = problem_of(random_layers(WIDTHS, 0))
     mask = masks.full_mask(problem.params)
@@ -271,7 +275,7 @@ def test_scores_of_pruned_entries_are_zero_whatever_stands_there(name):
     np.testing.assert_array_equal(dense, sparse)
 
 
-@pytest.mark.parametrize("name", sorted(SCORES))
+@pytest.mark.parametrize("name", sorted(SCORES.keys() - {*CRITERIA}))
 def test_scores_of_a_network_without_a_path_are_numbers(name):
     layers = random_layers(WIDTHS, 2)
     layers[1] = np.zeros_like(layers[1][0]), layers[1][1]

@@ -28,11 +28,13 @@ if TYPE_CHECKING:
     from ticketjax.runs.trial import make_trial
     from ticketjax.seekers.annealing.annealed import Annealed
     from ticketjax.seekers.best_of import BestOf
+    from ticketjax.seekers.drawn.phew import Phew
     from ticketjax.seekers.drawn.random_masks import RandomMasks
     from ticketjax.seekers.drawn.random_paths import RandomPaths
     from ticketjax.seekers.edge_popup import EdgePopup
     from ticketjax.seekers.exchange.path_pursuit import PathPursuit
     from ticketjax.seekers.exchange.refined import Refined
+    from ticketjax.seekers.force import Force
     from ticketjax.seekers.gates.concrete import Concrete
     from ticketjax.seekers.gates.continuous_sparsification import ContinuousSparsification
     from ticketjax.seekers.gates.gem_miner import GemMiner
@@ -44,9 +46,19 @@ if TYPE_CHECKING:
     from ticketjax.seekers.scores.grasp import grasp
     from ticketjax.seekers.scores.layer_densities import balanced, erk
     from ticketjax.seekers.scores.magnitude import magnitude
+    from ticketjax.seekers.scores.ntk_sap import ntk_sap
+    from ticketjax.seekers.scores.prospr import prospr
+    from ticketjax.seekers.scores.px import px
     from ticketjax.seekers.scores.random import random as random_score
     from ticketjax.seekers.scores.snip import snip
-    from ticketjax.seekers.scores.synflow import synflow
+    from ticketjax.seekers.scores.supermask_criteria import (
+        magnitude_increase,
+        magnitude_increase_same_sign,
+        magnitude_same_sign,
+        movement,
+        movement_same_sign,
+    )
+    from ticketjax.seekers.scores.synflow import synflow, synflow_l2
     from ticketjax.seekers.strategies import Multishot, Singleshot
     from ticketjax.sharing.scoring import LoadedInstance, evaluate, load_instance
     from ticketjax.sweeping import sweep
@@ -83,11 +95,13 @@ _HOMES = {
     "runs.trial": ("make_trial",),
     "seekers.annealing.annealed": ("Annealed",),
     "seekers.best_of": ("BestOf",),
+    "seekers.drawn.phew": ("Phew",),
     "seekers.drawn.random_masks": ("RandomMasks",),
     "seekers.drawn.random_paths": ("RandomPaths",),
     "seekers.edge_popup": ("EdgePopup",),
     "seekers.exchange.path_pursuit": ("PathPursuit",),
     "seekers.exchange.refined": ("Refined",),
+    "seekers.force": ("Force",),
     "seekers.gates.concrete": ("Concrete",),
     "seekers.gates.continuous_sparsification": ("ContinuousSparsification",),
     "seekers.gates.gem_miner": ("GemMiner",),
@@ -99,8 +113,18 @@ _HOMES = {
     "seekers.scores.grasp": ("grasp",),
     "seekers.scores.layer_densities": ("balanced", "erk"),
     "seekers.scores.magnitude": ("magnitude",),
+    "seekers.scores.ntk_sap": ("ntk_sap",),
+    "seekers.scores.prospr": ("prospr",),
+    "seekers.scores.px": ("px",),
     "seekers.scores.snip": ("snip",),
-    "seekers.scores.synflow": ("synflow",),
+    "seekers.scores.supermask_criteria": (
+        "magnitude_increase",
+        "magnitude_increase_same_sign",
+        "magnitude_same_sign",
+        "movement",
+        "movement_same_sign",
+    ),
+    "seekers.scores.synflow": ("synflow", "synflow_l2"),
     "seekers.strategies": ("Multishot", "Singleshot"),
     "sharing.scoring": ("LoadedInstance", "evaluate", "load_instance"),
     "sweeping": ("sweep",),

@@ -119,13 +119,13 @@ def grasp(kind, layers, mask, x, y, factor=1.0, shift=0.0):
     return combine(np.multiply, kept, hessian_gradient(kind, kept, mask, x, y, factor, shift))
 
 
-def synflow(layers, mask):
-    """|theta| dR/d|theta|, R the summed output of |theta| on ones: sums over all paths."""
+def synflow(layers, mask, weights=1.0):
+    """|theta| dR/d|theta|, R the weighted sum of outputs of |theta| on ones, over all paths."""
     kept = combine(lambda p, m: np.abs(p * m), layers, mask)
     reaching = [np.ones(kept[0][0].shape[0])]
     for kernel, bias in kept:
         reaching.append(reaching[-1] @ kernel + bias)
-    leaving = np.ones(kept[-1][0].shape[1])
+    leaving = np.ones(kept[-1][0].shape[1]) * weights
     scores = []
     for (kernel, bias), value in zip(kept[::-1], reaching[-2::-1], strict=True):
         scores.insert(0, (value[:, None] * kernel * leaving, bias * leaving))

@@ -281,12 +281,11 @@ def _lift(seeker: Any, own: dict[str, Any]) -> tuple[str, Any]:
         "scope": own.get("scope"),
         "rounds": own.get("rounds"),
         "round_epochs": own.get("round_epochs"),
-        "epochs" if whole else "score_samples": own.get(
-            "search_epochs" if whole else "score_samples"
-        ),
+        "epochs": own.get("search_epochs") if whole else None,
+        "score_samples": own.get("score_samples"),
         "sanity": None if whole else own.get("sanity"),
     }
-    if not whole and "score_samples" in own and own["score_samples"] is None:
+    if "score_samples" in own and own["score_samples"] is None:
         # None is a valid value here: all samples.
         given["score_samples"] = _ALL
     taken = options_of(name, strategy)

@@ -13,11 +13,13 @@ from ticketjax.objective import OBJECTIVES
 from ticketjax.problem import Score, Seeker
 from ticketjax.seekers.annealing.annealed import Annealed
 from ticketjax.seekers.best_of import BestOf
+from ticketjax.seekers.drawn.phew import Phew
 from ticketjax.seekers.drawn.random_masks import RandomMasks
 from ticketjax.seekers.drawn.random_paths import RandomPaths
 from ticketjax.seekers.edge_popup import EdgePopup
 from ticketjax.seekers.exchange.path_pursuit import PathPursuit
 from ticketjax.seekers.exchange.refined import Refined
+from ticketjax.seekers.force import Force
 from ticketjax.seekers.gates.concrete import Concrete
 from ticketjax.seekers.gates.continuous_sparsification import ContinuousSparsification
 from ticketjax.seekers.gates.gem_miner import GemMiner
@@ -28,9 +30,19 @@ from ticketjax.seekers.rewinding import Rewinding
 from ticketjax.seekers.scores.grasp import grasp
 from ticketjax.seekers.scores.layer_densities import balanced, erk
 from ticketjax.seekers.scores.magnitude import magnitude
+from ticketjax.seekers.scores.ntk_sap import ntk_sap
+from ticketjax.seekers.scores.prospr import prospr
+from ticketjax.seekers.scores.px import px
 from ticketjax.seekers.scores.random import random
 from ticketjax.seekers.scores.snip import snip
-from ticketjax.seekers.scores.synflow import synflow
+from ticketjax.seekers.scores.supermask_criteria import (
+    magnitude_increase,
+    magnitude_increase_same_sign,
+    magnitude_same_sign,
+    movement,
+    movement_same_sign,
+)
+from ticketjax.seekers.scores.synflow import synflow, synflow_l2
 from ticketjax.seekers.strategies import (
     Multishot,
     Singleshot,
@@ -46,14 +58,28 @@ SCORES: dict[str, Score] = {
     "snip": snip,
     "grasp": grasp,
     "synflow": synflow,
+    "synflow_l2": synflow_l2,
+    "px": px,
+    "ntk_sap": ntk_sap,
+    "prospr": prospr,
+    "magnitude_same_sign": magnitude_same_sign,
+    "magnitude_increase": magnitude_increase,
+    "magnitude_increase_same_sign": magnitude_increase_same_sign,
+    "movement": movement,
+    "movement_same_sign": movement_same_sign,
     "erk": erk,
     "balanced": balanced,
 }
-SCORES_OF_A_LOSS = ("snip", "grasp")
+SCORES_OF_A_LOSS = ("snip", "grasp", "prospr")
 # Seekers that draw many masks at random, and keep the best.
 DRAWN: dict[str, Callable[..., Seeker]] = {
     "random_paths": RandomPaths,
     "random_masks": RandomMasks,
+}
+# Seekers at initialisation that are more than a score.
+UNTRAINED: dict[str, Callable[..., Seeker]] = {
+    "force": Force,
+    "phew": Phew,
 }
 # Seekers that learn what to keep.
 TRAINED: dict[str, Callable[..., Seeker]] = {
@@ -69,9 +95,9 @@ TRAINED: dict[str, Callable[..., Seeker]] = {
     "rewinding": Rewinding,
 }
 # Names that stand for a class rather than for a score.
-WHOLE = {**DRAWN, **TRAINED}
+WHOLE = {**DRAWN, **UNTRAINED, **TRAINED}
 SEEKERS: dict[str, Any] = {**SCORES, **WHOLE}
-"""All seekers by name: scores, and the classes of those that draw or learn what to keep."""
+"""All seekers by name: scores, and the classes of those that are no score."""
 COMBINATORS: dict[str, Callable[..., Seeker]] = {
     "singleshot": Singleshot,
     "multishot": Multishot,
@@ -137,7 +163,7 @@ STRATEGIES: dict[str, dict[str, Strategy]] = {
 }
 STRATEGIES["rewinding"] = {"multishot": Strategy(Rewinding)}
 STRATEGIES["annealed"] = {"plain": Strategy(Annealed)}
-STRATEGIES |= {name: {"plain": Strategy(kind)} for name, kind in DRAWN.items()}
+STRATEGIES |= {name: {"plain": Strategy(kind)} for name, kind in (DRAWN | UNTRAINED).items()}
 LIFTS = {"singleshot": Singleshot, "multishot": Multishot}
 
 
@@ -240,7 +266,7 @@ def objectives_of(seeker: Any) -> tuple[str, ...]:
     elif isinstance(seeker, Refined | BestOf):
         both = isinstance(seeker, Refined) or len(objectives_of(seeker.seeker)) > 1
     else:
-        both = isinstance(seeker, Options) and not isinstance(seeker, Rewinding)
+        both = isinstance(seeker, Options) and not isinstance(seeker, Rewinding | Phew)
     return (own, *(other for other in OBJECTIVES if both and other != own))
 
 

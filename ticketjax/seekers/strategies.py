@@ -62,6 +62,24 @@ def round_density(density: jax.Array | float, k: jax.Array | int, rounds: int) -
     return jnp.where(k == rounds, density, density ** (jnp.float32(k) / jnp.float32(rounds)))
 
 
+def first_samples(problem: Problem, score_samples: int | str | None) -> Problem:
+    """The problem with the training samples that a score receives.
+
+    Args:
+        problem: with all of them.
+        score_samples: how many; "auto" for SCORE_SAMPLES, None for all.
+
+    Returns:
+        A problem that is otherwise the same.
+    """
+    samples = SCORE_SAMPLES if score_samples == "auto" else score_samples
+    if samples is None:
+        return problem
+    # Samples are independent draws, so the first ones are as good as any.
+    batch = Batch(*(array[:samples] for array in problem.batch))
+    return dataclasses.replace(problem, batch=batch)
+
+
 @dataclasses.dataclass(frozen=True, repr=False)
 class _Rounds(Options, abc.ABC):
     """Rounds of scoring and pruning; what happens to the parameters before each, subclasses say."""
@@ -100,12 +118,7 @@ class _Rounds(Options, abc.ABC):
             A tree like the parameters.
         """
         problem = problem.by_default(self.objective)
-        samples = SCORE_SAMPLES if self.score_samples == "auto" else self.score_samples
-        scored = problem
-        if samples is not None:
-            # Samples are independent draws, so the first ones are as good as any.
-            batch = Batch(*(array[:samples] for array in problem.batch))
-            scored = dataclasses.replace(problem, batch=batch)
+        scored = first_samples(problem, self.score_samples)
         train_key, score_key = jax.random.split(jax.random.fold_in(key, k))
         params = self.prepare(train_key, problem, mask)
         scores = self.score(score_key, scored, params, mask)

@@ -39,8 +39,7 @@ def _with(text: str, *options: str) -> tuple[str, ...]:
     return (text, *(f"{text[:-1]}{separator}{option})" for option in options))
 
 
-def _data_score(name: str) -> Line:
-    text = f"singleshot({name})"
+def _data_score(name: str, text: str) -> Line:
     samples = (f"score_samples={number}" for number in (400, 2000, None))
     return Line(name, _with(text, *samples), "weak")
 
@@ -54,17 +53,48 @@ def _rounds(title: str, text: str, other_rate: str) -> Line:
 
 LINES: dict[str, Line] = {
     **{name: Line(name, (f"singleshot({name})",), "weak") for name in PLAIN},
-    **{name: _data_score(name) for name in ("snip", "grasp")},
+    **{name: _data_score(name, f"singleshot({name})") for name in ("snip", "grasp")},
     **{
         name: Line(name, (f"{name}(draws={DRAWS_PER_PASS * PASSES})",))
         for name in ("random_paths", "random_masks")
     },
     "synflow-100": Line("synflow, 100 rounds", ("singleshot(synflow, rounds=100)",), "weak"),
+    "synflow_l2-100": Line(
+        "synflow_l2, 100 rounds", ("singleshot(synflow_l2, rounds=100)",), "weak"
+    ),
+    "ntk_sap-20": Line("ntk_sap, 20 rounds", ("singleshot(ntk_sap, rounds=20)",), "weak"),
+    "phew": Line("phew", ("phew()",), "weak"),
+    "prospr": _data_score("prospr", "singleshot(prospr)"),
+    "px-100": _data_score("px, 100 rounds", "singleshot(px, rounds=100)"),
+    "iterative_snip": _data_score("iterative_snip", "singleshot(snip, rounds=60)"),
+    "force": _data_score("force", "force()"),
     **{
         f"{name}-multishot": _rounds(
             f"{name}, multishot", f"multishot({name})", "optimizer='adam(learning_rate=0.003)'"
         )
         for name in ("magnitude", "snip", "grasp", "synflow")
+    },
+    # Criteria of supermasks: trained once, as published, or in rounds of as many passes.
+    **{
+        f"{name}-supermask": Line(
+            f"{name}, supermask",
+            (
+                f"multishot({name}, rounds=1, round_epochs={PASSES}, scope='local')",
+                f"multishot({name}, rounds=1, round_epochs={PASSES})",
+                *_with(
+                    f"multishot({name}, rounds=10, round_epochs={PASSES // 10})", "scope='local'"
+                ),
+            ),
+            "weak",
+        )
+        for name in (
+            "magnitude",
+            "magnitude_same_sign",
+            "magnitude_increase",
+            "magnitude_increase_same_sign",
+            "movement",
+            "movement_same_sign",
+        )
     },
     "rewinding-multishot": _rounds("rewinding, multishot", "rewinding()", "learning_rate=0.003"),
     "iterative_hard_thresholding": Line(

@@ -5,6 +5,8 @@ import math
 from typing import Any
 
 from ticketjax.checks import Options
+from ticketjax.seekers.drawn.phew import Phew
+from ticketjax.seekers.force import Force
 from ticketjax.seekers.strategies import Singleshot
 from ticketjax.tuning.candidates import DRAWS_PER_PASS
 
@@ -35,7 +37,7 @@ def passes_of(seeker: Any) -> float:
     if _has(seeker, "seeker") and seeker.seeker is not None:
         # What refines a mask is not counted in passes.
         return getattr(seeker, "restarts", 1) * passes_of(seeker.seeker)
-    return 0 if isinstance(seeker, Singleshot) else math.nan
+    return 0 if isinstance(seeker, Singleshot | Force | Phew) else math.nan
 
 
 def with_passes(seeker: Any, passes: int) -> Any:

@@ -1,7 +1,7 @@
 """The best of many networks of random paths: what any search for a strong ticket has to beat."""
 
 import dataclasses
-from typing import ClassVar, NamedTuple
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -10,64 +10,8 @@ from ticketjax.base import Tree
 from ticketjax.masks import budgets_of
 from ticketjax.problem import Problem
 from ticketjax.seekers.drawn.draws import DrawnSeeker
-from ticketjax.seekers.drawn.walks import Part, draw_walks, parts_of, sizes_of, split, unread
-
-# A mask is filled with this many paths at once, or with a 64th of the parameters if that is more,
-# and with that many blocks at most: at the highest densities, the last missing weights would take
-# ever more paths.
-PATHS_AT_ONCE, LARGEST_BLOCKS = 128, 64
-
-
-class _Filled(NamedTuple):
-    """How far a mask is filled.
-
-    Args:
-        kept: (parameters + 1,) bool; the last entry stands for no parameter.
-        partly: the biases of the first path that comes with some of its biases only; like kept.
-        spent: (budgets,) int32, how much of each budget is used.
-        block: number of the next block of paths.
-        full: whether no path is to be added any more.
-    """
-
-    kept: jax.Array
-    partly: jax.Array
-    spent: jax.Array
-    block: jax.Array
-    full: jax.Array
-
-
-def _add(
-    key: jax.Array, filled: _Filled, parts: list[Part], budgets: jax.Array, count: int
-) -> _Filled:
-    """Add a block of paths, up to the first one that exceeds a budget."""
-    size = filled.kept.size - 1
-    walks = draw_walks(jax.random.fold_in(key, filled.block), parts, size, count)
-    # In the order of numbers: the weights of path 0, its biases, the weights of path 1, ...
-    numbers = jnp.arange(2 * count, dtype=jnp.int32).reshape(count, 2).T
-    first = jnp.full(size + 1, 2 * count, jnp.int32)
-    for where, number in zip(walks, numbers, strict=True):
-        first = first.at[where].min(jnp.broadcast_to(number, where.shape))
-    # What a path adds of every layer: what it is the first one to run through.
-    added = jnp.stack(
-        [
-            (first[where] == number[None]) & ~filled.kept[where]
-            for where, number in zip(walks, numbers, strict=True)
-        ]
-    )
-    per_number = added.transpose(2, 0, 1).reshape(2 * count, len(parts)).astype(jnp.int32)
-    if budgets.size == 1:
-        per_number = jnp.sum(per_number, axis=1, keepdims=True, dtype=jnp.int32)
-    spent = filled.spent[None] + jnp.cumsum(per_number, axis=0, dtype=jnp.int32)
-    exceeds = jnp.any(spent > budgets[None], axis=1)
-    end = jnp.where(jnp.any(exceeds), jnp.argmax(exceeds), 2 * count)
-    fits = jnp.arange(2 * count)[:, None] < end
-    return _Filled(
-        kept=filled.kept | (first < end),
-        partly=~filled.kept & (first == end) & (end % 2 == 1),
-        spent=filled.spent + jnp.sum(jnp.where(fits, per_number, 0), axis=0, dtype=jnp.int32),
-        block=filled.block + 1,
-        full=end < 2 * count,
-    )
+from ticketjax.seekers.drawn.filling import fill, paths_at_once
+from ticketjax.seekers.drawn.walks import draw_walks, parts_of, sizes_of, split, unread
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, repr=False)
@@ -114,13 +58,13 @@ class RandomPaths(DrawnSeeker):
         budgets = jnp.stack(
             [jnp.asarray(k, jnp.int32) for k in budgets_of(density, sizes, self.scope)]
         )
-        count = max(PATHS_AT_ONCE, -(-size // LARGEST_BLOCKS))
+        count = paths_at_once(size)
         walk_key, rest_key = jax.random.split(key)
-        nothing = jnp.zeros(size + 1, bool).at[size].set(True)
-        filled = jax.lax.while_loop(
-            lambda filled: ~filled.full & (filled.block * count < size),
-            lambda filled: _add(walk_key, filled, parts, budgets, count),
-            _Filled(nothing, nothing, jnp.zeros_like(budgets), jnp.int32(0), jnp.bool(False)),
+        filled = fill(
+            lambda block: draw_walks(jax.random.fold_in(walk_key, block), parts, size, count),
+            size,
+            count,
+            budgets,
         )
         kept, partly = filled.kept[:size], filled.partly[:size]
         level = jnp.where(kept, 3, jnp.where(partly, 2, jnp.where(unread(kept, parts), 1, 0)))
