@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from ticketjax.seekers.exchange.path_pursuit import PathPursuit
     from ticketjax.seekers.exchange.refined import Refined
     from ticketjax.seekers.gates.concrete import Concrete
+    from ticketjax.seekers.gates.concrete_ticket_search import ConcreteTicketSearch
     from ticketjax.seekers.gates.continuous_sparsification import ContinuousSparsification
     from ticketjax.seekers.gates.gem_miner import GemMiner
     from ticketjax.seekers.gates.probabilistic import Probabilistic
@@ -89,6 +90,7 @@ _HOMES = {
     "seekers.exchange.path_pursuit": ("PathPursuit",),
     "seekers.exchange.refined": ("Refined",),
     "seekers.gates.concrete": ("Concrete",),
+    "seekers.gates.concrete_ticket_search": ("ConcreteTicketSearch",),
     "seekers.gates.continuous_sparsification": ("ContinuousSparsification",),
     "seekers.gates.gem_miner": ("GemMiner",),
     "seekers.gates.probabilistic": ("Probabilistic",),

@@ -19,6 +19,7 @@ from ticketjax.seekers.edge_popup import EdgePopup
 from ticketjax.seekers.exchange.path_pursuit import PathPursuit
 from ticketjax.seekers.exchange.refined import Refined
 from ticketjax.seekers.gates.concrete import Concrete
+from ticketjax.seekers.gates.concrete_ticket_search import ConcreteTicketSearch
 from ticketjax.seekers.gates.continuous_sparsification import ContinuousSparsification
 from ticketjax.seekers.gates.gem_miner import GemMiner
 from ticketjax.seekers.gates.probabilistic import Probabilistic
@@ -60,6 +61,7 @@ TRAINED: dict[str, Callable[..., Seeker]] = {
     "edge_popup": EdgePopup,
     "probabilistic": Probabilistic,
     "concrete": Concrete,
+    "concrete_ticket_search": ConcreteTicketSearch,
     "relaxed_bernoulli": RelaxedBernoulli,
     "continuous_sparsification": ContinuousSparsification,
     "gem_miner": GemMiner,

@@ -104,6 +104,13 @@ LINES: dict[str, Line] = {
             *("learning_rate=0.02", "learning_rate=0.1", "dual_rate=0.003"),
         ),
     ),
+    "concrete_ticket_search": Line(
+        "concrete_ticket_search",
+        _with(
+            f"concrete_ticket_search(epochs={PASSES})",
+            *("learning_rate=0.03", "learning_rate=0.3", "unit_gradients=True"),
+        ),
+    ),
     "relaxed_bernoulli": Line(
         "relaxed_bernoulli",
         _with(
