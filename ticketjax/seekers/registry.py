@@ -24,6 +24,7 @@ from ticketjax.seekers.gates.continuous_sparsification import ContinuousSparsifi
 from ticketjax.seekers.gates.gem_miner import GemMiner
 from ticketjax.seekers.gates.probabilistic import Probabilistic
 from ticketjax.seekers.gates.relaxed_bernoulli import RelaxedBernoulli
+from ticketjax.seekers.gates.supermask import Supermask
 from ticketjax.seekers.iterative_hard_thresholding import IterativeHardThresholding
 from ticketjax.seekers.rewinding import Rewinding
 from ticketjax.seekers.scores.grasp import grasp
@@ -65,6 +66,7 @@ TRAINED: dict[str, Callable[..., Seeker]] = {
     "relaxed_bernoulli": RelaxedBernoulli,
     "continuous_sparsification": ContinuousSparsification,
     "gem_miner": GemMiner,
+    "supermask": Supermask,
     "path_pursuit": PathPursuit,
     "annealed": Annealed,
     "iterative_hard_thresholding": IterativeHardThresholding,

@@ -132,6 +132,13 @@ LINES: dict[str, Line] = {
             *("learning_rate=0.01", "learning_rate=0.1", "period=5"),
         ),
     ),
+    "supermask": Line(
+        "supermask",
+        _with(
+            f"supermask(epochs={PASSES})",
+            *("learning_rate=10.0", "learning_rate=1000.0", "start=-3.0"),
+        ),
+    ),
     "concrete-restarts": Line(
         f"concrete, {RESTARTS} restarts",
         _with(
