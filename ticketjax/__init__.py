@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from ticketjax.runs.trial import make_trial
     from ticketjax.seekers.annealing.annealed import Annealed
     from ticketjax.seekers.best_of import BestOf
+    from ticketjax.seekers.biprop import Biprop
     from ticketjax.seekers.drawn.random_masks import RandomMasks
     from ticketjax.seekers.drawn.random_paths import RandomPaths
     from ticketjax.seekers.edge_popup import EdgePopup
@@ -85,6 +86,7 @@ _HOMES = {
     "runs.trial": ("make_trial",),
     "seekers.annealing.annealed": ("Annealed",),
     "seekers.best_of": ("BestOf",),
+    "seekers.biprop": ("Biprop",),
     "seekers.drawn.random_masks": ("RandomMasks",),
     "seekers.drawn.random_paths": ("RandomPaths",),
     "seekers.edge_popup": ("EdgePopup",),

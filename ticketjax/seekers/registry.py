@@ -13,6 +13,7 @@ from ticketjax.objective import OBJECTIVES
 from ticketjax.problem import Score, Seeker
 from ticketjax.seekers.annealing.annealed import Annealed
 from ticketjax.seekers.best_of import BestOf
+from ticketjax.seekers.biprop import Biprop
 from ticketjax.seekers.drawn.random_masks import RandomMasks
 from ticketjax.seekers.drawn.random_paths import RandomPaths
 from ticketjax.seekers.edge_popup import EdgePopup
@@ -60,6 +61,7 @@ DRAWN: dict[str, Callable[..., Seeker]] = {
 # Seekers that learn what to keep.
 TRAINED: dict[str, Callable[..., Seeker]] = {
     "edge_popup": EdgePopup,
+    "biprop": Biprop,
     "probabilistic": Probabilistic,
     "concrete": Concrete,
     "concrete_ticket_search": ConcreteTicketSearch,

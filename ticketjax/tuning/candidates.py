@@ -90,6 +90,12 @@ LINES: dict[str, Line] = {
             *(f"learning_rate={rate}" for rate in (0.03, 0.3, 1.0)),
         ),
     ),
+    "biprop": Line(
+        "biprop",
+        _with(
+            f"biprop(epochs={PASSES})", "learning_rate=0.03", "learning_rate=0.3", "annealed=True"
+        ),
+    ),
     "probabilistic": Line(
         "probabilistic",
         _with(

@@ -1,7 +1,7 @@
 """What seekers with a trained gate per parameter share: the search, its schedules, its budget.
 
-The network's parameters stay as they are. Every prunable one has a gate, a number that Adam moves;
-a method says how gates become a mask, what keeps them few, and how they rank in the end. All
+The network's parameters stay as they are. Every prunable one has a gate, a number that an optimizer
+moves; a method says how gates become a mask, what keeps them few, and how they rank in the end. All
 gates are one vector, so that each step draws, projects and updates them in one go.
 """
 
@@ -189,8 +189,8 @@ class GateSeeker(Options, abc.ABC):
     """A seeker that searches by a method: epochs * (samples // batch_size) steps of Adam.
 
     In every step, the gradient of the loss of relax(gates) * parameters on one batch, under the
-    objective, plus that of the penalty, moves the gates. In the end, select() keeps
-    exactly the budget by score().
+    objective, plus that of the penalty, moves the gates (a method may balance the two). In the end,
+    select() keeps exactly the budget by score().
 
     Args:
         scope: of that selection (and of after_epoch's), as in problem.select(). A budget that
