@@ -339,6 +339,8 @@ def test_options_that_make_no_search_are_refused():
         ("relaxed_bernoulli", "sigma", 0.0),
         ("relaxed_bernoulli", "dual_rate", 0.0),
         ("continuous_sparsification", "final_steepness", -1.0),
+        ("concrete_ticket_search", "temperature", 0.0),
+        ("supermask", "momentum", -0.1),
     ):
         with pytest.raises(ValueError, match=option):
             get_seeker(name, **{option: value})
@@ -383,7 +385,9 @@ def test_the_best_of_several_searches_is_kept():
     np.testing.assert_array_equal(flat(found.mask), flat(jax.tree.map(lambda m: m[best], masks)))
 
 
-@pytest.mark.parametrize("name", [*GATED, "edge_popup"])
+@pytest.mark.parametrize(
+    "name", [*GATED, "concrete_ticket_search", "supermask", "edge_popup", "biprop"]
+)
 def test_every_trained_seeker_restarts(name):
     problem = problem_of(REGRESSION)
     seek = get_seeker(name, epochs=2, batch_size=8, restarts=3)
