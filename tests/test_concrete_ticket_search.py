@@ -38,10 +38,16 @@ def test_a_step_of_gradbalance_by_hand():
     of_target = jnp.array([3.0, -4.0])
     open_ = jnp.full(2, np.log(3.0), jnp.float32)
 
+    @jax.jit
+    def compiled(gates, of_target):
+        def penalty(values):
+            return method.penalty(gates._replace(values=values), moment)
+
+        of_count = jax.grad(penalty)(gates.values)
+        return of_count, *method.balance(of_target, of_count, gates, moment)
+
     def step(values, price, of_target=of_target):
-        gates = Gates(values, jnp.float32(price))
-        of_count = jax.grad(lambda v: method.penalty(gates._replace(values=v), moment))(values)
-        slope, after = method.balance(of_target, of_count, gates, moment)
+        of_count, slope, after = compiled(Gates(values, jnp.float32(price)), of_target)
         np.testing.assert_array_equal(after.values, values)
         return of_count, slope, float(after.memory)
 
@@ -225,20 +231,24 @@ def test_relus_of_every_form_are_seen_once():
         bounded = jnp.maximum(second, -1.0)  # no ReLU
         return jax.nn.silu(bounded) + jax.jit(jax.nn.relu)(bounded - 2)
 
+    @jax.jit
+    def both(params, x):
+        def size(of):
+            return lambda params: jnp.sum(jnp.sin(of(params)))
+
+        seen = jax.grad(size(lambda params: relu_outputs(apply, params, x)[0]))(params)
+        own = jax.grad(size(lambda params: apply(params, x)))(params)
+        return *relu_outputs(apply, params, x), apply(params, x), seen, own
+
     x = jnp.array([[1.0, 1.0], [-1.0, 2.0], [0.5, -3.0]])
-    outputs, rectified = jax.jit(lambda w, x: relu_outputs(apply, w, x))(weights, x)
-    np.testing.assert_allclose(outputs, apply(weights, x), rtol=1e-6)
-    first = np.maximum(np.asarray(x @ weights), 0)
+    outputs, rectified, expected, *slopes = both(weights, x)
+    np.testing.assert_allclose(outputs, expected, rtol=1e-6)
+    np.testing.assert_allclose(*slopes, rtol=1e-5)
+    first = np.maximum(np.asarray(x) @ np.asarray(weights), 0)
     second = np.maximum(first - 1, 0)
     assert len(rectified) == 3
-    for got, expected in zip(rectified, (first, second, np.maximum(second - 2, 0)), strict=True):
-        np.testing.assert_allclose(got, expected, rtol=1e-6)
-    # The derivatives are those of the network.
-    slopes = [
-        jax.grad(lambda w, run=run: jnp.sum(jnp.sin(run(w))))(weights)
-        for run in (lambda w: relu_outputs(apply, w, x)[0], lambda w: apply(w, x))
-    ]
-    np.testing.assert_allclose(*slopes, rtol=1e-5)
+    for got, wanted in zip(rectified, (first, second, np.maximum(second - 2, 0)), strict=True):
+        np.testing.assert_allclose(got, wanted, rtol=1e-6)
 
 
 def test_relus_of_convolutions_are_seen():

@@ -1,11 +1,8 @@
 """Supermasks: draws, rescaling and gradient by hand, its identity, whole searches in NumPy."""
 
-import dataclasses
-
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 
 from tests.oracles import backprop as oracle
 from tests.oracles.problems import layers_of, problem_of
@@ -93,7 +90,7 @@ def test_without_biases_rescaling_changes_nothing_that_the_rescaled_objective_se
 STEPS, RATE, START = 6, 2.0, 1.0
 
 
-def search_in_numpy(problem, key, seeker):
+def search_in_numpy(problem, key):
     """Gradient descent with momentum 0.9 on s, in batches of all samples."""
     x, y = (np.asarray(array) for array in problem.batch)
     layers = oracle.layers_of(problem.params)
@@ -103,7 +100,7 @@ def search_in_numpy(problem, key, seeker):
         p = sigmoid(s)
         uniform = jax.random.uniform(jax.random.fold_in(step_key, i), (SIZE,))
         masks = unflat((np.asarray(uniform) < p) * 1.0)
-        factors = [kernel.size / kernel.sum() if seeker.rescale else 1.0 for kernel, _ in masks]
+        factors = [kernel.size / kernel.sum() for kernel, _ in masks]
         kernels = [
             (f * kernel * mask, bias * mask_of_bias)
             for f, (kernel, bias), (mask, mask_of_bias) in zip(factors, layers, masks, strict=True)
@@ -114,7 +111,7 @@ def search_in_numpy(problem, key, seeker):
             factors, layers, masks, gradient, strict=True
         ):
             through_sum = np.sum(of_kernel * f * kernel * mask) / mask.sum()
-            of_mask = of_kernel * f * kernel - (through_sum if seeker.rescale else 0.0)
+            of_mask = of_kernel * f * kernel - through_sum
             slopes.append((of_mask, of_bias * bias))
         slope = flat(oracle.tree_of(slopes))
         momentum = 0.9 * momentum + slope * p * (1 - p)
@@ -122,12 +119,11 @@ def search_in_numpy(problem, key, seeker):
     return s
 
 
-@pytest.mark.parametrize("rescale", [True, False])
-def test_a_whole_search_is_the_one_in_numpy(rescale):
+def test_a_whole_search_is_the_one_in_numpy():
     problem = problem_of(layers_of(4), CLASSIFICATION)
-    seeker = Supermask(epochs=STEPS, learning_rate=RATE, start=START, rescale=rescale)
-    found = jax.jit(dataclasses.replace(seeker, objective="raw"))(KEY, problem, jnp.float32(0.3))
-    score = search_in_numpy(problem, KEY, seeker)
+    seeker = Supermask(epochs=STEPS, learning_rate=RATE, start=START, objective="raw")
+    found = jax.jit(seeker)(KEY, problem, jnp.float32(0.3))
+    score = search_in_numpy(problem, KEY)
     assert np.ptp(score) > 0.5
     np.testing.assert_allclose(flat(found.scores), score, rtol=1e-3, atol=1e-3)
     kept = flat(found.mask)
