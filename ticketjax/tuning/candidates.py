@@ -142,7 +142,7 @@ LINES: dict[str, Line] = {
         "supermask",
         _with(
             f"supermask(epochs={PASSES})",
-            *("learning_rate=10.0", "learning_rate=1000.0", "start=-3.0"),
+            *("learning_rate=1.0", "learning_rate=10.0", "start=-3.0"),
         ),
     ),
     "concrete-restarts": Line(
