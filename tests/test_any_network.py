@@ -190,6 +190,7 @@ SEEKERS = {
     "phew": tj.Phew(),
     "edge_popup": tj.EdgePopup(epochs=1, scope="global", normalise=True, **SMALL),
     "concrete": tj.Concrete(epochs=1, **SMALL),
+    "features": tj.ConcreteTicketSearch(target="features", epochs=1, **SMALL),
     "hard": tj.IterativeHardThresholding(epochs=1, **SMALL),
     "rewinding": tj.Rewinding(rounds=2, round_epochs=1, **SMALL),
 }

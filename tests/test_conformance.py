@@ -30,7 +30,12 @@ MARKED = [
     pytest.param(
         *pair,
         marks=[pytest.mark.long]
-        * (pair[1] == "multishot" and pair[0] in {*LONG, *CRITERIA} - {"movement"}),
+        * (
+            pair[1] == "multishot"
+            and pair[0] in {*LONG, *CRITERIA} - {"movement"}
+            or pair[1] == "refined"
+            and pair[0] != "probabilistic"
+        ),
     )
     for pair in PAIRS
 ]

@@ -11,8 +11,10 @@ import pytest
 from jax.flatten_util import ravel_pytree
 
 from tests.oracles import backprop as oracle
-from tests.oracles.problems import APPLY, WIDTHS, layers_of
+from tests.oracles.problems import APPLY, layers_of
 from tests.oracles.problems import problem_of as problem_of_layers
+from tests.oracles.selection import top_k as top
+from tests.oracles.vectors import flat, sigmoid, unflat
 from ticketjax.base import CLASSIFICATION, REGRESSION, Found
 from ticketjax.masks import count_kept, count_prunable
 from ticketjax.problem import Problem
@@ -46,23 +48,6 @@ def problem_of(kind, objective="raw", prune_bias=True):
     return problem_of_layers(layers_of(4), kind, objective, prune_bias)
 
 
-def flat(tree):
-    """One vector, the bias before the kernel in each layer, as JAX orders a dict."""
-    return np.concatenate([np.asarray(leaf).ravel() for leaf in jax.tree.leaves(tree)])
-
-
-def unflat(vector):
-    layers = []
-    for m, n in zip(WIDTHS, WIDTHS[1:], strict=False):
-        bias, kernel, vector = vector[:n], vector[n : n + m * n], vector[n + m * n :]
-        layers.append((kernel.reshape(m, n), bias))
-    return layers
-
-
-def sigmoid(x):
-    return 1 / (1 + np.exp(-x))
-
-
 def shift_by_sorting(s, budget):
     """v with sum clip(s - v, 0, 1) = budget: the sum is linear between the sorted s and s - 1."""
     if np.clip(s, 0, 1).sum() <= budget:
@@ -70,12 +55,6 @@ def shift_by_sorting(s, budget):
     knots = np.sort(np.concatenate([s, s - 1, [0.0]]))
     sums = np.array([np.clip(s - v, 0, 1).sum() for v in knots])
     return np.interp(-budget, -sums, knots)
-
-
-def top(scores, k):
-    mask = np.zeros(scores.size, bool)
-    mask[np.argsort(-scores, kind="stable")[:k]] = True
-    return mask
 
 
 # The searches in NumPy: Adam updates s, score ranks at the end, t runs from 1 / STEPS to 1, and
@@ -360,6 +339,8 @@ def test_options_that_make_no_search_are_refused():
         ("relaxed_bernoulli", "sigma", 0.0),
         ("relaxed_bernoulli", "dual_rate", 0.0),
         ("continuous_sparsification", "final_steepness", -1.0),
+        ("concrete_ticket_search", "temperature", 0.0),
+        ("supermask", "momentum", -0.1),
     ):
         with pytest.raises(ValueError, match=option):
             get_seeker(name, **{option: value})
@@ -404,7 +385,9 @@ def test_the_best_of_several_searches_is_kept():
     np.testing.assert_array_equal(flat(found.mask), flat(jax.tree.map(lambda m: m[best], masks)))
 
 
-@pytest.mark.parametrize("name", [*GATED, "edge_popup"])
+@pytest.mark.parametrize(
+    "name", [*GATED, "concrete_ticket_search", "supermask", "edge_popup", "biprop"]
+)
 def test_every_trained_seeker_restarts(name):
     problem = problem_of(REGRESSION)
     seek = get_seeker(name, epochs=2, batch_size=8, restarts=3)

@@ -160,10 +160,7 @@ def test_the_librarys_own_settings_are_fair_and_what_they_were():
     for label, one in settings.items():
         texts = [seeker_text(get_seeker(text)) for text in LINES[label].candidates]
         assert one.setting in texts and one.tunable == (len(texts) > 1)
-        assert len(set(texts)) == (TRIES if one.tunable else 1)
         assert {t.setting for t in one.tried} in (set(), set(texts))
-        seekers = {text: get_seeker(text) for text in texts}
-        assert len({passes_of(s) for s in seekers.values()} - {0, PASSES}) <= 1
         freezing.refuse_unfrozen({label: get_seeker(one.setting)}, {label: one})
 
 

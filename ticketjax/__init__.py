@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from ticketjax.runs.trial import make_trial
     from ticketjax.seekers.annealing.annealed import Annealed
     from ticketjax.seekers.best_of import BestOf
+    from ticketjax.seekers.biprop import Biprop
     from ticketjax.seekers.drawn.phew import Phew
     from ticketjax.seekers.drawn.random_masks import RandomMasks
     from ticketjax.seekers.drawn.random_paths import RandomPaths
@@ -36,10 +37,12 @@ if TYPE_CHECKING:
     from ticketjax.seekers.exchange.refined import Refined
     from ticketjax.seekers.force import Force
     from ticketjax.seekers.gates.concrete import Concrete
+    from ticketjax.seekers.gates.concrete_ticket_search import ConcreteTicketSearch
     from ticketjax.seekers.gates.continuous_sparsification import ContinuousSparsification
     from ticketjax.seekers.gates.gem_miner import GemMiner
     from ticketjax.seekers.gates.probabilistic import Probabilistic
     from ticketjax.seekers.gates.relaxed_bernoulli import RelaxedBernoulli
+    from ticketjax.seekers.gates.supermask import Supermask
     from ticketjax.seekers.iterative_hard_thresholding import IterativeHardThresholding
     from ticketjax.seekers.registry import SEEKERS, get_seeker, seeker_text
     from ticketjax.seekers.rewinding import Rewinding
@@ -96,6 +99,7 @@ _HOMES = {
     "seekers.annealing.annealed": ("Annealed",),
     "seekers.best_of": ("BestOf",),
     "seekers.drawn.phew": ("Phew",),
+    "seekers.biprop": ("Biprop",),
     "seekers.drawn.random_masks": ("RandomMasks",),
     "seekers.drawn.random_paths": ("RandomPaths",),
     "seekers.edge_popup": ("EdgePopup",),
@@ -103,10 +107,12 @@ _HOMES = {
     "seekers.exchange.refined": ("Refined",),
     "seekers.force": ("Force",),
     "seekers.gates.concrete": ("Concrete",),
+    "seekers.gates.concrete_ticket_search": ("ConcreteTicketSearch",),
     "seekers.gates.continuous_sparsification": ("ContinuousSparsification",),
     "seekers.gates.gem_miner": ("GemMiner",),
     "seekers.gates.probabilistic": ("Probabilistic",),
     "seekers.gates.relaxed_bernoulli": ("RelaxedBernoulli",),
+    "seekers.gates.supermask": ("Supermask",),
     "seekers.iterative_hard_thresholding": ("IterativeHardThresholding",),
     "seekers.registry": ("SEEKERS", "get_seeker", "seeker_text"),
     "seekers.rewinding": ("Rewinding",),

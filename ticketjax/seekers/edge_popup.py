@@ -150,6 +150,17 @@ class EdgePopup(Options):
             optax.add_decayed_weights(self.weight_decay), optax.sgd(schedule, self.momentum)
         )
 
+    def effective(self, params: Params, scores: Params, mask: Params) -> Params:
+        """What the network computes with, differentiable in the scores; views like popup_params().
+
+        Args:
+            params, scores, mask: as in popup_params().
+
+        Returns:
+            A tree like params.
+        """
+        return popup_params(params, scores, mask)
+
     def _ranked(self, scores: Params, prune_bias: bool) -> Params:
         magnitudes = jax.tree.map(jnp.abs, scores)
         return layer_normalised(magnitudes, prune_bias) if self.normalise else magnitudes
@@ -177,7 +188,7 @@ class EdgePopup(Options):
             here = dataclasses.replace(problem, batch=batch)
 
             def batch_loss(s):
-                return here.descent_loss(problem.restore(popup_params(seen, s, mask)))
+                return here.descent_loss(problem.restore(self.effective(seen, s, mask)))
 
             gradients = jax.grad(batch_loss)(scores)
             updates, state = transformation.update(gradients, state, scores)

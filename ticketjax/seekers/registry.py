@@ -13,6 +13,7 @@ from ticketjax.objective import OBJECTIVES
 from ticketjax.problem import Score, Seeker
 from ticketjax.seekers.annealing.annealed import Annealed
 from ticketjax.seekers.best_of import BestOf
+from ticketjax.seekers.biprop import Biprop
 from ticketjax.seekers.drawn.phew import Phew
 from ticketjax.seekers.drawn.random_masks import RandomMasks
 from ticketjax.seekers.drawn.random_paths import RandomPaths
@@ -21,10 +22,12 @@ from ticketjax.seekers.exchange.path_pursuit import PathPursuit
 from ticketjax.seekers.exchange.refined import Refined
 from ticketjax.seekers.force import Force
 from ticketjax.seekers.gates.concrete import Concrete
+from ticketjax.seekers.gates.concrete_ticket_search import ConcreteTicketSearch
 from ticketjax.seekers.gates.continuous_sparsification import ContinuousSparsification
 from ticketjax.seekers.gates.gem_miner import GemMiner
 from ticketjax.seekers.gates.probabilistic import Probabilistic
 from ticketjax.seekers.gates.relaxed_bernoulli import RelaxedBernoulli
+from ticketjax.seekers.gates.supermask import Supermask
 from ticketjax.seekers.iterative_hard_thresholding import IterativeHardThresholding
 from ticketjax.seekers.rewinding import Rewinding
 from ticketjax.seekers.scores.grasp import grasp
@@ -84,11 +87,14 @@ UNTRAINED: dict[str, Callable[..., Seeker]] = {
 # Seekers that learn what to keep.
 TRAINED: dict[str, Callable[..., Seeker]] = {
     "edge_popup": EdgePopup,
+    "biprop": Biprop,
     "probabilistic": Probabilistic,
     "concrete": Concrete,
+    "concrete_ticket_search": ConcreteTicketSearch,
     "relaxed_bernoulli": RelaxedBernoulli,
     "continuous_sparsification": ContinuousSparsification,
     "gem_miner": GemMiner,
+    "supermask": Supermask,
     "path_pursuit": PathPursuit,
     "annealed": Annealed,
     "iterative_hard_thresholding": IterativeHardThresholding,

@@ -120,6 +120,12 @@ LINES: dict[str, Line] = {
             *(f"learning_rate={rate}" for rate in (0.03, 0.3, 1.0)),
         ),
     ),
+    "biprop": Line(
+        "biprop",
+        _with(
+            f"biprop(epochs={PASSES})", "learning_rate=0.03", "learning_rate=0.3", "annealed=True"
+        ),
+    ),
     "probabilistic": Line(
         "probabilistic",
         _with(
@@ -132,6 +138,13 @@ LINES: dict[str, Line] = {
         _with(
             f"concrete(epochs={PASSES})",
             *("learning_rate=0.02", "learning_rate=0.1", "dual_rate=0.003"),
+        ),
+    ),
+    "concrete_ticket_search": Line(
+        "concrete_ticket_search",
+        _with(
+            f"concrete_ticket_search(epochs={PASSES})",
+            *("learning_rate=0.03", "learning_rate=0.3", "unit_gradients=True"),
         ),
     ),
     "relaxed_bernoulli": Line(
@@ -153,6 +166,13 @@ LINES: dict[str, Line] = {
         _with(
             f"gem_miner(epochs={PASSES})",
             *("learning_rate=0.01", "learning_rate=0.1", "period=5"),
+        ),
+    ),
+    "supermask": Line(
+        "supermask",
+        _with(
+            f"supermask(epochs={PASSES})",
+            *("learning_rate=1.0", "learning_rate=10.0", "start=-3.0"),
         ),
     ),
     "concrete-restarts": Line(

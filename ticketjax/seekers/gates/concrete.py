@@ -31,8 +31,8 @@ class Concrete(ScheduledGateSeeker):
     Raises:
         ValueError: an option of another type or range, a ramp that does not rise.
 
-    Source: Arora and Teuscher 2025 (concrete ticket search), arXiv 2512.07142; gates after Maddison
-    et al. 2017, arXiv 1611.00712.
+    Source: Arora and Teuscher 2025, arXiv 2512.07142, whose own search is concrete_ticket_search;
+    gates after Maddison et al. 2017, arXiv 1611.00712.
     Published: every a = logit(density) at first, so that the budget is met from the start; tau 2/3;
         a price that balances the two gradients' norms (GradBalance); Adam at the rate of training,
         a tenth of it after 88% of the epochs; the loss, or the divergence from the dense network's
@@ -53,8 +53,8 @@ class Concrete(ScheduledGateSeeker):
     def method(self) -> Method:
         """Logits of relaxed draws, and a multiplier."""
 
-        def init(key, size):
-            del key
+        def init(key, size, density):
+            del key, density
             return Gates(jnp.zeros(size, jnp.float32), memory=jnp.float32(0))
 
         def relax(key, gates, moment):

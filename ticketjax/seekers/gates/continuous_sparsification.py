@@ -59,8 +59,8 @@ class ContinuousSparsification(PricedGateSeeker):
     def method(self) -> Method:
         """Sigmoids that get steeper, and a multiplier."""
 
-        def init(key, size):
-            del key
+        def init(key, size, density):
+            del key, density
             values = jnp.full(size, self.start, jnp.float32)
             return Gates(values, memory=jnp.float32(self.penalty))
 

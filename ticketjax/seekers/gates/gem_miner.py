@@ -55,7 +55,8 @@ class GemMiner(GateSeeker):
         """Scores, and which of them are alive."""
         epochs, period = self.epochs, self.period
 
-        def init(key, size):
+        def init(key, size, density):
+            del density
             values = jax.random.uniform(key, (size,), jnp.float32)
             return Gates(values, memory=jnp.ones(size, bool))
 

@@ -114,8 +114,8 @@ class Probabilistic(ScheduledGateSeeker):
         """Probabilities, projected onto the budget after every step."""
         first, last = self.temperatures
 
-        def init(key, size):
-            del key
+        def init(key, size, density):
+            del key, density
             values = jnp.full(size, self.start, jnp.float32)
             return Gates(values, memory=values)
 

@@ -48,8 +48,8 @@ class RelaxedBernoulli(PricedGateSeeker):
     def method(self) -> Method:
         """Means of clipped draws, and a multiplier."""
 
-        def init(key, size):
-            del key
+        def init(key, size, density):
+            del key, density
             return Gates(jnp.full(size, 0.5, jnp.float32), memory=jnp.float32(self.penalty))
 
         def relax(key, gates, moment):

@@ -1,7 +1,7 @@
 """What seekers with a trained gate per parameter share: the search, its schedules, its budget.
 
-The network's parameters stay as they are. Every prunable one has a gate, a number that Adam moves;
-a method says how gates become a mask, what keeps them few, and how they rank in the end. All
+The network's parameters stay as they are. Every prunable one has a gate, a number that an optimizer
+moves; a method says how gates become a mask, what keeps them few, and how they rank in the end. All
 gates are one vector, so that each step draws, projects and updates them in one go.
 """
 
@@ -13,16 +13,16 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
-from jax.flatten_util import ravel_pytree
 
-from ticketjax.base import Batch, Found, Params, Tree
+from ticketjax.base import Batch, Found
 from ticketjax.checks import Options, option
-from ticketjax.masks import Scope, check_scope, full_mask, select, share
+from ticketjax.masks import Scope, check_scope, share
 from ticketjax.objective import OBJECTIVES
 from ticketjax.optimizers import Optimizer, make_optimizer, optimizer_text
 from ticketjax.problem import Problem, resolve_density
 from ticketjax.seekers.best_of import BestOf
 from ticketjax.seekers.checkpoints import as_info, no_checkpoints, with_checkpoint
+from ticketjax.seekers.gates.prunable import Prunable
 from ticketjax.training import shuffles
 
 # In batches of 32, the noise of the gradient hides which gates matter.
@@ -66,26 +66,35 @@ def _as_they_are(gates: Gates, *_: Any) -> Gates:
     return gates
 
 
+def _added(
+    of_loss: jax.Array, of_penalty: jax.Array, gates: Gates, moment: Moment
+) -> tuple[jax.Array, Gates]:
+    return of_loss + of_penalty, gates
+
+
 @dataclasses.dataclass(frozen=True)
 class Method:
     """An algorithm as pure functions on gates.
 
     Args:
-        init: (key, n) -> Gates.
+        init: (key, n, density) -> Gates, the density being that of Moment.
         relax: (key, gates, moment) -> (n,) the mask of this step, differentiable in gates.values.
         penalty: (gates, moment) -> (), added to the loss.
         after_step: (gates, moment) -> gates, once the optimizer has moved them: a projection, a
             multiplier.
         after_epoch: (gates, moment, keep) -> gates.
         score: (gates) -> (n,), which the last selection ranks.
+        balance: (slope of the loss, slope of the penalty, gates, moment) -> (slope, gates), what
+            the optimizer follows; their sum, if nothing else is said.
     """
 
-    init: Callable[[jax.Array, int], Gates]
+    init: Callable[[jax.Array, int, jax.Array], Gates]
     relax: Callable[[jax.Array, Gates, Moment], jax.Array]
     penalty: Callable[[Gates, Moment], jax.Array] = _no_penalty
     after_step: Callable[[Gates, Moment], Gates] = _as_they_are
     after_epoch: Callable[[Gates, Moment, Keep], Gates] = _as_they_are
     score: Callable[[Gates], jax.Array] = lambda gates: gates.values
+    balance: Callable[[jax.Array, jax.Array, Gates, Moment], tuple[jax.Array, Gates]] = _added
 
 
 def density_now(moment: Moment, schedule: str, ramp: tuple[float, float]) -> jax.Array:
@@ -175,56 +184,13 @@ def round_straight_through(values: jax.Array) -> jax.Array:
     return values + jax.lax.stop_gradient(jnp.where(values > 0.5, 1.0, 0.0) - values)
 
 
-class _Prunable:
-    """The prunable parameters of a problem as one vector, and their selection."""
-
-    def __init__(self, problem: Problem, scope: Scope):
-        self._problem, self._scope = problem, scope
-        self._seen = problem.view(problem.params)
-        part = jax.tree.map(lambda leaf: leaf.astype(jnp.float32), self._part(self._seen))
-        self.parameters, self._unravel = ravel_pytree(part)
-
-    def _part(self, seen: Params) -> Params:
-        if self._problem.prune_bias:
-            return seen
-        return {name: {"kernel": layer["kernel"]} for name, layer in seen.items()}
-
-    def _view(self, vector: jax.Array, rest: Params) -> Params:
-        """A view of the vector, with the rest's entry for what is not prunable."""
-        part = self._unravel(vector)
-        return {name: {**rest[name], **part[name]} for name in part}
-
-    def network(self, vector: jax.Array) -> Tree:
-        """The network's parameters with the vector's in place of the prunable ones."""
-        seen = self._view(vector, self._seen)
-        cast = jax.tree.map(lambda new, old: new.astype(old.dtype), seen, self._seen)
-        return self._problem.restore(cast)
-
-    def select(self, values: jax.Array, density: jax.Array | float) -> tuple[Params, Params]:
-        """The view of the mask that keeps the largest values, and the view of all values."""
-        zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, jnp.float32), self._seen)
-        scores = self._view(values, zeros)
-        return select(scores, density, self._scope, prune_bias=self._problem.prune_bias), scores
-
-    def keep(self, values: jax.Array, density: jax.Array) -> jax.Array:
-        """The same mask as a vector."""
-        return ravel_pytree(self._part(self.select(values, density)[0]))[0]
-
-    def found(self, values: jax.Array, density: jax.Array | float) -> Found:
-        """The mask and the scores as trees like the parameters."""
-        params, restore = self._problem.params, self._problem.restore
-        mask, scores = self.select(values, density)
-        zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, jnp.float32), params)
-        return Found(restore(mask, full_mask(params)), restore(scores, zeros), {})
-
-
 @dataclasses.dataclass(frozen=True, kw_only=True, repr=False)
 class GateSeeker(Options, abc.ABC):
     """A seeker that searches by a method: epochs * (samples // batch_size) steps of Adam.
 
     In every step, the gradient of the loss of relax(gates) * parameters on one batch, under the
-    objective, plus that of the penalty, moves the gates. In the end, select() keeps
-    exactly the budget by score().
+    objective, plus that of the penalty, moves the gates (a method may balance the two). In the end,
+    select() keeps exactly the budget by score().
 
     Args:
         scope: of that selection (and of after_epoch's), as in problem.select(). A budget that
@@ -270,9 +236,21 @@ class GateSeeker(Options, abc.ABC):
     def method(self) -> Method:
         """The algorithm with these options."""
 
-    def _transformation(self, steps: int) -> optax.GradientTransformation:
-        if self.optimizer is not None:
-            return make_optimizer(self.optimizer)
+    def loss(self, problem: Problem, prunable: Prunable, mask: jax.Array) -> jax.Array:
+        """What the search descends: the loss of the masked network.
+
+        Args:
+            problem: with the data of one batch.
+            prunable: the problem's parameters as a vector.
+            mask: (n,), of the step, differentiable.
+
+        Returns:
+            () float32.
+        """
+        return problem.descent_loss(prunable.network(mask * prunable.parameters))
+
+    def own_optimizer(self, steps: int) -> optax.GradientTransformation:
+        """What moves the gates of a search of so many steps, if nothing else is chosen."""
         if self.decay:
             return optax.adam(optax.cosine_decay_schedule(self.learning_rate, steps))
         return optax.adam(self.learning_rate)
@@ -288,28 +266,33 @@ class GateSeeker(Options, abc.ABC):
         samples = problem.batch.x.shape[0]
         batch = min(self.batch_size, samples)
         steps = samples // batch
-        method, prunable = self.method(), _Prunable(problem, self.scope)
-        transformation = self._transformation(self.epochs * steps)
+        method, prunable = self.method(), Prunable(problem, self.scope)
+        if self.optimizer is None:
+            transformation = self.own_optimizer(self.epochs * steps)
+        else:
+            transformation = make_optimizer(self.optimizer)
 
-        def gradient(gates: Gates, step_key: jax.Array, moment: Moment, data: Batch) -> jax.Array:
+        def gradient(
+            gates: Gates, step_key: jax.Array, moment: Moment, data: Batch
+        ) -> tuple[jax.Array, Gates]:
             here = dataclasses.replace(problem, batch=data)
 
             def loss(values: jax.Array) -> jax.Array:
                 mask = method.relax(step_key, gates._replace(values=values), moment)
-                return here.descent_loss(prunable.network(mask * prunable.parameters))
+                return self.loss(here, prunable, mask)
 
             def penalty(values: jax.Array) -> jax.Array:
                 return method.penalty(gates._replace(values=values), moment)
 
             slope = jax.grad(loss)(gates.values)
             slope = unit_norm(slope) if self.unit_gradients else slope
-            return slope + jax.grad(penalty)(gates.values)
+            return method.balance(slope, jax.grad(penalty)(gates.values), gates, moment)
 
         def step(carry, indexed):
             gates, state = carry
             i, data = indexed
             moment = Moment(share(i + 1, self.epochs * steps), target)
-            slope = gradient(gates, jax.random.fold_in(step_key, i), moment, data)
+            slope, gates = gradient(gates, jax.random.fold_in(step_key, i), moment, data)
             updates, state = transformation.update(slope, state, gates.values)
             gates = gates._replace(values=gates.values + updates)
             return (method.after_step(gates, moment), state), None
@@ -330,7 +313,7 @@ class GateSeeker(Options, abc.ABC):
             )
             return (gates, state, masks), None
 
-        gates = method.init(init_key, prunable.parameters.size)
+        gates = method.init(init_key, prunable.parameters.size, target)
         nothing = no_checkpoints(problem.params, self.epochs)
         start = gates, transformation.init(gates.values), nothing
         epochs = jnp.arange(self.epochs, dtype=jnp.int32)
