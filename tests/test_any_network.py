@@ -189,6 +189,7 @@ SEEKERS = {
     "edge_popup": tj.EdgePopup(epochs=1, scope="global", normalise=True, **SMALL),
     "concrete": tj.Concrete(epochs=1, **SMALL),
     "hard": tj.IterativeHardThresholding(epochs=1, **SMALL),
+    "rigl": tj.RigL(epochs=2, interval=1, **SMALL),
     "rewinding": tj.Rewinding(rounds=2, round_epochs=1, **SMALL),
 }
 FEW = ("snip", "balanced", "edge_popup", "concrete", "random_paths")

@@ -183,6 +183,8 @@ OTHER = {
     "annealed": {"chains": 2},
     "iterative_hard_thresholding": {"annealed": True},
     "rewinding": {"scope": LayerBudgets((1, 2))},
+    "rigl": {"interval": None},
+    "sparse_evolutionary_training": {"fraction": 0.5},
     "random_paths": {"draws": 2},
     "random_masks": {"draws": 2},
 }

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from ticketjax.seekers.best_of import BestOf
     from ticketjax.seekers.drawn.random_masks import RandomMasks
     from ticketjax.seekers.drawn.random_paths import RandomPaths
+    from ticketjax.seekers.dynamic.rigl import RigL
+    from ticketjax.seekers.dynamic.sparse_evolutionary_training import SparseEvolutionaryTraining
     from ticketjax.seekers.edge_popup import EdgePopup
     from ticketjax.seekers.exchange.path_pursuit import PathPursuit
     from ticketjax.seekers.exchange.refined import Refined
@@ -85,6 +87,8 @@ _HOMES = {
     "seekers.best_of": ("BestOf",),
     "seekers.drawn.random_masks": ("RandomMasks",),
     "seekers.drawn.random_paths": ("RandomPaths",),
+    "seekers.dynamic.rigl": ("RigL",),
+    "seekers.dynamic.sparse_evolutionary_training": ("SparseEvolutionaryTraining",),
     "seekers.edge_popup": ("EdgePopup",),
     "seekers.exchange.path_pursuit": ("PathPursuit",),
     "seekers.exchange.refined": ("Refined",),

@@ -19,6 +19,8 @@ TITLES = {
     "edge_popup": "edge-popup",
     "gem_miner": "Gem-Miner",
     "iterative_hard_thresholding": "IHT",
+    "rigl": "RigL",
+    "sparse_evolutionary_training": "SET",
 }
 
 

@@ -15,6 +15,8 @@ from ticketjax.seekers.annealing.annealed import Annealed
 from ticketjax.seekers.best_of import BestOf
 from ticketjax.seekers.drawn.random_masks import RandomMasks
 from ticketjax.seekers.drawn.random_paths import RandomPaths
+from ticketjax.seekers.dynamic.rigl import RigL
+from ticketjax.seekers.dynamic.sparse_evolutionary_training import SparseEvolutionaryTraining
 from ticketjax.seekers.edge_popup import EdgePopup
 from ticketjax.seekers.exchange.path_pursuit import PathPursuit
 from ticketjax.seekers.exchange.refined import Refined
@@ -67,6 +69,8 @@ TRAINED: dict[str, Callable[..., Seeker]] = {
     "annealed": Annealed,
     "iterative_hard_thresholding": IterativeHardThresholding,
     "rewinding": Rewinding,
+    "rigl": RigL,
+    "sparse_evolutionary_training": SparseEvolutionaryTraining,
 }
 # Names that stand for a class rather than for a score.
 WHOLE = {**DRAWN, **TRAINED}

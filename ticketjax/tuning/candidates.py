@@ -75,6 +75,19 @@ LINES: dict[str, Line] = {
         ),
         "weak",
     ),
+    "rigl": Line(
+        "rigl",
+        _with(f"rigl(epochs={PASSES})", *("learning_rate=0.003", "fraction=0.5", "interval=500")),
+        "weak",
+    ),
+    "sparse_evolutionary_training": Line(
+        "sparse_evolutionary_training",
+        _with(
+            f"sparse_evolutionary_training(epochs={PASSES})",
+            *("learning_rate=0.003", "fraction=0.5", "interval=1000"),
+        ),
+        "weak",
+    ),
     "edge_popup-local": Line(
         "edge_popup, local",
         _with(
