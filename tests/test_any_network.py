@@ -190,6 +190,8 @@ SEEKERS = {
     "concrete": tj.Concrete(epochs=1, **SMALL),
     "hard": tj.IterativeHardThresholding(epochs=1, **SMALL),
     "rigl": tj.RigL(epochs=2, interval=1, **SMALL),
+    "surgeon": tj.CombinatorialBrainSurgeon(rounds=2, samples=4),
+    "chita": tj.CHITA(iterations=2, samples=4),
     "rewinding": tj.Rewinding(rounds=2, round_epochs=1, **SMALL),
 }
 FEW = ("snip", "balanced", "edge_popup", "concrete", "random_paths")

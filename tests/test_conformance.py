@@ -43,6 +43,10 @@ def seeker_of(name, strategy, scope):
         options = {"steps": 2, "proposals": 16, "batch": 8, "width": 4}
     if name in ("rigl", "sparse_evolutionary_training") and strategy == "plain":
         options = {"epochs": 2, "interval": 1}
+    if name == "combinatorial_brain_surgeon" and strategy == "plain":
+        options = {"rounds": 2, "candidates": 4}
+    if name == "chita" and strategy == "plain":
+        options = {"iterations": 2}
     if scope == "oracle":
         scope = tj.LayerBudgets(masks.count_ticket_layers(tj.get_task("relu").ticket(depth=3)))
     return tj.get_seeker(name, strategy=strategy, scope=scope, **options)

@@ -185,6 +185,8 @@ OTHER = {
     "rewinding": {"scope": LayerBudgets((1, 2))},
     "rigl": {"interval": None},
     "sparse_evolutionary_training": {"fraction": 0.5},
+    "combinatorial_brain_surgeon": {"slope": False},
+    "chita": {"iterations": 3},
     "random_paths": {"draws": 2},
     "random_masks": {"draws": 2},
 }

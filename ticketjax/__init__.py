@@ -49,6 +49,10 @@ if TYPE_CHECKING:
     from ticketjax.seekers.scores.random import random as random_score
     from ticketjax.seekers.scores.snip import snip
     from ticketjax.seekers.scores.synflow import synflow
+    from ticketjax.seekers.second_order.chita import CHITA
+    from ticketjax.seekers.second_order.combinatorial_brain_surgeon import (
+        CombinatorialBrainSurgeon,
+    )
     from ticketjax.seekers.strategies import Multishot, Singleshot
     from ticketjax.sharing.scoring import LoadedInstance, evaluate, load_instance
     from ticketjax.sweeping import sweep
@@ -105,6 +109,8 @@ _HOMES = {
     "seekers.scores.magnitude": ("magnitude",),
     "seekers.scores.snip": ("snip",),
     "seekers.scores.synflow": ("synflow",),
+    "seekers.second_order.chita": ("CHITA",),
+    "seekers.second_order.combinatorial_brain_surgeon": ("CombinatorialBrainSurgeon",),
     "seekers.strategies": ("Multishot", "Singleshot"),
     "sharing.scoring": ("LoadedInstance", "evaluate", "load_instance"),
     "sweeping": ("sweep",),

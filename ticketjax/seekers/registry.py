@@ -33,6 +33,8 @@ from ticketjax.seekers.scores.magnitude import magnitude
 from ticketjax.seekers.scores.random import random
 from ticketjax.seekers.scores.snip import snip
 from ticketjax.seekers.scores.synflow import synflow
+from ticketjax.seekers.second_order.chita import CHITA
+from ticketjax.seekers.second_order.combinatorial_brain_surgeon import CombinatorialBrainSurgeon
 from ticketjax.seekers.strategies import (
     Multishot,
     Singleshot,
@@ -71,6 +73,8 @@ TRAINED: dict[str, Callable[..., Seeker]] = {
     "rewinding": Rewinding,
     "rigl": RigL,
     "sparse_evolutionary_training": SparseEvolutionaryTraining,
+    "combinatorial_brain_surgeon": CombinatorialBrainSurgeon,
+    "chita": CHITA,
 }
 # Names that stand for a class rather than for a score.
 WHOLE = {**DRAWN, **TRAINED}

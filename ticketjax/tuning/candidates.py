@@ -88,6 +88,19 @@ LINES: dict[str, Line] = {
         ),
         "weak",
     ),
+    "combinatorial_brain_surgeon": Line(
+        "combinatorial_brain_surgeon",
+        _with(
+            f"combinatorial_brain_surgeon(epochs={PASSES}, slope=False)",
+            *("damp=0.01", "samples=400", "damp=1.0"),
+        ),
+        "weak",
+    ),
+    "chita": Line(
+        "chita",
+        _with(f"chita(epochs={PASSES})", *("damp=0.01", "samples=400", "damp=1.0")),
+        "weak",
+    ),
     "edge_popup-local": Line(
         "edge_popup, local",
         _with(

@@ -13,16 +13,16 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
-from jax.flatten_util import ravel_pytree
 
-from ticketjax.base import Batch, Found, Params, Tree
+from ticketjax.base import Batch, Found
 from ticketjax.checks import Options, option
-from ticketjax.masks import Scope, check_scope, full_mask, select, share
+from ticketjax.masks import Scope, check_scope, share
 from ticketjax.objective import OBJECTIVES
 from ticketjax.optimizers import Optimizer, make_optimizer, optimizer_text
 from ticketjax.problem import Problem, resolve_density
 from ticketjax.seekers.best_of import BestOf
 from ticketjax.seekers.checkpoints import as_info, no_checkpoints, with_checkpoint
+from ticketjax.seekers.gates.prunable import Prunable
 from ticketjax.training import shuffles
 
 # In batches of 32, the noise of the gradient hides which gates matter.
@@ -175,49 +175,6 @@ def round_straight_through(values: jax.Array) -> jax.Array:
     return values + jax.lax.stop_gradient(jnp.where(values > 0.5, 1.0, 0.0) - values)
 
 
-class _Prunable:
-    """The prunable parameters of a problem as one vector, and their selection."""
-
-    def __init__(self, problem: Problem, scope: Scope):
-        self._problem, self._scope = problem, scope
-        self._seen = problem.view(problem.params)
-        part = jax.tree.map(lambda leaf: leaf.astype(jnp.float32), self._part(self._seen))
-        self.parameters, self._unravel = ravel_pytree(part)
-
-    def _part(self, seen: Params) -> Params:
-        if self._problem.prune_bias:
-            return seen
-        return {name: {"kernel": layer["kernel"]} for name, layer in seen.items()}
-
-    def _view(self, vector: jax.Array, rest: Params) -> Params:
-        """A view of the vector, with the rest's entry for what is not prunable."""
-        part = self._unravel(vector)
-        return {name: {**rest[name], **part[name]} for name in part}
-
-    def network(self, vector: jax.Array) -> Tree:
-        """The network's parameters with the vector's in place of the prunable ones."""
-        seen = self._view(vector, self._seen)
-        cast = jax.tree.map(lambda new, old: new.astype(old.dtype), seen, self._seen)
-        return self._problem.restore(cast)
-
-    def select(self, values: jax.Array, density: jax.Array | float) -> tuple[Params, Params]:
-        """The view of the mask that keeps the largest values, and the view of all values."""
-        zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, jnp.float32), self._seen)
-        scores = self._view(values, zeros)
-        return select(scores, density, self._scope, prune_bias=self._problem.prune_bias), scores
-
-    def keep(self, values: jax.Array, density: jax.Array) -> jax.Array:
-        """The same mask as a vector."""
-        return ravel_pytree(self._part(self.select(values, density)[0]))[0]
-
-    def found(self, values: jax.Array, density: jax.Array | float) -> Found:
-        """The mask and the scores as trees like the parameters."""
-        params, restore = self._problem.params, self._problem.restore
-        mask, scores = self.select(values, density)
-        zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, jnp.float32), params)
-        return Found(restore(mask, full_mask(params)), restore(scores, zeros), {})
-
-
 @dataclasses.dataclass(frozen=True, kw_only=True, repr=False)
 class GateSeeker(Options, abc.ABC):
     """A seeker that searches by a method: epochs * (samples // batch_size) steps of Adam.
@@ -288,7 +245,7 @@ class GateSeeker(Options, abc.ABC):
         samples = problem.batch.x.shape[0]
         batch = min(self.batch_size, samples)
         steps = samples // batch
-        method, prunable = self.method(), _Prunable(problem, self.scope)
+        method, prunable = self.method(), Prunable(problem, self.scope)
         transformation = self._transformation(self.epochs * steps)
 
         def gradient(gates: Gates, step_key: jax.Array, moment: Moment, data: Batch) -> jax.Array:
