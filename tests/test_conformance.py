@@ -47,6 +47,10 @@ def seeker_of(name, strategy, scope):
         options = {"rounds": 2, "candidates": 4}
     if name == "chita" and strategy == "plain":
         options = {"iterations": 2}
+    if name == "genetic" and strategy == "plain":
+        options = {"generations": 2, "population": 10, "newcomers": "random_masks"}
+    if name == "genetic" and strategy == "refined":
+        options |= {"generations": options.pop("epochs")}
     if scope == "oracle":
         scope = tj.LayerBudgets(masks.count_ticket_layers(tj.get_task("relu").ticket(depth=3)))
     return tj.get_seeker(name, strategy=strategy, scope=scope, **options)

@@ -187,6 +187,7 @@ OTHER = {
     "sparse_evolutionary_training": {"fraction": 0.5},
     "combinatorial_brain_surgeon": {"slope": False},
     "chita": {"iterations": 3},
+    "genetic": {"samples": None},
     "random_paths": {"draws": 2},
     "random_masks": {"draws": 2},
 }

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from ticketjax.seekers.gates.gem_miner import GemMiner
     from ticketjax.seekers.gates.probabilistic import Probabilistic
     from ticketjax.seekers.gates.relaxed_bernoulli import RelaxedBernoulli
+    from ticketjax.seekers.genetic import Genetic
     from ticketjax.seekers.iterative_hard_thresholding import IterativeHardThresholding
     from ticketjax.seekers.registry import SEEKERS, get_seeker, seeker_text
     from ticketjax.seekers.rewinding import Rewinding
@@ -101,6 +102,7 @@ _HOMES = {
     "seekers.gates.gem_miner": ("GemMiner",),
     "seekers.gates.probabilistic": ("Probabilistic",),
     "seekers.gates.relaxed_bernoulli": ("RelaxedBernoulli",),
+    "seekers.genetic": ("Genetic",),
     "seekers.iterative_hard_thresholding": ("IterativeHardThresholding",),
     "seekers.registry": ("SEEKERS", "get_seeker", "seeker_text"),
     "seekers.rewinding": ("Rewinding",),

@@ -25,6 +25,7 @@ from ticketjax.seekers.gates.continuous_sparsification import ContinuousSparsifi
 from ticketjax.seekers.gates.gem_miner import GemMiner
 from ticketjax.seekers.gates.probabilistic import Probabilistic
 from ticketjax.seekers.gates.relaxed_bernoulli import RelaxedBernoulli
+from ticketjax.seekers.genetic import Genetic
 from ticketjax.seekers.iterative_hard_thresholding import IterativeHardThresholding
 from ticketjax.seekers.rewinding import Rewinding
 from ticketjax.seekers.scores.grasp import grasp
@@ -75,6 +76,7 @@ TRAINED: dict[str, Callable[..., Seeker]] = {
     "sparse_evolutionary_training": SparseEvolutionaryTraining,
     "combinatorial_brain_surgeon": CombinatorialBrainSurgeon,
     "chita": CHITA,
+    "genetic": Genetic,
 }
 # Names that stand for a class rather than for a score.
 WHOLE = {**DRAWN, **TRAINED}

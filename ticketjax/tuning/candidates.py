@@ -158,6 +158,16 @@ LINES: dict[str, Line] = {
             *("learning_rate=0.02", "learning_rate=0.1", "dual_rate=0.003"),
         ),
     ),
+    # Children times samples times generations are 100 passes of 9,000 samples, as for draws.
+    "genetic": Line(
+        "genetic",
+        (
+            "genetic(newcomers='random_masks')",
+            "genetic()",
+            "genetic(generations=50, samples=1024)",
+            "genetic(generations=140, mutation=0.3)",
+        ),
+    ),
     "probabilistic-refined": Line(
         "probabilistic, refined",
         _with(
