@@ -1,5 +1,7 @@
 """RigL and SET against the loop in NumPy, and AC/DC against its phases one after the other."""
 
+import itertools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,7 +13,8 @@ from tests.oracles.problems import SAMPLES, layers_of
 from tests.oracles.selection import top_k
 from ticketjax.base import CLASSIFICATION
 from ticketjax.masks import full_mask
-from ticketjax.seekers.dynamic import search
+from ticketjax.seekers.dynamic import acdc, search
+from ticketjax.seekers.dynamic.acdc import ACDC, compressed_epochs
 from ticketjax.seekers.dynamic.rigl import RigL
 from ticketjax.seekers.dynamic.search import exchanged
 from ticketjax.seekers.dynamic.sparse_evolutionary_training import SparseEvolutionaryTraining
@@ -46,6 +49,19 @@ def exchanged_by_hand(theta, kept, growth, fraction):
     count = int(np.floor(np.float32(fraction) * np.float32(kept.sum())))
     stay = top_k(np.where(kept, np.abs(theta), -1), int(kept.sum()) - count)
     return stay | top_k(np.where(stay, -1, growth), count)
+
+
+def adam_step(theta, mask, gradient, first, second, number, rate=RATE):
+    """Parameters and moments after step `number`, from 1, of what is in the mask."""
+    g = oracle.combine(np.multiply, gradient, mask)
+    first = oracle.combine(lambda m, g: 0.9 * m + 0.1 * g, first, g)
+    second = oracle.combine(lambda v, g: 0.999 * v + 0.001 * g * g, second, g)
+    scale = rate * np.sqrt(1 - 0.999**number) / (1 - 0.9**number)
+
+    def moved(p, k, m, v):
+        return p - k * scale * m / (np.sqrt(v) + 1e-8)
+
+    return oracle.combine(moved, theta, mask, first, second), first, second
 
 
 @jax.jit
@@ -122,17 +138,7 @@ def test_exchanges_and_steps_are_the_loop_in_numpy(kind, monkeypatch):
             theta = oracle.combine(np.multiply, theta, mask)
             continue
         descents += 1
-        g = oracle.combine(np.multiply, g, mask)
-        first = oracle.combine(lambda m, g: 0.9 * m + 0.1 * g, first, g)
-        second = oracle.combine(lambda v, g: 0.999 * v + 0.001 * g * g, second, g)
-        scale = np.sqrt(1 - 0.999**descents) / (1 - 0.9**descents)
-        theta = oracle.combine(
-            lambda p, k, m, v, s=scale: p - k * RATE * s * m / (np.sqrt(v) + 1e-8),
-            theta,
-            mask,
-            first,
-            second,
-        )
+        theta, first, second = adam_step(theta, mask, g, first, second, descents)
     assert returned > 2
     for got, wanted in zip(oracle.layers_of(found.mask), mask, strict=True):
         np.testing.assert_array_equal(flat(got), flat(wanted))
@@ -169,3 +175,62 @@ def test_when_exchanges_are_made():
     np.testing.assert_allclose(fraction.ravel()[[0, 150, 300]], [0.3, 0.15, 0], atol=1e-7)
     due, _ = SparseEvolutionaryTraining().exchanges(epochs=10, steps=40)
     assert np.flatnonzero(due).tolist() == [40 * epoch for epoch in range(1, 8)]
+
+
+def test_compressed_and_dense_phases_are_the_loop_in_numpy(monkeypatch):
+    """Four epochs, dense, compressed, dense and compressed."""
+    layers = layers_of(4, WIDTHS)
+    order = fixed_order(monkeypatch, acdc)
+    problem = problems.problem_of(layers, CLASSIFICATION)
+    seeker = ACDC(
+        warm_up=0.25,
+        phase=0.25,
+        last_dense=0.0,
+        last_compressed=0.25,
+        epochs=EPOCHS,
+        batch_size=BATCH_SIZE,
+        learning_rate=0.3,
+    )
+    found = jax.jit(seeker, static_argnums=2)(KEY, problem, DENSITY)
+
+    x, y = (np.asarray(array) for array in problem.batch)
+    theta, count = layers, round(DENSITY * problem.prunable)
+    supports = []
+    for epoch, is_compressed in enumerate([False, True, False, True]):
+        kept = top_k(np.concatenate([np.abs(flat(layer)) for layer in theta]), count)
+        ends = np.cumsum([flat(layer).size for layer in theta])[:-1]
+        masks = [
+            shaped(part.astype(float), layer)
+            for part, layer in zip(np.split(kept, ends), layers, strict=True)
+        ]
+        mask = masks if is_compressed else oracle.combine(np.ones_like, layers)
+        theta = oracle.combine(np.multiply, theta, mask)
+        if not is_compressed:
+            first, second = (oracle.combine(np.zeros_like, layers) for _ in range(2))
+            steps = 0
+        for rows in order[epoch]:
+            steps += 1
+            g = oracle.gradient(problem.kind, theta, x[rows], y[rows])
+            theta, first, second = adam_step(theta, mask, g, first, second, steps, 0.3)
+        supports.append(kept)
+    assert np.any(supports[1] & ~supports[3])
+    for got, wanted in zip(oracle.layers_of(found.mask), mask, strict=True):
+        np.testing.assert_array_equal(flat(got), flat(wanted))
+    for got, wanted in zip(oracle.layers_of(found.info["params"]), theta, strict=True):
+        np.testing.assert_allclose(flat(got), flat(wanted), rtol=2e-3, atol=2e-4)
+
+
+def test_phases_are_those_that_were_published():
+    """10 epochs of warm-up, phases of 5, and at last 10 dense and 15 compressed ones."""
+    phases = compressed_epochs(100, 0.1, 0.05, 0.1, 0.15)
+    lengths = [(bool(is_c), len([*run])) for is_c, run in itertools.groupby(phases)]
+    assert lengths == [
+        (False, 10),
+        *[(True, 5), (False, 5)] * 6,
+        (True, 5),
+        (False, 10),
+        (True, 15),
+    ]
+    assert compressed_epochs(1, 0.1, 0.05, 0.1, 0.15).tolist() == [True]
+    with pytest.raises(ValueError, match="at most 1 together, got 1.25"):
+        ACDC(warm_up=1.0)

@@ -188,6 +188,7 @@ OTHER = {
     "combinatorial_brain_surgeon": {"slope": False},
     "chita": {"iterations": 3},
     "genetic": {"samples": None},
+    "acdc": {"phase": 0.1},
     "random_paths": {"draws": 2},
     "random_masks": {"draws": 2},
 }

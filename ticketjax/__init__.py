@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from ticketjax.seekers.best_of import BestOf
     from ticketjax.seekers.drawn.random_masks import RandomMasks
     from ticketjax.seekers.drawn.random_paths import RandomPaths
+    from ticketjax.seekers.dynamic.acdc import ACDC
     from ticketjax.seekers.dynamic.rigl import RigL
     from ticketjax.seekers.dynamic.sparse_evolutionary_training import SparseEvolutionaryTraining
     from ticketjax.seekers.edge_popup import EdgePopup
@@ -92,6 +93,7 @@ _HOMES = {
     "seekers.best_of": ("BestOf",),
     "seekers.drawn.random_masks": ("RandomMasks",),
     "seekers.drawn.random_paths": ("RandomPaths",),
+    "seekers.dynamic.acdc": ("ACDC",),
     "seekers.dynamic.rigl": ("RigL",),
     "seekers.dynamic.sparse_evolutionary_training": ("SparseEvolutionaryTraining",),
     "seekers.edge_popup": ("EdgePopup",),

@@ -21,6 +21,7 @@ TITLES = {
     "iterative_hard_thresholding": "IHT",
     "rigl": "RigL",
     "sparse_evolutionary_training": "SET",
+    "acdc": "AC/DC",
     "chita": "CHITA",
 }
 

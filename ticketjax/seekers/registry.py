@@ -15,6 +15,7 @@ from ticketjax.seekers.annealing.annealed import Annealed
 from ticketjax.seekers.best_of import BestOf
 from ticketjax.seekers.drawn.random_masks import RandomMasks
 from ticketjax.seekers.drawn.random_paths import RandomPaths
+from ticketjax.seekers.dynamic.acdc import ACDC
 from ticketjax.seekers.dynamic.rigl import RigL
 from ticketjax.seekers.dynamic.sparse_evolutionary_training import SparseEvolutionaryTraining
 from ticketjax.seekers.edge_popup import EdgePopup
@@ -74,6 +75,7 @@ TRAINED: dict[str, Callable[..., Seeker]] = {
     "rewinding": Rewinding,
     "rigl": RigL,
     "sparse_evolutionary_training": SparseEvolutionaryTraining,
+    "acdc": ACDC,
     "combinatorial_brain_surgeon": CombinatorialBrainSurgeon,
     "chita": CHITA,
     "genetic": Genetic,

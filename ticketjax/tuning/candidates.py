@@ -88,6 +88,13 @@ LINES: dict[str, Line] = {
         ),
         "weak",
     ),
+    "acdc": Line(
+        "acdc",
+        _with(
+            f"acdc(epochs={PASSES})", *("learning_rate=0.003", "phase=0.1", "last_compressed=0.4")
+        ),
+        "weak",
+    ),
     "combinatorial_brain_surgeon": Line(
         "combinatorial_brain_surgeon",
         _with(
