@@ -108,7 +108,11 @@ def test_every_name_is_tested():
     + [("random_paths", "plain", "local"), ("random_masks", "plain", "local")]
     + [("random_paths", "plain", "oracle")]
     + [("iterative_hard_thresholding", "plain", "local"), ("rewinding", "multishot", "local")]
-    + [("snip", "singleshot", "oracle"), ("edge_popup", "annealed", "oracle")],
+    + [("snip", "singleshot", "oracle"), ("edge_popup", "annealed", "oracle")]
+    + [
+        pytest.param(name, "plain", "local", marks=pytest.mark.long)
+        for name in ("rigl", "acdc", "chita")
+    ],
 )
 def test_found_is_exact_and_of_the_promised_form(name, strategy, scope):
     seeker, params = compiled(name, strategy, scope), problem().params

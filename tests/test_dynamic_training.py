@@ -107,7 +107,9 @@ def test_exchanges_keep_their_number_whatever_the_numbers_are():
 OPTIONS = {"interval": 2, "epochs": EPOCHS, "batch_size": BATCH_SIZE, "learning_rate": RATE}
 
 
-@pytest.mark.parametrize("kind", [RigL, SparseEvolutionaryTraining])
+@pytest.mark.parametrize(
+    "kind", [RigL, pytest.param(SparseEvolutionaryTraining, marks=pytest.mark.long)]
+)
 def test_exchanges_and_steps_are_the_loop_in_numpy(kind, monkeypatch):
     layers = layers_of(4, WIDTHS)
     order = fixed_order(monkeypatch, search).reshape(-1, BATCH_SIZE)

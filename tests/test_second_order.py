@@ -78,7 +78,7 @@ def subsets(d, size):
         yield np.isin(np.arange(d), chosen)
 
 
-@pytest.mark.parametrize("kind", [CLASSIFICATION, REGRESSION])
+@pytest.mark.parametrize("kind", [CLASSIFICATION, pytest.param(REGRESSION, marks=pytest.mark.long)])
 def test_rows_are_the_gradients_of_single_samples(kind):
     layers = layers_of(4, WIDTHS)
 
@@ -143,7 +143,8 @@ def test_parameters_that_cancel_one_another_are_pruned():
     theta = jnp.array([2.0, 2.0, 1.0, 1.0])
     rows = jnp.array([[0.8, -0.8, 0, 0], [0, 0, 0.5, 1.0]]) / theta[None]
     model = Quadratic(theta, rows, jnp.zeros(2), 1e-6)
-    kept, _, info = CombinatorialBrainSurgeon(rounds=2).choose(model, Top, 2)
+    surgeon = CombinatorialBrainSurgeon(rounds=2)
+    kept, _, info = jax.jit(lambda model: surgeon.choose(model, Top, 2))(model)
     assert kept.tolist() == [False, False, True, True]
     np.testing.assert_allclose(info["model_losses"], [1.125, 0, 0], atol=1e-4)
 
@@ -210,7 +211,11 @@ def test_thresholding_is_exact_where_columns_are_orthogonal():
 
 
 @pytest.mark.parametrize(
-    ("kind", "length"), [(CombinatorialBrainSurgeon, "rounds"), (CHITA, "iterations")]
+    ("kind", "length"),
+    [
+        (CombinatorialBrainSurgeon, "rounds"),
+        pytest.param(CHITA, "iterations", marks=pytest.mark.long),
+    ],
 )
 def test_the_model_of_a_network_and_its_training(kind, length, monkeypatch):
     """Of trained parameters: their gradients, all written out, give what info says of the mask."""
