@@ -192,6 +192,11 @@ SEEKERS = {
     "concrete": tj.Concrete(epochs=1, **SMALL),
     "features": tj.ConcreteTicketSearch(target="features", epochs=1, **SMALL),
     "hard": tj.IterativeHardThresholding(epochs=1, **SMALL),
+    "rigl": tj.RigL(epochs=2, interval=1, **SMALL),
+    "surgeon": tj.CombinatorialBrainSurgeon(rounds=2, samples=4),
+    "chita": tj.CHITA(iterations=2, samples=4),
+    "genetic": tj.Genetic(generations=2, population=10, samples=8),
+    "acdc": tj.ACDC(epochs=3, **SMALL),
     "rewinding": tj.Rewinding(rounds=2, round_epochs=1, **SMALL),
 }
 FEW = ("snip", "balanced", "edge_popup", "concrete", "random_paths")

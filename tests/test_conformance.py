@@ -66,6 +66,16 @@ def seeker_of(name, strategy, scope):
         options = {"rounds": 3, "samples": 20, "width": 4}
     if name == "annealed":
         options = {"steps": 2, "proposals": 16, "batch": 8, "width": 4}
+    if name in ("rigl", "sparse_evolutionary_training") and strategy == "plain":
+        options = {"epochs": 2, "interval": 1}
+    if name == "combinatorial_brain_surgeon" and strategy == "plain":
+        options = {"rounds": 2, "candidates": 4}
+    if name == "chita" and strategy == "plain":
+        options = {"iterations": 2}
+    if name == "genetic" and strategy == "plain":
+        options = {"generations": 2, "population": 10, "newcomers": "random_masks"}
+    if name == "genetic" and strategy == "refined":
+        options |= {"generations": options.pop("epochs")}
     if scope == "oracle":
         scope = tj.LayerBudgets(masks.count_ticket_layers(tj.get_task("relu").ticket(depth=3)))
     return tj.get_seeker(name, strategy=strategy, scope=scope, **options)
@@ -133,7 +143,11 @@ def test_every_name_is_tested():
     + [("random_paths", "plain", "local"), ("random_masks", "plain", "local")]
     + [("random_paths", "plain", "oracle")]
     + [("iterative_hard_thresholding", "plain", "local"), ("rewinding", "multishot", "local")]
-    + [("snip", "singleshot", "oracle"), ("edge_popup", "annealed", "oracle")],
+    + [("snip", "singleshot", "oracle"), ("edge_popup", "annealed", "oracle")]
+    + [
+        pytest.param(name, "plain", "local", marks=pytest.mark.long)
+        for name in ("rigl", "acdc", "chita")
+    ],
 )
 def test_found_is_exact_and_of_the_promised_form(name, strategy, scope):
     seeker, params = compiled(name, strategy, scope), problem().params

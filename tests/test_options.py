@@ -185,6 +185,12 @@ OTHER = {
     "annealed": {"chains": 2},
     "iterative_hard_thresholding": {"annealed": True},
     "rewinding": {"scope": LayerBudgets((1, 2))},
+    "rigl": {"interval": None},
+    "sparse_evolutionary_training": {"fraction": 0.5},
+    "combinatorial_brain_surgeon": {"slope": False},
+    "chita": {"iterations": 3},
+    "genetic": {"samples": None},
+    "acdc": {"phase": 0.1},
     "random_paths": {"draws": 2},
     "random_masks": {"draws": 2},
 }

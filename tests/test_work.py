@@ -226,6 +226,8 @@ def test_shapes_are_enough():
         # It trains again after the last pruning.
         ("rewinding(rounds=2, round_epochs=3)", 9, 0.1),
         ("iterative_hard_thresholding(epochs=3)", 3, 0.1),
+        ("rigl(epochs=3)", 3, 0.1),
+        ("acdc(epochs=4)", 4, 0.1),
         # Its objective fits the output's scale, which a pass does not.
         ("concrete(epochs=7)", 7, 0.05),
         # Each restart needs a forward pass, for its loss on all training data.

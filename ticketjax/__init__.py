@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from ticketjax.seekers.drawn.phew import Phew
     from ticketjax.seekers.drawn.random_masks import RandomMasks
     from ticketjax.seekers.drawn.random_paths import RandomPaths
+    from ticketjax.seekers.dynamic.acdc import ACDC
+    from ticketjax.seekers.dynamic.rigl import RigL
+    from ticketjax.seekers.dynamic.sparse_evolutionary_training import SparseEvolutionaryTraining
     from ticketjax.seekers.edge_popup import EdgePopup
     from ticketjax.seekers.exchange.path_pursuit import PathPursuit
     from ticketjax.seekers.exchange.refined import Refined
@@ -43,6 +46,7 @@ if TYPE_CHECKING:
     from ticketjax.seekers.gates.probabilistic import Probabilistic
     from ticketjax.seekers.gates.relaxed_bernoulli import RelaxedBernoulli
     from ticketjax.seekers.gates.supermask import Supermask
+    from ticketjax.seekers.genetic import Genetic
     from ticketjax.seekers.iterative_hard_thresholding import IterativeHardThresholding
     from ticketjax.seekers.registry import SEEKERS, get_seeker, seeker_text
     from ticketjax.seekers.rewinding import Rewinding
@@ -62,6 +66,10 @@ if TYPE_CHECKING:
         movement_same_sign,
     )
     from ticketjax.seekers.scores.synflow import synflow, synflow_l2
+    from ticketjax.seekers.second_order.chita import CHITA
+    from ticketjax.seekers.second_order.combinatorial_brain_surgeon import (
+        CombinatorialBrainSurgeon,
+    )
     from ticketjax.seekers.strategies import Multishot, Singleshot
     from ticketjax.sharing.scoring import LoadedInstance, evaluate, load_instance
     from ticketjax.sweeping import sweep
@@ -102,6 +110,9 @@ _HOMES = {
     "seekers.biprop": ("Biprop",),
     "seekers.drawn.random_masks": ("RandomMasks",),
     "seekers.drawn.random_paths": ("RandomPaths",),
+    "seekers.dynamic.acdc": ("ACDC",),
+    "seekers.dynamic.rigl": ("RigL",),
+    "seekers.dynamic.sparse_evolutionary_training": ("SparseEvolutionaryTraining",),
     "seekers.edge_popup": ("EdgePopup",),
     "seekers.exchange.path_pursuit": ("PathPursuit",),
     "seekers.exchange.refined": ("Refined",),
@@ -113,6 +124,7 @@ _HOMES = {
     "seekers.gates.probabilistic": ("Probabilistic",),
     "seekers.gates.relaxed_bernoulli": ("RelaxedBernoulli",),
     "seekers.gates.supermask": ("Supermask",),
+    "seekers.genetic": ("Genetic",),
     "seekers.iterative_hard_thresholding": ("IterativeHardThresholding",),
     "seekers.registry": ("SEEKERS", "get_seeker", "seeker_text"),
     "seekers.rewinding": ("Rewinding",),
@@ -131,6 +143,8 @@ _HOMES = {
         "movement_same_sign",
     ),
     "seekers.scores.synflow": ("synflow", "synflow_l2"),
+    "seekers.second_order.chita": ("CHITA",),
+    "seekers.second_order.combinatorial_brain_surgeon": ("CombinatorialBrainSurgeon",),
     "seekers.strategies": ("Multishot", "Singleshot"),
     "sharing.scoring": ("LoadedInstance", "evaluate", "load_instance"),
     "sweeping": ("sweep",),

@@ -25,6 +25,10 @@ TITLES = {
     "edge_popup": "edge-popup",
     "gem_miner": "Gem-Miner",
     "iterative_hard_thresholding": "IHT",
+    "rigl": "RigL",
+    "sparse_evolutionary_training": "SET",
+    "acdc": "AC/DC",
+    "chita": "CHITA",
 }
 
 

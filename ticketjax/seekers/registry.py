@@ -17,6 +17,9 @@ from ticketjax.seekers.biprop import Biprop
 from ticketjax.seekers.drawn.phew import Phew
 from ticketjax.seekers.drawn.random_masks import RandomMasks
 from ticketjax.seekers.drawn.random_paths import RandomPaths
+from ticketjax.seekers.dynamic.acdc import ACDC
+from ticketjax.seekers.dynamic.rigl import RigL
+from ticketjax.seekers.dynamic.sparse_evolutionary_training import SparseEvolutionaryTraining
 from ticketjax.seekers.edge_popup import EdgePopup
 from ticketjax.seekers.exchange.path_pursuit import PathPursuit
 from ticketjax.seekers.exchange.refined import Refined
@@ -28,6 +31,7 @@ from ticketjax.seekers.gates.gem_miner import GemMiner
 from ticketjax.seekers.gates.probabilistic import Probabilistic
 from ticketjax.seekers.gates.relaxed_bernoulli import RelaxedBernoulli
 from ticketjax.seekers.gates.supermask import Supermask
+from ticketjax.seekers.genetic import Genetic
 from ticketjax.seekers.iterative_hard_thresholding import IterativeHardThresholding
 from ticketjax.seekers.rewinding import Rewinding
 from ticketjax.seekers.scores.grasp import grasp
@@ -46,6 +50,8 @@ from ticketjax.seekers.scores.supermask_criteria import (
     movement_same_sign,
 )
 from ticketjax.seekers.scores.synflow import synflow, synflow_l2
+from ticketjax.seekers.second_order.chita import CHITA
+from ticketjax.seekers.second_order.combinatorial_brain_surgeon import CombinatorialBrainSurgeon
 from ticketjax.seekers.strategies import (
     Multishot,
     Singleshot,
@@ -99,6 +105,12 @@ TRAINED: dict[str, Callable[..., Seeker]] = {
     "annealed": Annealed,
     "iterative_hard_thresholding": IterativeHardThresholding,
     "rewinding": Rewinding,
+    "rigl": RigL,
+    "sparse_evolutionary_training": SparseEvolutionaryTraining,
+    "acdc": ACDC,
+    "combinatorial_brain_surgeon": CombinatorialBrainSurgeon,
+    "chita": CHITA,
+    "genetic": Genetic,
 }
 # Names that stand for a class rather than for a score.
 WHOLE = {**DRAWN, **UNTRAINED, **TRAINED}

@@ -105,6 +105,39 @@ LINES: dict[str, Line] = {
         ),
         "weak",
     ),
+    "rigl": Line(
+        "rigl",
+        _with(f"rigl(epochs={PASSES})", *("learning_rate=0.003", "fraction=0.5", "interval=500")),
+        "weak",
+    ),
+    "sparse_evolutionary_training": Line(
+        "sparse_evolutionary_training",
+        _with(
+            f"sparse_evolutionary_training(epochs={PASSES})",
+            *("learning_rate=0.003", "fraction=0.5", "interval=1000"),
+        ),
+        "weak",
+    ),
+    "acdc": Line(
+        "acdc",
+        _with(
+            f"acdc(epochs={PASSES})", *("learning_rate=0.003", "phase=0.1", "last_compressed=0.4")
+        ),
+        "weak",
+    ),
+    "combinatorial_brain_surgeon": Line(
+        "combinatorial_brain_surgeon",
+        _with(
+            f"combinatorial_brain_surgeon(epochs={PASSES}, slope=False)",
+            *("damp=0.01", "samples=400", "damp=1.0"),
+        ),
+        "weak",
+    ),
+    "chita": Line(
+        "chita",
+        _with(f"chita(epochs={PASSES})", *("damp=0.01", "samples=400", "damp=1.0")),
+        "weak",
+    ),
     "edge_popup-local": Line(
         "edge_popup, local",
         _with(
@@ -180,6 +213,16 @@ LINES: dict[str, Line] = {
         _with(
             f"concrete(epochs={PASSES // RESTARTS}, restarts={RESTARTS})",
             *("learning_rate=0.02", "learning_rate=0.1", "dual_rate=0.003"),
+        ),
+    ),
+    # Children times samples times generations are 100 passes of 9,000 samples, as for draws.
+    "genetic": Line(
+        "genetic",
+        (
+            "genetic(newcomers='random_masks')",
+            "genetic()",
+            "genetic(generations=50, samples=1024)",
+            "genetic(generations=140, mutation=0.3)",
         ),
     ),
     "probabilistic-refined": Line(

@@ -36,6 +36,10 @@ class Prunable:
         """The vector whose layers these are."""
         return ravel_pytree(layers)[0]
 
+    def flattened(self, tree: Tree) -> jax.Array:
+        """The vector of a tree like the problem's params."""
+        return self.vector(self._part(self._problem.view(tree)))
+
     def _view(self, vector: jax.Array, rest: Params) -> Params:
         """A view of the vector, with the rest's entry for what is not prunable."""
         part = self.layers(vector)
@@ -53,7 +57,7 @@ class Prunable:
         scores = self._view(values, zeros)
         return select(scores, density, self._scope, prune_bias=self._problem.prune_bias), scores
 
-    def keep(self, values: jax.Array, density: jax.Array) -> jax.Array:
+    def keep(self, values: jax.Array, density: jax.Array | float) -> jax.Array:
         """The same mask as a vector."""
         return self.vector(self._part(self.select(values, density)[0]))
 

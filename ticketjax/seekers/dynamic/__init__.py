@@ -1,0 +1,1 @@
+"""Dynamic sparse training: the weights are trained, and the mask changes meanwhile."""
