@@ -1,19 +1,20 @@
 """Runs per second on the device that JAX finds, and the training's share of the device's rates.
 
-    python -m benchmarks.accelerator --chunk_sizes=128,512,2048 --seeds=25
+    python -m benchmarks.accelerator --chunk_sizes=auto,2048 --seeds=25
 
 Runs Figure 3's grid (three tasks, five pruners, five densities; `--seeds` of each) twice for every
 chunk size, in a separate process: first with compilation, then without. Prints runs per second for
-both, the FLOP/s of Circle's training phase with as many runs at once and their share of the
-device's own float32 products, and the most memory that a device used, next to its limit. Needs only
-ticketjax. About 3 minutes for each chunk size on a GPU, 8 on two cores.
+both, the runs that a device computes at once (its memory decides, not the chunk), the FLOP/s of
+Circle's training phase with that many and their share of the device's own float32 products, and the
+most memory that a device used, next to its limit. Needs only ticketjax. About 3 minutes for each
+chunk size on a GPU, 8 on two cores.
 """
 
 from absl import flags
 
 from ticketjax.commands.flags import FLAGS, launch, naming
 
-flags.DEFINE_list("chunk_sizes", ["auto"], 'Runs at once on each device, or "auto".')
+flags.DEFINE_list("chunk_sizes", ["auto"], 'Runs per device between two writes, or "auto".')
 flags.DEFINE_integer("seeds", 25, "Seeds of the grid.", lower_bound=1)
 flags.DEFINE_list("task", ["circle", "relu", "helix"], "Tasks of the grid.")
 flags.DEFINE_integer("epochs", 10, "Epochs of the final training.", lower_bound=1)
@@ -58,9 +59,7 @@ def measure(task: list[str], epochs: int, seeds: int, chunk_size: int | str, rep
     # Read first, before other programs can use more memory.
     on_device, in_process = peak_device_memory(), peak_memory()
     circle = tj.make_grid(task="circle", epochs=epochs, seeds=1).settings()[0]
-    at_once = chunk_size
-    if chunk_size == "auto":
-        at_once = batch_size(circle, circle.width, jax.local_devices()[0])
+    at_once = batch_size(circle, circle.width, jax.local_devices()[0])
     products, size = limits.product_rate()
     stats = jax.local_devices()[0].memory_stats() or {}
     return {
