@@ -200,6 +200,7 @@ SEEKERS = {
     "rewinding": tj.Rewinding(rounds=2, round_epochs=1, **SMALL),
 }
 FEW = ("snip", "balanced", "edge_popup", "concrete", "random_paths")
+LONG = ("residual", "by hand", "bare", "layer norm")
 
 
 def counted(problem, mask, prune_bias):
@@ -216,9 +217,8 @@ def counted(problem, mask, prune_bias):
 @pytest.mark.parametrize(
     ("name", "prune_bias"),
     [
-        *((name, True) for name in NETWORKS if name not in ("residual", "by hand")),
-        pytest.param("residual", True, marks=pytest.mark.long),
-        pytest.param("by hand", True, marks=pytest.mark.long),
+        *((name, True) for name in NETWORKS if name not in LONG),
+        *(pytest.param(name, True, marks=pytest.mark.long) for name in LONG),
         ("residual", False),
         ("by hand", False),
     ],
@@ -382,6 +382,7 @@ def _leaves(tree):
     return np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(tree)])
 
 
+@pytest.mark.long
 @hypothesis.settings(max_examples=4)
 @hypothesis.given(
     st.integers(0, 2**31), st.sampled_from([("relu", 4), ("circle", 4), ("helix", 3)])
@@ -523,7 +524,9 @@ REFINED = tj.Refined(tj.magnitude, rounds=3, samples=20, candidates=8)
 ANNEALED = tj.Annealed(tj.magnitude, steps=2, proposals=8, batch=8, width=4)
 
 
-@pytest.mark.parametrize("name", ["bare", "by hand without scale"])
+@pytest.mark.parametrize(
+    "name", [pytest.param("bare", marks=pytest.mark.long), "by hand without scale"]
+)
 @pytest.mark.parametrize("seeker", [PURSUIT, REFINED], ids=["pursuit", "refined"])
 def test_exchange_works_on_chains_of_any_tree(name, seeker):
     if name == "by hand without scale":

@@ -199,6 +199,7 @@ def test_the_best_of_random_masks_is_that_of_a_loop():
         )
 
 
+@pytest.mark.long
 def test_more_draws_begin_with_the_same_ones_and_keys_may_be_batched():
     problem = problems.problem_of(problems.layers_of(3), REGRESSION, None)
     keys = jax.random.split(KEY, 3)

@@ -202,7 +202,7 @@ def test_a_page_marks_what_is_outside_its_budget(tmp_path):
     assert "2 of 2 runs violated their budget" in report.page.read_text()
 
 
-@pytest.mark.parametrize("status", [2, 0])
+@pytest.mark.parametrize("status", [2, pytest.param(0, marks=pytest.mark.long)])
 def test_a_command_refuses_or_marks(status, tmp_path):
     own = "path/to/file.py:keep_all".replace("path/to", str(tmp_path))
     (tmp_path / "file.py").write_text(KEEP_ALL)

@@ -245,6 +245,7 @@ def make(task):
 """
 
 
+@pytest.mark.long
 def test_seekers_are_expressions_and_everything_may_be_ones_own(tmp_path):
     (tmp_path / "own.py").write_text(OWN)
     seekers = [
@@ -381,6 +382,7 @@ def test_edge_popup_runs(tmp_path):
     assert records.num_rows == 2 * 4
 
 
+@pytest.mark.long
 def test_phase_draws_a_map_for_every_task(tmp_path):
     flags = [*TINY, "--seekers=magnitude", "--densities=ticket,0.5", "--epochs=0"]
     result = command("phase", *flags, "--tickets=2", "--out=out", directory=tmp_path)
@@ -391,6 +393,7 @@ def test_phase_draws_a_map_for_every_task(tmp_path):
     assert records.num_rows == 2 * 2
 
 
+@pytest.mark.long
 def test_diagnose_says_why(tmp_path):
     flags = [*TINY, "--seekers=magnitude", "--epochs=0", "--match=hidden"]
     first = command("diagnose", *flags, "--out=out", directory=tmp_path)

@@ -243,6 +243,7 @@ def residual():
     return model, x, jax.jit(model.init)(jax.random.key(0))
 
 
+@pytest.mark.long
 def test_synflow_is_theta_times_the_flows_slope_without_normalisation(residual):
     model, x, params = residual
     task = images(16)

@@ -179,7 +179,8 @@ def values_of(field):
     if isinstance(default, bool):
         return st.booleans()
     if isinstance(default, float):
-        least = rule.least if rule.least is not None else rule.above
+        bounds = (bound for bound in (rule.least, rule.above) if bound is not None)
+        least = next(bounds, -1e6)
         most = 1e6 if rule.most is None else rule.most
         return st.floats(least, most, exclude_min=rule.above is not None)
     if isinstance(default, tuple):

@@ -176,7 +176,8 @@ OF_DIGITS = {
 }
 
 
-@pytest.mark.parametrize("chunk_size", ["auto", pytest.param(1, marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("chunk_size", ["auto", 1])
 def test_records_are_those_of_every_seeds_own_ticket_planted_by_hand(chunk_size):
     task = digits()
     grid = make_grid(task=task, **OF_DIGITS, scope="local", chunk_size=chunk_size)

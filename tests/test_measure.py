@@ -363,6 +363,7 @@ def test_the_order_of_hidden_neurons_does_not_matter():
             np.testing.assert_array_equal(np.asarray(before)[order], after)
 
 
+@pytest.mark.long
 def test_measures_under_vmap():
     generator = np.random.default_rng(2)
     found, planted = (random_mask(generator, (2, 4, 1), 0.5, (6,)) for _ in range(2))

@@ -78,6 +78,7 @@ def test_budgets_are_exact_at_every_density_and_biases_kept_when_told():
     assert all(bool(layer["bias"].all()) for layer in found.values())
 
 
+@pytest.mark.long
 def test_the_loss_falls_as_the_budget_is_used():
     problem = problem_of("helix", 4, 36)
     density = 40 / masks.count_prunable(problem.params)

@@ -32,7 +32,7 @@ def save_instance(path):
 
 # These run in separate processes. Some train for long, which the tests' XLA flags for fast
 # compilation would prolong; the last one compiles for long.
-TRAIN = ("random_teacher", "def root(", "Net(nn.Module)", "momentum=0.9", "tj.Task(")
+TRAIN = ("random_teacher", "def root(", "Net(nn.Module)", "momentum=0.9", "tj.Task(", "nnx.Module")
 COMPILES = "progress=True"
 
 

@@ -22,7 +22,7 @@ KEY = jax.random.key(11)
 @pytest.mark.parametrize(
     ("kind", "objective", "temperature", "prune_bias"),
     [
-        (REGRESSION, "raw", 0.1, True),
+        pytest.param(REGRESSION, "raw", 0.1, True, marks=pytest.mark.long),
         # Random labels: all masks are similar, so at a higher temperature all would be accepted.
         (CLASSIFICATION, "rescaled", 0.003, False),
     ],

@@ -340,6 +340,7 @@ def test_expressions_of_seekers_stand_beside_their_labels(tmp_path):
     assert any("6 of 6 runs are missing" in text for text in read.texts["summary"])
 
 
+@pytest.mark.long
 def test_a_wide_figure_of_one_panel_does_not_fill_the_page(tmp_path):
     kept = {"rounds": 2, "round_layer_kept": [[0.5], [0.25]], "round_first_dead_layer": [-1, -1]}
     kept |= {"layer_kept": [0.25], "layer_precision": [0.2], "layer_recall": [0.5]}

@@ -247,7 +247,7 @@ def test_compact_network_computes_the_same():
     np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
-@pytest.mark.parametrize("seeker", ["random", "snip"])
+@pytest.mark.parametrize("seeker", [pytest.param("random", marks=pytest.mark.long), "snip"])
 def test_compaction_changes_no_record(seeker):
     task = get_task("circle")
     setting = Setting(task, mlp(task, 4, 40), samples=400, training=Training(epochs=2))
@@ -296,6 +296,7 @@ def test_every_step_is_told_as_it_begins():
     ]
 
 
+@pytest.mark.long
 def test_a_watch_runs_while_compiled_programs_do_and_not_while_they_are_compiled():
     # A network that no other test has compiled.
     grid = make_grid(**{**SMALL, "width": 7}, seekers="snip", densities=0.5, seeds=2)

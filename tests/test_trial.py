@@ -90,7 +90,7 @@ def on_live_paths(mask):
 @pytest.mark.parametrize(
     ("name", "depth", "width", "seeker", "density", "objective", "compilation"),
     [
-        ("relu", 4, 8, "snip", 0.5, "raw", FULLY),
+        pytest.param("relu", 4, 8, "snip", 0.5, "raw", FULLY, marks=pytest.mark.long),
         ("circle", 3, 22, "synflow", 0.4, "rescaled", {}),
     ],
 )
@@ -206,6 +206,7 @@ def test_same_key_same_record_and_another_key_another():
         assert getattr(first, field) != getattr(other, field)
 
 
+@pytest.mark.long
 def test_densities_under_vmap_are_the_loop():
     records = over_densities()(KEY, DENSITIES, 0.01)
     for i, density in enumerate(DENSITIES):
