@@ -195,6 +195,9 @@ def options(draw, kind):
     fields = [f for f in dataclasses.fields(kind) if f.default is not dataclasses.MISSING]
     chosen = draw(st.lists(st.sampled_from(fields), unique_by=lambda f: f.name, max_size=4))
     drawn = {field.name: draw(values_of(field)) for field in chosen}
+    if "recombination" in {field.name for field in fields}:
+        # Every generation needs a child.
+        drawn |= {"recombination": draw(st.floats(0.1, 1.0)), "population": 10}
     if "levels" in drawn:
         drawn["epochs"] = 1000
     if "penalty" in drawn and "dual_rate" in drawn:
