@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from ticketjax.tuning.settings import Frozen
 
 TIMES = "seconds.json"
-NO_RESULTS = "development seeds, on which settings may be tried; these are no results"
+NO_RESULTS = "development seeds, on which settings may be tried; these are not results"
 
 
 def define() -> None:
