@@ -88,6 +88,7 @@ def test_chains_are_those_of_the_reference(kind, width, prune_bias):
     )
 
 
+@pytest.mark.long
 def test_a_seekers_mask_is_annealed_and_never_made_worse():
     layers, size = layers_of(6), 20
     problem = problem_of(layers)

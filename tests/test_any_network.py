@@ -200,7 +200,7 @@ SEEKERS = {
     "rewinding": tj.Rewinding(rounds=2, round_epochs=1, **SMALL),
 }
 FEW = ("snip", "balanced", "edge_popup", "concrete", "random_paths")
-LONG = ("residual", "by hand", "bare", "layer norm")
+LONG = ("residual", "by hand", "bare", "layer norm", "nnx")
 
 
 def counted(problem, mask, prune_bias):
@@ -219,7 +219,7 @@ def counted(problem, mask, prune_bias):
     [
         *((name, True) for name in NETWORKS if name not in LONG),
         *(pytest.param(name, True, marks=pytest.mark.long) for name in LONG),
-        ("residual", False),
+        pytest.param("residual", False, marks=pytest.mark.long),
         ("by hand", False),
     ],
 )
@@ -353,7 +353,11 @@ def assert_planted(model, target, planted, params, x):
 
 @pytest.mark.parametrize(
     ("name", "depth", "framework"),
-    [*((*one, "linen") for one in PLANTED), *((*one, "nnx") for one in PLANTED[::2])],
+    [
+        *((*one, "linen") for one in PLANTED[::2]),
+        *(pytest.param(*one, "linen", marks=pytest.mark.long) for one in PLANTED[1::2]),
+        *(pytest.param(*one, "nnx", marks=pytest.mark.long) for one in PLANTED[::2]),
+    ],
 )
 def test_tickets_are_planted_exactly_into_flax_chains(name, depth, framework):
     task = tj.get_task(name)

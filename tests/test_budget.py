@@ -44,6 +44,7 @@ def keep_all(key, problem, density):
     return tj.Found(KEPT(problem.params), ZEROS(problem.params), {})
 
 
+@pytest.mark.long
 def test_a_seeker_that_keeps_everything_is_refused_with_the_numbers():
     message = (
         r"keep_all kept 19 of 19 parameters, but 10 are allowed at density 0\.5 \(relu, depth 3, "

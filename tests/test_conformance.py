@@ -203,7 +203,10 @@ def test_devices_times_keys_times_densities_are_the_loop(name, strategy, scope):
 
 @pytest.mark.parametrize(
     ("name", "strategy", "scope"),
-    [("synflow", "singleshot", "local"), ("magnitude", "multishot", "global")],
+    [
+        pytest.param("synflow", "singleshot", "local", marks=pytest.mark.long),
+        ("magnitude", "multishot", "global"),
+    ],
 )
 def test_eager_is_compiled(name, strategy, scope):
     seeker = seeker_of(name, strategy, scope)

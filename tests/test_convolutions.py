@@ -121,6 +121,7 @@ def test_a_sparse_network_is_planted_exactly(network):
             np.testing.assert_array_equal(kept[~mask], np.asarray(params[name][part])[~mask])
 
 
+@pytest.mark.long
 def test_a_narrow_target_is_planted_into_a_wider_network():
     # With fewer channels in every layer, like a pruned network without its dead channels.
     task, x = images(32), np.random.default_rng(2).normal(size=(2, 32, 32, 3)).astype(np.float32)
@@ -269,7 +270,7 @@ def test_synflow_is_theta_times_the_flows_slope_without_normalisation(residual):
             marks=pytest.mark.long,
         ),
         pytest.param("probabilistic", {"epochs": 2, "batch_size": 2}, marks=pytest.mark.long),
-        ("erk", {}),
+        pytest.param("erk", {}, marks=pytest.mark.long),
     ],
 )
 def test_seekers_keep_the_exact_budget_of_a_residual_network(residual, seeker, options):

@@ -18,6 +18,7 @@ from ticketjax.records.store import LOCK, load_records
 SEEDS = 160
 
 
+@pytest.mark.long
 def test_a_killed_grid_is_finished_with_the_records_of_an_undisturbed_one(tmp_path, monkeypatch):
     cache = {"JAX_COMPILATION_CACHE_DIR": str(tmp_path / "compiled")}
     for name, value in {**crashes.ENVIRONMENT, **cache}.items():

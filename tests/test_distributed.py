@@ -131,7 +131,11 @@ def test_half_a_job_is_refused_in_one_line(flags, message, tmp_path):
             ["--epochs=3", "--seeds=4", "--chunk_size=2"],
             "process 1 has --epochs=3, --seeds=4, process 0 has --epochs=1, --seeds=5",
         ),
-        (["--out=elsewhere"], "process 1 has --out=elsewhere, process 0 has --out=out"),
+        pytest.param(
+            ["--out=elsewhere"],
+            "process 1 has --out=elsewhere, process 0 has --out=out",
+            marks=pytest.mark.long,
+        ),
     ],
 )
 def test_processes_with_different_flags_all_end_and_write_nothing(own, message, tmp_path):
@@ -175,6 +179,7 @@ def test_when_one_process_is_killed_the_others_end_and_say_how_to_go_on(victim, 
     assert "Check failure" not in err
 
 
+@pytest.mark.long
 def test_when_the_first_process_is_refused_the_others_end_too(tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "thesis.tex").write_text("precious")

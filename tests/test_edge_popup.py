@@ -119,6 +119,7 @@ def test_scores_of_biases_start_away_from_zero_and_learn():
         assert np.ptp(factors) > 1e-3, name
 
 
+@pytest.mark.long
 def test_a_mask_learned_on_regression_is_better_than_the_one_it_starts_from():
     layers = layers_of(11)
     problem = problem_of(layers, REGRESSION, "rescaled")

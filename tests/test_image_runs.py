@@ -226,6 +226,7 @@ def test_instances_hold_no_copy_of_a_tasks_own_data():
     assert instances.order.shape == (*seeds.shape, 2, 2, 16)
 
 
+@pytest.mark.long
 def test_a_small_chunk_is_of_one_seeker_and_what_is_finished_is_not_run_again(tmp_path):
     asked = []
     # Seekers that train: with others, chunks are not made smaller.

@@ -389,7 +389,7 @@ def data_for(task, params, generator, samples):
     return Batch(x, (outputs * np.array([2.0, -1.0, 0.5]) + noise).astype(np.float32))
 
 
-@pytest.mark.parametrize("name", ["helix", "circle"])
+@pytest.mark.parametrize("name", ["circle", pytest.param("helix", marks=pytest.mark.long)])
 def test_strong_quality_fits_on_training_data_and_measures_on_held_out(name):
     task, generator = get_task(name), np.random.default_rng(3)
     params = he_network(generator, (task.inputs, 6, task.outputs))

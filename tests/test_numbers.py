@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+import pytest
 
 from ticketjax.masks import full_mask
 from ticketjax.networks.mlp import mlp
@@ -12,6 +13,7 @@ from ticketjax.tasks import get_task
 DEPTH, WIDTH, SAMPLES = 10, 1000, 8
 
 
+@pytest.mark.long
 def test_outputs_and_scores_of_deep_and_wide_networks_neither_overflow_nor_vanish():
     task = get_task("circle")
     model = mlp(task, DEPTH, WIDTH)

@@ -76,6 +76,7 @@ def test_the_negative_of_a_ticket_is_no_ticket_to_searches(name):
     assert weights[0] < 0.05 * zero < weights[1]
 
 
+@pytest.mark.long
 def test_the_exchange_search_leaves_a_path_of_the_wrong_sign():
     # One of the two paths computes the negative of the target; the search starts from it.
     params = {

@@ -32,7 +32,15 @@ def save_instance(path):
 
 # These run in separate processes. Some train for long, which the tests' XLA flags for fast
 # compilation would prolong; the last one compiles for long.
-TRAIN = ("random_teacher", "def root(", "Net(nn.Module)", "momentum=0.9", "tj.Task(", "nnx.Module")
+TRAIN = (
+    "random_teacher",
+    "def root(",
+    "Net(nn.Module)",
+    "momentum=0.9",
+    "tj.Task(",
+    "nnx.Module",
+    "nn.LayerNorm",
+)
 COMPILES = "progress=True"
 
 

@@ -54,6 +54,7 @@ def test_the_budget_stays_and_the_loss_never_rises(kind, objective, temperature,
     assert sum(falls) >= 3
 
 
+@pytest.mark.long
 def test_every_accepted_round_of_a_greedy_search_lowers_the_loss():
     problem = problem_of(layers_of(6))
     start = mask_of(1, share=0.3)

@@ -284,6 +284,7 @@ def test_colours_of_a_themed_figure_are_the_pages_to_change():
     )
 
 
+@pytest.mark.long
 def test_runs_of_networks_of_somebodys_own_are_counted(tmp_path):
     # They have their own depth and width, not those of the grid.
     new = {"model": ["mlp", "my_net"], "seekers": {"snip": "singleshot(snip)"}}

@@ -65,6 +65,7 @@ def test_instances_of_equal_shapes_compile_once_and_are_measured_by_their_own_ta
         assert program(loaded[0].alike)._cache_size() == 1
 
 
+@pytest.mark.long
 def test_seekers_write_masks_that_score_takes(folder, tmp_path, forks):
     flags = [f"--instance={folder}", "--seekers=magnitude", "--density=0.5", "--out=masks"]
     result = forks.command("seek", *flags, directory=tmp_path)

@@ -197,6 +197,7 @@ def test_every_entry_of_a_record_is_numpys(
     assert 0 < record.effective_density <= record.kept < 1
 
 
+@pytest.mark.long
 def test_same_key_same_record_and_another_key_another():
     first, again = (alone()(KEY, tj.Point(0.3, 0.01)) for _ in range(2))
     other = alone()(jax.random.key(12), tj.Point(0.3, 0.01))
@@ -217,6 +218,7 @@ def test_densities_under_vmap_are_the_loop():
             )
 
 
+@pytest.mark.long
 def test_a_record_does_not_know_what_else_is_computed():
     records = over_densities()(KEY, DENSITIES, 0.01)
     others = over_densities()(KEY, np.array([0.7, 0.4, 0.2], np.float32), 0.01)
@@ -295,6 +297,7 @@ def test_with_biases_that_stay_the_record_of_the_planted_mask_is_the_tickets():
     np.testing.assert_allclose(setting.ticket_density, 2 / 12)
 
 
+@pytest.mark.long
 def test_own_scores_and_seekers_and_the_word_ticket_take_the_place_of_a_name():
     task = tj.get_task("relu")
     model = tj.mlp(task, 3, 6)

@@ -238,6 +238,7 @@ def test_passes_of_a_search_are_its_epochs(seeker, epochs, besides):
     assert -0.005 * epochs <= passes(seeker) - epochs <= besides * max(epochs, 1)
 
 
+@pytest.mark.long
 def test_the_work_of_every_seeker_is_known():
     named = [*SEEKERS, "path_pursuit(exchange=True)", "refined(magnitude, rounds=10)"]
     work = {seeker: passes(seeker) for seeker in named}
