@@ -200,7 +200,7 @@ SEEKERS = {
     "rewinding": tj.Rewinding(rounds=2, round_epochs=1, **SMALL),
 }
 FEW = ("snip", "balanced", "edge_popup", "concrete", "random_paths")
-LONG = ("residual", "by hand", "bare", "layer norm", "nnx")
+LONG = ("residual", "by hand", "bare", "layer norm", "batch norm", "nnx")
 
 
 def counted(problem, mask, prune_bias):

@@ -200,7 +200,10 @@ def search_in_numpy(search, problem, key, density, rate, decay):
     return search.score
 
 
-@pytest.mark.parametrize("name", GATED)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=[pytest.mark.long] * (n != "probabilistic")) for n in GATED],
+)
 def test_whole_searches_over_keys_and_densities_are_those_in_numpy(name):
     search, options = SEARCHES[name]
     kind, objective = (

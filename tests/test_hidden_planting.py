@@ -245,10 +245,8 @@ def test_unknown_matches_are_refused():
 audit_once = jax.jit(audit)
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["circle", *(pytest.param(name, marks=pytest.mark.long) for name in ("relu", "helix"))],
-)
+@pytest.mark.long
+@pytest.mark.parametrize("name", TASKS)
 def test_simple_statistics_do_not_see_the_ticket(name):
     target = padded(get_task(name).ticket(5), 5)
     audits = [as_numpy(audit_once(hidden(target, mother))) for mother in mothers_of(5, 50)]

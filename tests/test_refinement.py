@@ -24,7 +24,7 @@ KEY = jax.random.key(11)
     [
         pytest.param(REGRESSION, "raw", 0.1, True, marks=pytest.mark.long),
         # Random labels: all masks are similar, so at a higher temperature all would be accepted.
-        (CLASSIFICATION, "rescaled", 0.003, False),
+        pytest.param(CLASSIFICATION, "rescaled", 0.003, False, marks=pytest.mark.long),
     ],
 )
 def test_the_budget_stays_and_the_loss_never_rises(kind, objective, temperature, prune_bias):
