@@ -14,7 +14,7 @@ from tests.oracles.problems import layers_of
 from tests.oracles.selection import top_k
 from ticketjax.base import CLASSIFICATION, REGRESSION
 from ticketjax.masks import top_k_mask
-from ticketjax.seekers.gates.prunable import Prunable
+from ticketjax.seekers.prunable import Prunable
 from ticketjax.seekers.second_order import model as second_order
 from ticketjax.seekers.second_order.chita import CHITA, largest_curvature
 from ticketjax.seekers.second_order.combinatorial_brain_surgeon import (

@@ -9,9 +9,9 @@ from tests.oracles.problems import layers_of, problem_of
 from tests.oracles.vectors import flat, sigmoid, unflat
 from ticketjax.base import CLASSIFICATION, REGRESSION, Batch
 from ticketjax.problem import Problem
-from ticketjax.seekers.gates.prunable import Prunable
 from ticketjax.seekers.gates.search import Gates, Moment
 from ticketjax.seekers.gates.supermask import Supermask, draw, rescaled_kernels
+from ticketjax.seekers.prunable import Prunable
 
 KEY = jax.random.key(3)
 SIZE = 71

@@ -15,7 +15,7 @@ from ticketjax.problem import Problem, resolve_density
 from ticketjax.seekers.checkpoints import as_info, no_checkpoints, with_checkpoint
 from ticketjax.seekers.drawn.random_masks import RandomMasks
 from ticketjax.seekers.drawn.random_paths import RandomPaths
-from ticketjax.seekers.gates.prunable import Prunable
+from ticketjax.seekers.prunable import Prunable
 
 SAMPLES = 256
 NEWCOMER = 2

@@ -22,7 +22,7 @@ from ticketjax.optimizers import Optimizer, make_optimizer, optimizer_text
 from ticketjax.problem import Problem, resolve_density
 from ticketjax.seekers.best_of import BestOf
 from ticketjax.seekers.checkpoints import as_info, no_checkpoints, with_checkpoint
-from ticketjax.seekers.gates.prunable import Prunable
+from ticketjax.seekers.prunable import Prunable
 from ticketjax.training import shuffles
 
 # In batches of 32, the noise of the gradient hides which gates matter.

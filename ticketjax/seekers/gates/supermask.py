@@ -10,8 +10,8 @@ import optax
 from ticketjax.base import Params
 from ticketjax.checks import option
 from ticketjax.problem import Problem
-from ticketjax.seekers.gates.prunable import Prunable
 from ticketjax.seekers.gates.search import Gates, GateSeeker, Method
+from ticketjax.seekers.prunable import Prunable
 
 
 def draw(key: jax.Array, logits: jax.Array) -> jax.Array:

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from ticketjax.checks import option
 from ticketjax.masks import Scope, check_scope
 from ticketjax.problem import Problem
-from ticketjax.seekers.gates.prunable import Prunable
+from ticketjax.seekers.prunable import Prunable
 from ticketjax.seekers.second_order.model import Quadratic, QuadraticSeeker
 
 # Sizes of a step, in units of the inverse of the model's largest curvature. The first cannot raise

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from ticketjax.checks import option
 from ticketjax.problem import Problem
-from ticketjax.seekers.gates.prunable import Prunable
+from ticketjax.seekers.prunable import Prunable
 from ticketjax.seekers.second_order.model import Quadratic, QuadraticSeeker
 
 # Twice the model's loss has to fall by this part of itself: less is rounding.

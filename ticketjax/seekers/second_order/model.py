@@ -21,7 +21,7 @@ from ticketjax.masks import full_mask
 from ticketjax.objective import OBJECTIVES
 from ticketjax.optimizers import Optimizer, fused_adam, make_optimizer, optimizer_text
 from ticketjax.problem import Problem, resolve_density
-from ticketjax.seekers.gates.prunable import Prunable
+from ticketjax.seekers.prunable import Prunable
 from ticketjax.training import BATCH_SIZE, shuffles, train
 
 SAMPLES = 100
