@@ -12,10 +12,10 @@ from tests.oracles import backprop as oracle
 from tests.oracles import problems
 from tests.oracles.problems import layers_of
 from tests.oracles.selection import top_k
+from ticketjax import training
 from ticketjax.base import CLASSIFICATION, REGRESSION
 from ticketjax.masks import top_k_mask
 from ticketjax.seekers.prunable import Prunable
-from ticketjax.seekers.second_order import model as second_order
 from ticketjax.seekers.second_order.chita import CHITA, largest_curvature
 from ticketjax.seekers.second_order.combinatorial_brain_surgeon import (
     CombinatorialBrainSurgeon,
@@ -222,7 +222,7 @@ def test_the_model_of_a_network_and_its_training(kind, length, monkeypatch):
     layers = layers_of(5, WIDTHS)
     problem = problems.problem_of(layers, CLASSIFICATION)
     order = np.random.default_rng(6).permuted(np.tile(np.arange(24), (2, 1)), axis=1)
-    monkeypatch.setattr(second_order, "shuffles", lambda *_: jnp.asarray(order.reshape(2, 3, 8)))
+    monkeypatch.setattr(training, "shuffles", lambda *_: jnp.asarray(order.reshape(2, 3, 8)))
     options = {"samples": 20, "damp": DAMP, "epochs": 2, "batch_size": 8, "learning_rate": 0.05}
     found = jax.jit(kind(**options, **{length: 20}), static_argnums=2)(KEY, problem, DENSITY)
 

@@ -216,7 +216,7 @@ def test_problem_is_left_alone_between_rounds_bit_for_bit(monkeypatch):
         jax.debug.callback(lambda p: starts.append(flat(p)), problem.params, ordered=True)
         return train(problem, mask, order, **options)
 
-    monkeypatch.setattr("ticketjax.seekers.strategies.train", spying_train)
+    monkeypatch.setattr("ticketjax.training.train", spying_train)
     watch(Multishot, 0.1, rounds=4, round_epochs=1)
     assert len(starts) == 4
     for start in starts:

@@ -9,8 +9,9 @@ from tests.oracles import backprop as oracle
 from tests.oracles import problems
 from tests.oracles.problems import SAMPLES, layers_of
 from tests.oracles.selection import select
+from ticketjax import training
 from ticketjax.base import CLASSIFICATION, REGRESSION
-from ticketjax.seekers import iterative_hard_thresholding, rewinding
+from ticketjax.seekers import iterative_hard_thresholding
 from ticketjax.seekers.iterative_hard_thresholding import IterativeHardThresholding
 from ticketjax.seekers.rewinding import Rewinding
 from ticketjax.seekers.scores.layer_densities import balanced, erk
@@ -90,7 +91,7 @@ def test_hard_thresholding_is_the_loop_in_numpy(annealed, scope, kind, rate, mon
 @pytest.mark.parametrize("scope", ["global", "local"])
 def test_rewinding_goes_on_from_trained_weights(scope, monkeypatch):
     layers, density, rate = layers_of(5), 0.3, 0.05
-    order = fixed_order(monkeypatch, rewinding)
+    order = fixed_order(monkeypatch, training)
     problem = problem_of(layers)
     x, y = (np.asarray(array) for array in problem.batch)
 

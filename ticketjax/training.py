@@ -116,3 +116,27 @@ def train(
     start = jnp.int32(0), params, transformation.init(params)
     (_, trained, _), _ = jax.lax.scan(epoch, start, order)
     return _transposed(trained)
+
+
+def train_in_random_order(
+    key: jax.Array,
+    problem: Problem,
+    mask: Tree,
+    epochs: int,
+    batch_size: int = BATCH_SIZE,
+    optimizer: Optimizer = ADAM,
+) -> Tree:
+    """train() in an order drawn from a key, as a part of a search.
+
+    Args:
+        key: decides the order, and the augmentation if the problem has one.
+        problem, mask, optimizer: as in train().
+        epochs, batch_size: as in shuffles().
+
+    Returns:
+        The trained parameters.
+    """
+    order = shuffles(key, epochs, problem.batch.x.shape[0], batch_size)
+    # The epochs' keys are fold_in(key, 0) to fold_in(key, epochs - 1).
+    augment_key = jax.random.fold_in(key, epochs)
+    return train(problem, mask, order, optimizer=optimizer, key=augment_key)

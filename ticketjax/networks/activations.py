@@ -8,21 +8,13 @@ import numpy as np
 from jax.extend import core
 
 from ticketjax.base import Tree
-from ticketjax.networks.following import CALLED, CALLS
-
-
-def _called(equation: Any) -> Any:
-    """The jaxpr of a function that the equation calls once; None for any other equation."""
-    if equation.primitive.name not in CALLS:
-        return None
-    return next((equation.params[name] for name in CALLED if name in equation.params), None)
+from ticketjax.networks.following import called
 
 
 def _is_relu(equation: Any) -> bool:
     """Whether this is max(., 0), or a call of nothing else."""
-    inner = _called(equation)
-    if inner is not None:
-        equations = getattr(inner, "jaxpr", inner).eqns
+    if (inner := called(equation)) is not None:
+        equations = inner[0].eqns
         return len(equations) == 1 and _is_relu(equations[0])
     literals = [atom.val for atom in equation.invars if isinstance(atom, core.Literal)]
     return equation.primitive.name == "max" and any(not np.any(value) for value in literals)
@@ -41,7 +33,7 @@ def _run(
 
     for equation in jaxpr.eqns:
         values = [look_up(atom) for atom in equation.invars]
-        inner = _called(equation)
+        inner = called(equation)
         if inner is None:
             results = equation.primitive.bind(*values, **equation.params)
             results = results if equation.primitive.multiple_results else [results]
@@ -49,8 +41,7 @@ def _run(
             # As a whole, for the derivative at 0.
             results = [jax.nn.relu(*values)]
         else:
-            inner_constants = getattr(inner, "consts", ())
-            results = _run(getattr(inner, "jaxpr", inner), inner_constants, values, rectified)
+            results = _run(*inner, values, rectified)
         if _is_relu(equation):
             rectified.append(results[0])
         known |= dict(zip(equation.outvars, results, strict=True))

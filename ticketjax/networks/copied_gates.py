@@ -9,7 +9,7 @@ import numpy as np
 from jax.extend import core
 
 from ticketjax.base import Tree
-from ticketjax.networks.following import CALLED, CALLS
+from ticketjax.networks.following import called
 
 
 def with_gates_of(
@@ -61,9 +61,8 @@ def _run(jaxpr: core.Jaxpr, constants: Sequence[Any], values: Sequence[_Pair]) -
 
 def _equation(equation: Any, values: list[_Pair]) -> list[_Pair]:
     name = equation.primitive.name
-    inner = next((equation.params[p] for p in CALLED if p in equation.params), None)
-    if name in CALLS and inner is not None:
-        return _run(getattr(inner, "jaxpr", inner), getattr(inner, "consts", ()), values)
+    if (inner := called(equation)) is not None:
+        return _run(*inner, values)
     # A choice between ways to compute the same on each platform; the last is the others'.
     if name == "cond" and equation.params.get("branches_platforms"):
         default = equation.params["branches"][-1]

@@ -27,6 +27,14 @@ CALLS = ("jit", "pjit", "closed_call", "core_call", "remat", "checkpoint", "cust
          "custom_vjp_call", "custom_vjp_call_jaxpr", "remat2")  # fmt: skip
 
 
+def called(equation: Any) -> tuple[Any, Any] | None:
+    """The jaxpr and the constants of a function that the equation calls once, or None."""
+    inner = next((equation.params[name] for name in CALLED if name in equation.params), None)
+    if equation.primitive.name not in CALLS or inner is None:
+        return None
+    return getattr(inner, "jaxpr", inner), getattr(inner, "consts", ())
+
+
 @dataclasses.dataclass(frozen=True)
 class _Leaf:
     """A parameter. changed: what changes it before use; turned: whether its axes are reversed."""
@@ -120,9 +128,8 @@ class _Follower:
 
     def equation(self, equation: Any, values: list[_Value]) -> list[_Value]:
         name = equation.primitive.name
-        inner = next((equation.params[p] for p in CALLED if p in equation.params), None)
-        if name in CALLS and inner is not None:
-            results = self.run(getattr(inner, "jaxpr", inner), getattr(inner, "consts", ()), values)
+        if (inner := called(equation)) is not None:
+            results = self.run(*inner, values)
             return [_named(result, values, equation.params.get("name")) for result in results]
         # A choice by platform between equivalent computations; the last one is the default.
         if name == "cond" and equation.params.get("branches_platforms"):

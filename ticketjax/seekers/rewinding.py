@@ -12,7 +12,7 @@ from ticketjax.masks import Scope, apply_mask, check_scope, exclude, full_mask
 from ticketjax.optimizers import Optimizer, fused_adam, make_optimizer, optimizer_text
 from ticketjax.problem import Problem, resolve_density
 from ticketjax.seekers.strategies import round_density
-from ticketjax.training import BATCH_SIZE, shuffles, train
+from ticketjax.training import BATCH_SIZE, train_in_random_order
 
 LEARNING_RATE = 1e-3
 
@@ -72,16 +72,14 @@ class Rewinding(Options):
     def __call__(self, key: jax.Array, problem: Problem, density: jax.Array | float) -> Found:
         """Look for a ticket; see Seeker."""
         density = resolve_density(problem, density)
-        epochs, samples = self.round_epochs, problem.batch.x.shape[0]
         optimizer = fused_adam(self.learning_rate) if self.optimizer is None else self.optimizer
 
         def fit(params, mask, k):
             round_key = jax.random.fold_in(key, k)
-            order = shuffles(round_key, epochs, samples, self.batch_size)
             here = dataclasses.replace(problem, params=params)
-            # The epochs' keys are fold_in(round_key, 0) to fold_in(round_key, epochs - 1).
-            augment_key = jax.random.fold_in(round_key, epochs)
-            return train(here, mask, order, optimizer=optimizer, key=augment_key)
+            return train_in_random_order(
+                round_key, here, mask, self.round_epochs, self.batch_size, optimizer
+            )
 
         def again(carry, k):
             params, mask, _ = carry

@@ -25,7 +25,7 @@ from ticketjax.networks.paths import first_dead_layer
 from ticketjax.objective import OBJECTIVES
 from ticketjax.optimizers import ADAM, Optimizer, make_optimizer, optimizer_text
 from ticketjax.problem import Problem, Score, Seeker, resolve_density
-from ticketjax.training import BATCH_SIZE, shuffles, train
+from ticketjax.training import BATCH_SIZE, train_in_random_order
 
 # Checks that a mask is worth more than its densities: what is done to the score or to the mask.
 SANITY = ("none", "invert", "shuffle")
@@ -295,11 +295,10 @@ class Multishot(_Rounds):
 
     def prepare(self, key: jax.Array, problem: Problem, mask: Tree) -> Tree:
         """The initial values, trained under the mask."""
-        epochs = self.round_epochs
-        order = shuffles(key, epochs, problem.batch.x.shape[0], self.batch_size)
-        # The epochs' keys are fold_in(key, 0) to fold_in(key, epochs - 1).
-        augment_key = jax.random.fold_in(key, epochs)
-        return train(problem, mask, order, optimizer=self.optimizer or ADAM, key=augment_key)
+        optimizer = self.optimizer or ADAM
+        return train_in_random_order(
+            key, problem, mask, self.round_epochs, self.batch_size, optimizer
+        )
 
 
 def is_seeker(function: Any) -> bool:

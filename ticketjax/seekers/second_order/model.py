@@ -22,7 +22,7 @@ from ticketjax.objective import OBJECTIVES
 from ticketjax.optimizers import Optimizer, fused_adam, make_optimizer, optimizer_text
 from ticketjax.problem import Problem, resolve_density
 from ticketjax.seekers.prunable import Prunable
-from ticketjax.training import BATCH_SIZE, shuffles, train
+from ticketjax.training import BATCH_SIZE, train_in_random_order
 
 SAMPLES = 100
 # Of the least-squares problem: in theory, as many as there are samples solve it.
@@ -175,9 +175,8 @@ class QuadraticSeeker(Options, abc.ABC):
         return Found(mask, scores, {"params": prunable.network(values), **info})
 
     def _trained(self, key: jax.Array, problem: Problem) -> Tree:
-        order = shuffles(key, self.epochs, problem.batch.x.shape[0], self.batch_size)
         optimizer = self.optimizer or fused_adam(self.learning_rate)
-        # The epochs' keys are fold_in(key, 0) to fold_in(key, epochs - 1).
-        augment_key = jax.random.fold_in(key, self.epochs)
         everything = full_mask(problem.params)
-        return train(problem, everything, order, optimizer=optimizer, key=augment_key)
+        return train_in_random_order(
+            key, problem, everything, self.epochs, self.batch_size, optimizer
+        )
