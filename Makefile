@@ -85,7 +85,8 @@ $(VENV)/pinned: requirements.txt
 	    echo "Name another, for example: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
 	@echo "Setting up $(VENV) (about a minute, once)"
 	@$(PYTHON) -m venv --clear $(VENV)
-	@$(PIP) install -r requirements.txt
+	# Most modules are never imported, so they are compiled when they are.
+	@$(PIP) install --no-compile -r requirements.txt
 	@touch $@
 
 $(VENV)-docs/pinned: docs/requirements.txt

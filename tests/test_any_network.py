@@ -531,7 +531,13 @@ ANNEALED = tj.Annealed(tj.magnitude, steps=2, proposals=8, batch=8, width=4)
 @pytest.mark.parametrize(
     "name", [pytest.param("bare", marks=pytest.mark.long), "by hand without scale"]
 )
-@pytest.mark.parametrize("seeker", [PURSUIT, REFINED], ids=["pursuit", "refined"])
+@pytest.mark.parametrize(
+    "seeker",
+    [
+        pytest.param(PURSUIT, id="pursuit"),
+        pytest.param(REFINED, marks=pytest.mark.long, id="refined"),
+    ],
+)
 def test_exchange_works_on_chains_of_any_tree(name, seeker):
     if name == "by hand without scale":
         name, chain = "by hand", by_hand()

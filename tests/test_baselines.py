@@ -231,6 +231,7 @@ def test_enough_draws_find_the_best_path_of_all():
     np.testing.assert_allclose(found.info["draw_losses"][-1], min(losses), rtol=1e-5)
 
 
+@pytest.mark.long
 def test_a_few_blind_paths_compute_relu():
     """Among random paths, those with positive hidden weights are the ticket, up to a factor."""
     task = tj.get_task("relu")

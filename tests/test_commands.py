@@ -334,6 +334,7 @@ def test_leaderboard_ranks_named_seekers_and_ones_own_once_it_is_frozen(tmp_path
     assert again.stdout == result.stdout and "4/4" in again.stderr
 
 
+@pytest.mark.long
 def test_tune_chooses_the_better_setting_and_writes_down_what_it_tried(tmp_path, forks):
     place = [*("--task=relu", "--depth=3", "--width=6", "--samples=100", "--epochs=0")]
     flags = [*place, "--density=0.5", "--settings=settings.json", "--out=out"]

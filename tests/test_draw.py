@@ -184,6 +184,7 @@ def test_samples_are_those_of_the_tasks(monkeypatch):
     np.testing.assert_allclose(np.sort(drawn, axis=0), np.sort(curve, axis=0), atol=1e-6)
 
 
+@pytest.mark.long
 def test_the_command_draws_samples_into_a_new_directory(tmp_path):
     flags = ["--figure=1", "--out=new/paper"]
     result = python("-W", "error", "-m", "experiments.paper", *flags, directory=tmp_path)

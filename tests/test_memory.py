@@ -80,6 +80,7 @@ def short_above(runs, monkeypatch):
     monkeypatch.setattr(programs.Program, "compiled", smaller)
 
 
+@pytest.mark.long
 def test_what_the_compiler_says_is_too_much_is_never_called(without_limit, monkeypatch):
     expected, needed = without_limit
     forget()

@@ -65,6 +65,7 @@ def test_the_ticket_of_relu_is_found_on_every_seed():
         np.testing.assert_allclose(out / out[-1], np.maximum(x, 0), atol=1e-6)
 
 
+@pytest.mark.long
 def test_budgets_are_exact_at_every_density_and_biases_kept_when_told():
     prune_bias = False
     problem = problem_of("circle", 3, 22, prune_bias)

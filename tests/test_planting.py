@@ -331,6 +331,7 @@ def test_one_neuron_less_than_the_narrowest_is_refused(name):
         plant(task.ticket(5), mother)
 
 
+@pytest.mark.long
 def test_lone_parameters_do_not_gather_at_low_indices():
     # ReLU's ticket is all lone parameters: any neuron of the right sign fits each of them equally.
     target = get_task("relu").ticket(depth=5)

@@ -159,6 +159,7 @@ def test_scores_of_one_neuron_worked_by_hand(name, kernel_score, bias_score):
     assert scores["layer_0"]["bias"].item() == pytest.approx(bias_score, rel=1e-6)
 
 
+@pytest.mark.long
 def test_synflow_fills_deep_wide_networks():
     layers = random_layers((2, *[1000] * 8, 4), seed=4)
     problem = problem_of(layers, data=(np.ones((1, 2), np.float32), np.zeros(1, np.int32)))

@@ -66,7 +66,8 @@ def test_grid_has_every_run_once(reference):
     assert set(reference) == set(expected)
 
 
-@pytest.mark.parametrize("devices", [3, pytest.param(8, marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("devices", [3, 8])
 def test_records_do_not_depend_on_the_devices(reference, devices):
     # Ten instances on 3 and 8 devices: shares of unequal size and devices without work.
     assert_same(rows(run(make_grid(**GRID), devices=jax.local_devices()[:devices])), reference)
