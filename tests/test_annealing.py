@@ -16,6 +16,7 @@ from ticketjax.seekers.annealing.annealed import Annealed
 from ticketjax.seekers.annealing.chain import Schedule, anneal
 from ticketjax.seekers.annealing.moves import NUMBERS, State, propose
 from ticketjax.seekers.annealing.samples import samples_of
+from ticketjax.seekers.annealing.tempering import AXIS, exchanged, heats_of
 from ticketjax.seekers.exchange.vectors import unflatten
 from ticketjax.tasks import get_task
 
@@ -115,6 +116,54 @@ def test_a_seekers_mask_is_annealed_and_never_made_worse():
         np.testing.assert_allclose(after, found.info["chain_errors"].min(), rtol=1e-4)
         changed += after < 0.99 * before
     assert changed >= 1
+
+
+@pytest.mark.parametrize("chains", [2, 5])
+def test_neighbours_exchange_with_the_probability_of_parallel_tempering(chains):
+    heats = heats_of(chains, 8.0) * 0.1
+    np.testing.assert_allclose(heats[1:] / heats[:-1], 8 ** (1 / (chains - 1)))
+    np.testing.assert_allclose(heats[[0, -1]], [0.1, 0.8])
+    exchange = jax.jit(jax.vmap(exchanged, in_axes=(0, 0, 0, 0, None), axis_name=AXIS))
+    rng, seen = np.random.default_rng(0), set()
+    for trial in range(60):
+        u = rng.random(chains, np.float32)
+        energies = rng.normal(0, 0.3, chains).astype(np.float32)
+        energies[rng.random(chains) < 0.1] = np.inf
+        wanted = np.arange(chains)
+        for i in range(trial % 2, chains - 1, 2):
+            with np.errstate(invalid="ignore"):
+                gain = (energies[i] - energies[i + 1]) * (1 / heats[i] - 1 / heats[i + 1])
+                accepted = u[i] > 1 - np.exp(gain)
+            seen.add(bool(accepted))
+            if accepted:
+                wanted[[i, i + 1]] = i + 1, i
+        state = {"place": np.arange(chains), "wide": np.arange(chains * 3).reshape(-1, 3)}
+        found = jax.device_get(exchange(u, state, energies, np.float32(heats), trial % 2))
+        np.testing.assert_array_equal(found["place"], wanted)
+        np.testing.assert_array_equal(found["wide"], state["wide"][wanted])
+    assert seen == {True, False}
+
+
+def test_chains_of_one_temperature_exchange_always_and_otherwise_run_alone():
+    """Under equal temperatures every exchange is accepted, so that one step shows it exactly."""
+    problem = problem_of(layers_of(6))
+    temperatures = jnp.full(1, 0.01)
+
+    def energies(exchanges):
+        schedule = Schedule(1, 64, 8, 9, temperatures, jnp.zeros(1, bool), 0, 40, exchanges)
+        chain = jax.vmap(lambda key: anneal(problem, None, 18, key, schedule), axis_name=AXIS)
+        return jax.device_get(jax.jit(chain)(jax.random.split(KEY, 3)))
+
+    (alone, told), (together, exchanged_told) = energies(False), energies(True)
+    np.testing.assert_allclose(exchanged_told["energies"], told["energies"][[1, 0, 2]], rtol=1e-6)
+    assert len(np.unique(told["energies"])) == 3
+    # The best mask that a chain met stays its own.
+    jax.tree.map(np.testing.assert_array_equal, alone, together)
+
+
+def test_tempering_needs_chains():
+    with pytest.raises(ValueError, match=r"hottest=2\.0 needs at least two chains, got chains=1"):
+        Annealed(hottest=2.0)
 
 
 def test_data_of_one_input_are_averaged_in_bins():

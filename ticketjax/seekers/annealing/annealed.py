@@ -13,6 +13,7 @@ from ticketjax.masks import apply_mask, budget
 from ticketjax.objective import OBJECTIVES, metric
 from ticketjax.problem import Problem, Seeker, resolve_density
 from ticketjax.seekers.annealing.chain import Schedule, anneal
+from ticketjax.seekers.annealing.tempering import AXIS, heats_of
 from ticketjax.seekers.checkpoints import without_checkpoints
 from ticketjax.seekers.strategies import as_seeker
 
@@ -68,16 +69,21 @@ class Annealed(Options):
         part: samples of a part of a classification's data.
         chains: number of chains, vmapped; the one with the lowest error on the training data is
             returned.
+        hottest: the last chain's temperature in units of the first one's, at least 1. Above 1, the
+            chains' temperatures are spaced geometrically, and neighbours exchange their masks after
+            every step with the probability of parallel tempering. Needs at least two chains.
         scope: "global" alone, one budget over all layers.
         objective: what is minimised, "rescaled" or "raw". The problem's own overrides it.
 
     Raises:
-        ValueError: an option of another type or range. When called, for a network other than a
-            chain of dense layers with ReLU between them; the message names the layer.
+        ValueError: an option of another type or range, hottest > 1 with one chain. When called, for
+            a network other than a chain of dense layers with ReLU between them; the message names
+            the layer.
 
     Source: this project. Simulated annealing: Kirkpatrick, Gelatt and Vecchi 1983; acceptance:
     Metropolis et al. 1953. Tests that stop early: Korattikara, Chen and Welling 2014,
-    arXiv 1304.5299; here with a fixed number of standard errors.
+    arXiv 1304.5299; here with a fixed number of standard errors. Parallel tempering: Geyer 1991,
+    "Markov chain Monte Carlo maximum likelihood".
 
     >>> Annealed(steps=100)  # (key, problem, density) -> Found
     Annealed(steps=100)
@@ -97,6 +103,7 @@ class Annealed(Options):
     bins: int = option(100, least=0)
     part: int = option(500, least=1)
     chains: int = option(1, least=1)
+    hottest: float = option(1.0, least=1)
     scope: str = option("global", choices=("global",))
     objective: str = option("rescaled", choices=OBJECTIVES)
 
@@ -104,6 +111,8 @@ class Annealed(Options):
 
     def check(self) -> None:
         """Take a score for the singleshot pruner that it makes; refuse what is no seeker."""
+        if self.hottest > 1 and self.chains == 1:
+            raise ValueError(f"hottest={self.hottest} needs at least two chains, got chains=1")
         if self.seeker is not None:
             object.__setattr__(self, "seeker", as_seeker(self.seeker))
 
@@ -129,6 +138,7 @@ class Annealed(Options):
             jnp.asarray(smooth),
             self.bins,
             self.part,
+            self.hottest > 1,
         )
 
     def _error(self, problem: Problem, mask: Tree) -> jax.Array:
@@ -148,9 +158,11 @@ class Annealed(Options):
         size = budget(density, problem.prunable)
         found = None if self.seeker is None else self.seeker(start_key, problem, density)
 
-        def chain(key: jax.Array) -> tuple:
+        def chain(key: jax.Array, heat: jax.Array | float) -> tuple:
             begin = None if found is None else found.mask
-            mask, info = anneal(problem, begin, size, key, self._schedule(problem.kind))
+            schedule = self._schedule(problem.kind)
+            schedule = schedule._replace(temperatures=heat * schedule.temperatures)
+            mask, info = anneal(problem, begin, size, key, schedule)
             error = self._error(problem, mask)
             if begin is not None:
                 before = self._error(problem, begin)
@@ -159,9 +171,11 @@ class Annealed(Options):
             return mask, info, error
 
         if self.chains == 1:
-            mask, info, _ = chain(key)
+            mask, info, _ = chain(key, 1.0)
         else:
-            masks, infos, errors = jax.vmap(chain)(jax.random.split(key, self.chains))
+            heats = jnp.asarray(heats_of(self.chains, self.hottest), jnp.float32)
+            chains = jax.vmap(chain, axis_name=AXIS)
+            masks, infos, errors = chains(jax.random.split(key, self.chains), heats)
             mask, info = jax.tree.map(lambda leaf: leaf[jnp.argmin(errors)], (masks, infos))
             info |= {"chain_errors": errors}
         if found is not None:

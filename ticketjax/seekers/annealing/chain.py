@@ -23,6 +23,7 @@ from ticketjax.seekers.annealing.evaluation import (
 from ticketjax.seekers.annealing.moves import NUMBERS, State, grids_of, propose
 from ticketjax.seekers.annealing.neurons import Neurons, most_connected, places_of, redrawn
 from ticketjax.seekers.annealing.samples import samples_of
+from ticketjax.seekers.annealing.tempering import exchanged
 from ticketjax.seekers.checkpoints import as_info, no_checkpoints, with_checkpoint
 from ticketjax.seekers.exchange.activity import active_neurons, fill, useful
 from ticketjax.seekers.exchange.vectors import (
@@ -50,6 +51,8 @@ class Schedule(NamedTuple):
         temperatures: (steps,) float32 of the energy.
         smooth: (steps,) bool, whether a classification's energy is the smooth error.
         bins, part: as in samples_of().
+        exchanges: whether chains exchange their masks after each step, under a vmap over
+            tempering.AXIS; their temperatures differ.
     """
 
     steps: int
@@ -60,6 +63,7 @@ class Schedule(NamedTuple):
     smooth: jax.Array
     bins: int
     part: int
+    exchanges: bool = False
 
 
 class _Task(NamedTuple):
@@ -287,12 +291,18 @@ def anneal(
         carry = _refreshed(task, chain, u[:hidden], smooth, turns)
         numbers = number * sweeps + jnp.arange(sweeps, dtype=jnp.int32)
         (chain, _), _ = jax.lax.scan(sweep, carry, (u[hidden:].reshape(shape), numbers))
+        if schedule.exchanges:
+            one = jax.random.uniform(jax.random.fold_in(exchange_key, number))
+            mine = (chain.now, chain.scale)
+            now, scale = exchanged(one, mine, chain.now.energy, temperature, number % 2)
+            chain = chain._replace(now=now, scale=scale)
         checkpoints = with_checkpoint(
             checkpoints, number + 1, schedule.steps, lambda: widened(chain)
         )
         return (chain, checkpoints), (chain.now.energy, chain.accepted)
 
     start_key, key = jax.random.split(key)
+    exchange_key = jax.random.fold_in(start_key, 0)
     u = jax.random.uniform(start_key, (hidden,), jnp.float32)
     neurons = most_connected(u, begin, task.sizes, task.narrow)
     infinite = jnp.float32(jnp.inf)
