@@ -63,6 +63,7 @@ dist: $(VENV)/installed  ## wheel and sdist into dist, tried in an empty environ
 	rm -rf build/lib dist && mkdir -p build
 	$(BIN)/python -c "from setuptools import build_meta as b; \
 	    b.build_sdist('dist'); b.build_wheel('dist')" >build/dist.log
+	rm -rf *.egg-info
 	$(PYTHON) -m venv --clear $(VENV)-dist
 	$(VENV)-dist/bin/python -m pip --disable-pip-version-check --quiet install \
 	    -c requirements.txt dist/*.whl
@@ -95,7 +96,7 @@ $(VENV)-docs/pinned: docs/requirements.txt
 	@$(VENV)-docs/bin/python -m pip --disable-pip-version-check --quiet install -r $<
 	@touch $@
 
-$(VENV)/installed: $(VENV)/pinned setup.cfg pyproject.toml
+$(VENV)/installed: $(VENV)/pinned setup.cfg pyproject.toml ticketjax/version.py
 	@$(PIP) install --no-build-isolation --no-deps -e .
 	@$(PIP) check
 	@touch $@
