@@ -204,6 +204,8 @@ def options(draw, kind):
         drawn["penalty"] = draw(st.floats(0.1, 1.0))
     if drawn.get("dual_rate") == 0 and "penalty" in {field.name for field in fields}:
         drawn["penalty"] = draw(st.floats(0.1, 1.0))
+    if "hottest" in drawn:
+        drawn["chains"] = 3
     return drawn
 
 

@@ -352,7 +352,8 @@ def test_options_that_make_no_search_are_refused():
 # Restarts.
 
 
-def test_the_best_of_several_searches_is_kept():
+@pytest.mark.parametrize("validation", [0.0, 0.25])
+def test_the_best_of_several_searches_is_kept(validation):
     problem = problem_of(REGRESSION, "rescaled")
     # A parameter that is NaN: a mask that keeps it has the loss NaN.
     broken = problem.params["layer_2"]["bias"].at[0].set(jnp.nan)
@@ -366,10 +367,15 @@ def test_the_best_of_several_searches_is_kept():
     def draw(key, problem, density):
         scores = unravel(jax.random.uniform(key, (71,)))
         mask = jax.tree.map(lambda s: s < density, scores)
-        return Found(mask, scores, {"key": jax.random.key_data(key)})
+        info = {"key": jax.random.key_data(key), "seen": problem.batch.x}
+        return Found(mask, scores, info)
 
-    found = jax.jit(BestOf(draw, restarts=8))(KEY, problem, 0.7)
+    found = jax.jit(BestOf(draw, restarts=8, validation=validation))(KEY, problem, 0.7)
     x, y = (np.asarray(array) for array in problem.batch)
+    if validation:
+        assert len(found.info["seen"]) == 18
+        np.testing.assert_array_equal(found.info["seen"], x[:18])
+        x, y = x[18:], y[18:]
     keys = jax.random.split(KEY, 8)
     masks = jax.jit(jax.vmap(lambda key: draw(key, problem, 0.7).mask))(keys)
     losses = []
@@ -386,6 +392,13 @@ def test_the_best_of_several_searches_is_kept():
     best = np.argmin(losses)
     np.testing.assert_array_equal(found.info["key"], jax.random.key_data(keys)[best])
     np.testing.assert_array_equal(flat(found.mask), flat(jax.tree.map(lambda m: m[best], masks)))
+
+
+def test_validation_of_no_sample_is_refused():
+    with pytest.raises(ValueError, match=r"validation=0\.01 of 24 training samples is 0 samples"):
+        BestOf(get_seeker("snip"), validation=0.01)(KEY, problem_of(REGRESSION), 0.5)
+    with pytest.raises(ValueError, match=r"validation must be at most 0\.9"):
+        BestOf(get_seeker("snip"), validation=0.95)
 
 
 @pytest.mark.parametrize(

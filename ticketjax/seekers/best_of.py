@@ -15,22 +15,40 @@ from ticketjax.seekers.checkpoints import without_checkpoints
 from ticketjax.seekers.strategies import as_seeker, objective_of
 
 
+def _divided(problem: Problem, judged: Problem, share: float) -> tuple[Problem, Problem]:
+    """The first problem with the first samples, and the second with the last share of them."""
+    samples = len(problem.batch.x)
+    count = round(share * samples)
+    if not 0 < count < samples:
+        raise ValueError(f"validation={share:g} of {samples} training samples is {count} samples")
+    seen, unseen = (
+        jax.tree.map(lambda leaf, part=part: leaf[part], problem.batch)
+        for part in (slice(samples - count), slice(samples - count, samples))
+    )
+    return dataclasses.replace(problem, batch=seen), dataclasses.replace(judged, batch=unseen)
+
+
 @dataclasses.dataclass(frozen=True, repr=False)
 class BestOf(Options):
     """A seeker that searches several times and returns the best mask that it found.
 
     The searches differ in their keys and run at once (vmap). The best has the lowest loss of mask *
-    initial parameters on the training data, under the objective. Among equals it is the first, and
-    NaN is the worst. Found.info gains restart_losses, (restarts,) float32.
+    initial parameters under the objective, on the training data or on a part of them that the
+    searches do not see. Among equals it is the first, and NaN is the worst. Found.info gains
+    restart_losses, (restarts,) float32.
 
     Args:
         seeker: (key, problem, density) -> Found, or a score, which makes a singleshot pruner.
-        restarts: number of searches. With 1 it is the seeker itself, with its key and its info.
+        restarts: number of searches. With 1 it is the seeker itself, with its key, all training
+            data and its info.
+        validation: the last share of the training data, in 0..0.9, is kept from the searches and
+            decides alone which one is best. With 0, all training data do both.
         objective: decides which one is best, "raw" or "rescaled"; None for the seeker's own. The
             problem's own overrides it.
 
     Raises:
-        ValueError: a seeker that cannot be called, restarts < 1.
+        ValueError: a seeker that cannot be called, restarts < 1, validation out of range. When
+            called, training data of which the share is no sample.
 
     Source: none, random restarts.
 
@@ -42,6 +60,7 @@ class BestOf(Options):
     seeker: Seeker
     _: dataclasses.KW_ONLY
     restarts: int = option(4, least=1)
+    validation: float = option(0.0, least=0, most=0.9)
     objective: str | None = option(None, choices=OBJECTIVES, none=True)
 
     name: ClassVar[str] = "best_of"
@@ -56,6 +75,8 @@ class BestOf(Options):
             return self.seeker(key, problem, density)
 
         judged = problem.by_default(self.objective or objective_of(self.seeker))
+        if self.validation:
+            problem, judged = _divided(problem, judged, self.validation)
 
         def once(restart_key: jax.Array) -> tuple[Found, jax.Array]:
             found = self.seeker(restart_key, problem, density)
