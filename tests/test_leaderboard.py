@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+import scipy.stats
 
 from ticketjax.figures import leaderboard
+from ticketjax.figures.against_best import against_best_lines
 from ticketjax.figures.leaderboard import Entry, leaderboard_figure, leaderboard_table, ranked
 
 TICKETS = {"relu": 1e-4, "circle": 0.99}
@@ -124,3 +126,36 @@ def test_figure_has_the_best_on_top_and_errors_to_the_left(tmp_path, monkeypatch
     assert means[1, "Circle"] == pytest.approx([0.9, 0.5])
     bare = [line for line in relu.lines if line.get_label() == "bare ticket"]
     assert [list(line.get_xdata()) for line in bare] == [[1e-4, 1e-4]]
+
+
+SHIFTS = {"low": -0.2, "high": 0.0, "near": -0.03, "broken": np.nan}
+
+
+def test_differences_from_the_best_are_paired_and_adjusted_in_each_column():
+    rng = np.random.default_rng(0)
+    base = rng.normal(0.5, 0.1, 8)
+    noisy = {name: base + shift + rng.normal(0, 0.02, 8) for name, shift in SHIFTS.items()}
+    entries = [
+        Entry(name, 1, 1, {("circle", "strong"): values, ("relu", "weak"): -values})
+        for name, values in noisy.items()
+    ]
+    head, *lines = against_best_lines(entries, KINDS)
+    assert head == ["", "Circle strong", "ReLU weak"]
+    cells = {line[0]: line[1:] for line in lines}
+    assert cells["high"] == ["best", "best"]
+    p = {name: scipy.stats.ttest_rel(noisy[name], noisy["high"]).pvalue for name in ("low", "near")}
+    low = scipy.stats.ttest_rel(noisy["low"], noisy["high"]).confidence_interval()
+    mean = np.mean(noisy["low"] - noisy["high"])
+    wanted = f"{mean:.3f} [{low.low:.3f}, {low.high:.3f}], p < 0.0001"
+    assert 2 * p["low"] < 1e-4 and cells["low"][0] == wanted
+    # Two are tested. The larger p value stays as it is, or becomes twice the smaller one.
+    assert 2 * p["low"] < p["near"] and cells["near"][0].endswith(f"p = {p['near']:.2g}")
+    assert cells["broken"] == ["-", "-"]
+
+
+def test_seekers_that_are_equal_differ_by_nothing_and_few_seeds_are_not_tested():
+    entries = [entry("a", 0.1, 0.9), entry("b", 0.1, 0.5)]
+    _, a, b = against_best_lines(entries, KINDS)
+    assert (a[1], b[1]) == ("best", "0") and b[3].startswith("-0.400 [-0.400, -0.400], p < 0.0001")
+    few = [one._replace(metrics={k: v[:4] for k, v in one.metrics.items()}) for one in entries]
+    assert against_best_lines(few, KINDS)[2][1:] == ["-", "-", "-", "-"]

@@ -8,7 +8,7 @@ Every seeker searches at the planted ticket's density, with its frozen setting. 
 they need. On result seeds, 1000 and up, only frozen settings are run: the library's own and those
 of --settings, a file that tune writes. With --development, on seeds 0 to N-1, other --passes and
 your own --seeker are allowed. The command prints and draws the standings, with passes and seconds.
---only selects entries.
+--only selects entries. A second table has the difference of each from the best, seed by seed.
 Every seeker has its published objective. --both_objectives adds a row with the other objective and
 everything else the same. A second figure draws quality over FLOPs and over seconds.
 
@@ -181,6 +181,7 @@ def _show(
     chosen: dict[str, Contender], grids: dict[str, Grid], clock: _Clock, settings_said: str
 ) -> None:
     from ticketjax.figures import leaderboard
+    from ticketjax.figures.against_best import against_best_table
     from ticketjax.figures.compute import curve_of, draw_compute
     from ticketjax.records.statistics import mean_of_finite
     from ticketjax.records.store import load_seconds, write_whole
@@ -208,7 +209,10 @@ def _show(
         network = f"{settings[0].model}, {network}"
     of = "development seeds" if FLAGS.development else "seeds"
     title = f"{FLAGS.seeds} {of}, {network}, at {density}"
-    text = f"{leaderboard.leaderboard_table(entries, tickets, kinds)}\n\n{settings_said}"
+    tables = [leaderboard.leaderboard_table(entries, tickets, kinds)]
+    if len(entries) > 1:
+        tables.append(against_best_table(entries, kinds))
+    text = "\n\n".join([*tables, settings_said])
     path = f"{FLAGS.out}/leaderboard"
     content = f"{title}\n\n{text}\n".encode()
     write_whole(f"{path}.txt", lambda file: file.write(content))

@@ -27,7 +27,8 @@ class Entry(NamedTuple):
         passes: what one search costs, in passes forward and backward over the training data, the
             mean over tasks; NaN if unknown.
         seconds: wall time per run within compiled programs; NaN if unknown.
-        metrics: by (task, quality), each (seeds,); quality is "strong" or "weak".
+        metrics: by (task, quality), each (seeds,) in ascending order of the seeds; quality is
+            "strong" or "weak".
         kept: the fraction of the parameters that the masks keep, if that is not the budget.
         found: by task, whether a strong ticket was found, (seeds,) bool; no value if records
             do not contain it.
@@ -64,7 +65,7 @@ def entry_of(title: str, records: pa.Table, tasks: Sequence[str], seconds: float
     """
     metrics, found = {}, {}
     for task in tasks:
-        own = rows_where(records, task=task)
+        own = rows_where(records, task=task).sort_by("seed")
         for quality in QUALITIES:
             metrics[task, quality] = own[f"{quality}_metric"].to_numpy().astype(float)
         found[task] = own["found"].drop_null().to_numpy().astype(bool)
