@@ -1,12 +1,24 @@
 """The benchmarks' own logic: work is counted as by XLA, processes return their answers."""
 
+import itertools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import ticketjax as tj
-from benchmarks import fresh, grasp_depth10, hlo, origins, phases, targets, timing, work
+from benchmarks import (
+    fresh,
+    grasp_depth10,
+    hlo,
+    origins,
+    phases,
+    relu_tickets,
+    targets,
+    timing,
+    work,
+)
 from ticketjax.masks import apply_mask, full_mask, select
 from ticketjax.networks.mlp import mlp
 from ticketjax.problem import make_problem
@@ -199,3 +211,21 @@ def test_products_of_a_program_are_those_of_the_networks_layers(network):
         "networks/mlp: Dense.__call__": [1.5, 1.5],
         origins.BETWEEN: [0.5, 0.0],
     }
+
+
+def test_tickets_of_relu_are_all_masks_of_as_many_parameters_that_compute_it():
+    rng = np.random.default_rng(1)
+    kernels = [rng.normal(size=shape) for shape in ((1, 3), (3, 2), (2, 1))]
+    biases = [rng.normal(size=kernel.shape[1]) for kernel in kernels]
+    sizes = [array.size for pair in zip(kernels, biases, strict=True) for array in pair]
+    x, found = np.linspace(-1, 1, 51)[:, None], 0
+    for kept in itertools.combinations(range(sum(sizes)), 3):
+        flat = np.isin(np.arange(sum(sizes)), kept)
+        masks = iter(np.split(flat, np.cumsum(sizes)[:-1]))
+        outputs = x
+        for i, (kernel, bias) in enumerate(zip(kernels, biases, strict=True)):
+            outputs = outputs if i == 0 else np.maximum(outputs, 0)
+            outputs = outputs @ (kernel * next(masks).reshape(kernel.shape)) + bias * next(masks)
+        scaled = outputs / max(abs(outputs[-1, 0]), 1e-9)
+        found += np.allclose(scaled, np.maximum(x, 0))
+    assert found == relu_tickets.count_paths(kernels) > 0
