@@ -6,8 +6,8 @@ The task ReLU has one input, one output and a ticket of one weight per layer. A 
 parameters computes max(x, 0) up to a positive factor exactly if it is a path from the input to the
 output on which all weights are positive. A path with a negative weight is 0 or has the wrong sign,
 and a mask that is no path, or that keeps a bias, computes a constant. The number of such paths is
-the product of the matrices of positive weights, so all tickets are counted. As a check, random paths
-of both kinds are computed. A few seconds.
+the product of the matrices of positive weights, so all tickets are counted. As a check,
+random paths of both kinds are computed. A few seconds.
 """
 
 from absl import flags
@@ -20,16 +20,6 @@ POINTS = 101
 flags.DEFINE_integer("seeds", 25, "Result seeds: 1000 to 1000 + N - 1.", lower_bound=1)
 flags.DEFINE_integer("depth", 5, "Layers of neurons, the input included.", lower_bound=3)
 flags.DEFINE_integer("width", 100, "Neurons of every hidden layer.", lower_bound=1)
-
-
-def count_paths(kernels) -> int:
-    """Paths from the input to the output on which all weights are positive; (in, out) each."""
-    import numpy as np
-
-    paths = np.ones((1, len(kernels[0])), object)
-    for kernel in kernels:
-        paths = paths @ (kernel > 0).astype(object)
-    return int(paths.sum())
 
 
 def is_ticket(weights) -> bool:
@@ -52,6 +42,7 @@ def main() -> int:
 
     import ticketjax as tj
     from benchmarks.machine import describe
+    from benchmarks.positive_paths import count_paths
     from ticketjax.runs.instance import make_instance
     from ticketjax.tuning.seeds import FIRST_RESULT
 

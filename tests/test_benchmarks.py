@@ -14,7 +14,7 @@ from benchmarks import (
     hlo,
     origins,
     phases,
-    relu_tickets,
+    positive_paths,
     targets,
     timing,
     work,
@@ -228,4 +228,4 @@ def test_tickets_of_relu_are_all_masks_of_as_many_parameters_that_compute_it():
             outputs = outputs @ (kernel * next(masks).reshape(kernel.shape)) + bias * next(masks)
         scaled = outputs / max(abs(outputs[-1, 0]), 1e-9)
         found += np.allclose(scaled, np.maximum(x, 0))
-    assert found == relu_tickets.count_paths(kernels) > 0
+    assert found == positive_paths.count_paths(kernels) > 0
