@@ -242,5 +242,14 @@ LINES: dict[str, Line] = {
             *("temperature=0.01", "temperature=0.03", "samples=256"),
         ),
     ),
+    "annealed": Line(
+        "annealed",
+        _with(
+            "annealed()",
+            "temperatures=(0.01, 0.0005), error_temperatures=(0.0003, 5e-06)",
+            "temperatures=(0.04, 0.002), error_temperatures=(0.002, 2e-05)",
+            "width=40",
+        ),
+    ),
 }
 """By label, which is the directory of its records and the key of its setting."""
