@@ -13,9 +13,10 @@ import numpy as np
 from benchmarks import work
 from ticketjax import masks
 from ticketjax.base import Batch, Found, Params
+from ticketjax.choices import PRUNERS
 from ticketjax.networks.compaction import active_width, compact
 from ticketjax.runs.batches import COMPACT_SHARES
-from ticketjax.runs.grid import PRUNERS, Grid
+from ticketjax.runs.grid import Grid
 from ticketjax.runs.instance import Instance, make_instance
 from ticketjax.runs.programs import run_key, sharded
 from ticketjax.runs.setting import Setting

@@ -99,7 +99,7 @@ def test_help_is_no_failure(module, flag, tmp_path, forks):
         ("search", "--options=restart=2", "restart"),
         ("leaderboard", "--only=snop", "--only=snop: must be among random, "),
         ("leaderboard", "--density=half", "--density=half: "),
-        ("leaderboard", "--passes=50", "magnitude-multishot: multishot(magnitude, "),
+        ("leaderboard", "--passes=50", "random_paths: random_paths(draws=150) is not a frozen"),
         ("leaderboard", "--passes=1", "--passes=1: must be at least 10 for Multishot("),
         ("leaderboard", "--seeker=multishot(snip)", "--development runs any setting on"),
         ("leaderboard", "--settings=no.json", "--settings=no.json: no.json cannot be read: "),

@@ -12,6 +12,7 @@ import pytest
 
 import ticketjax as tj
 from ticketjax.base import Batch
+from ticketjax.choices import PRUNERS
 from ticketjax.commands import frozen as freezing
 from ticketjax.commands import paper
 from ticketjax.commands.flags import FlagError
@@ -238,12 +239,12 @@ def test_the_paper_is_made_on_result_seeds_with_published_settings(monkeypatch):
         assert purposes(grid.seeds) == ("results",) and grid.seeds[0] == FIRST_RESULT
     assert len(made["out/singleshot-depth3"].seeds) == 25
     options = "{0}, scope='{1}', rounds={2}, score_samples='auto', sanity='none', objective='raw'"
-    published = {f"singleshot({options.format(name, 'global', 1)})" for name in paper.PRUNERS}
+    published = {f"singleshot({options.format(name, 'global', 1)})" for name in PRUNERS}
     published.add(f"singleshot({options.format('synflow', 'global', 100)})")
     rounds = "round_epochs=5, batch_size=32, optimizer=None"
     published |= {
         f"multishot({options.format(name, scope, 10)}, {rounds})"
-        for name, scope in [*((name, "global") for name in paper.PRUNERS), ("grasp", "local")]
+        for name, scope in [*((name, "global") for name in PRUNERS), ("grasp", "local")]
     }
     texts = {seeker_text(s, complete=True) for grid in made.values() for _, s in grid.seekers}
     searches = {text for text in texts if text.startswith("edge_popup(")}

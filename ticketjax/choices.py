@@ -9,6 +9,10 @@ from ticketjax.checks import Options, option
 # Seekers that every table of strong tickets shows with the searches: the best of many masks drawn
 # at random, and the largest parameters of the untrained network.
 BASELINES = ("random_paths", "random_masks", "magnitude")
+# The paper's singleshot and multishot pruners.
+PRUNERS = ("random", "magnitude", "snip", "grasp", "synflow")
+# Every run is a row in the memory of the process that reads the records.
+MOST_SEEDS = 10_000_000
 MATCHES = ("cosine", "hidden")
 ADAM = "adam(learning_rate=0.001)"
 # Precision of the products in training: the network's own, or one of JAX's.

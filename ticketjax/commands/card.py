@@ -24,11 +24,10 @@ from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
-from ticketjax.choices import BASELINES
+from ticketjax.choices import BASELINES, MOST_SEEDS, PRUNERS
 from ticketjax.commands.contest import arena, define_arena
 from ticketjax.commands.flags import (
     FLAGS,
-    PRUNERS,
     FlagError,
     density_of,
     naming,
@@ -36,7 +35,6 @@ from ticketjax.commands.flags import (
     running,
 )
 from ticketjax.commands.frozen import (
-    MOST_SEEDS,
     define_seeds,
     read_frozen,
     read_setting,
@@ -172,7 +170,7 @@ def _asked() -> _Asked:
 
     label, seeker = _own()
     frozen = read_frozen(FLAGS.settings)
-    beside = _others(tuple(PRUNERS.split(",")), label, seeker, frozen)
+    beside = _others(PRUNERS, label, seeker, frozen)
     also = _others(ALSO, label, seeker, frozen)
     climbing = _others(BASELINES, label, seeker, frozen)
     if not FLAGS.development:
@@ -215,7 +213,7 @@ def _asked() -> _Asked:
 
 def _told(seeker: Any, frozen: dict[str, Frozen]) -> str:
     """One line about the frozen settings of the seeker and of those next to it."""
-    beside = (*PRUNERS.split(","), *ALSO)
+    beside = (*PRUNERS, *ALSO)
     return told(
         {
             name: one

@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING
 
 from absl import flags
 
+from ticketjax.choices import PRUNERS
 from ticketjax.commands.flags import (
     FLAGS,
-    PRUNERS,
     define_networks,
     define_running,
     networks,
@@ -48,7 +48,7 @@ DILUTIONS = (1, 10)
 
 def define() -> None:
     """Define the flags."""
-    define_networks(seeds=5, seekers=f"{PRUNERS},edge_popup")
+    define_networks(seeds=5, seekers=(*PRUNERS, "edge_popup"))
     define_running(out="results/diagnose")
     flags.DEFINE_integer("search_epochs", None, "Epochs of searches that train.", lower_bound=1)
 

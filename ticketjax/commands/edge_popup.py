@@ -18,7 +18,7 @@ from ticketjax.commands.flags import FLAGS, define_grid, define_running
 
 def define() -> None:
     """Define the flags."""
-    define_grid(seeds=10, seekers=",".join(("edge_popup", *BASELINES)), scope="local")
+    define_grid(seeds=10, seekers=("edge_popup", *BASELINES), scope="local")
     define_running(out="results/edge_popup")
     flags.DEFINE_bool("anneal", False, "Keep density^(i/E) in epoch i of E.")
     flags.DEFINE_integer("search_epochs", 10, "Epochs of the search.", lower_bound=1)

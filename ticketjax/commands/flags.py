@@ -19,12 +19,11 @@ from typing import Any
 from absl import app, flags, logging
 
 from ticketjax import expressions
-from ticketjax.choices import Planting, Training
+from ticketjax.choices import PRUNERS, Planting, Training
 from ticketjax.commands import interruption
 from ticketjax.commands.interruption import RESUME
 
 FLAGS = flags.FLAGS
-PRUNERS = "random,magnitude,snip,grasp,synflow"
 TASKS = (
     "relu, circle, helix; a call such as random_teacher(inputs=2, outputs=1, hidden=(6, 6), "
     "parameters=40), sparse_parity(inputs=10, bits=3), random_circle() or random_helix(), which "
@@ -129,14 +128,14 @@ def training() -> Training:
         return Training(**said | {"optimizer": own_or_text(FLAGS.optimizer)})
 
 
-def define_networks(seeds: int = 25, seekers: str = PRUNERS, width: str = "100") -> None:
+def define_networks(seeds: int = 25, seekers: Sequence[str] = PRUNERS, width: str = "100") -> None:
     """Define the flags of what is planted, the seekers that search for it, and the measurements."""
     define_task_and_model()
     flags.DEFINE_list("depth", ["5"], "Layers of neurons, including the input.")
     flags.DEFINE_list("width", width, "Neurons of every hidden layer.")
     define_expressions(
         "seekers",
-        seekers,
+        ",".join(seekers),
         "Seekers to compare: names, to which this command's flags apply; expressions such as "
         "multishot(magnitude, rounds=5) or refined(probabilistic(epochs=50), rounds=200), to which "
         "they do not; your own path/to/file.py:name, alone or in an expression. LABEL=... sets "
@@ -177,7 +176,7 @@ def define_planting() -> None:
 
 def define_grid(
     seeds: int = 25,
-    seekers: str = PRUNERS,
+    seekers: Sequence[str] = PRUNERS,
     scope: str = "global",
     densities: str = "ticket,0.01,0.1,0.5,1",
     width: str = "100",

@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
+from ticketjax.choices import MOST_SEEDS
 from ticketjax.commands.flags import FLAGS, FlagError, naming
 from ticketjax.tuning.seeds import FIRST_RESULT, development_seeds, result_seeds
 
 if TYPE_CHECKING:
     from ticketjax.tuning.settings import Frozen
 
-# As in grids: every run is a row in the memory of the process that reads the records.
-MOST_SEEDS = 10_000_000
 HOW = (
     'python -m experiments.tune --seeker="LABEL=EXPRESSION" --settings=PATH freezes one, and '
     "--settings=PATH then reads it; --development runs any setting on development seeds"

@@ -16,11 +16,11 @@ import os
 
 from absl import flags
 
+from ticketjax.choices import PRUNERS
 from ticketjax.commands.figure5 import OF_FIGURE_5, PRESETS, SEARCHES, runs_of, show
 from ticketjax.commands.flags import FLAGS, FlagError, define_running, naming, refuse_empty, running
 from ticketjax.commands.frozen import define_seeds, seeds
 
-PRUNERS = ("random", "magnitude", "snip", "grasp", "synflow")
 DENSITIES = ("ticket", 0.01, 0.1, 0.5, 1.0)
 SEARCHED_DENSITIES = DENSITIES[:-1]
 TASKS = ("circle", "relu", "helix")

@@ -18,7 +18,7 @@ def define() -> None:
     """Define the flags."""
     define_grid(
         seeds=5,
-        seekers="magnitude,snip,synflow",
+        seekers=("magnitude", "snip", "synflow"),
         densities="ticket,0.01,0.02,0.05,0.1,0.2,0.5",
         width="25,50,100,200",
     )

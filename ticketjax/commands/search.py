@@ -21,7 +21,7 @@ from ticketjax.commands.flags import FLAGS, define_grid, define_running
 
 def define() -> None:
     """Define the flags."""
-    define_grid(seeds=10, seekers=",".join(("probabilistic", *BASELINES)))
+    define_grid(seeds=10, seekers=("probabilistic", *BASELINES))
     define_running(out="results/search")
     flags.DEFINE_string("strategy", "plain", "Strategy of the seekers, such as plain or refined.")
     flags.DEFINE_integer("search_epochs", None, "Epochs of the search.", lower_bound=1)

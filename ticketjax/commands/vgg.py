@@ -18,8 +18,9 @@ from typing import Any
 
 from absl import flags
 
+from ticketjax.choices import PRUNERS
 from ticketjax.commands.figure5 import NETWORKS, PRESETS, SEARCHES, runs_of, show
-from ticketjax.commands.flags import FLAGS, PRUNERS, FlagError, naming, numbers, seeds
+from ticketjax.commands.flags import FLAGS, FlagError, naming, numbers, seeds
 
 
 def define() -> None:
@@ -31,7 +32,7 @@ def define() -> None:
     flags.DEFINE_string("out", "results/vgg", "Results directory; an unfinished one is resumed.")
     flags.DEFINE_bool("wait", False, "Wait if another process is using the directory.")
     flags.DEFINE_string("compilation_cache", None, "Directory that caches compiled programs.")
-    flags.DEFINE_list("seekers", PRUNERS, "Pruners, used in rounds; may be empty.")
+    flags.DEFINE_list("seekers", list(PRUNERS), "Pruners, used in rounds; may be empty.")
     flags.DEFINE_list("searches", SEARCHES, "Searches among frozen parameters; may be empty.")
     flags.DEFINE_list("densities", None, "Fractions of the parameters to keep (preset).")
     flags.DEFINE_float("ticket_density", 0.01, "Density of the planted ticket.")

@@ -12,7 +12,7 @@ import numpy as np
 from ticketjax import expressions, masks
 from ticketjax.base import Model, Task
 from ticketjax.checks import Options, check_choice, check_count, check_number
-from ticketjax.choices import BASELINES, Planting, Training
+from ticketjax.choices import BASELINES, MOST_SEEDS, PRUNERS, Planting, Training
 from ticketjax.fingerprints import own_functions
 from ticketjax.masks import LayerBudgets, Scope
 from ticketjax.measure.equivalence import functionally_recovered
@@ -38,12 +38,9 @@ from ticketjax.seekers.strategies import SANITY as SCORE_SANITY
 from ticketjax.seekers.strategies import Multishot, Singleshot
 from ticketjax.tasks import get_task
 
-# Every run is a row in the memory of the process that reads the records.
-MOST_SEEDS = 10_000_000
 # Sanity checks: on scores and masks, and on the parameters that they are trained from.
 REINITIALISE = "reinitialise"
 SANITY = (*SCORE_SANITY, REINITIALISE)
-PRUNERS = ("random", "magnitude", "snip", "grasp", "synflow")
 # The name of the library's own dense network in records.
 MLP = "mlp"
 
