@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import ticketjax as tj
+from tests.oracles.forward import forward
 from ticketjax.tuning.validation import training_samples, validation_task
 
 TEACHERS = {
@@ -26,14 +27,6 @@ SEEDS = range(6)
 
 def nonzero(ticket):
     return sum(np.count_nonzero(leaf) for leaf in jax.tree.leaves(ticket))
-
-
-def outputs_of(ticket, x):
-    """The network in plain NumPy."""
-    layers = list(ticket.values())
-    for layer in layers[:-1]:
-        x = np.maximum(x @ layer["kernel"] + layer["bias"], 0)
-    return x @ layers[-1]["kernel"] + layers[-1]["bias"]
 
 
 @functools.cache
@@ -59,7 +52,7 @@ def test_teachers_have_unit_variance_or_balanced_classes_and_no_dead_neuron(name
     task = tj.random_teacher(**TEACHERS[name])
     for seed in SEEDS:
         ticket, x = task.ticket_of(seed), inputs_like(TEACHERS[name]["inputs"])
-        outputs = outputs_of(ticket, x)
+        outputs = forward(ticket, x)
         if task.kind == "classification":
             shares = np.bincount(outputs.argmax(axis=1), minlength=task.outputs) / len(x)
             # Teachers are balanced within a factor of two on as many other points.
@@ -92,7 +85,7 @@ def test_parity_is_the_product_of_hidden_signs(bits, depth):
         subsets.add(tuple(hidden))
         assert len(hidden) == bits
         product = np.prod(x[:, hidden], axis=1)
-        np.testing.assert_array_equal(outputs_of(ticket, x)[:, 0], product)
+        np.testing.assert_array_equal(forward(ticket, x)[:, 0], product)
         if depth == 3:
             assert nonzero(ticket) == (bits + 1) ** 2 - (bits % 2 == 0)
     assert len(subsets) > 1
@@ -108,7 +101,7 @@ def test_random_circles_are_four_rings_in_any_order(depth):
     for seed in SEEDS:
         ticket = task.ticket_of(seed)
         counts.add(nonzero(ticket))
-        classes = outputs_of(ticket, x).argmax(axis=1)[by_radius]
+        classes = forward(ticket, x).argmax(axis=1)[by_radius]
         assert np.bincount(classes, minlength=4).min() > 0.08 * len(x)
         # Each class is one interval of radii: cut at the ends of these, few points are misplaced.
         order = sorted(range(4), key=lambda c: np.median(np.flatnonzero(classes == c)))
@@ -126,10 +119,10 @@ def test_random_helices_are_as_far_from_the_origin_as_the_helix(depth):
     tickets = [task.ticket_of(seed) for seed in range(4)]
     assert len({nonzero(ticket) for ticket in tickets}) == 1
     for ticket in tickets:
-        size = np.linalg.norm(outputs_of(ticket, x), axis=1)
+        size = np.linalg.norm(forward(ticket, x), axis=1)
         # For any rotation and phase: |(u cos, u sin, u)| = sqrt(2) u.
         np.testing.assert_allclose(size, math.sqrt(2) * (5 + 3 * x[:, 0]) / 8, atol=0.05)
-    ends = np.array([outputs_of(ticket, x)[-1] for ticket in tickets])
+    ends = np.array([forward(ticket, x)[-1] for ticket in tickets])
     assert np.ptp(ends, axis=0).max() > 0.3
 
 

@@ -6,6 +6,7 @@ import jax
 import numpy as np
 import pytest
 
+from tests.oracles.forward import forward
 from ticketjax.measure.least import least_mask
 
 
@@ -15,13 +16,6 @@ def network(sizes, seed):
         f"layer_{i}": {"kernel": rng.normal(size=(n, m)), "bias": rng.normal(size=m)}
         for i, (n, m) in enumerate(itertools.pairwise(sizes))
     }
-
-
-def outputs_of(params, x):
-    layers = list(params.values())
-    for layer in layers[:-1]:
-        x = np.maximum(x @ layer["kernel"] + layer["bias"], 0)
-    return x @ layers[-1]["kernel"] + layers[-1]["bias"]
 
 
 def solves(outputs, target, kind):
@@ -46,7 +40,7 @@ def by_trying_all(params, target, x, kind):
             flat[list(places)] = 1
             parts = np.split(flat, ends)
             masked = [leaf * m.reshape(leaf.shape) for leaf, m in zip(leaves, parts, strict=True)]
-            if solves(outputs_of(jax.tree.unflatten(tree, masked), x), target, kind):
+            if solves(forward(jax.tree.unflatten(tree, masked), x), target, kind):
                 return kept
     return None
 
@@ -72,11 +66,11 @@ def test_no_mask_of_all_is_smaller(sizes, kind, keep, seed):
     while np.ptp(target, axis=0).min() < 0.1:
         parts = np.split(rng.permutation(ends[-1]) < keep, ends[:-1])
         planted = [leaf * m.reshape(leaf.shape) for leaf, m in zip(leaves, parts, strict=True)]
-        target = 2.5 * outputs_of(jax.tree.unflatten(tree, planted), x)
+        target = 2.5 * forward(jax.tree.unflatten(tree, planted), x)
     found = least_mask(params, target, x, kind, most=keep)
     assert found.size == by_trying_all(params, target, x, kind) <= keep
     kept = jax.tree.map(np.multiply, params, found.mask)
-    assert solves(outputs_of(kept, x), target, kind)
+    assert solves(forward(kept, x), target, kind)
     assert sum(np.count_nonzero(leaf) for leaf in jax.tree.leaves(kept)) == found.size
     assert found.solutions >= 1
 
