@@ -16,7 +16,10 @@ WORKERS := 2
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help run test test-long test-jax lint format records docs dist venv clean
+# The tests start many processes, each of which would compile all modules again.
+unexport PYTHONDONTWRITEBYTECODE
+
+.PHONY: help run test test-long test-jax lint modules format records docs dist venv clean
 .DEFAULT_GOAL := help
 
 help:  ## show this list
@@ -27,7 +30,8 @@ run: $(VENV)/installed  ## Figure 3 of the paper, into results/paper; ARGS=--see
 	$(BIN)/python -m experiments.paper --figure=3 --out=results/paper \
 	    --compilation_cache=.cache/jax $(ARGS)
 
-test: lint  ## lint, then every test and doctest
+test: $(VENV)/installed  ## lint, then every test and doctest
+	@$(MAKE) --no-print-directory -j2 lint modules
 	$(BIN)/python -m pytest -q -n $(WORKERS) --dist=worksteal
 
 test-long: $(VENV)/installed  ## the few tests that take long, which `make test` leaves out
@@ -48,6 +52,10 @@ lint: $(VENV)/installed  ## ruff, mypy and the import order; changes nothing
 	$(BIN)/python -m ruff format --check --quiet
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/python -m mypy
+
+# Lint needs one core, so another one compiles the modules that every process of the tests imports.
+modules: $(VENV)/installed
+	@$(BIN)/python -m pytest --collect-only -q >/dev/null || true
 
 format: $(VENV)/installed  ## repair what ruff can
 	$(BIN)/python -m ruff check --fix
@@ -86,8 +94,7 @@ $(VENV)/pinned: requirements.txt
 	    echo "Name another, for example: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
 	@echo "Setting up $(VENV) (about a minute, once)"
 	@$(PYTHON) -m venv --clear $(VENV)
-	# Most modules are never imported, so they are compiled when they are.
-	@$(PIP) install --no-compile -r requirements.txt
+	@$(PIP) install -r requirements.txt
 	@touch $@
 
 $(VENV)-docs/pinned: docs/requirements.txt
