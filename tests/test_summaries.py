@@ -148,6 +148,15 @@ def test_series_are_told_apart_by_their_expressions_where_nothing_else_differs()
     ]
 
 
+def test_variants_of_a_seeker_are_labelled_by_their_options():
+    plain, annealed = (
+        {"seeker": "edge_popup", "config": f"edge_popup{options}"}
+        for options in ("()", "(annealed=True)")
+    )
+    assert labels(plain, annealed) == ["edge-popup", "edge-popup (annealed=True)"]
+    assert labels(plain) == ["edge-popup"]
+
+
 def test_two_seekers_with_one_title_are_told_apart():
     assert labels({"seeker": "snip"}, {"seeker": "SNIP", "config": "mine"}) == [
         "SNIP: singleshot(snip)",

@@ -210,6 +210,15 @@ def _words(group: dict[str, Any], names: Sequence[str]) -> str:
     return " ".join(words)
 
 
+def _options(group: dict[str, Any]) -> str:
+    """What follows a seeker's title where expressions differ: its options, or all of it."""
+    config, seeker = group["config"] or "an earlier version", group["seeker"]
+    if not config.startswith(f"{seeker}("):
+        return f": {config}"
+    options = config.removeprefix(seeker)
+    return "" if options == "()" else f" {options}"
+
+
 def _labels(groups: Sequence[dict[str, Any]]) -> list[str]:
     """A different label for every group: its seeker, and what distinguishes its variants."""
     of_seeker: dict[str, list[dict[str, Any]]] = {}
@@ -224,10 +233,10 @@ def _labels(groups: Sequence[dict[str, Any]]) -> list[str]:
         _words(group, [name for name in differing[group["seeker"]] if name != "config"])
         for group in groups
     ]
-    for more in ("config", "seeker"):
+    for more in (_options, lambda group: f": {group['seeker']}"):
         times = Counter(labels)
         labels = [
-            f"{label}: {group[more] or 'an earlier version'}" if times[label] > 1 else label
+            label + more(group) if times[label] > 1 else label
             for label, group in zip(labels, groups, strict=True)
         ]
     return labels
