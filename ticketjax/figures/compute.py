@@ -1,5 +1,6 @@
 """Quality over compute: what a search finds, over its floating point operations and its seconds."""
 
+import math
 import os
 from collections.abc import Mapping, Sequence
 from typing import BinaryIO, NamedTuple
@@ -16,6 +17,8 @@ from ticketjax.records.titles import task_title
 
 # The least time shown: a logarithmic axis cannot show the 0 of seekers without a search.
 LEAST_SECONDS = 1e-5
+# Inches of a column of the legend: the longest title of the library's own seekers.
+LEGEND_WIDTH = 2.9
 
 
 class Curve(NamedTuple):
@@ -84,11 +87,14 @@ def draw_compute(
         title: the title of the figure.
     """
     titles = [curve.title for curve in next(iter(curves.values()))]
+    width = 4.2 * len(curves)
+    columns = max(1, int(width / LEGEND_WIDTH))
+    rows = math.ceil(len(titles) / columns)
     with plt.rc_context(STYLE):
         canvas, axes = plt.subplots(
             2,
             len(curves),
-            figsize=(3.9 * len(curves) + 2.4, 7.2),
+            figsize=(width, 7.2 + 0.2 * rows),
             sharey="col",
             squeeze=False,
             layout="constrained",
@@ -105,7 +111,9 @@ def draw_compute(
             plt.Line2D([], [], linestyle="", marker=f"${n}$", color=_colour(n), label=name, ms=7)
             for n, name in enumerate(titles, start=1)
         ]
-        canvas.legend(handles=handles, loc="outside right center", frameon=False, fontsize=8)
+        canvas.legend(
+            handles=handles, loc="outside lower center", ncols=columns, frameon=False, fontsize=8
+        )
         canvas.suptitle(title, x=0.01, ha="left", fontsize=12, weight="bold")
         save(canvas, path)
         plt.close(canvas)

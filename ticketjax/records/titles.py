@@ -13,6 +13,7 @@ TITLES = {
     "mnist": "MNIST",
     "fashion_mnist": "Fashion-MNIST",
     "snip": "SNIP",
+    "iterative_snip": "Iterative SNIP",
     "grasp": "GraSP",
     "synflow": "SynFlow",
     "synflow_l2": "SynFlow-L2",
@@ -29,6 +30,7 @@ TITLES = {
     "sparse_evolutionary_training": "SET",
     "acdc": "AC/DC",
     "chita": "CHITA",
+    "concrete_ticket_search": "Concrete Ticket Search",
 }
 
 
