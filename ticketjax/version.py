@@ -1,3 +1,3 @@
 """The version, defined only here; setup.cfg reads it."""
 
-VERSION = "0.1.0"
+VERSION = "0.2.0"
