@@ -1,5 +1,6 @@
 """Settings of the whole session: CPU with several devices, strict broadcasting, nothing random."""
 
+import gc
 import importlib.metadata
 import os
 
@@ -28,6 +29,10 @@ import jax  # noqa: E402
 import pytest  # noqa: E402
 
 from tests.forks import Forks  # noqa: E402
+
+# JAX's traces are many objects, hardly any of which are garbage. With Python's own thresholds, an
+# eighth of the time of the tests is spent looking through them.
+gc.set_threshold(50_000, 20, 100)
 
 # (n,) with (n, 1) broadcasts to (n, n) silently, which is the most common mistake in a loss.
 jax.config.update("jax_numpy_rank_promotion", "raise")

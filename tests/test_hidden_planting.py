@@ -76,7 +76,10 @@ def mothers_of(depth, count):
     return [he_network(generator, (2, *[100] * (depth - 2), 4)) for _ in range(count)]
 
 
-@pytest.mark.parametrize("depth", [3, 4, 7, 10])
+@pytest.mark.parametrize(
+    "depth",
+    [3, 10, *(pytest.param(depth, marks=pytest.mark.long) for depth in (4, 7))],
+)
 def test_every_ticket_is_planted_exactly(depth):
     inputs = np.random.default_rng(3).uniform(-1, 1, (1_000, 2)).astype(np.float32)
     for task in TASKS.values():

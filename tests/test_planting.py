@@ -216,7 +216,10 @@ def inputs_of(task, count=2_000):
     return np.random.default_rng(3).uniform(-1, 1, (count, task.inputs)).astype(np.float32)
 
 
-@pytest.mark.parametrize("depth", range(3, 11))
+@pytest.mark.parametrize(
+    "depth",
+    [3, 5, 10, *(pytest.param(depth, marks=pytest.mark.long) for depth in (4, 6, 7, 8, 9))],
+)
 @pytest.mark.parametrize("name", TASKS)
 def test_tickets_in_the_narrowest_network_that_fits(name, depth):
     task = TASKS[name]

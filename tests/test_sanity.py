@@ -12,7 +12,7 @@ from ticketjax.sweeping import sweep
 KEY = jax.random.key(5)
 GRID = {
     "task": "relu",
-    "depth": 4,
+    "depth": 3,
     "width": 8,
     "seekers": "snip",
     "densities": (0.2, 0.6),
