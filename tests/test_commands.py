@@ -158,7 +158,9 @@ def test_one_command_lists_the_names_and_starts_each(tmp_path):
     assert module.stdout == f"ticketjax {tj.__version__}\n"
 
 
-@pytest.mark.parametrize("platform", ["cuda", "tpu", "cpu,nonsense"])
+@pytest.mark.parametrize(
+    "platform", [pytest.param("cuda", marks=pytest.mark.long), "tpu", "cpu,nonsense"]
+)
 def test_a_platform_that_is_not_there_is_refused_in_one_line(platform, tmp_path):
     # None of these is here to be found, whatever the machine has.
     hidden = {"CUDA_VISIBLE_DEVICES": "", "TPU_SKIP_MDS_QUERY": "1"}

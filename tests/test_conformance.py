@@ -18,6 +18,8 @@ from ticketjax.seekers.registry import LIFTS, SCORES, STRATEGIES
 CRITERIA = tuple(name for name in SCORES if name.startswith(("magnitude_", "movement")))
 # Scores whose gradients take long to compile; their rounds of training are those of the others.
 LONG = ("synflow_l2", "px", "ntk_sap", "prospr")
+# Scores whose rounds of training are tested by `make test-long` alone.
+LONG_ROUNDS = {*LONG, *CRITERIA, "erk", "balanced", "grasp"} - {"movement"}
 PAIRS = [
     (name, strategy)
     for name in SCORES
@@ -32,7 +34,7 @@ MARKED = [
         marks=[pytest.mark.long]
         * (
             pair[1] == "multishot"
-            and pair[0] in {*LONG, *CRITERIA} - {"movement"}
+            and pair[0] in LONG_ROUNDS
             or pair[1] == "refined"
             and pair[0] != "probabilistic"
         ),
@@ -133,7 +135,10 @@ def test_every_name_is_tested():
         if pair.values[1] != "refined" or pair.values[0] == "probabilistic"
     ]
     + [
-        (name, strategy, "local")
+        pytest.param(
+            *(name, strategy, "local"),
+            marks=[pytest.mark.long] * (strategy == "multishot" and name != "snip"),
+        )
         for name in SCORES
         for strategy in LIFTS
         if name not in (*LONG, *CRITERIA)
