@@ -83,7 +83,7 @@ class CHITA(QuadraticSeeker):
         self, model: Quadratic, prunable: Prunable, density: jax.Array | float
     ) -> tuple[jax.Array, jax.Array, dict[str, jax.Array]]:
         """What to keep, its values, and the losses of the model."""
-        sizes = jnp.asarray(STEPS) / largest_curvature(model)
+        sizes = jnp.asarray(STEPS, jnp.float32) / largest_curvature(model)
 
         def threshold(w):
             kept = prunable.keep(jnp.abs(w), density)
