@@ -44,19 +44,19 @@ def main() -> int:
     from benchmarks.machine import describe
     from benchmarks.positive_paths import count_paths
     from ticketjax.runs.instance import make_instance
-    from ticketjax.tuning.seeds import FIRST_RESULT
+    from ticketjax.runs.programs import run_key
+    from ticketjax.tuning.seeds import result_seeds
 
     print(describe())
     grid = tj.make_grid(task="relu", depth=FLAGS.depth, width=FLAGS.width)
-    setting = grid.settings()[0].setting
+    setting, seeds = grid.settings()[0].setting, result_seeds(FLAGS.seeds)
 
     @jax.jit
     def planted(seed):
-        key = jax.random.fold_in(jax.random.key(0), seed)
-        return make_instance(setting, key, 0.01).planted.params
+        return make_instance(setting, run_key(seed), 0.01).planted.params
 
     counts, rng = [], np.random.default_rng(0)
-    for seed in range(FIRST_RESULT, FIRST_RESULT + FLAGS.seeds):
+    for seed in seeds:
         params = jax.device_get(planted(np.uint32(seed)))
         kernels = [layer["kernel"] for layer in params.values()]
         counts.append(count_paths(kernels))
@@ -67,8 +67,8 @@ def main() -> int:
             assert is_ticket(weights) == (min(weights) > 0)
     paths = FLAGS.width ** (FLAGS.depth - 2)
     print(
-        f"ReLU, depth {FLAGS.depth}, width {FLAGS.width}, seeds {FIRST_RESULT} to "
-        f"{FIRST_RESULT + FLAGS.seeds - 1}: of {paths:,} paths, {np.mean(counts):,.0f} "
+        f"ReLU, depth {FLAGS.depth}, width {FLAGS.width}, seeds {seeds[0]} to {seeds[-1]}: "
+        f"of {paths:,} paths, {np.mean(counts):,.0f} "
         f"({np.mean(counts) / paths:.1%}) are strong tickets of {FLAGS.depth - 1} parameters, "
         f"{min(counts):,} to {max(counts):,} by seed; one of them is planted"
     )

@@ -42,6 +42,8 @@ class Forks:
 def run(module, flags, directory, out, err):
     """Run the command in this process, and end the process."""
     os.chdir(directory)
+    # The directory shows what the command writes, not what Python keeps of the user's own file.
+    sys.dont_write_bytecode = True
     for stream, path in ((1, out), (2, err)):
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), stream)
     sys.argv = [module, *flags]

@@ -31,6 +31,14 @@ class Batch(NamedTuple):
     x: jax.Array
     y: jax.Array
 
+    def split(self, count: int) -> "tuple[Batch, Batch]":
+        """The first samples, and the others.
+
+        Args:
+            count: how many are the first ones.
+        """
+        return Batch(self.x[:count], self.y[:count]), Batch(self.x[count:], self.y[count:])
+
 
 @dataclasses.dataclass(frozen=True)
 class Task:

@@ -5,17 +5,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from ticketjax.base import CLASSIFICATION
-from ticketjax.figures.leaderboard import Entry, ranked
+from ticketjax.figures.leaderboard import Entry, mean_error, ranked
 from ticketjax.records.columns import aligned
 from ticketjax.records.comparison import p_text
 from ticketjax.records.statistics import FEWEST, Difference, holm, paired_difference
 from ticketjax.records.titles import format_metric, task_title
-
-
-def _best(values: np.ndarray, accuracy: bool) -> int:
-    """The row of the best mean; a mean that is not finite is the worst."""
-    errors = (-1 if accuracy else 1) * values.mean(1)
-    return int(np.argmin(np.where(np.isfinite(errors), errors, np.inf)))
 
 
 def _cell(difference: Difference, p: float, accuracy: bool) -> str:
@@ -49,8 +43,8 @@ def against_best_lines(entries: Sequence[Entry], kinds: Mapping[str, str]) -> li
     columns = [["", *(entry.label for entry in order)]]
     for task, quality in order[0].metrics:
         accuracy = kinds[task] == CLASSIFICATION
-        values = np.stack([entry.metrics[task, quality] for entry in order])
-        best = _best(values, accuracy)
+        values = [entry.metrics[task, quality] for entry in order]
+        best = int(np.argmin([mean_error(row, accuracy) for row in values]))
         differences = [paired_difference(row, values[best]) for row in values]
         tested = [d.p if i != best else np.nan for i, d in enumerate(differences)]
         cells = [

@@ -78,14 +78,18 @@ def entry_of(title: str, records: pa.Table, tasks: Sequence[str], seconds: float
     return Entry(title, passes, seconds, metrics, kept, found, flops)
 
 
+def mean_error(values: np.ndarray, accuracy: bool) -> float:
+    """The lower the better, from (seeds,) metrics; if their mean is not finite, infinite."""
+    mean = (-1 if accuracy else 1) * float(np.mean(values))
+    return mean if np.isfinite(mean) else np.inf
+
+
 def _errors(entry: Entry, quality: str, kinds: Mapping[str, str]) -> list[float]:
     """Mean error per task, the lower the better; a metric that is not finite is the worst."""
     means = []
     for (task, of), values in entry.metrics.items():
         if of == quality:
-            sign = -1 if kinds[task] == CLASSIFICATION else 1
-            mean = sign * float(np.mean(values))
-            means.append(mean if np.isfinite(mean) else np.inf)
+            means.append(mean_error(values, kinds[task] == CLASSIFICATION))
     return means
 
 

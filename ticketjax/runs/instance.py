@@ -90,9 +90,7 @@ def make_instance(
     if task.data is None:
         draw = (keys_of_run(key)["data"], setting.samples, noise)
         drawn = task.sample(*draw) if task.sample_of is None else task.sample_of(*draw, target)
-        split = setting.training_samples
-        train_batch = Batch(drawn.x[:split], drawn.y[:split])
-        held_out = Batch(drawn.x[split:], drawn.y[split:])
+        train_batch, held_out = drawn.split(setting.training_samples)
     else:
         own = task.data() if data is None else data
         train_batch, held_out = jax.tree.map(jnp.asarray, own)

@@ -21,10 +21,7 @@ def _divided(problem: Problem, judged: Problem, share: float) -> tuple[Problem, 
     count = round(share * samples)
     if not 0 < count < samples:
         raise ValueError(f"validation={share:g} of {samples} training samples is {count} samples")
-    seen, unseen = (
-        jax.tree.map(lambda leaf, part=part: leaf[part], problem.batch)
-        for part in (slice(samples - count), slice(samples - count, samples))
-    )
+    seen, unseen = problem.batch.split(samples - count)
     return dataclasses.replace(problem, batch=seen), dataclasses.replace(judged, batch=unseen)
 
 

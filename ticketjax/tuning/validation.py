@@ -51,8 +51,7 @@ class _TrainingData:
 
     def __call__(self) -> tuple[Batch, Batch]:
         train, _ = self.data()
-        split = training_samples(len(train.x))
-        return Batch(train.x[:split], train.y[:split]), Batch(train.x[split:], train.y[split:])
+        return train.split(training_samples(len(train.x)))
 
 
 def validation_task(task: Task, samples: int) -> Task:
