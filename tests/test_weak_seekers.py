@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from benchmarks import recovery
 from tests.oracles import backprop as oracle
 from tests.oracles import problems
 from tests.oracles.problems import SAMPLES, layers_of
@@ -86,6 +87,26 @@ def test_hard_thresholding_is_the_loop_in_numpy(annealed, scope, kind, rate, mon
     pairs = [zip(a, b, strict=True) for a, b in zip(supports[-1], last, strict=True)]
     returned = sum(np.sum((b > 0) & (a == 0)) for pair in pairs for a, b in pair)
     assert annealed or returned > 0
+
+
+def test_hard_thresholding_recovers_a_sparse_linear_network_exactly():
+    # As Fridovich-Keil and Pilanci prove of two-layer networks with known gates.
+    samples, count = 300, recovery.NEURONS * recovery.WEIGHTS
+    seek = IterativeHardThresholding(
+        annealed=True, epochs=600, learning_rate=0.1, batch_size=samples
+    )
+
+    @jax.jit
+    @jax.vmap
+    def search(key):
+        problem, truth = recovery.draw_problem(key, samples)
+        found = seek(key, problem, count / truth.size)
+        kernels = (tree["layer_0"]["kernel"] for tree in (found.mask, found.info["params"]))
+        return truth, *kernels
+
+    truth, mask, weights = search(jax.random.split(KEY, 3))
+    np.testing.assert_array_equal(mask, truth != 0)
+    np.testing.assert_allclose(weights, truth, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("scope", ["global", "local"])
