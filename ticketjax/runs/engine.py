@@ -24,7 +24,8 @@ from ticketjax.runs.chunk import (
     measure_chunk,
     plant_chunk,
 )
-from ticketjax.runs.grid import REINITIALISE, Grid, InstanceKey, NamedSetting
+from ticketjax.runs.grid import Grid, InstanceKey, NamedSetting
+from ticketjax.runs.labelling import REINITIALISE
 from ticketjax.runs.memory import OutOfMemory, is_short, runs_after
 from ticketjax.runs.record import SCHEMA, with_seconds
 from ticketjax.runs.seeking import search_chunk

@@ -3,16 +3,16 @@
 import dataclasses
 import itertools
 import numbers
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
-from ticketjax import expressions, masks
+from ticketjax import masks
 from ticketjax.base import Model, Task
 from ticketjax.checks import Options, check_choice, check_count, check_number
-from ticketjax.choices import BASELINES, MOST_SEEDS, PRUNERS, Planting, Training
+from ticketjax.choices import MOST_SEEDS, PRUNERS, Planting, Training
 from ticketjax.fingerprints import own_functions
 from ticketjax.masks import LayerBudgets, Scope
 from ticketjax.measure.equivalence import functionally_recovered
@@ -22,25 +22,13 @@ from ticketjax.networks.layers import is_chain
 from ticketjax.networks.mlp import mlp
 from ticketjax.problem import Seeker
 from ticketjax.runs.instance import make_instance
+from ticketjax.runs.labelling import LIFTING, REINITIALISE, SANITY, is_labelled, labelled, lifted
 from ticketjax.runs.setting import Setting, setting_fields
 from ticketjax.runs.trial import seek
 from ticketjax.runs.work import work_of
-from ticketjax.seekers.registry import (
-    DRAWN,
-    LIFTS,
-    WHOLE,
-    get_seeker,
-    is_seeker,
-    options_of,
-    seeker_label,
-)
-from ticketjax.seekers.strategies import SANITY as SCORE_SANITY
 from ticketjax.seekers.strategies import Multishot, Singleshot
 from ticketjax.tasks import get_task
 
-# Sanity checks: on scores and masks, and on the parameters that they are trained from.
-REINITIALISE = "reinitialise"
-SANITY = (*SCORE_SANITY, REINITIALISE)
 # The name of the library's own dense network in records.
 MLP = "mlp"
 
@@ -205,164 +193,18 @@ def make_grid(**fields: Any) -> Grid:
     (('snip', Multishot(snip, rounds=3)), 1)
     """
     fields = setting_fields(fields)
-    own = {name: fields.pop(name) for name in _LIFTING if name in fields}
+    own = {name: fields.pop(name) for name in LIFTING if name in fields}
     if "sanity" in own:
         check_choice("sanity", own["sanity"], SANITY)
         if own["sanity"] == REINITIALISE:
             own["sanity"] = "none"
             fields["reinitialise"] = True
     if own:
-        fields["seekers"] = _lifted(fields.get("seekers", PRUNERS), own)
+        fields["seekers"] = lifted(fields.get("seekers", PRUNERS), own)
     try:
         return Grid(**fields)
     except TypeError as error:
         raise ValueError(str(error).replace("Grid.__init__()", "a grid")) from None
-
-
-_LIFTING = (
-    "strategy",
-    "scope",
-    "rounds",
-    "round_epochs",
-    "score_samples",
-    "search_epochs",
-    "sanity",
-    "options",
-)
-
-
-def _lifted(seekers: Any, own: dict[str, Any]) -> tuple[tuple[str, Any], ...]:
-    """Seekers as (label, seeker); the options apply to names and scores."""
-    listed = list(seekers.values()) if isinstance(seekers, Mapping) else _listed(seekers)
-    aside = {name: value for name, value in own.items() if name in ("scope", "sanity")}
-    alone = all(_is_baseline(seeker) for seeker in listed)
-    lifted = tuple(
-        _lift(seeker, aside if not alone and _stands_aside(seeker, own) else own)
-        for seeker in listed
-    )
-    if isinstance(seekers, Mapping):
-        return tuple((label, value) for label, (_, value) in zip(seekers, lifted, strict=True))
-    return lifted
-
-
-def _is_baseline(seeker: Any) -> bool:
-    return isinstance(seeker, str) and seeker.strip() in BASELINES
-
-
-def _stands_aside(seeker: Any, own: dict[str, Any]) -> bool:
-    """Whether this is a baseline to which the other seekers' options do not apply."""
-    if not _is_baseline(seeker):
-        return False
-    return seeker.strip() in DRAWN or own.get("strategy") not in (None, *LIFTS)
-
-
-def _lift(seeker: Any, own: dict[str, Any]) -> tuple[str, Any]:
-    """A seeker and its label; the options apply to names and scores."""
-    options = _options(own.get("options") or ())
-    strategy, sanity = own.get("strategy"), own.get("sanity") or "none"
-    is_name = isinstance(seeker, str) and seeker.strip().isidentifier()
-    if not is_name and (isinstance(seeker, str) or is_seeker(seeker)):
-        if options or sanity != "none":
-            what = "options" if options else f"sanity={sanity}"
-            raise ValueError(f"{what}: only for named seekers and scores, not for {seeker!r}")
-        value = get_seeker(seeker)
-        return _label(seeker, value), value
-    name = seeker.strip() if is_name else seeker
-    whole = isinstance(name, str) and name in WHOLE
-    if whole and sanity != "none":
-        raise ValueError(
-            f"sanity={sanity} needs scores, and {name} has none to {sanity}; "
-            f"{REINITIALISE} works for all"
-        )
-    given = {
-        "scope": own.get("scope"),
-        "rounds": own.get("rounds"),
-        "round_epochs": own.get("round_epochs"),
-        "epochs": own.get("search_epochs") if whole else None,
-        "score_samples": own.get("score_samples"),
-        "sanity": None if whole else own.get("sanity"),
-    }
-    if "score_samples" in own and own["score_samples"] is None:
-        # None is a valid value here: all samples.
-        given["score_samples"] = _ALL
-    taken = options_of(name, strategy)
-    lifting = {
-        n: None if value is _ALL else value
-        for n, value in given.items()
-        if value is not None and (n in taken or n == "scope" or not whole)
-    }
-    value = get_seeker(name, strategy, **(lifting | options))
-    return name if is_name else _label(seeker, value), value
-
-
-_ALL = object()
-
-
-def _listed(seekers: Any) -> list[Any]:
-    if isinstance(seekers, str):
-        return expressions.split(seekers)
-    if callable(seekers) or not isinstance(seekers, Iterable):
-        return [seekers]
-    return list(seekers)
-
-
-def _label(given: Any, seeker: Any) -> str:
-    """The label in records of a seeker that was given none."""
-    if isinstance(given, str) or isinstance(given, Options):
-        return seeker_label(seeker)
-    return getattr(given, "__name__", repr(given))
-
-
-def labelled(seekers: Any) -> tuple[tuple[str, Seeker], ...]:
-    """Seekers as (label, seeker).
-
-    Args:
-        seekers: whatever Grid takes.
-
-    Returns:
-        Pairs of label and seeker, in their order.
-
-    Raises:
-        ValueError: something that is no seeker, or two seekers with the same label.
-    """
-    if isinstance(seekers, Mapping):
-        pairs = [(label, get_seeker(seeker)) for label, seeker in seekers.items()]
-    elif _is_labelled(seekers):
-        pairs = list(seekers)
-    else:
-        try:
-            listed = _listed(seekers)
-        except TypeError:
-            raise ValueError(f"seekers must be one or a list of them, got {seekers!r}") from None
-        made = [(given, get_seeker(given)) for given in listed]
-        pairs = [(_label(given, seeker), seeker) for given, seeker in made]
-    if not pairs:
-        raise ValueError("seekers must not be empty")
-    unique: dict[str, Any] = {}
-    for label, seeker in pairs:
-        if not isinstance(label, str) or not label:
-            raise ValueError(f"seekers must have names as labels, got {label!r}")
-        if label in unique and unique[label] != seeker:
-            raise ValueError(
-                f"seekers must have different names, got {label!r} twice: give them labels of your "
-                'own, {"label": seeker}'
-            )
-        unique[label] = seeker if isinstance(seeker, Hashable) else _hashable(seeker)
-    return tuple(unique.items())
-
-
-def _is_labelled(pairs: Any) -> bool:
-    """Whether this is already a result of labelled() or _models(), as in dataclasses.replace."""
-    return (
-        isinstance(pairs, tuple)
-        and bool(pairs)
-        and all(isinstance(p, tuple) and len(p) == 2 and isinstance(p[0], str) for p in pairs)
-    )
-
-
-def _hashable(seeker: Seeker) -> Seeker:
-    """A function that calls a callable without a hash: programs are cached by the hash."""
-    return lambda key, problem, density: seeker(key, problem, density)
 
 
 def _values(name: str, value: Any) -> tuple:
@@ -402,21 +244,11 @@ def _seeds(given: Any) -> tuple[int, ...]:
     return tuple(dict.fromkeys(map(int, seeds)))
 
 
-def _options(given: Any) -> dict[str, Any]:
-    try:
-        options = dict(given)
-    except (TypeError, ValueError):
-        raise ValueError(f"options must be names with a single value each, got {given!r}") from None
-    if not all(isinstance(name, str) for name in options):
-        raise ValueError(f"options must be names with a single value each, got {given!r}")
-    return options
-
-
 def _models(given: Any) -> tuple[tuple[str, Any], ...]:
     """Networks as (label, Model, function or None)."""
     if given is None:
         return ((MLP, None),)
-    if _is_labelled(given):
+    if is_labelled(given):
         return given
     if not isinstance(given, Mapping):
         alone = isinstance(given, Model) or not isinstance(given, Iterable)
