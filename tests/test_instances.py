@@ -17,7 +17,7 @@ from tests.example_networks import network
 from ticketjax.runs.grid import make_grid
 from ticketjax.runs.instance import make_instance
 from ticketjax.runs.programs import run_key
-from ticketjax.sharing import instances, interop, scoring
+from ticketjax.sharing import instances, interop, scoring, trees
 from ticketjax.tasks.network import network_task
 
 SUITE = json.loads(pathlib.Path(instances.__file__).with_name("suite_v1.json").read_text())
@@ -126,16 +126,16 @@ def test_verdicts_tell_rounding_from_another_ticket(made):
 
 def rewritten(path, tree=None, **metadata):
     """Change some content or metadata of a file, and correct its hash."""
-    old, texts = interop.load_tree(path)
+    old, texts = trees.load_tree(path)
     tree = old if tree is None else tree(old)
     texts = texts | {"sha256": instances.content_hash(tree)} | metadata
-    interop.save_tree(path, tree, {name: text for name, text in texts.items() if text})
+    trees.save_tree(path, tree, {name: text for name, text in texts.items() if text})
 
 
 def replaced(name, value):
     def change(tree):
-        flat = interop.flatten(tree) | {name: value}
-        return interop.unflatten({k: v for k, v in flat.items() if v is not None})
+        flat = trees.flatten(tree) | {name: value}
+        return trees.unflatten({k: v for k, v in flat.items() if v is not None})
 
     return change
 
@@ -287,8 +287,8 @@ def test_plant_and_score(tmp_path):
     target = np.maximum(hidden, 0) @ answer["target"]["layer_1"]["kernel"]
     np.testing.assert_allclose(y * answer["output_scale"], target, atol=1e-5)
 
-    mask = interop.unflatten(interop.to_state_dict(answer["mask"]))
-    interop.save_tree(tmp_path / "mask.safetensors", mask)
+    mask = trees.unflatten(interop.to_state_dict(answer["mask"]))
+    trees.save_tree(tmp_path / "mask.safetensors", mask)
     flags = [f"--instance={path}", "--mask=mask.safetensors", "--epochs=1", "--json"]
     fast = "--xla_backend_optimization_level=0"
     result = command("score", *flags, directory=tmp_path, xla_flags=fast)

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ticketjax.sharing import interop
+from ticketjax.sharing import interop, trees
 
 
 def raw_file(path, header, data=b""):
@@ -38,7 +38,7 @@ leaves = hypothesis.extra.numpy.arrays(
     st.sampled_from([np.float32, np.float16, np.int64, np.uint8, bool]),
     hypothesis.extra.numpy.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=3),
 )
-trees = st.recursive(
+nested = st.recursive(
     st.dictionaries(names, leaves, min_size=1, max_size=3),
     lambda inner: st.dictionaries(names, inner | leaves, min_size=1, max_size=3),
     max_leaves=6,
@@ -46,11 +46,11 @@ trees = st.recursive(
 
 
 @hypothesis.settings(max_examples=25)
-@hypothesis.given(trees, st.dictionaries(names, st.text(st.characters(exclude_categories=["Cs"]))))
+@hypothesis.given(nested, st.dictionaries(names, st.text(st.characters(exclude_categories=["Cs"]))))
 def test_any_tree_comes_back_bit_for_bit(tmp_path_factory, tree, metadata):
     path = tmp_path_factory.getbasetemp() / "any.safetensors"
-    interop.save_tree(path, tree, metadata)
-    loaded, texts = interop.load_tree(path, expected=tree)
+    trees.save_tree(path, tree, metadata)
+    loaded, texts = trees.load_tree(path, expected=tree)
     assert_same(loaded, tree)
     assert texts == metadata
 
@@ -62,13 +62,13 @@ def test_jax_arrays_and_arrays_that_lie_otherwise_in_memory(tmp_path):
         "columns": np.arange(6.0).reshape(2, 3).T,
         "big_endian": np.arange(3, dtype=">f4"),
     }
-    interop.save_tree(tmp_path / "a", tree)
-    loaded, _ = interop.load_tree(tmp_path / "a")
+    trees.save_tree(tmp_path / "a", tree)
+    loaded, _ = trees.load_tree(tmp_path / "a")
     assert loaded["bfloat16"].dtype == jnp.bfloat16
     assert loaded["scalar"].shape == ()
     for name, array in tree.items():
         np.testing.assert_array_equal(loaded[name].astype(float), np.asarray(array, float))
-    shapes, _ = interop.tree_shapes(tmp_path / "a")
+    shapes, _ = trees.tree_shapes(tmp_path / "a")
     assert shapes["columns"] == jax.ShapeDtypeStruct((3, 2), np.float64)
 
 
@@ -79,7 +79,7 @@ def test_a_file_written_by_hand(tmp_path):
         "__metadata__": {"by": "hand"},
     }
     data = struct.pack("<2f", 0.5, -2) + bytes([1, 0, 1])
-    tree, metadata = interop.load_tree(raw_file(tmp_path / "a", header, data))
+    tree, metadata = trees.load_tree(raw_file(tmp_path / "a", header, data))
     np.testing.assert_array_equal(tree["conv"]["kernel"], [[0.5, -2]])
     np.testing.assert_array_equal(tree["conv"]["mask"], [True, False, True])
     assert metadata == {"by": "hand"}
@@ -106,23 +106,23 @@ def test_a_file_written_by_hand(tmp_path):
 def test_hostile_and_damaged_files_are_refused(header, data, message, tmp_path):
     path = raw_file(tmp_path / "a", header, data)
     with pytest.raises(ValueError, match=message) as error:
-        interop.load_tree(path)
+        trees.load_tree(path)
     assert str(path) in str(error.value)
 
 
 def test_what_is_no_file_too_large_or_not_as_expected(tmp_path):
     with pytest.raises(FileNotFoundError, match="missing"):
-        interop.load_tree(tmp_path / "missing")
+        trees.load_tree(tmp_path / "missing")
     with pytest.raises(FileNotFoundError, match="is not a file"):
-        interop.load_tree(tmp_path)
+        trees.load_tree(tmp_path)
     tree = {"layer_0": {"kernel": np.zeros((2, 3), np.float32), "bias": np.zeros(3, np.float32)}}
-    interop.save_tree(tmp_path / "a", tree)
+    trees.save_tree(tmp_path / "a", tree)
     with pytest.raises(ValueError, match="more than the 100 allowed"):
-        interop.load_tree(tmp_path / "a", most_bytes=100)
+        trees.load_tree(tmp_path / "a", most_bytes=100)
 
     def expect(kernel, **more):
         layer = {"kernel": kernel, "bias": tree["layer_0"]["bias"], **more}
-        interop.load_tree(tmp_path / "a", expected={"layer_0": layer})
+        trees.load_tree(tmp_path / "a", expected={"layer_0": layer})
 
     with pytest.raises(ValueError, match=r"kernel is float32 \(2, 3\), expected float32 \(3, 2\)"):
         expect(np.zeros((3, 2), np.float32))
@@ -131,7 +131,7 @@ def test_what_is_no_file_too_large_or_not_as_expected(tmp_path):
     with pytest.raises(ValueError, match="has no layer_0.scale"):
         expect(tree["layer_0"]["kernel"], scale=np.zeros(1))
     with pytest.raises(ValueError, match="has an unexpected layer_0.bias"):
-        interop.load_tree(tmp_path / "a", {"layer_0": {"kernel": tree["layer_0"]["kernel"]}})
+        trees.load_tree(tmp_path / "a", {"layer_0": {"kernel": tree["layer_0"]["kernel"]}})
 
 
 @pytest.mark.parametrize(
@@ -149,7 +149,7 @@ def test_what_is_no_file_too_large_or_not_as_expected(tmp_path):
 )
 def test_what_no_file_can_hold_is_refused_and_nothing_written(tree, metadata, message, tmp_path):
     with pytest.raises(ValueError, match=message):
-        interop.save_tree(tmp_path / "a", tree, metadata)
+        trees.save_tree(tmp_path / "a", tree, metadata)
     assert os.listdir(tmp_path) == []
 
 
@@ -244,8 +244,8 @@ def masks_in_many_forms():
     half = {name: array for name, array in pruned.items() if name.startswith("0.")} | whole
     last = {"layer_1": jax.tree.map(lambda leaf: leaf | True, mask["layer_1"])}
     return {
-        "ours": (interop.flatten(mask), mask),
-        "numbers": ({k: v.astype(np.int64) for k, v in interop.flatten(mask).items()}, mask),
+        "ours": (trees.flatten(mask), mask),
+        "numbers": ({k: v.astype(np.int64) for k, v in trees.flatten(mask).items()}, mask),
         "pytorch": (torch, mask),
         "pruned": (pruned, mask),
         "weight and weight_mask": (synflow, mask),
@@ -256,7 +256,7 @@ def masks_in_many_forms():
 @pytest.mark.parametrize("form", masks_in_many_forms())
 def test_masks_are_read_in_either_layout(form, tmp_path):
     flat, mask = masks_in_many_forms()[form]
-    interop.save_tree(tmp_path / "mask", interop.unflatten(flat))
+    trees.save_tree(tmp_path / "mask", trees.unflatten(flat))
     assert_same(interop.load_mask(tmp_path / "mask", small()), mask)
 
 
@@ -273,9 +273,9 @@ def test_masks_are_read_in_either_layout(form, tmp_path):
     ],
 )
 def test_what_is_no_mask_of_the_network_is_refused(change, message, tmp_path):
-    flat = interop.flatten(jax.tree.map(lambda leaf: np.ones(leaf.shape, bool), small())) | change
+    flat = trees.flatten(jax.tree.map(lambda leaf: np.ones(leaf.shape, bool), small())) | change
     flat = {name: array for name, array in flat.items() if array is not None}
-    interop.save_tree(tmp_path / "mask", interop.unflatten(flat))
+    trees.save_tree(tmp_path / "mask", trees.unflatten(flat))
     with pytest.raises(ValueError, match=message) as error:
         interop.load_mask(tmp_path / "mask", small())
     assert str(error.value).startswith(str(tmp_path / "mask"))
@@ -283,16 +283,16 @@ def test_what_is_no_mask_of_the_network_is_refused(change, message, tmp_path):
 
 def test_biases_that_cannot_be_pruned_need_no_mask(tmp_path):
     kernels = {name: {"kernel": layer["kernel"] > 4} for name, layer in small().items()}
-    interop.save_tree(tmp_path / "mask", kernels)
+    trees.save_tree(tmp_path / "mask", kernels)
     mask = interop.load_mask(tmp_path / "mask", small(), prune_bias=False)
     assert mask["layer_0"]["bias"].all() and mask["layer_0"]["kernel"].sum() == 1
 
 
 def test_a_target_is_read_in_either_layout_and_errors_name_the_file(tmp_path):
     path = tmp_path / "target"
-    for flat in (interop.flatten(small()), interop.to_state_dict(small(), ["0", "2"])):
-        interop.save_tree(path, interop.unflatten(flat))
+    for flat in (trees.flatten(small()), interop.to_state_dict(small(), ["0", "2"])):
+        trees.save_tree(path, trees.unflatten(flat))
         jax.tree.map(np.testing.assert_array_equal, interop.load_target(path), small())
-    interop.save_tree(path, {"fc": {"weight": np.ones(3)}})
+    trees.save_tree(path, {"fc": {"weight": np.ones(3)}})
     with pytest.raises(ValueError, match=f"^{path}: fc has shape"):
         interop.load_target(path)

@@ -12,7 +12,7 @@ from tests import processes
 from tests.test_sealed_suite import GROUPS, SECRET
 from ticketjax import mlp
 from ticketjax.commands.plant_sealed import plant_sealed
-from ticketjax.sharing import interop, sealed
+from ticketjax.sharing import interop, sealed, trees
 from ticketjax.tasks.network import network_task
 
 torch = pytest.importorskip("torch")
@@ -56,8 +56,8 @@ def test_the_page_runs_as_it_stands(tmp_path):
     # Plant, score; seek and score a directory; plant a user's own network.
     assert len(printed) == 5
 
-    own, _ = interop.load_tree(tmp_path / "own.safetensors")
-    answer, _ = interop.load_tree(tmp_path / "own.answer.safetensors")
+    own, _ = trees.load_tree(tmp_path / "own.safetensors")
+    answer, _ = trees.load_tree(tmp_path / "own.answer.safetensors")
     x = torch.from_numpy(own["train"]["x"])
     y = x
     for i, name in enumerate(("layer_0", "layer_1", "layer_2")):
@@ -105,8 +105,8 @@ def test_a_sealed_suite_goes_through_prune_and_back(tmp_path, monkeypatch):
         assert kept.sum() == opened.budget
         assert sizes[kept].min() >= sizes[~kept].max()
         # The file is a whole state_dict: kept values are those of the network.
-        state, _ = interop.load_tree(tmp_path / "masks" / path.name)
-        pruned = interop.from_state_dict(interop.flatten(state))
+        state, _ = trees.load_tree(tmp_path / "masks" / path.name)
+        pruned = interop.from_state_dict(trees.flatten(state))
         for name, layer in params.items():
             for part, leaf in layer.items():
                 np.testing.assert_array_equal(pruned[name][part], leaf * mask[name][part])

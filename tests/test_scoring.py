@@ -9,7 +9,7 @@ import pytest
 from tests.example_networks import network
 from tests.spoilt_files import spoilt
 from ticketjax.records.store import load_records
-from ticketjax.sharing import instances, interop, scoring
+from ticketjax.sharing import instances, interop, scoring, trees
 
 SIZES = (2, 6, 4)
 
@@ -130,7 +130,7 @@ def test_bad_input_is_one_line_and_nothing_is_written(
     shutil.copytree(folder, suite)
     masks.mkdir()
     for seed in (0, 1):
-        interop.save_tree(masks / f"i{seed}.safetensors", made(seed)[2]["mask"])
+        trees.save_tree(masks / f"i{seed}.safetensors", made(seed)[2]["mask"])
     if change:
         change(suite, masks)
     before = sorted(map(str, tmp_path.rglob("*")))
@@ -146,7 +146,7 @@ def test_altered_files_are_refused_or_whole(name, folder, tmp_path):
     description, tree, answer = made(0)
     path = tmp_path / name
     if name == "mask.safetensors":
-        interop.save_tree(path, answer["mask"])
+        trees.save_tree(path, answer["mask"])
     else:
         shutil.copy(folder / name, path)
     content, rng = path.read_bytes(), np.random.default_rng(0)

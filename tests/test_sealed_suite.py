@@ -15,7 +15,7 @@ from tests.oracles.forward import forward, masked
 from tests.spoilt_files import spoilt
 from ticketjax.commands.plant_sealed import plant_sealed
 from ticketjax.records.store import load_records
-from ticketjax.sharing import instances, interop, sealed, suite_v2
+from ticketjax.sharing import instances, sealed, suite_v2, trees
 from ticketjax.sharing.exact_draws import uniform
 from ticketjax.sharing.standings import read_submission
 from ticketjax.sharing.suite_v2 import Group
@@ -63,8 +63,8 @@ def copy(suite, tmp_path):
     shutil.copy(suite.parent / "secret", tmp_path / "secret")
     (tmp_path / "masks").mkdir()
     for name in NAMES:
-        tree, _ = interop.load_tree(suite / "sealed" / f"{name}.safetensors")
-        interop.save_tree(tmp_path / "masks" / f"{name}.safetensors", tree["mask"])
+        tree, _ = trees.load_tree(suite / "sealed" / f"{name}.safetensors")
+        trees.save_tree(tmp_path / "masks" / f"{name}.safetensors", tree["mask"])
     return tmp_path
 
 
@@ -78,7 +78,7 @@ def files(directory):
 
 def both(suite, name):
     return [
-        interop.load_tree(suite / part / f"{name}.safetensors") for part in ("instances", "sealed")
+        trees.load_tree(suite / part / f"{name}.safetensors") for part in ("instances", "sealed")
     ]
 
 
@@ -199,10 +199,10 @@ def test_masks_are_scored_by_group_with_intervals(copy, forks):
     # Of two instances, nothing is kept but one parameter.
     for name in NAMES[:2]:
         path = copy / "masks" / f"{name}.safetensors"
-        mask, _ = interop.load_tree(path)
+        mask, _ = trees.load_tree(path)
         mask = jax.tree.map(np.zeros_like, mask)
         mask["layer_0"]["kernel"][0, 0] = True
-        interop.save_tree(path, mask)
+        trees.save_tree(path, mask)
     flags = ["--instance=suite/instances", "--sealed=suite/sealed", "--mask=masks", "--epochs=0"]
     flags += ["--out=results", "--label=mine", "--json"]
     result = forks.command("score", *flags, directory=copy)
@@ -228,7 +228,7 @@ def test_seekers_find_masks_of_the_budget(copy, forks):
     )
     assert result.returncode == 0, result.stderr
     for name in NAMES:
-        mask, _ = interop.load_tree(copy / "found" / "magnitude" / f"{name}.safetensors")
+        mask, _ = trees.load_tree(copy / "found" / "magnitude" / f"{name}.safetensors")
         budget = both(copy / "suite", name)[0][1]["budget"]
         assert sum(int(leaf.sum()) for leaf in jax.tree.leaves(mask)) == int(budget)
 
@@ -246,8 +246,8 @@ def swap(a, b):
 
 
 def keep_all(path):
-    mask, _ = interop.load_tree(path)
-    interop.save_tree(path, jax.tree.map(np.ones_like, mask))
+    mask, _ = trees.load_tree(path)
+    trees.save_tree(path, jax.tree.map(np.ones_like, mask))
 
 
 def listed(copy, change):
@@ -291,7 +291,7 @@ ONE = "v2-004.safetensors"
         ),
         (lambda c: keep_all(c / "masks" / ONE), [], "parameters, the budget is"),
         (
-            lambda c: interop.save_tree(c / "masks" / ONE, {"a": {"kernel": np.ones((2, 2))}}),
+            lambda c: trees.save_tree(c / "masks" / ONE, {"a": {"kernel": np.ones((2, 2))}}),
             [],
             f"masks/{ONE}: the mask has 1 layers, the network 2",
         ),
@@ -373,8 +373,8 @@ def test_a_suite_of_another_version_is_not_continued(copy):
 
 def rewritten(path, **metadata):
     """Other metadata, and what is a whole file again."""
-    tree, said = interop.load_tree(path)
-    interop.save_tree(path, tree, {k: v for k, v in (said | metadata).items() if v is not None})
+    tree, said = trees.load_tree(path)
+    trees.save_tree(path, tree, {k: v for k, v in (said | metadata).items() if v is not None})
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from ticketjax.runs.grid import Grid
 from ticketjax.runs.programs import run_key, sharded
 from ticketjax.runs.teaching import teach
 from ticketjax.seekers.registry import get_seeker
-from ticketjax.sharing import interop
+from ticketjax.sharing import trees
 from ticketjax.tasks import image_files as images
 
 
@@ -248,7 +248,7 @@ class _Tickets:
         return f"{self._directory}/seed{seed}.safetensors"
 
     def _read(self, seed: int) -> Tree:
-        ticket, there = interop.load_tree(self._path(seed), self._shapes)
+        ticket, there = trees.load_tree(self._path(seed), self._shapes)
         if {**there, "seed": ""} != {**self._made_by, "seed": ""}:
             raise ValueError(f"{self._path(seed)} is the ticket of a different setting: {there}")
         return ticket
@@ -264,7 +264,7 @@ class _Tickets:
         os.makedirs(self._directory, exist_ok=True)
         for device, own in enumerate(seeds):
             self._known[own] = jax.tree.map(lambda leaf, at=device: leaf[at], made)
-            interop.save_tree(self._path(own), self._known[own], self._made_by | {"seed": str(own)})
+            trees.save_tree(self._path(own), self._known[own], self._made_by | {"seed": str(own)})
 
     def _data(self) -> tuple[Batch, Batch]:
         assert self._task.data is not None

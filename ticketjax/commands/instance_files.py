@@ -11,7 +11,7 @@ from ticketjax.commands.flags import FLAGS, FlagError, naming
 
 if TYPE_CHECKING:
     from ticketjax.sharing.instances import Description
-    from ticketjax.sharing.interop import Tree
+    from ticketjax.sharing.trees import Tree
 
 # The most names that a message lists.
 MOST_NAMED = 3

@@ -53,7 +53,7 @@ if TYPE_CHECKING:
     from ticketjax.base import Task
     from ticketjax.runs.grid import Grid
     from ticketjax.sharing.instances import Description
-    from ticketjax.sharing.interop import Tree
+    from ticketjax.sharing.trees import Tree
 
 SUITES = ("v1", "v2")
 # Flags that a network of --target replaces (OF_TASKS), and flags that only it needs (OF_TARGETS).

@@ -39,7 +39,7 @@ from ticketjax.commands.instance_files import (
 if TYPE_CHECKING:
     from ticketjax.base import Params
     from ticketjax.sharing.instances import Description
-    from ticketjax.sharing.interop import Tree
+    from ticketjax.sharing.trees import Tree
 
     # An instance (its description, its tree and the tree of its answer), and a mask for it.
     Given = tuple[Description, Tree, Tree | None, Params]

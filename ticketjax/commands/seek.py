@@ -88,7 +88,7 @@ def main() -> int:
     from ticketjax.runs.trial import seek
     from ticketjax.seekers.registry import seeker_text
     from ticketjax.sharing import scoring
-    from ticketjax.sharing.interop import save_tree
+    from ticketjax.sharing.trees import save_tree
 
     if FLAGS.answer is not None and len(paths) > 1:
         raise FlagError(

@@ -16,7 +16,7 @@ import numpy as np
 from ticketjax.base import CLASSIFICATION, REGRESSION, Params, Task
 from ticketjax.networks.mlp import mlp
 from ticketjax.runs.instance import Instance
-from ticketjax.sharing.interop import (
+from ticketjax.sharing.trees import (
     Tree,
     flatten,
     load_tree,

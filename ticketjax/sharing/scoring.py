@@ -25,7 +25,8 @@ from ticketjax.runs.programs import run_key
 from ticketjax.runs.setting import Setting
 from ticketjax.runs.trial import evaluate as evaluate_mask
 from ticketjax.sharing.instances import Description, answer_path, read_answer, read_instance
-from ticketjax.sharing.interop import Tree, flatten, from_state_dict
+from ticketjax.sharing.interop import from_state_dict
+from ticketjax.sharing.trees import Tree, flatten
 from ticketjax.tasks.drawn import ExampleSample
 from ticketjax.tasks.network import NetworkSamples, network_task
 from ticketjax.tasks.parameters import parameters

@@ -29,8 +29,8 @@ from ticketjax.sharing.instances import (
     instance_shapes,
     load_whole,
 )
-from ticketjax.sharing.interop import Tree, flatten, save_tree, tree_shapes
 from ticketjax.sharing.suite_v2 import NAME, NOISE, Made, derived
+from ticketjax.sharing.trees import Tree, flatten, save_tree, tree_shapes
 from ticketjax.version import VERSION
 
 INSTANCE_FORMAT = "ticketjax-instance-2"

@@ -13,7 +13,7 @@ from ticketjax.base import CLASSIFICATION, REGRESSION, Params
 from ticketjax.masks import layer_names
 from ticketjax.planting.hidden import plant_hidden_alike
 from ticketjax.sharing.exact_draws import mother_network, normal, outputs, uniform
-from ticketjax.sharing.interop import Tree
+from ticketjax.sharing.trees import Tree
 from ticketjax.tasks.drawn import Layers
 from ticketjax.tasks.parameters import parameters
 from ticketjax.tasks.random_teacher import RandomTeachers
