@@ -12,7 +12,8 @@ chunk size on a GPU, 8 on two cores.
 
 from absl import flags
 
-from ticketjax.commands.flags import FLAGS, launch, naming
+from ticketjax.commands.flags import FLAGS, naming
+from ticketjax.commands.launching import launch
 
 flags.DEFINE_list("chunk_sizes", ["auto"], 'Runs per device between two writes, or "auto".')
 flags.DEFINE_integer("seeds", 25, "Seeds of the grid.", lower_bound=1)

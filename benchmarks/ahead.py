@@ -17,7 +17,8 @@ from typing import Any
 
 from absl import flags
 
-from ticketjax.commands.flags import FLAGS, launch, naming
+from ticketjax.commands.flags import FLAGS, naming
+from ticketjax.commands.launching import launch
 
 flags.DEFINE_list(
     "targets", ["v5e:2x2"], "TPU slices (v5e:2x2, v6e:2x2, v5p:2x2x1) and cards (h100, a100:4)."

@@ -15,7 +15,8 @@ import types
 
 from absl import flags
 
-from ticketjax.commands.flags import FLAGS, launch
+from ticketjax.commands.flags import FLAGS
+from ticketjax.commands.launching import launch
 from ticketjax.compiling import Compiling
 
 flags.DEFINE_list("task", ["circle"], "Tasks of the grid.")

@@ -30,7 +30,8 @@ from typing import NamedTuple
 
 from absl import flags
 
-from ticketjax.commands.flags import FLAGS, launch
+from ticketjax.commands.flags import FLAGS
+from ticketjax.commands.launching import launch
 
 flags.DEFINE_integer("kills", 52, "SIGKILLs in all; 0 leaves them out.", lower_bound=0)
 flags.DEFINE_integer("kills_per_directory", 13, "Before a start is left to finish.", lower_bound=1)

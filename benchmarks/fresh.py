@@ -54,7 +54,7 @@ def peak_device_memory() -> int | None:
 
 
 def _answer(module: str, function: str, arguments: str) -> None:
-    from ticketjax.commands.flags import use_all_cores
+    from ticketjax.commands.launching import use_all_cores
 
     use_all_cores()
     try:

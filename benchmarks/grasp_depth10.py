@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 
 from absl import flags
 
-from ticketjax.commands.flags import FLAGS, launch
+from ticketjax.commands.flags import FLAGS
+from ticketjax.commands.launching import launch
 
 flags.DEFINE_list("task", ["helix", "relu"], "Regression tasks.")
 flags.DEFINE_integer("seeds", 10, "Seeds of every row.", lower_bound=1)

@@ -13,7 +13,8 @@ import dataclasses
 
 from absl import flags
 
-from ticketjax.commands.flags import FLAGS, define_expressions, launch
+from ticketjax.commands.flags import FLAGS, define_expressions
+from ticketjax.commands.launching import launch
 
 SEEKERS = (
     "snip, grasp, synflow, multishot(magnitude), rewinding(), iterative_hard_thresholding(), "

@@ -20,7 +20,8 @@ import sys
 
 from absl import flags
 
-from ticketjax.commands.flags import FLAGS, launch, naming
+from ticketjax.commands.flags import FLAGS, naming
+from ticketjax.commands.launching import launch
 
 flags.DEFINE_integer("repeats", 3, "Turns of every candidate.", lower_bound=1)
 flags.DEFINE_integer("seeds", 10, "Seeds of the sweeps in a turn.", lower_bound=1)

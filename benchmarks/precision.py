@@ -13,7 +13,8 @@ seeds, from 0.
 
 from absl import flags
 
-from ticketjax.commands.flags import FLAGS, launch
+from ticketjax.commands.flags import FLAGS
+from ticketjax.commands.launching import launch
 
 flags.DEFINE_list("task", ["circle", "relu", "helix"], "Tasks.")
 flags.DEFINE_list("densities", ["0.1", "0.5"], "Densities of the masks, which are magnitude's.")

@@ -14,7 +14,8 @@ import tempfile
 
 from absl import flags
 
-from ticketjax.commands.flags import FLAGS, launch, naming
+from ticketjax.commands.flags import FLAGS, naming
+from ticketjax.commands.launching import launch
 
 flags.DEFINE_string("seeker", "multishot(snip, rounds=3, round_epochs=1)", "An expression.")
 flags.DEFINE_string("task", "circle", "A task, by name.")

@@ -13,7 +13,8 @@ and 200 samples. A few minutes on two cores.
 
 from absl import flags
 
-from ticketjax.commands.flags import FLAGS, launch
+from ticketjax.commands.flags import FLAGS
+from ticketjax.commands.launching import launch
 
 INPUTS, GATES, NEURONS, WEIGHTS = 20, 20, 4, 3
 SAMPLES = (50, 100, 200, 400, 800)

@@ -12,7 +12,8 @@ random paths of both kinds are computed. A few seconds.
 
 from absl import flags
 
-from ticketjax.commands.flags import FLAGS, launch
+from ticketjax.commands.flags import FLAGS
+from ticketjax.commands.launching import launch
 
 DRAWN = 200
 POINTS = 101

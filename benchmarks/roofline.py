@@ -12,7 +12,8 @@ import statistics
 
 from absl import flags
 
-from ticketjax.commands.flags import FLAGS, launch
+from ticketjax.commands.flags import FLAGS
+from ticketjax.commands.launching import launch
 
 flags.DEFINE_integer("repeats", 5, "Turns of every phase.", lower_bound=1)
 flags.DEFINE_integer("runs_at_once", 8, "On each device; a GPU wants hundreds.", lower_bound=1)

@@ -14,7 +14,8 @@ import statistics
 
 from absl import flags
 
-from ticketjax.commands.flags import FLAGS, launch, naming, numbers
+from ticketjax.commands.flags import FLAGS, naming, numbers
+from ticketjax.commands.launching import launch
 
 flags.DEFINE_list("runs", ["25", "250", "2500", "10000"], "Numbers of runs, each at width 100.")
 flags.DEFINE_list("width", ["50", "100", "200", "500", "1000"], "Widths, each at depth 5.")

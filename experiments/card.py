@@ -7,7 +7,7 @@ Expect two minutes on two cores with --quick and SNIP. The default size has not 
 """
 
 from ticketjax.commands import card
-from ticketjax.commands.flags import start
+from ticketjax.commands.launching import start
 
 if __name__ == "__main__":
     start(card)

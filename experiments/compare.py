@@ -8,7 +8,7 @@ on two cores.
 """
 
 from ticketjax.commands import compare
-from ticketjax.commands.flags import start
+from ticketjax.commands.launching import start
 
 if __name__ == "__main__":
     start(compare)

@@ -7,7 +7,7 @@ Expect a table of paired differences with intervals and p values, in seconds.
 """
 
 from ticketjax.commands import compare_seekers
-from ticketjax.commands.flags import start
+from ticketjax.commands.launching import start
 
 if __name__ == "__main__":
     start(compare_seekers)

@@ -9,7 +9,7 @@ takes minutes on two cores.
 """
 
 from ticketjax.commands import diagnose
-from ticketjax.commands.flags import start
+from ticketjax.commands.launching import start
 
 if __name__ == "__main__":
     start(diagnose)

@@ -8,7 +8,7 @@ long as a singleshot one: 20 epochs instead of 10.
 """
 
 from ticketjax.commands import edge_popup
-from ticketjax.commands.flags import start
+from ticketjax.commands.launching import start
 
 if __name__ == "__main__":
     start(edge_popup)

@@ -8,7 +8,7 @@ Expect random paths to solve the first levels, searches some higher ones, and no
 """
 
 from ticketjax.commands import ladder
-from ticketjax.commands.flags import start
+from ticketjax.commands.launching import start
 
 if __name__ == "__main__":
     start(ladder)

@@ -9,7 +9,7 @@ seeds. --development runs settings that are not frozen, on other seeds.
 """
 
 from ticketjax.commands import leaderboard
-from ticketjax.commands.flags import start
+from ticketjax.commands.launching import start
 
 if __name__ == "__main__":
     start(leaderboard)

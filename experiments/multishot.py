@@ -8,7 +8,7 @@ A run takes about six times as long as a singleshot one: 60 epochs instead of 10
 """
 
 from ticketjax.commands import multishot
-from ticketjax.commands.flags import start
+from ticketjax.commands.launching import start
 
 if __name__ == "__main__":
     start(multishot)

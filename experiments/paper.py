@@ -9,7 +9,7 @@ is 1,875 runs, about four minutes on two cores; --seeds shortens it.
 """
 
 from ticketjax.commands import paper
-from ticketjax.commands.flags import start
+from ticketjax.commands.launching import start
 
 if __name__ == "__main__":
     start(paper)

@@ -8,7 +8,7 @@ Expect recall where nearly all parameters are kept, good networks after training
 """
 
 from ticketjax.commands import phase
-from ticketjax.commands.flags import start
+from ticketjax.commands.launching import start
 
 if __name__ == "__main__":
     start(phase)

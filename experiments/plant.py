@@ -12,7 +12,7 @@ seeker must not read. Suite v1 has 120 such pairs. The sealed suite, v2, consist
 """
 
 from ticketjax.commands import plant
-from ticketjax.commands.flags import start
+from ticketjax.commands.launching import start
 
 if __name__ == "__main__":
     start(plant)

@@ -7,7 +7,7 @@ Expect report.html, report.txt and report-*.png in the results directory, or in 
 """
 
 from ticketjax.commands import report
-from ticketjax.commands.flags import start
+from ticketjax.commands.launching import start
 
 if __name__ == "__main__":
     start(report)

@@ -10,7 +10,7 @@ planted ticket the mask contains. The names in the mask's safetensors file deter
 """
 
 from ticketjax.commands import score
-from ticketjax.commands.flags import start
+from ticketjax.commands.launching import start
 
 if __name__ == "__main__":
     start(score)

@@ -9,7 +9,7 @@ ticket). A run takes seconds to minutes of a core, depending on the seeker and i
 """
 
 from ticketjax.commands import search
-from ticketjax.commands.flags import start
+from ticketjax.commands.launching import start
 
 if __name__ == "__main__":
     start(search)

@@ -7,7 +7,7 @@ and searches as long as in a sweep.
 """
 
 from ticketjax.commands import seek
-from ticketjax.commands.flags import start
+from ticketjax.commands.launching import start
 
 if __name__ == "__main__":
     start(seek)

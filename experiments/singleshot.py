@@ -9,7 +9,7 @@ These 625 runs take a minute or two on two cores.
 """
 
 from ticketjax.commands import singleshot
-from ticketjax.commands.flags import start
+from ticketjax.commands.launching import start
 
 if __name__ == "__main__":
     start(singleshot)

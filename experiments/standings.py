@@ -7,7 +7,7 @@ Expect one table of all submissions and one of each group, with paired differenc
 """
 
 from ticketjax.commands import standings
-from ticketjax.commands.flags import start
+from ticketjax.commands.launching import start
 
 if __name__ == "__main__":
     start(standings)

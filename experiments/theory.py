@@ -7,7 +7,7 @@ Expect widths of 10^2.6 for ReLU and beyond 10^100 for the others, in seconds.
 """
 
 from ticketjax.commands import theory
-from ticketjax.commands.flags import start
+from ticketjax.commands.launching import start
 
 if __name__ == "__main__":
     start(theory)

@@ -11,7 +11,7 @@ seeds and three tasks each.
 """
 
 from ticketjax.commands import tune
-from ticketjax.commands.flags import start
+from ticketjax.commands.launching import start
 
 if __name__ == "__main__":
     start(tune)

@@ -10,7 +10,7 @@ two cores. An interrupted command resumes with the first unfinished run.
 """
 
 from ticketjax.commands import vgg
-from ticketjax.commands.flags import start
+from ticketjax.commands.launching import start
 
 if __name__ == "__main__":
     start(vgg)

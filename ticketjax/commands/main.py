@@ -43,7 +43,7 @@ def main() -> int:
         return 0
     if name not in NAMES:
         return _refuse(f"there is no command {name!r}{suggestion(name, NAMES)}")
-    from ticketjax.commands.flags import start
+    from ticketjax.commands.launching import start
 
     command = importlib.import_module(f"ticketjax.commands.{name}")
     # absl shows this docstring as help, and argv[0] as the command's name.
