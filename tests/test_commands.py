@@ -6,6 +6,8 @@ import os
 import pathlib
 import re
 import shlex
+import subprocess
+import sys
 
 import pytest
 
@@ -64,6 +66,24 @@ def test_help_is_no_failure(module, flag, tmp_path, forks):
     assert (result.returncode, result.stderr) == (0, "")
     assert f"python -m experiments.{module} --" in result.stdout
     assert "--chunk_size" in result.stdout
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("module", ["ticketjax", "experiments.paper"])
+def test_a_reader_that_ends_first_gets_no_traceback(module, unbuffered):
+    # As in `ticketjax --help | head -1`.
+    reading, writing = os.pipe()
+    os.close(reading)
+    result = subprocess.run(
+        [sys.executable, "-m", module, "--help"],
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
+        check=False,
+    )
+    os.close(writing)
+    assert result.stderr == b""
+    assert result.returncode == (1 if unbuffered else 0)
 
 
 @pytest.mark.parametrize(

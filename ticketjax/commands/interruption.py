@@ -1,5 +1,7 @@
 """Ctrl-C and SIGTERM end a command at once, whatever it is doing: importing, compiling, computing.
 
+So does a reader of its output that ends first, as in `ticketjax --help | head`, without a message.
+
 Python runs signal handlers between two steps of its main thread. While XLA compiles, that is
 seconds late, and an exception raised in a callback within XLA is lost or crashes the process.
 Therefore the C handler writes the signal's number into a pipe, and a thread that reads the pipe
@@ -12,6 +14,7 @@ Only the standard library is imported, so that this module can be imported befor
 import atexit
 import contextlib
 import os
+import select
 import signal
 import sys
 import threading
@@ -40,9 +43,28 @@ def install() -> None:
         threading.Thread(target=_listen, args=(told,), daemon=True).start()
         # Exit functions run in reverse order: the first one registered is called last.
         atexit.register(_ignore_from_now_on)
+        sys.excepthook = _show
+        atexit.register(output_is_closed)
     for number in SIGNALS:
         if signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, _leave_it_to_the_thread)
+
+
+def output_is_closed() -> bool:
+    """Whether nobody reads standard output any more; the rest of the output is then dropped."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        poll = select.poll()
+        poll.register(sys.stdout, 0)
+        if any(event & select.POLLERR for _, event in poll.poll(0)):
+            # Python writes what is left of its buffer when it ends.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return True
+    return False
+
+
+def _show(kind, error, traceback) -> None:
+    if not (isinstance(error, BrokenPipeError) and output_is_closed()):
+        sys.__excepthook__(kind, error, traceback)
 
 
 def _ignore_from_now_on() -> None:

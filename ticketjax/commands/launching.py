@@ -148,6 +148,8 @@ def launch(main: Callable[..., int], names: Sequence[str] = ()) -> None:
         except FlagError as error:
             return _refuse(error)
         except OSError as error:
+            if isinstance(error, BrokenPipeError) and interruption.output_is_closed():
+                return 1
             # For example a full disk, or no permission: files are written whole or not at all.
             print(f"error: {error}; {RESUME}", file=sys.stderr)
             return 1
