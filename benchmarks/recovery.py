@@ -16,7 +16,6 @@ from absl import flags
 from ticketjax.commands.flags import FLAGS
 from ticketjax.commands.launching import launch
 
-INPUTS, GATES, NEURONS, WEIGHTS = 20, 20, 4, 3
 SAMPLES = (50, 100, 200, 400, 800)
 STEPS = 2000
 
@@ -37,64 +36,12 @@ def seekers_of(samples):
     }
 
 
-def draw_problem(key, samples):
-    """A sparse network of two layers as a linear model, and its weights.
-
-    Args:
-        key: of the gates, weights and inputs.
-        samples: number of Gaussian inputs.
-
-    Returns:
-        The problem, whose parameters are 0, and the (INPUTS, GATES) weights that make its y.
-    """
-    import jax
-    import jax.numpy as jnp
-
-    from ticketjax.base import REGRESSION, Batch
-    from ticketjax.problem import Problem
-
-    key_gates, key_places, key_weights, key_x = jax.random.split(key, 4)
-    order = jax.random.uniform(key_places, (INPUTS, NEURONS)).argsort(axis=0)
-    weights = jax.random.normal(key_weights, (INPUTS, NEURONS)) * (order < WEIGHTS)
-    signs = jnp.array([1.0, -1.0] * (NEURONS // 2))
-    gates = jax.random.normal(key_gates, (INPUTS, GATES)).at[:, :NEURONS].set(weights)
-    x = jax.random.normal(key_x, (samples, INPUTS))
-    y = jax.nn.relu(x @ weights) @ signs[:, None]
-    scale = jnp.std(y)
-    truth = jnp.zeros((INPUTS, GATES)).at[:, :NEURONS].set(weights * signs[None] / scale)
-
-    def apply(params, x):
-        return jnp.sum((x @ gates > 0) * (x @ params["layer_0"]["kernel"]), axis=1, keepdims=True)
-
-    batch = Batch(x, y / scale)
-    return Problem({"layer_0": {"kernel": jnp.zeros_like(truth)}}, batch, apply, REGRESSION), truth
-
-
-def recovered(seeker, key, samples):
-    """Share of the planted parameters that a seeker's mask of as many parameters keeps.
-
-    Args:
-        seeker: (key, problem, density) -> Found.
-        key: of the problem and the search.
-        samples: number of samples.
-
-    Returns:
-        () float32 in [0, 1].
-    """
-    import jax
-    import jax.numpy as jnp
-
-    key_problem, key_search = jax.random.split(key)
-    problem, truth = draw_problem(key_problem, samples)
-    mask = seeker(key_search, problem, NEURONS * WEIGHTS / truth.size).mask["layer_0"]["kernel"]
-    return jnp.sum((mask > 0) & (truth != 0)) / (NEURONS * WEIGHTS)
-
-
 def main() -> int:
     """Search every problem with every seeker, and print the table."""
     import jax
     import numpy as np
 
+    from benchmarks.known_gates import GATES, INPUTS, NEURONS, WEIGHTS, recovered
     from benchmarks.machine import describe
     from ticketjax.records.statistics import interval_of_share
     from ticketjax.tuning.seeds import result_seeds

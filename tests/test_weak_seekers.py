@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from benchmarks import recovery
+from benchmarks import known_gates
 from tests.oracles import backprop as oracle
 from tests.oracles import problems
 from tests.oracles.problems import SAMPLES, layers_of
@@ -91,7 +91,7 @@ def test_hard_thresholding_is_the_loop_in_numpy(annealed, scope, kind, rate, mon
 
 def test_hard_thresholding_recovers_a_sparse_linear_network_exactly():
     # As Fridovich-Keil and Pilanci prove of two-layer networks with known gates.
-    samples, count = 300, recovery.NEURONS * recovery.WEIGHTS
+    samples, count = 300, known_gates.NEURONS * known_gates.WEIGHTS
     seek = IterativeHardThresholding(
         annealed=True, epochs=600, learning_rate=0.1, batch_size=samples
     )
@@ -99,7 +99,7 @@ def test_hard_thresholding_recovers_a_sparse_linear_network_exactly():
     @jax.jit
     @jax.vmap
     def search(key):
-        problem, truth = recovery.draw_problem(key, samples)
+        problem, truth = known_gates.draw_problem(key, samples)
         found = seek(key, problem, count / truth.size)
         kernels = (tree["layer_0"]["kernel"] for tree in (found.mask, found.info["params"]))
         return truth, *kernels
