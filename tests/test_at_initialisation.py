@@ -12,7 +12,7 @@ import ticketjax as tj
 from tests.oracles import backprop as oracle
 from tests.oracles import paths, problems
 from tests.oracles.selection import select
-from tests.test_any_network import model_of
+from tests.user_networks import model_of
 from ticketjax.base import CLASSIFICATION, REGRESSION
 from ticketjax.masks import count_kept, full_mask, prunable_leaves
 from ticketjax.networks.copied_gates import with_gates_of
