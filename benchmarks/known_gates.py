@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from ticketjax.base import REGRESSION, Batch
+from ticketjax.measure.quality import recovery
 from ticketjax.problem import Problem
 
 INPUTS, GATES, NEURONS, WEIGHTS = 20, 20, 4, 3
@@ -49,5 +50,5 @@ def recovered(seeker, key, samples):
     """
     key_problem, key_search = jax.random.split(key)
     problem, truth = draw_problem(key_problem, samples)
-    mask = seeker(key_search, problem, NEURONS * WEIGHTS / truth.size).mask["layer_0"]["kernel"]
-    return jnp.sum((mask > 0) & (truth != 0)) / (NEURONS * WEIGHTS)
+    found = seeker(key_search, problem, NEURONS * WEIGHTS / truth.size).mask
+    return recovery(found, {"layer_0": {"kernel": truth}}).recall
