@@ -10,8 +10,8 @@ import pytest
 
 import ticketjax as tj
 from tests.example_records import DEFAULTS, records
+from tests.pages import HOSTILE, Page, directory
 from tests.processes import python
-from tests.test_report import HOSTILE, Page, directory
 from ticketjax.commands import card as command
 from ticketjax.records import card as tables
 from ticketjax.records.store import load_records

@@ -1,4 +1,4 @@
-"""Edge-popup against its formulas: gradient, whole searches in NumPy, annealing, biases."""
+"""Edge-popup against its formulas: gradient, whole searches, annealing, biases, normalisation."""
 
 import jax
 import jax.numpy as jnp
@@ -8,10 +8,12 @@ import pytest
 from tests.oracles import backprop as oracle
 from tests.oracles.problems import APPLY, SAMPLES, layers_of, problem_of
 from tests.oracles.selection import select
+from tests.oracles.selection import top_k as top
+from tests.oracles.vectors import flat
 from ticketjax.base import CLASSIFICATION, REGRESSION, Batch
 from ticketjax.problem import Problem
 from ticketjax.seekers import edge_popup as MODULE
-from ticketjax.seekers.edge_popup import EdgePopup, popup_params
+from ticketjax.seekers.edge_popup import EdgePopup, layer_normalised, popup_params
 
 KEY = jax.random.key(3)
 # 24 samples in batches of 8: three steps per epoch.
@@ -133,3 +135,32 @@ def test_a_mask_learned_on_regression_is_better_than_the_one_it_starts_from():
         kept = jax.tree.map(lambda p, m: p * m, problem.params, mask)
         losses.append(float(problem.loss(kept)))
     assert losses[1] < losses[0] / 2, losses
+
+
+# Edge-popup with one threshold over layers of different scores.
+
+
+def test_layers_are_normalised_by_the_mean_of_what_is_prunable():
+    magnitudes = {
+        "layer_0": {"kernel": jnp.array([[1.0, 3.0]]), "bias": jnp.array([5.0, 7.0])},
+        "layer_1": {"kernel": jnp.array([[0.0], [0.0]]), "bias": jnp.array([0.0])},
+    }
+    with_bias = layer_normalised(magnitudes)
+    np.testing.assert_array_equal(with_bias["layer_0"]["kernel"], [[0.25, 0.75]])
+    np.testing.assert_array_equal(with_bias["layer_0"]["bias"], [1.25, 1.75])
+    np.testing.assert_array_equal(with_bias["layer_1"]["bias"], [0])
+    without = layer_normalised(magnitudes, prune_bias=False)
+    np.testing.assert_array_equal(without["layer_0"]["kernel"], [[0.5, 1.5]])
+
+
+def test_normalised_edge_popup_ranks_what_it_says():
+    problem = problem_of(layers_of(4), CLASSIFICATION)
+    options = {"scope": "global", "epochs": 1, "batch_size": 8, "learning_rate": 0.0}
+    found = jax.jit(EdgePopup(normalise=True, **options))(KEY, problem, 0.3)
+    start = jax.jit(MODULE._initial_scores)(jax.random.split(KEY)[0], problem.params)
+    ranked = []
+    for name in ("layer_0", "layer_1", "layer_2"):
+        scores = np.abs(flat(start[name]))
+        ranked.append(scores / scores.mean())
+    np.testing.assert_allclose(flat(found.scores), np.concatenate(ranked), rtol=1e-5)
+    np.testing.assert_array_equal(flat(found.mask), top(np.concatenate(ranked), round(0.3 * 71)))

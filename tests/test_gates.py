@@ -1,4 +1,4 @@
-"""Seekers with gates: every search against NumPy, their schedules, projection and restarts."""
+"""Seekers with gates: every search against NumPy, their schedules and projection."""
 
 import dataclasses
 import functools
@@ -8,20 +8,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.flatten_util import ravel_pytree
 
 from tests.oracles import backprop as oracle
-from tests.oracles.problems import APPLY, layers_of
+from tests.oracles.problems import layers_of
 from tests.oracles.problems import problem_of as problem_of_layers
 from tests.oracles.selection import top_k as top
 from tests.oracles.vectors import flat, sigmoid, unflat
-from ticketjax.base import CLASSIFICATION, REGRESSION, Found
-from ticketjax.masks import count_kept, count_prunable
-from ticketjax.problem import Problem
+from ticketjax.base import CLASSIFICATION, REGRESSION
+from ticketjax.masks import count_kept
 from ticketjax.runs.grid import make_grid
-from ticketjax.seekers import edge_popup
-from ticketjax.seekers.best_of import BestOf
-from ticketjax.seekers.edge_popup import EdgePopup, layer_normalised
 from ticketjax.seekers.gates.probabilistic import keep_within, sample
 from ticketjax.seekers.gates.search import (
     Moment,
@@ -349,71 +344,6 @@ def test_options_that_make_no_search_are_refused():
             get_seeker(name, **{option: value})
 
 
-# Restarts.
-
-
-@pytest.mark.parametrize("validation", [0.0, 0.25])
-def test_the_best_of_several_searches_is_kept(validation):
-    problem = problem_of(REGRESSION, "rescaled")
-    # A parameter that is NaN: a mask that keeps it has the loss NaN.
-    broken = problem.params["layer_2"]["bias"].at[0].set(jnp.nan)
-    layer = {**problem.params["layer_2"], "bias": broken}
-    problem = Problem(
-        {**problem.params, "layer_2": layer}, problem.batch, APPLY, REGRESSION, "rescaled"
-    )
-
-    unravel = ravel_pytree(problem.params)[1]
-
-    def draw(key, problem, density):
-        scores = unravel(jax.random.uniform(key, (71,)))
-        mask = jax.tree.map(lambda s: s < density, scores)
-        info = {"key": jax.random.key_data(key), "seen": problem.batch.x}
-        return Found(mask, scores, info)
-
-    found = jax.jit(BestOf(draw, restarts=8, validation=validation))(KEY, problem, 0.7)
-    x, y = (np.asarray(array) for array in problem.batch)
-    if validation:
-        assert len(found.info["seen"]) == 18
-        np.testing.assert_array_equal(found.info["seen"], x[:18])
-        x, y = x[18:], y[18:]
-    keys = jax.random.split(KEY, 8)
-    masks = jax.jit(jax.vmap(lambda key: draw(key, problem, 0.7).mask))(keys)
-    losses = []
-    for i in range(8):
-        mask = jax.tree.map(lambda leaf, i=i: np.asarray(leaf[i]), masks)
-        kept = jax.tree.map(lambda p, m: np.where(m, p, 0), problem.params, mask)
-        kept = oracle.layers_of(kept)
-        out = oracle.outputs(kept, x)
-        bad = np.isnan(out).any()
-        scaled = 0 if bad else out * oracle.fitted_scale(REGRESSION, out, y)
-        losses.append(np.inf if bad else oracle.loss(REGRESSION, scaled, y))
-    assert 0 < np.isinf(losses).sum() < 8
-    np.testing.assert_allclose(found.info["restart_losses"], losses, rtol=1e-4)
-    best = np.argmin(losses)
-    np.testing.assert_array_equal(found.info["key"], jax.random.key_data(keys)[best])
-    np.testing.assert_array_equal(flat(found.mask), flat(jax.tree.map(lambda m: m[best], masks)))
-
-
-def test_validation_of_no_sample_is_refused():
-    with pytest.raises(ValueError, match=r"validation=0\.01 of 24 training samples is 0 samples"):
-        BestOf(get_seeker("snip"), validation=0.01)(KEY, problem_of(REGRESSION), 0.5)
-    with pytest.raises(ValueError, match=r"validation must be at most 0\.9"):
-        BestOf(get_seeker("snip"), validation=0.95)
-
-
-@pytest.mark.parametrize(
-    "name", [*GATED, "concrete_ticket_search", "supermask", "edge_popup", "biprop"]
-)
-def test_every_trained_seeker_restarts(name):
-    problem = problem_of(REGRESSION)
-    seek = get_seeker(name, epochs=2, batch_size=8, restarts=3)
-    found = jax.eval_shape(lambda key: seek(key, problem, 0.3), KEY)
-    assert found.info["restart_losses"].shape == (3,)
-    assert count_prunable(found.mask) == 71
-    with pytest.raises(ValueError, match="restarts"):
-        get_seeker(name, restarts=0)
-
-
 def test_seekers_say_how_long_they_search_and_a_grid_tells_them():
     epochs = {"edge_popup": 10, "gem_miner": 170, "concrete": 60, "relaxed_bernoulli": 60}
     size = {"depth": 3, "width": 9, "samples": 40, "densities": 0.5}
@@ -424,32 +354,3 @@ def test_seekers_say_how_long_they_search_and_a_grid_tells_them():
 
     assert searching() == epochs
     assert searching(search_epochs=3) == dict.fromkeys(epochs, 3)
-
-
-# Edge-popup with one threshold over layers of different scores.
-
-
-def test_layers_are_normalised_by_the_mean_of_what_is_prunable():
-    magnitudes = {
-        "layer_0": {"kernel": jnp.array([[1.0, 3.0]]), "bias": jnp.array([5.0, 7.0])},
-        "layer_1": {"kernel": jnp.array([[0.0], [0.0]]), "bias": jnp.array([0.0])},
-    }
-    with_bias = layer_normalised(magnitudes)
-    np.testing.assert_array_equal(with_bias["layer_0"]["kernel"], [[0.25, 0.75]])
-    np.testing.assert_array_equal(with_bias["layer_0"]["bias"], [1.25, 1.75])
-    np.testing.assert_array_equal(with_bias["layer_1"]["bias"], [0])
-    without = layer_normalised(magnitudes, prune_bias=False)
-    np.testing.assert_array_equal(without["layer_0"]["kernel"], [[0.5, 1.5]])
-
-
-def test_normalised_edge_popup_ranks_what_it_says():
-    problem = problem_of(CLASSIFICATION)
-    options = {"scope": "global", "epochs": 1, "batch_size": 8, "learning_rate": 0.0}
-    found = jax.jit(EdgePopup(normalise=True, **options))(KEY, problem, 0.3)
-    start = jax.jit(edge_popup._initial_scores)(jax.random.split(KEY)[0], problem.params)
-    ranked = []
-    for name in ("layer_0", "layer_1", "layer_2"):
-        scores = np.abs(flat(start[name]))
-        ranked.append(scores / scores.mean())
-    np.testing.assert_allclose(flat(found.scores), np.concatenate(ranked), rtol=1e-5)
-    np.testing.assert_array_equal(flat(found.mask), top(np.concatenate(ranked), round(0.3 * 71)))

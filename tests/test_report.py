@@ -1,84 +1,27 @@
 """Pages of results directories (complete, incomplete, damaged, hostile), read with a parser."""
 
 import base64
-import collections
 import hashlib
-import html.parser
-import json
 import math
 import re
-import shlex
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 from tests import example_records
-from ticketjax.commands.again import command_of
+from tests.pages import CONFIGURATION, HOSTILE, Page, directory
 from ticketjax.figures import draw_quality, inline_svg
 from ticketjax.figures.quality import Panel
-from ticketjax.records import store
 from ticketjax.report import find_results, read_results, write_report
 from ticketjax.report.drawings import figures_of
 from ticketjax.report.notices import notices
 from ticketjax.report.page import Section, page
-from ticketjax.runs.grid import make_grid
 
-HOSTILE = '"><script src="https://example.org/x.js"></script>'
-CONFIGURATION = {
-    "task": ["circle"],
-    "depth": [5],
-    "width": [100],
-    "seekers": ["snip"],
-    "densities": [0.1],
-    "noise": [0.01],
-    "seeds": [0, 1, 2],
-    "strategy": "singleshot",
-}
 OWN = example_records.DEFAULTS["ticket_density"]
-VOID = {"meta", "img", "br"}
 
 
 def records(*values, **columns):
     return example_records.records(*values, **{"feasible_recall": 1.0, **columns})
-
-
-class Page(html.parser.HTMLParser):
-    """A page's elements and text; every element must be closed where it belongs."""
-
-    def __init__(self, text):
-        super().__init__()
-        self.open, self.elements, self.texts = [], [], collections.defaultdict(list)
-        self.feed(text)
-        assert self.open == []
-
-    def handle_starttag(self, tag, attributes):
-        self.elements.append((tag, dict(attributes)))
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag, attributes):
-        self.elements.append((tag, dict(attributes)))
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        if self.open:
-            self.texts[self.open[-1]].append(data)
-
-    def all(self, tag):
-        return [attributes for name, attributes in self.elements if name == tag]
-
-
-def directory(path, table=None, configuration=CONFIGURATION, **manifest):
-    (path / "parts").mkdir(parents=True)
-    if configuration is not None:
-        text = json.dumps({"configuration": configuration, **manifest})
-        (path / "manifest.json").write_text(text)
-    if table is not None:
-        pq.write_table(table, path / "parts" / "a.parquet")
-    return path
 
 
 def written(path, command="python -m experiments.singleshot", out=None):
@@ -352,62 +295,3 @@ def test_a_wide_figure_of_one_panel_does_not_fill_the_page(tmp_path):
         assert layers == (
             {"class": "print"} if name == "one" else {"class": "wide print", "tabindex": "0"}
         )
-
-
-GRID = {
-    "task": "circle",
-    "width": 50,
-    "seekers": "snip",
-    "densities": 0.1,
-    "noise": 0.01,
-    "seeds": 3,
-}
-
-
-def mine(key, problem, params, mask):
-    return params
-
-
-@pytest.mark.parametrize(
-    ("change", "module", "flags"),
-    [
-        ({}, "singleshot", ["--seeds=3", "--seekers=snip", "--width=50", "--noise=0.01"]),
-        ({"seeds": [4, 7]}, "singleshot", ["--seed_list=4,7"]),
-        ({"decoys": 1, "epochs": 3}, "singleshot", ["--decoys=1", "--epochs=3"]),
-        (
-            {"seekers": {"IMP": "multishot(magnitude, rounds=3)"}},
-            "multishot",
-            ["'--seekers=IMP=multishot(magnitude, rounds=3)'"],
-        ),
-        ({"seekers": "edge_popup(epochs=20)"}, "edge_popup", ["'--seekers=edge_popup(epochs=20)'"]),
-        (
-            {"seekers": "refined(concrete(), rounds=5)"},
-            "search",
-            ["'--seekers=refined(concrete(), rounds=5)'"],
-        ),
-        ({"seekers": mine}, "singleshot", ["--seekers=path/to/file.py:mine"]),
-        (
-            {"prune_bias": False, "check_budget": False, "reinitialise": True},
-            "singleshot",
-            ["--noprune_bias", "--nocheck_budget", "--sanity=reinitialise"],
-        ),
-    ],
-)
-def test_command_makes_it_again(change, module, flags):
-    text = command_of(store.configuration(make_grid(**{**GRID, **change})), "out")
-    first, *rest = text.split(" \\\n    ")
-    assert first == f"python -m experiments.{module}"
-    assert set(flags) <= set(rest) and rest[-1] == "--out=out"
-    # Default values are left out.
-    assert not any("precision" in flag or "batch_size" in flag for flag in rest)
-
-
-def test_nothing_of_a_manifest_is_a_command_of_the_shell():
-    configuration = store.configuration(make_grid(**GRID))
-    text = command_of({**configuration, "task": ["$(reboot)"]}, "a b")
-    words = shlex.split(text.replace(" \\\n", " "))
-    assert "--task=path/to/file.py:$(reboot)" in words and "--out=a b" in words
-
-
-def test_a_manifest_of_an_earlier_version_has_no_command():
-    assert command_of(CONFIGURATION, "out") is None
