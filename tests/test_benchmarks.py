@@ -15,6 +15,7 @@ from benchmarks import (
     origins,
     phases,
     positive_paths,
+    repeated_searches,
     targets,
     timing,
     work,
@@ -229,3 +230,22 @@ def test_tickets_of_relu_are_all_masks_of_as_many_parameters_that_compute_it():
         scaled = outputs / max(abs(outputs[-1, 0]), 1e-9)
         found += np.allclose(scaled, np.maximum(x, 0))
     assert found == positive_paths.count_paths(kernels) > 0
+
+
+def test_searches_of_one_network_are_compared_with_each_other_and_with_the_plant():
+    def either_end(key, problem, density):
+        """Keeps the first or the last weights of a layer, as the key decides."""
+        start = jax.random.bernoulli(key)
+        mask = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, bool), problem.params)
+        kernel = mask["layer_1"]["kernel"]
+        mask["layer_1"]["kernel"] = kernel.at[0].set(start).at[-1].set(~start)
+        return tj.Found(mask, problem.params, {})
+
+    grid = tj.make_grid(task="circle", depth=5, width=60, samples=100, seekers=either_end)
+    run = repeated_searches.searched(grid.settings()[0].setting, either_end, 0.1, 6)
+    metrics, found, digests, between, planted = jax.device_get(run(np.uint32(3)))
+    equal = [(a == b).all() for a, b in itertools.combinations(digests, 2)]
+    assert 0 < sum(equal) < len(equal)
+    np.testing.assert_array_equal(between, np.array(equal, float))
+    assert len(set(metrics)) == 1 and not found.any()  # a constant answer: no path is left
+    assert len(set(planted)) <= 2 and (planted < 0.2).all()
