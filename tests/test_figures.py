@@ -8,14 +8,14 @@ import pyarrow as pa
 import pytest
 
 from tests.example_records import cases, records
-from ticketjax.figures import diagnosis, phases, quality, rounds, style
+from ticketjax.figures import compute, diagnosis, phases, quality, rounds, style
 
 
 @pytest.fixture
 def canvases(monkeypatch):
     """The figures that were drawn, instead of their files."""
     drawn = []
-    for module in (diagnosis, phases, quality, rounds):
+    for module in (compute, diagnosis, phases, quality, rounds):
         monkeypatch.setattr(module, "save", lambda canvas, path: drawn.append(canvas))
     return drawn
 
@@ -287,3 +287,41 @@ def test_a_figure_is_a_whole_file_or_none(tmp_path):
     pixels = style.plt.imread(tmp_path / "figure.png")
     assert pixels.shape == (160, 160, 4) and (pixels == 1).all()
     assert "</svg>" in (tmp_path / "figure.svg").read_text()
+
+
+def curve(title, flops, metric, seconds=1.0):
+    return compute.Curve(title, flops, seconds, np.array(metric), np.array([]), np.zeros((0, 0)))
+
+
+def test_ahead_are_the_seekers_that_no_cheaper_one_comes_near():
+    curves = [
+        curve("dear and bad", 9.0, [0.5, 0.7]),
+        curve("cheap", 1.0, [0.5, 0.3]),
+        curve("as cheap and worse", 1.0, [0.41]),
+        curve("near", 2.0, [0.37]),  # more than 0.9 times 0.4
+        curve("ahead", 3.0, [0.36]),
+        curve("cost unknown", math.nan, [0.01]),
+        curve("error unknown", 4.0, [math.nan]),
+        curve("best", 5.0, [0.1]),
+    ]
+    assert compute.ahead(curves, "flops", "regression") == ["cheap", "ahead", "best"]
+    # All cost one second: only the best is left. Accuracies have the other order.
+    assert compute.ahead(curves, "seconds", "regression") == ["cost unknown"]
+    assert compute.ahead(curves, "seconds", "classification") == ["dear and bad"]
+
+
+@pytest.mark.parametrize("count", [compute.MOST_NUMBERED, compute.MOST_NUMBERED + 1])
+def test_of_many_seekers_those_ahead_have_numbers_and_the_others_are_dots(count, canvases):
+    of_task = [curve(f"seeker {n}", n, [0.5]) for n in range(1, count)]
+    of_task.append(curve("best", 100.0, [0.1], seconds=2.0))
+    compute.draw_compute({"relu": of_task}, {"relu": 1e-4}, {"relu": "regression"}, "figure.png")
+    (canvas,) = canvases
+    named = texts(canvas.legends[0].get_texts())
+    markers = [[line.get_marker() for line in axes.lines] for axes in canvas.axes]
+    if count == compute.MOST_NUMBERED:
+        assert named == [each.title for each in of_task]
+        assert all("o" not in shown for shown in markers)
+    else:
+        assert named == ["seeker 1", "best", "11 others, which a cheaper one comes near"]
+        assert [shown.count("o") for shown in markers] == [11, 11]
+        assert all({"$1$", "$2$"} <= set(shown) for shown in markers)

@@ -1,9 +1,10 @@
 """Quality over compute: what a search finds, over its floating point operations and its seconds."""
 
+import itertools
 import math
 import os
 from collections.abc import Mapping, Sequence
-from typing import BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -19,6 +20,12 @@ from ticketjax.records.titles import task_title
 LEAST_SECONDS = 1e-5
 # Inches of a column of the legend: the longest title of the library's own seekers.
 LEGEND_WIDTH = 2.9
+# With more seekers, only those are numbered that no cheaper one comes near.
+MOST_NUMBERED = 12
+# How far the error must fall below that of all cheaper seekers: noise alone does that by a few
+# percent.
+NEAR = 0.9
+OTHER: dict[str, Any] = {"marker": "o", "color": FAINT, "ms": 3, "alpha": 0.6}
 
 
 class Curve(NamedTuple):
@@ -65,6 +72,30 @@ def _error(metric: np.ndarray, kind: str) -> np.ndarray:
     return 1 - metric if kind == CLASSIFICATION else metric
 
 
+def ahead(curves: Sequence[Curve], measure: str, kind: str) -> list[str]:
+    """The seekers whose error is at most NEAR times that of every cheaper one, cheapest first.
+
+    Args:
+        curves: of one task.
+        measure: "flops" or "seconds".
+        kind: of the task.
+
+    Returns:
+        Their titles. Seekers of unknown cost or error are left out.
+    """
+    points = [
+        (getattr(curve, measure), mean_of_finite(_error(curve.metric, kind)), curve.title)
+        for curve in curves
+    ]
+    known = [point for point in points if not np.isnan(point[:2]).any()]
+    least, titles = np.inf, []
+    for _, error, title in sorted(known):
+        if error <= NEAR * least:
+            titles.append(title)
+            least = error
+    return titles
+
+
 def draw_compute(
     curves: Mapping[str, Sequence[Curve]],
     tickets: Mapping[str, float],
@@ -76,8 +107,9 @@ def draw_compute(
     """Draw errors before training over FLOPs (upper row) and over seconds (lower row).
 
     A number marks the mean over seeds of each seeker in the end. The line to it shows what its
-    search had found after 1, 2, 4, 8, ... rounds, at their share of its compute. A dashed line
-    marks the bare ticket, where its error is not 0.
+    search had found after 1, 2, 4, 8, ... rounds, at their share of its compute. Of more than
+    MOST_NUMBERED seekers, only those that are ahead() in a panel have a number; the others are grey
+    dots. A dashed line marks the bare ticket, where its error is not 0.
 
     Args:
         curves: by task; the seekers in one order.
@@ -87,9 +119,10 @@ def draw_compute(
         title: the title of the figure.
     """
     titles = [curve.title for curve in next(iter(curves.values()))]
+    numbers = _numbers(titles, curves, kinds)
     width = 4.2 * len(curves)
     columns = max(1, int(width / LEGEND_WIDTH))
-    rows = math.ceil(len(titles) / columns)
+    rows = math.ceil((len(numbers) + 1) / columns)
     with plt.rc_context(STYLE):
         canvas, axes = plt.subplots(
             2,
@@ -101,7 +134,7 @@ def draw_compute(
         )
         for column, (task, of_task) in zip(axes.T, curves.items(), strict=True):
             for row, measure in enumerate(("flops", "seconds")):
-                _draw(column[row], of_task, measure, tickets[task], kinds[task])
+                _draw(column[row], of_task, numbers, measure, tickets[task], kinds[task])
             column[0].set_title(task_title(task), loc="left", color=INK)
             column[0].set_xlabel("FLOPs of a search")
             column[1].set_xlabel("seconds of a search")
@@ -109,8 +142,11 @@ def draw_compute(
             row[0].set_ylabel("error before training")
         handles = [
             plt.Line2D([], [], linestyle="", marker=f"${n}$", color=_colour(n), label=name, ms=7)
-            for n, name in enumerate(titles, start=1)
+            for name, n in numbers.items()
         ]
+        if others := len(titles) - len(numbers):
+            others_title = f"{others} others, which a cheaper one comes near"
+            handles.append(plt.Line2D([], [], linestyle="", **OTHER, label=others_title))
         canvas.legend(
             handles=handles, loc="outside lower center", ncols=columns, frameon=False, fontsize=8
         )
@@ -123,12 +159,34 @@ def _colour(number: int) -> str:
     return COLOURS[(number - 1) % len(COLOURS)]
 
 
-def _draw(axes: plt.Axes, curves: Sequence[Curve], measure: str, ticket: float, kind: str) -> None:
-    for n, curve in enumerate(curves, start=1):
+def _numbers(
+    titles: Sequence[str], curves: Mapping[str, Sequence[Curve]], kinds: Mapping[str, str]
+) -> dict[str, int]:
+    """Numbers from 1 for the seekers that have one, in the seekers' order."""
+    shown = set(titles)
+    if len(titles) > MOST_NUMBERED:
+        panels = itertools.product(curves, ("flops", "seconds"))
+        shown = {name for task, by in panels for name in ahead(curves[task], by, kinds[task])}
+    return {title: n for n, title in enumerate(filter(shown.__contains__, titles), start=1)}
+
+
+def _draw(
+    axes: plt.Axes,
+    curves: Sequence[Curve],
+    numbers: Mapping[str, int],
+    measure: str,
+    ticket: float,
+    kind: str,
+) -> None:
+    for curve in curves:
         total = max(getattr(curve, measure), LEAST_SECONDS)
         if np.isnan(total):
             continue
         end = mean_of_finite(_error(curve.metric, kind))
+        n = numbers.get(curve.title)
+        if n is None:
+            axes.plot(total, end, linestyle="", **OTHER)
+            continue
         axes.plot(total, end, marker=f"${n}$", color=_colour(n), ms=7, linestyle="", zorder=3)
         if curve.rounds.size:
             shares = curve.rounds / curve.rounds[-1]
