@@ -38,6 +38,8 @@ SEEKERS = ", ".join(
         "random paths=random_paths(draws=1000)",
         "random start and exchange=refined(singleshot(random), rounds=200)",
         "probabilistic and exchange=refined(probabilistic(epochs=400), rounds=200)",
+        "random paths and annealing=annealed(random_paths(draws=1000), steps=1000, proposals=128, "
+        "entropy_share=0.0)",
     )
 )
 SAMPLES, NOISE = 1_000, 0.0
