@@ -44,9 +44,9 @@ def main() -> int:
         print(f"\n{task}")
         for expression in FLAGS.seekers:
             grid = tj.make_grid(task=task, seekers=expression, depth=FLAGS.depth, width=FLAGS.width)
-            (chunk,) = grid.settings()
+            (named,) = grid.settings()
             ((label, seeker),) = grid.seekers
-            run = searched(chunk.setting, seeker, chunk.setting.ticket_density, FLAGS.searches)
+            run = searched(named.setting, seeker, named.setting.ticket_density, FLAGS.searches)
             metrics, found, digests, between, planted = (
                 np.stack(column) for column in zip(*map(run, seeds), strict=True)
             )

@@ -22,9 +22,9 @@ LEAST_SECONDS = 1e-5
 LEGEND_WIDTH = 2.9
 # With more seekers, only those are numbered that no cheaper one comes near.
 MOST_NUMBERED = 12
-# How far the error must fall below that of all cheaper seekers: noise alone does that by a few
-# percent.
+# An error comes near another that is at most this share of it: a few percent are noise.
 NEAR = 0.9
+# How the seekers without a number are drawn.
 OTHER: dict[str, Any] = {"marker": "o", "color": FAINT, "ms": 3, "alpha": 0.6}
 
 
