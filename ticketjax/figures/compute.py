@@ -22,7 +22,8 @@ LEAST_SECONDS = 1e-5
 LEGEND_WIDTH = 2.9
 # With more seekers, only those are numbered that no cheaper one comes near.
 MOST_NUMBERED = 12
-# An error comes near another that is at most this share of it: a few percent are noise.
+# A cheaper seeker comes near, unless the error is at most this share of its: a few percent are
+# noise.
 NEAR = 0.9
 # How the seekers without a number are drawn.
 OTHER: dict[str, Any] = {"marker": "o", "color": FAINT, "ms": 3, "alpha": 0.6}
