@@ -144,6 +144,7 @@ def test_neighbours_exchange_with_the_probability_of_parallel_tempering(chains):
     assert seen == {True, False}
 
 
+@pytest.mark.long
 def test_chains_of_one_temperature_exchange_always_and_otherwise_run_alone():
     """Under equal temperatures every exchange is accepted, so that one step shows it exactly."""
     problem = problem_of(layers_of(6))

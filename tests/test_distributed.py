@@ -161,7 +161,8 @@ def test_a_process_waits_for_the_others_as_long_as_it_says(tmp_path):
     ]
 
 
-@pytest.mark.parametrize("victim", [0, pytest.param(1, marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("victim", [0, 1])
 def test_when_one_process_is_killed_the_others_end_and_say_how_to_go_on(victim, tmp_path):
     many = "--seeds=100000"
     processes = start_job((many,), (many,), directory=tmp_path)
