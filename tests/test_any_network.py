@@ -92,7 +92,7 @@ LONG = ("residual", "by hand", "bare", "layer norm", "batch norm", "nnx")
         *((name, True) for name in NETWORKS if name not in LONG),
         *(pytest.param(name, True, marks=pytest.mark.long) for name in LONG),
         pytest.param("residual", False, marks=pytest.mark.long),
-        ("by hand", False),
+        pytest.param("by hand", False, marks=pytest.mark.long),
     ],
 )
 def test_every_network_is_pruned_within_its_budget(name, prune_bias):
