@@ -29,12 +29,19 @@ def data_for(task, params, generator, samples):
     return Batch(x, (outputs * np.array([2.0, -1.0, 0.5]) + noise).astype(np.float32))
 
 
-@pytest.mark.parametrize("name", ["circle", pytest.param("helix", marks=pytest.mark.long)])
-def test_strong_quality_fits_on_training_data_and_measures_on_held_out(name):
-    task, generator = get_task(name), np.random.default_rng(3)
+def drawn(name, seed):
+    """A random network with data of its own outputs, and held-out data."""
+    task, generator = get_task(name), np.random.default_rng(seed)
     params = he_network(generator, (task.inputs, 6, task.outputs))
     train, held_out = (data_for(task, params, generator, n) for n in (300, 100))
     problem = make_problem(task, mlp(task, 3, 6), params, train)
+    return problem, held_out
+
+
+@pytest.mark.parametrize("name", ["circle", pytest.param("helix", marks=pytest.mark.long)])
+def test_strong_quality_fits_on_training_data_and_measures_on_held_out(name):
+    problem, held_out = drawn(name, seed=3)
+    params, train = problem.params, problem.batch
     quality, weak = (
         strong_quality(problem, params, held_out),
         weak_quality(problem, params, held_out),
@@ -69,10 +76,8 @@ def test_strong_quality_fits_on_training_data_and_measures_on_held_out(name):
 
 @pytest.mark.parametrize("name", ["helix", "circle"])
 def test_strong_quality_is_blind_to_the_output_scale(name):
-    task, generator = get_task(name), np.random.default_rng(4)
-    params = he_network(generator, (task.inputs, 6, task.outputs))
-    train, held_out = (data_for(task, params, generator, n) for n in (300, 100))
-    problem = make_problem(task, mlp(task, 3, 6), params, train)
+    problem, held_out = drawn(name, seed=4)
+    params = problem.params
     quality = strong_quality(problem, params, held_out)
     for power in (-20, 20):
         factor = np.float32(10.0**power)
@@ -84,10 +89,8 @@ def test_strong_quality_is_blind_to_the_output_scale(name):
 
 @pytest.mark.parametrize("name", ["helix", "circle"])
 def test_quality_of_a_network_that_outputs_zero(name):
-    task, generator = get_task(name), np.random.default_rng(5)
-    params = he_network(generator, (task.inputs, 6, task.outputs))
-    train, held_out = (data_for(task, params, generator, n) for n in (300, 100))
-    problem = make_problem(task, mlp(task, 3, 6), params, train)
+    problem, held_out = drawn(name, seed=5)
+    params = problem.params
     zeros = jax.tree.map(np.zeros_like, params)
     quality = strong_quality(problem, zeros, held_out)
     if name == "helix":

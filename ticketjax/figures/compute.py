@@ -25,6 +25,8 @@ MOST_NUMBERED = 12
 # A cheaper seeker comes near, unless the error is at most this share of its: a few percent are
 # noise.
 NEAR = 0.9
+# The two rows of panels, which are fields of a Curve.
+MEASURES = ("flops", "seconds")
 # How the seekers without a number are drawn.
 OTHER: dict[str, Any] = {"marker": "o", "color": FAINT, "ms": 3, "alpha": 0.6}
 
@@ -123,7 +125,14 @@ def draw_compute(
     numbers = _numbers(titles, curves, kinds)
     width = 4.2 * len(curves)
     columns = max(1, int(width / LEGEND_WIDTH))
-    rows = math.ceil((len(numbers) + 1) / columns)
+    handles = [
+        plt.Line2D([], [], linestyle="", marker=f"${n}$", color=_colour(n), label=name, ms=7)
+        for name, n in numbers.items()
+    ]
+    if others := len(titles) - len(numbers):
+        others_title = f"{others} others, which a cheaper one comes near"
+        handles.append(plt.Line2D([], [], linestyle="", **OTHER, label=others_title))
+    rows = math.ceil(len(handles) / columns)
     with plt.rc_context(STYLE):
         canvas, axes = plt.subplots(
             2,
@@ -134,20 +143,13 @@ def draw_compute(
             layout="constrained",
         )
         for column, (task, of_task) in zip(axes.T, curves.items(), strict=True):
-            for row, measure in enumerate(("flops", "seconds")):
+            for row, measure in enumerate(MEASURES):
                 _draw(column[row], of_task, numbers, measure, tickets[task], kinds[task])
             column[0].set_title(task_title(task), loc="left", color=INK)
             column[0].set_xlabel("FLOPs of a search")
             column[1].set_xlabel("seconds of a search")
         for row in axes:
             row[0].set_ylabel("error before training")
-        handles = [
-            plt.Line2D([], [], linestyle="", marker=f"${n}$", color=_colour(n), label=name, ms=7)
-            for name, n in numbers.items()
-        ]
-        if others := len(titles) - len(numbers):
-            others_title = f"{others} others, which a cheaper one comes near"
-            handles.append(plt.Line2D([], [], linestyle="", **OTHER, label=others_title))
         canvas.legend(
             handles=handles, loc="outside lower center", ncols=columns, frameon=False, fontsize=8
         )
@@ -166,7 +168,7 @@ def _numbers(
     """Numbers from 1 for the seekers that have one, in the seekers' order."""
     shown = set(titles)
     if len(titles) > MOST_NUMBERED:
-        panels = itertools.product(curves, ("flops", "seconds"))
+        panels = itertools.product(curves, MEASURES)
         shown = {name for task, by in panels for name in ahead(curves[task], by, kinds[task])}
     return {title: n for n, title in enumerate(filter(shown.__contains__, titles), start=1)}
 
