@@ -51,18 +51,21 @@ def test_proposals_are_those_of_the_reference(level):
     assert all(possible[kind] for kind in kinds)
 
 
+@pytest.mark.parametrize("engine", ["xla", "numba"])
 @pytest.mark.parametrize(
     ("kind", "width", "prune_bias"),
     [(REGRESSION, 9, False), (CLASSIFICATION, 4, True)],
 )
-def test_chains_are_those_of_the_reference(kind, width, prune_bias):
+def test_chains_are_those_of_the_reference(kind, width, prune_bias, engine):
+    """The functions for Numba are plain Python where it is not installed, and do the same."""
     layers, size, steps, sweeps = layers_of(6), 18, 6, 8
     problem = problem_of(layers, kind, prune_bias=prune_bias)
     heats = np.geomspace(0.01, 1e-4, steps, dtype=np.float32)
     smooth = np.arange(steps) >= (3 if kind == CLASSIFICATION else steps)
     schedule = Schedule(
-        steps, sweeps * 8, 8, width, jnp.asarray(heats), jnp.asarray(smooth), 0, part=13
-    )
+        steps, sweeps * 8, 8, width, jnp.asarray(heats), jnp.asarray(smooth), 0, part=13,
+        engine=engine,
+    )  # fmt: skip
     found, info = jax.device_get(
         jax.jit(lambda key: anneal(problem, None, size, key, schedule))(KEY)
     )
@@ -165,6 +168,12 @@ def test_chains_of_one_temperature_exchange_always_and_otherwise_run_alone():
 def test_tempering_needs_chains():
     with pytest.raises(ValueError, match=r"hottest=2\.0 needs at least two chains, got chains=1"):
         Annealed(hottest=2.0)
+
+
+def test_numba_is_asked_for_where_it_is_not_installed(monkeypatch):
+    monkeypatch.setattr("ticketjax.seekers.annealing.annealed.IS_INSTALLED", False)
+    with pytest.raises(ValueError, match=r"engine='numba'\) needs Numba, which is not installed: "):
+        jax.eval_shape(Annealed(engine="numba"), KEY, problem_of(layers_of(6)), 0.1)
 
 
 def test_data_of_one_input_are_averaged_in_bins():

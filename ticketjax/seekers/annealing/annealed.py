@@ -13,6 +13,7 @@ from ticketjax.masks import apply_mask, budget
 from ticketjax.objective import OBJECTIVES, metric
 from ticketjax.problem import Problem, Seeker, resolve_density
 from ticketjax.seekers.annealing.chain import Schedule, anneal
+from ticketjax.seekers.annealing.compiled.compiling import IS_INSTALLED
 from ticketjax.seekers.annealing.tempering import AXIS, heats_of
 from ticketjax.seekers.checkpoints import without_checkpoints
 from ticketjax.seekers.strategies import as_seeker
@@ -72,13 +73,16 @@ class Annealed(Options):
         hottest: the last chain's temperature in units of the first one's, at least 1. Above 1, the
             chains' temperatures are spaced geometrically, and neighbours exchange their masks after
             every step with the probability of parallel tempering. Needs at least two chains.
+        engine: "xla", or "numba" for the same chain on the host's CPU, up to rounding: a callback
+            that evaluates proposals one by one, on one core. See docs/seekers.md for how fast each
+            is. Records have no FLOPs then.
         scope: "global" alone, one budget over all layers.
         objective: what is minimised, "rescaled" or "raw". The problem's own overrides it.
 
     Raises:
         ValueError: an option of another type or range, hottest > 1 with one chain. When called, for
             a network other than a chain of dense layers with ReLU between them; the message names
-            the layer.
+            the layer. Also when called, for engine="numba" if Numba is not installed.
 
     Source: this project. Simulated annealing: Kirkpatrick, Gelatt and Vecchi 1983; acceptance:
     Metropolis et al. 1953. Tests that stop early: Korattikara, Chen and Welling 2014,
@@ -104,6 +108,7 @@ class Annealed(Options):
     part: int = option(500, least=1)
     chains: int = option(1, least=1)
     hottest: float = option(1.0, least=1)
+    engine: str = option("xla", choices=("xla", "numba"))
     scope: str = option("global", choices=("global",))
     objective: str = option("rescaled", choices=OBJECTIVES)
 
@@ -139,6 +144,7 @@ class Annealed(Options):
             self.bins,
             self.part,
             self.hottest > 1,
+            self.engine,
         )
 
     def _error(self, problem: Problem, mask: Tree) -> jax.Array:
@@ -153,6 +159,11 @@ class Annealed(Options):
 
     def __call__(self, key: jax.Array, problem: Problem, density: jax.Array | float) -> Found:
         """Look for a ticket; see Seeker."""
+        if self.engine == "numba" and not IS_INSTALLED:
+            raise ValueError(
+                f"{self} needs Numba, which is not installed: pip install 'ticketjax[numba]', or "
+                "engine='xla'"
+            )
         density, problem = resolve_density(problem, density), problem.by_default(self.objective)
         start_key, key = jax.random.split(key)
         size = budget(density, problem.prunable)

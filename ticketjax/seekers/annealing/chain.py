@@ -64,6 +64,7 @@ class Schedule(NamedTuple):
     bins: int
     part: int
     exchanges: bool = False
+    engine: str = "xla"
 
 
 class _Task(NamedTuple):
@@ -216,6 +217,26 @@ def _batch(
     return after
 
 
+def _by_numba(
+    task: _Task,
+    chain: _Chain,
+    look: Look,
+    u: jax.Array,
+    temperature: jax.Array,
+    number: jax.Array,
+) -> _Chain:
+    """The sweeps of a step, compiled by Numba instead of XLA."""
+    from ticketjax.seekers.annealing.compiled.sweep import swept
+
+    now, best = chain.now, chain.best
+    kept, energy, found, least, accepted = swept(
+        task.narrow, task.energy, look.theta, task.narrow_prunable, task.size,
+        (look.scale, look.smooth), (now.kept, now.energy, best.energy), u, temperature, number,
+    )  # fmt: skip
+    best = _choose(least < best.energy, _Mask(now.neurons, found, least), best)
+    return _Chain(_Mask(now.neurons, kept, energy), best, chain.scale, chain.accepted + accepted)
+
+
 def _empty(problem: Problem) -> Tree:
     """The view of a mask that keeps nothing but biases that are not prunable."""
     return {
@@ -289,8 +310,11 @@ def anneal(
             return carry, None
 
         carry = _refreshed(task, chain, u[:hidden], smooth, turns)
-        numbers = number * sweeps + jnp.arange(sweeps, dtype=jnp.int32)
-        (chain, _), _ = jax.lax.scan(sweep, carry, (u[hidden:].reshape(shape), numbers))
+        if schedule.engine == "numba":
+            chain = _by_numba(task, *carry, u[hidden:].reshape(shape), temperature, number * sweeps)
+        else:
+            numbers = number * sweeps + jnp.arange(sweeps, dtype=jnp.int32)
+            (chain, _), _ = jax.lax.scan(sweep, carry, (u[hidden:].reshape(shape), numbers))
         if schedule.exchanges:
             one = jax.random.uniform(jax.random.fold_in(exchange_key, number))
             mine = (chain.now, chain.scale)

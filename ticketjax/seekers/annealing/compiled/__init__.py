@@ -1,0 +1,1 @@
+"""The proposals of a step one by one, compiled by Numba instead of XLA."""
