@@ -37,9 +37,8 @@ def records(devices=1, **fields):
     return rows(run(grid, devices=jax.local_devices()[:devices]))
 
 
-@pytest.mark.parametrize(
-    "chunk_size", [*(pytest.param(n, marks=pytest.mark.long) for n in (1, 3)), 7]
-)
+@pytest.mark.long
+@pytest.mark.parametrize("chunk_size", [1, 3, 7])
 def test_chunks_change_no_bit(chunk_size):
     assert records(chunk_size=chunk_size) == records()
 

@@ -183,7 +183,7 @@ def leaks(arguments, setting, instance):
     return found
 
 
-CASES = ("mlp", "linen", "images")
+CASES = ("mlp", pytest.param("linen", marks=pytest.mark.long), "images")
 
 
 @pytest.mark.parametrize("name", CASES)

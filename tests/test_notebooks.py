@@ -35,6 +35,7 @@ def test_outputs_are_there_and_in_order(name):
     assert any("image/png" in output.get("data", {}) for output in outputs)
 
 
+@pytest.mark.long
 def test_cells_run(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     for name in NAMES:

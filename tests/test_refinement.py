@@ -108,6 +108,7 @@ def test_with_room_for_one_a_parameter_is_still_exchanged():
     assert moves.kept[-1] == 1 and moves.accepted.sum() == 1
 
 
+@pytest.mark.long
 def test_the_best_of_all_masks_is_found_in_a_tiny_network():
     widths = (1, 3, 2, 1)
     layers = layers_of(12, widths)
