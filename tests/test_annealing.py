@@ -18,6 +18,7 @@ from ticketjax.seekers.annealing.moves import NUMBERS, State, propose
 from ticketjax.seekers.annealing.samples import samples_of
 from ticketjax.seekers.annealing.tempering import AXIS, exchanged, heats_of
 from ticketjax.seekers.exchange.vectors import unflatten
+from ticketjax.seekers.registry import get_seeker
 from ticketjax.tasks import get_task
 
 KEY = jax.random.key(3)
@@ -172,8 +173,9 @@ def test_tempering_needs_chains():
 
 def test_numba_is_asked_for_where_it_is_not_installed(monkeypatch):
     monkeypatch.setattr("ticketjax.seekers.annealing.annealed.IS_INSTALLED", False)
-    with pytest.raises(ValueError, match=r"engine='numba'\) needs Numba, which is not installed: "):
-        jax.eval_shape(Annealed(engine="numba"), KEY, problem_of(layers_of(6)), 0.1)
+    assert get_seeker("annealed(engine='xla')") == Annealed()
+    with pytest.raises(ValueError, match=r"engine='numba' needs Numba, which is not installed: "):
+        get_seeker("annealed(engine='numba')")
 
 
 def test_data_of_one_input_are_averaged_in_bins():

@@ -261,16 +261,5 @@ LINES: dict[str, Line] = {
             "entropy_share=0.0, temperatures=(0.04, 0.001), error_temperatures=(0.002, 2e-05)",
         ),
     ),
-    # The same candidates with 16 times the proposals.
-    "concrete_ticket_search-annealed-long": Line(
-        "concrete_ticket_search, annealed long",
-        _with(
-            f"annealed(concrete_ticket_search(epochs={PASSES}, learning_rate=0.3), steps=1000, "
-            "proposals=2048, engine='numba')",
-            "entropy_share=0.0",
-            "entropy_share=0.0, temperatures=(0.01, 0.0005), error_temperatures=(0.0005, 5e-06)",
-            "entropy_share=0.0, temperatures=(0.04, 0.001), error_temperatures=(0.002, 2e-05)",
-        ),
-    ),
 }
 """By label, which is the directory of its records and the key of its setting."""

@@ -80,9 +80,9 @@ class Annealed(Options):
         objective: what is minimised, "rescaled" or "raw". The problem's own overrides it.
 
     Raises:
-        ValueError: an option of another type or range, hottest > 1 with one chain. When called, for
-            a network other than a chain of dense layers with ReLU between them; the message names
-            the layer. Also when called, for engine="numba" if Numba is not installed.
+        ValueError: an option of another type or range, hottest > 1 with one chain, engine="numba"
+            where Numba is not installed. When called, for a network other than a chain of dense
+            layers with ReLU between them; the message names the layer.
 
     Source: this project. Simulated annealing: Kirkpatrick, Gelatt and Vecchi 1983; acceptance:
     Metropolis et al. 1953. Tests that stop early: Korattikara, Chen and Welling 2014,
@@ -118,6 +118,10 @@ class Annealed(Options):
         """Take a score for the singleshot pruner that it makes; refuse what is no seeker."""
         if self.hottest > 1 and self.chains == 1:
             raise ValueError(f"hottest={self.hottest} needs at least two chains, got chains=1")
+        if self.engine == "numba" and not IS_INSTALLED:
+            raise ValueError(
+                "engine='numba' needs Numba, which is not installed: pip install 'ticketjax[numba]'"
+            )
         if self.seeker is not None:
             object.__setattr__(self, "seeker", as_seeker(self.seeker))
 
@@ -159,11 +163,6 @@ class Annealed(Options):
 
     def __call__(self, key: jax.Array, problem: Problem, density: jax.Array | float) -> Found:
         """Look for a ticket; see Seeker."""
-        if self.engine == "numba" and not IS_INSTALLED:
-            raise ValueError(
-                f"{self} needs Numba, which is not installed: pip install 'ticketjax[numba]', or "
-                "engine='xla'"
-            )
         density, problem = resolve_density(problem, density), problem.by_default(self.objective)
         start_key, key = jax.random.split(key)
         size = budget(density, problem.prunable)
