@@ -6,7 +6,7 @@ import pytest
 
 from tests.pages import CONFIGURATION
 from ticketjax.commands.again import command_of
-from ticketjax.records import store
+from ticketjax.records.manifest import configuration
 from ticketjax.runs.grid import make_grid
 
 GRID = {
@@ -49,7 +49,7 @@ def mine(key, problem, params, mask):
     ],
 )
 def test_command_makes_it_again(change, module, flags):
-    text = command_of(store.configuration(make_grid(**{**GRID, **change})), "out")
+    text = command_of(configuration(make_grid(**{**GRID, **change})), "out")
     first, *rest = text.split(" \\\n    ")
     assert first == f"python -m experiments.{module}"
     assert set(flags) <= set(rest) and rest[-1] == "--out=out"
@@ -58,8 +58,8 @@ def test_command_makes_it_again(change, module, flags):
 
 
 def test_nothing_of_a_manifest_is_a_command_of_the_shell():
-    configuration = store.configuration(make_grid(**GRID))
-    text = command_of({**configuration, "task": ["$(reboot)"]}, "a b")
+    there = configuration(make_grid(**GRID))
+    text = command_of({**there, "task": ["$(reboot)"]}, "a b")
     words = shlex.split(text.replace(" \\\n", " "))
     assert "--task=path/to/file.py:$(reboot)" in words and "--out=a b" in words
 

@@ -11,7 +11,7 @@ import ticketjax as tj
 from benchmarks.passes import product_in_passes
 from ticketjax.masks import full_mask
 from ticketjax.precision import at_precision
-from ticketjax.records.store import configuration
+from ticketjax.records.manifest import configuration
 from ticketjax.training import shuffles, train
 
 

@@ -17,12 +17,12 @@ import pytest
 
 from ticketjax.records import store
 from ticketjax.records.lock import InUse
+from ticketjax.records.manifest import configuration
 from ticketjax.records.store import (
     LOCK,
     MANIFEST,
     PARTS,
     Store,
-    configuration,
     load_records,
     write_whole,
 )

@@ -3,7 +3,7 @@
 import importlib.metadata
 
 import ticketjax
-from ticketjax.records.store import versions
+from ticketjax.records.manifest import versions
 from ticketjax.version import VERSION
 
 

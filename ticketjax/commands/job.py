@@ -19,7 +19,7 @@ import jax
 from jax._src import distributed
 
 from ticketjax.commands.flags import FLAGS, JOB, FlagError
-from ticketjax.records import store
+from ticketjax.records.manifest import CHECKED_PACKAGES, versions
 
 # Seconds that a process waits for the others to start, and to answer.
 WAIT = 300
@@ -95,8 +95,8 @@ def _what_runs() -> dict[str, str]:
         if name not in OWN_FLAGS:
             value = ",".join(map(str, flag.value)) if isinstance(flag.value, list) else flag.value
             told[f"--{name}"] = f"--{name}={value}"
-    versions = store.versions()
-    return told | {name: f"{name} {versions[name]}" for name in store.CHECKED_PACKAGES}
+    own = versions()
+    return told | {name: f"{name} {own[name]}" for name in CHECKED_PACKAGES}
 
 
 def _refuse_differences(processes: Sequence[dict[str, str]]) -> None:

@@ -196,7 +196,7 @@ def _write(path: pathlib.Path, *contents) -> None:
 def _plant_one() -> int:
     _refuse_present(OF_SEALED, "is for --suite=v2")
     from ticketjax.masks import count_prunable
-    from ticketjax.records.store import manifest
+    from ticketjax.records.manifest import manifest
     from ticketjax.sharing import instances
 
     path = pathlib.Path(FLAGS.out)
@@ -249,7 +249,8 @@ def write_suite(published: dict, directory: pathlib.Path) -> int:
     """
     from tqdm import tqdm
 
-    from ticketjax.records.store import manifest, write_whole
+    from ticketjax.records.manifest import manifest
+    from ticketjax.records.store import write_whole
     from ticketjax.sharing import instances
 
     grid = _grid(**published["grid"])

@@ -207,7 +207,7 @@ def _there(path: str, candidates: Mapping[str, dict[str, Any]]) -> dict[str, Fro
 def _freeze(seekers: dict[str, Any], tries: list[Try], quality: str, grid: Grid) -> Frozen:
     """The choice among the seekers, by expression; the only one, if there are no tries."""
     from ticketjax.fingerprints import own_functions
-    from ticketjax.records.store import versions
+    from ticketjax.records.manifest import versions
     from ticketjax.seekers.registry import seeker_text
     from ticketjax.tuning.selection import best
     from ticketjax.tuning.settings import Frozen, Tuning

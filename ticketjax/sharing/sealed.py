@@ -19,7 +19,8 @@ import jax
 import jax.numpy as jnp
 
 from ticketjax.base import CLASSIFICATION, REGRESSION
-from ticketjax.records.store import versions, write_whole
+from ticketjax.records.manifest import versions
+from ticketjax.records.store import write_whole
 from ticketjax.sharing.instances import (
     SUFFIX,
     Description,
