@@ -94,6 +94,27 @@ def test_chains_are_those_of_the_reference(kind, width, prune_bias, engine):
 
 
 @pytest.mark.long
+def test_chains_of_numba_are_the_same_alone_and_under_vmap_and_pmap():
+    problem = problem_of(layers_of(6))
+    schedule = Schedule(
+        2, 16, 8, 9, jnp.full(2, 0.01), jnp.zeros(2, bool), 0, part=40, engine="numba"
+    )
+    keys = jax.random.split(KEY, 4)
+
+    def masks(run, keys):
+        return jax.device_get(run(lambda key: anneal(problem, None, 18, key, schedule)[0])(keys))
+
+    alone = [masks(jax.jit, key) for key in keys]
+    wanted = jax.tree.map(lambda *leaves: np.stack(leaves), *alone)
+    assert len({flat_of(mask).tobytes() for mask in alone}) == 4
+    together = masks(lambda chain: jax.jit(jax.vmap(chain)), keys)
+    jax.tree.map(np.testing.assert_array_equal, together, wanted)
+    spread = masks(lambda chain: jax.pmap(jax.vmap(chain)), keys.reshape(2, 2))
+    spread = jax.tree.map(lambda leaf: leaf.reshape(4, *leaf.shape[2:]), spread)
+    jax.tree.map(np.testing.assert_array_equal, spread, wanted)
+
+
+@pytest.mark.long
 def test_a_seekers_mask_is_annealed_and_never_made_worse():
     layers, size = layers_of(6), 20
     problem = problem_of(layers)
