@@ -20,7 +20,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from absl import app, flags
 
-from ticketjax.records.store import FREE_FIELDS, MANIFEST, write_whole
+from ticketjax.records.manifest import FREE_FIELDS
+from ticketjax.records.store import MANIFEST, write_whole
 from ticketjax.report.results import find_results, read_results
 from ticketjax.runs.record import SCHEMA
 from ticketjax.tuning.seeds import purposes
