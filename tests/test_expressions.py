@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 import ticketjax as tj
 from ticketjax import expressions
 from ticketjax.masks import LayerBudgets
+from ticketjax.seekers.annealing.compiled.compiling import IS_INSTALLED
 from ticketjax.seekers.registry import (
     COMBINATORS,
     SCORES,
@@ -206,6 +207,8 @@ def options(draw, kind):
         drawn["penalty"] = draw(st.floats(0.1, 1.0))
     if "hottest" in drawn:
         drawn["chains"] = 3
+    if drawn.get("engine") == "numba" and not IS_INSTALLED:
+        drawn["engine"] = "xla"
     return drawn
 
 

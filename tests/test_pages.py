@@ -53,6 +53,7 @@ def run(command, root):
     return result.stdout
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("page", "passed"), [("adding_a_seeker", 2), ("adding_a_task", 15)])
 def test_page_is_followed(page, passed, tmp_path):
     for name in WORKED_ON:
