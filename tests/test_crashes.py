@@ -56,6 +56,7 @@ SECONDS = 4
 INTERRUPTS = 6
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="Linux alone tells of signals")
 def test_signals_end_a_command_at_once_from_its_first_import_on(tmp_path, monkeypatch):
     for name, value in crashes.ENVIRONMENT.items():

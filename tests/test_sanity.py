@@ -10,6 +10,8 @@ from ticketjax.runs.grid import make_grid
 from ticketjax.sweeping import sweep
 
 KEY = jax.random.key(5)
+pytestmark = pytest.mark.long
+
 GRID = {
     "task": "relu",
     "depth": 3,

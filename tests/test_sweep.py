@@ -333,7 +333,9 @@ def test_equal_masks_of_a_network_are_measured_once_whoever_found_them(monkeypat
             assert alike == [found[(*key[:-2], "magnitude", density)][name] for name in FLOATS]
 
 
-@pytest.mark.parametrize("sanity", ["none", "invert", "shuffle"])
+@pytest.mark.parametrize(
+    "sanity", [pytest.param("none", marks=pytest.mark.long), "invert", "shuffle"]
+)
 def test_scores_and_selection_apart_are_the_seeker(sanity):
     task = get_task("relu")
     setting = Setting(task, mlp(task, 4, 12), samples=200)

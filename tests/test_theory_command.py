@@ -15,6 +15,7 @@ def command(*flags, directory):
     return python("-W", "error", "-m", "experiments.theory", *flags, directory=directory)
 
 
+@pytest.mark.long
 def test_output_holds_what_the_library_computes(tmp_path):
     flags = ["--task=relu,circle", "--width=100,1e30", "--eps=0.2", "--delta=0.05", "--out=out"]
     result = command(*flags, directory=tmp_path)

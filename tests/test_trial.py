@@ -226,6 +226,7 @@ def test_a_record_does_not_know_what_else_is_computed():
         np.testing.assert_array_equal(getattr(records, field)[1], getattr(others, field)[1])
 
 
+@pytest.mark.long
 def test_density_one_keeps_all():
     record = jax.tree.map(lambda leaf: leaf[2], over_densities()(KEY, DENSITIES, 0.01))
     size = 6 + 6 + 6 + 1
