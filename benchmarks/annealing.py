@@ -5,8 +5,7 @@
 Both engines anneal the same planted network (development seed 0) with the same random numbers, in
 turns, after one run that compiles. The table has proposals per second, the speedup of Numba by the
 median, and the share of kept parameters that the two masks have in common. Rounding differs, so
-long chains separate. Needs Numba: pip install 'ticketjax[numba]'. About
-three minutes of one core.
+long chains separate. Needs Numba: pip install 'ticketjax[numba]'. About three minutes of one core.
 """
 
 from absl import flags

@@ -120,6 +120,15 @@ def _set(trial, touched, count, place, value):
 
 
 @compiled
+def _is_among(touched, count, place):
+    """Whether a place is one of the first `count` that were noted."""
+    for i in range(count):
+        if touched[i] == place:
+            return True
+    return False
+
+
+@compiled
 def propose(kind, u, level, sizes, starts, kept, may, live, gone, new, room, trial, touched):
     """Make a proposal in `trial`, which is equal to `kept`; see moves.py.
 
@@ -202,20 +211,12 @@ def propose(kind, u, level, sizes, starts, kept, may, live, gone, new, room, tri
         excess = -room
         for i in range(count):
             place = touched[i]
-            if may[place] and trial[place] != kept[place] and not _is_earlier(touched, i):
+            if may[place] and trial[place] != kept[place] and not _is_among(touched, i, place):
                 excess += 1 if trial[place] else -1
         for i in range(min(excess, MOST_LEAVING)):
             if gone[i] != NONE:
                 count = _set(trial, touched, count, gone[i], False)
     return count
-
-
-@compiled
-def _is_earlier(touched, at):
-    for i in range(at):
-        if touched[i] == touched[at]:
-            return True
-    return False
 
 
 @compiled
@@ -231,10 +232,7 @@ def settle(kept, may, trial, touched, count):
         if not may[place]:
             trial[place] = kept[place]
         if trial[place] != kept[place]:
-            seen = False
-            for k in range(changed):
-                seen |= touched[k] == place
-            if not seen:
+            if not _is_among(touched, changed, place):
                 more += 1 if trial[place] else -1
                 touched[changed] = place
                 changed += 1
