@@ -68,6 +68,7 @@ def alone(tmp_path_factory):
     return load_records(directory / "out")
 
 
+@pytest.mark.long
 def test_processes_together_make_the_records_of_one(alone, tmp_path):
     count = 3
     processes = start_job(*[()] * count, directory=tmp_path)

@@ -40,6 +40,7 @@ TRAIN = (
     "tj.Task(",
     "nnx.Module",
     "nn.LayerNorm",
+    "def largest_gradient",
 )
 COMPILES = "progress=True"
 
