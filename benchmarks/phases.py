@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks import work
-from ticketjax import masks
+from ticketjax import masks, selection
 from ticketjax.base import Batch, Found, Params
 from ticketjax.choices import PRUNERS
 from ticketjax.networks.compaction import active_width, compact
@@ -95,7 +95,7 @@ def _make_scoring(setting: Setting):
 
 def _make_selection(densities: np.ndarray):
     def one(scores, density):
-        mask = masks.select(scores, density)
+        mask = selection.select(scores, density)
         everything = masks.count_kept(mask) == masks.count_prunable(mask)
         return mask, active_width(mask), everything
 

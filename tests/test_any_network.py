@@ -23,8 +23,8 @@ from tests.user_networks import (
     model_of,
     problem_of,
 )
-from ticketjax.masks import LayerBudgets
 from ticketjax.seekers.registry import SCORES
+from ticketjax.selection import LayerBudgets
 
 
 @pytest.mark.parametrize("name", NETWORKS)

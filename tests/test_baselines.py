@@ -13,11 +13,12 @@ from tests.oracles import paths as path_oracle
 from tests.oracles import problems
 from ticketjax.base import CLASSIFICATION, REGRESSION, Wire
 from ticketjax.choices import BASELINES
-from ticketjax.masks import budgets_of, count_kept
+from ticketjax.masks import count_kept
 from ticketjax.runs.grid import make_grid
 from ticketjax.seekers.checkpoints import marks
 from ticketjax.seekers.drawn.filling import LARGEST_BLOCKS, PATHS_AT_ONCE
 from ticketjax.seekers.drawn.walks import Part, draw_walks, parts_of
+from ticketjax.selection import budgets_of
 
 KEY = jax.random.key(5)
 

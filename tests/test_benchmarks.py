@@ -20,11 +20,12 @@ from benchmarks import (
     timing,
     work,
 )
-from ticketjax.masks import apply_mask, full_mask, select
+from ticketjax.masks import apply_mask, full_mask
 from ticketjax.networks.mlp import mlp
 from ticketjax.problem import make_problem
 from ticketjax.runs import programs
 from ticketjax.seekers.registry import SCORES
+from ticketjax.selection import select
 from ticketjax.tasks import get_task
 
 SAMPLES = 16

@@ -13,7 +13,7 @@ import pytest
 import ticketjax as tj
 from tests import example_records
 from tests.processes import python
-from ticketjax import masks
+from ticketjax import selection
 from ticketjax.base import CLASSIFICATION
 from ticketjax.figures.leaderboard import Entry, leaderboard_table
 from ticketjax.records.summaries import QUALITIES
@@ -78,7 +78,7 @@ def test_bounds_by_hand():
     # Layers of 12 and 7 parameters: half of each is 6 and, to even, 4 (of 3.5); of all, 10 (9.5).
     layer = {"kernel": jnp.zeros((1, 6)), "bias": jnp.zeros(6)}
     params = {"layer_0": layer, "layer_1": {"kernel": jnp.zeros((6, 1)), "bias": jnp.zeros(1)}}
-    bounds = functools.partial(masks.budget_bounds, 0.5, params)
+    bounds = functools.partial(selection.budget_bounds, 0.5, params)
     assert bounds() == (10, 10)
     assert bounds("local") == (9, 11)
     # The whole ticket is in the second layer, which has only 7 parameters.

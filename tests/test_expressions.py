@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 import ticketjax as tj
 from ticketjax import expressions
-from ticketjax.masks import LayerBudgets
 from ticketjax.seekers.annealing.compiled.compiling import IS_INSTALLED
 from ticketjax.seekers.registry import (
     COMBINATORS,
@@ -24,6 +23,7 @@ from ticketjax.seekers.registry import (
     seeker_label,
     seeker_text,
 )
+from ticketjax.selection import LayerBudgets
 
 
 def pair(a, b=2, *, c=3):

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from tests.awkward_floats import AWKWARD, INFINITY
-from tests.oracles import selection
-from ticketjax import masks
+from tests.oracles import selection as oracle
+from ticketjax import masks, selection
 
 
 def tree(widths, draw):
@@ -41,8 +41,8 @@ def tied_scores(generator, widths):
 @pytest.mark.parametrize("scope", ["global", "local"])
 def test_select_against_the_oracle(scope, prune_bias):
     compiled = jax.jit(
-        lambda scores, density, alive: masks.select(
-            masks.exclude(scores, alive), density, scope, prune_bias=prune_bias
+        lambda scores, density, alive: selection.select(
+            selection.exclude(scores, alive), density, scope, prune_bias=prune_bias
         )
     )
     generator = np.random.default_rng(4)
@@ -52,14 +52,14 @@ def test_select_against_the_oracle(scope, prune_bias):
         alive = tree(WIDTHS, lambda shape: generator.random(shape) < 0.6)
         for density in (0.3, 0.5, generator.uniform(0.3, 1), 1.0):
             for survivors in (everything, alive):
-                expected = selection.select(scores, density, scope, prune_bias, survivors)
+                expected = oracle.select(scores, density, scope, prune_bias, survivors)
                 mask = compiled(scores, jnp.float32(density), survivors)
                 assert_same_masks(mask, expected)
         if trial == 0:
-            eager = masks.select(
-                masks.exclude(scores, alive), density, scope, prune_bias=prune_bias
+            eager = selection.select(
+                selection.exclude(scores, alive), density, scope, prune_bias=prune_bias
             )
-            assert_same_masks(eager, selection.select(scores, density, scope, prune_bias, alive))
+            assert_same_masks(eager, oracle.select(scores, density, scope, prune_bias, alive))
 
 
 @hypothesis.given(
@@ -82,7 +82,7 @@ def test_select_keeps_exactly_what_is_asked(scores, alive, density, scope):
         }
         for parts in leaves
     )
-    mask = masks.select(masks.exclude(scores, alive), jnp.float32(density), scope)
+    mask = selection.select(selection.exclude(scores, alive), jnp.float32(density), scope)
     sizes = {"global": [26], "local": [20, 6]}[scope]
     assert int(masks.count_kept(mask)) == sum(round(density * size) for size in sizes)
     # Pruned parameters return only if all others are kept.
@@ -97,7 +97,7 @@ def test_ties_go_to_the_lower_index_in_every_respect():
     scores = tree((2, 2, 2), lambda shape: jnp.zeros(shape))
     order = []
     for k in range(1, 13):
-        mask = masks.select(scores, k / 12)
+        mask = selection.select(scores, k / 12)
         flat = [
             (name, part, index)
             for name in mask
@@ -117,7 +117,7 @@ def test_layers_beyond_the_tenth_stay_in_order():
     names = [f"layer_{i}" for i in range(13)]
     assert masks.layer_names(scores) == names
     for kept in (5, 20):
-        mask = masks.select(scores, kept / 26)
+        mask = selection.select(scores, kept / 26)
         flags = [bool(mask[name][part].item()) for name in names for part in ("kernel", "bias")]
         assert flags == [True] * kept + [False] * (26 - kept)
 
@@ -127,7 +127,7 @@ def test_scopes_differ_where_layers_do():
         "layer_0": {"kernel": jnp.array([[1.0, 2.0, 3.0]]), "bias": jnp.array([4.0, 5.0, 6.0])},
         "layer_1": {"kernel": jnp.array([[7.0], [8.0], [9.0]]), "bias": jnp.array([10.0])},
     }
-    everywhere, by_layer = masks.select(scores, 0.5), masks.select(scores, 0.5, "local")
+    everywhere, by_layer = selection.select(scores, 0.5), selection.select(scores, 0.5, "local")
     assert masks.layer_densities(everywhere).tolist() == pytest.approx([1 / 6, 1])
     assert masks.layer_densities(by_layer).tolist() == [0.5, 0.5]
     assert by_layer["layer_1"]["kernel"].ravel().tolist() == [False, False, True]
@@ -135,7 +135,7 @@ def test_scopes_differ_where_layers_do():
 
 def test_without_biases_all_of_them_are_kept_and_none_is_counted():
     scores = tree((2, 3, 1), lambda shape: jnp.full(shape, 9.0 if len(shape) == 1 else 1.0))
-    mask = masks.select(scores, 4 / 9, prune_bias=False)
+    mask = selection.select(scores, 4 / 9, prune_bias=False)
     assert mask["layer_0"]["kernel"].tolist() == [[True, True, True], [True, False, False]]
     assert not np.any(mask["layer_1"]["kernel"])
     assert all(np.all(layer["bias"]) for layer in mask.values())
@@ -147,9 +147,9 @@ def test_a_traced_density_selects_what_a_number_does(scope):
     generator = np.random.default_rng(5)
     scores = tree((5, 30, 5), lambda shape: generator.integers(0, 4, shape).astype(np.float32))
     densities = [0.05, 0.1, 0.3, 1 / 3, 0.5, 1.0]  # 0.3 of 335 parameters is 100.5
-    batched = jax.jit(jax.vmap(lambda d: masks.select(scores, d, scope)))(jnp.array(densities))
+    batched = jax.jit(jax.vmap(lambda d: selection.select(scores, d, scope)))(jnp.array(densities))
     for i, density in enumerate(densities):
-        expected = masks.select(scores, density, scope)
+        expected = selection.select(scores, density, scope)
         assert_same_masks(jax.tree.map(lambda leaf, i=i: leaf[i], batched), expected)
 
 
@@ -157,11 +157,11 @@ def test_select_under_vmap_over_scores_and_densities():
     generator = np.random.default_rng(6)
     scores = tree(WIDTHS, lambda shape: AWKWARD[generator.integers(0, 19, (8, *shape))])
     densities = np.linspace(0.1, 1, 8)
-    batched = jax.vmap(masks.select)(scores, jnp.asarray(densities, jnp.float32))
+    batched = jax.vmap(selection.select)(scores, jnp.asarray(densities, jnp.float32))
     for i, density in enumerate(densities):
         one = jax.tree.map(lambda leaf, i=i: leaf[i], scores)
         mask = jax.tree.map(lambda leaf, i=i: leaf[i], batched)
-        assert_same_masks(mask, selection.select(one, density, "global"))
+        assert_same_masks(mask, oracle.select(one, density, "global"))
 
 
 @pytest.mark.parametrize("prune_bias", [True, False])
@@ -176,7 +176,9 @@ def test_the_oracle_scope_gives_every_layer_its_share_of_the_ticket(prune_bias):
         exact = [Fraction(density) * sum(sizes) * count / sum(ticket) for count in ticket]
         expected = [min(round(share), size) for share, size in zip(exact, sizes, strict=True)]
         for asked in (density, jnp.float32(density)):
-            mask = masks.select(scores, asked, masks.LayerBudgets(ticket), prune_bias=prune_bias)
+            mask = selection.select(
+                scores, asked, selection.LayerBudgets(ticket), prune_bias=prune_bias
+            )
             kept = masks.layer_densities(mask, prune_bias) * np.array(sizes)
             assert np.round(kept).astype(int).tolist() == expected
             parts = ("kernel", "bias") if prune_bias else ("kernel",)
@@ -185,11 +187,11 @@ def test_the_oracle_scope_gives_every_layer_its_share_of_the_ticket(prune_bias):
                     np.concatenate([np.ravel(tree[name][part]) for part in parts])
                     for tree in (scores, mask)
                 )
-                np.testing.assert_array_equal(flags, selection.top_k(flat, count))
+                np.testing.assert_array_equal(flags, oracle.top_k(flat, count))
     with pytest.raises(ValueError, match="oracle"):
-        masks.select(scores, 0.5, "oracle")
+        selection.select(scores, 0.5, "oracle")
     with pytest.raises(ValueError, match="budgets for 2 layers, not 3"):
-        masks.select(scores, 0.5, masks.LayerBudgets((1, 2)))
+        selection.select(scores, 0.5, selection.LayerBudgets((1, 2)))
 
 
 @pytest.mark.parametrize("worst", [np.nan, -INFINITY, np.finfo(np.float32).min])
@@ -197,7 +199,7 @@ def test_what_is_pruned_ranks_below_the_worst_that_is_alive(worst):
     scores = tree((2, 2), lambda shape: np.full(shape, worst, np.float32))
     alive = tree((2, 2), lambda shape: np.zeros(shape, bool))
     alive["layer_0"]["bias"][1] = True
-    assert_same_masks(masks.select(masks.exclude(scores, alive), 1 / 6), alive)
+    assert_same_masks(selection.select(selection.exclude(scores, alive), 1 / 6), alive)
 
 
 def test_exclude_leaves_the_order_of_the_others():
@@ -205,7 +207,7 @@ def test_exclude_leaves_the_order_of_the_others():
         "layer_0": {"kernel": jnp.array([[1.0, -2.0, 0.0]]), "bias": jnp.array([5.0, -0.0, 3e-39])}
     }
     alive = {"layer_0": {"kernel": jnp.array([[True, False, True]]), "bias": jnp.array([True] * 3)}}
-    excluded = masks.exclude(scores, alive)["layer_0"]
+    excluded = selection.exclude(scores, alive)["layer_0"]
     assert excluded["kernel"].tolist() == [[1.0, -INFINITY, 0.0]]
     assert np.array_equal(
         np.asarray(excluded["bias"]).view(np.uint32),
@@ -216,13 +218,13 @@ def test_exclude_leaves_the_order_of_the_others():
 def test_an_unknown_scope_is_refused():
     scores = tree((1, 1), jnp.zeros)
     with pytest.raises(ValueError, match="scope must be one of global, local, oracle, got 'layer'"):
-        masks.select(scores, 0.5, "layer")
+        selection.select(scores, 0.5, "layer")
 
 
 @pytest.mark.parametrize("density", [0, 1.5, 0.01])
 def test_a_density_that_is_none_is_refused_by_select(density):
     with pytest.raises(ValueError, match="density"):
-        masks.select(tree((2, 2), jnp.zeros), density)
+        selection.select(tree((2, 2), jnp.zeros), density)
 
 
 # Algebra
@@ -260,8 +262,8 @@ def test_a_ticket_density_selects_as_many_as_the_ticket_has():
         target = tree((2, 100, 100, 4), lambda shape: np.zeros(shape))
         target["layer_1"]["kernel"].flat[:kept] = 1.0
         density = masks.ticket_density(target, mother)
-        assert int(masks.count_kept(masks.select(mother, density))) == kept
-        assert int(masks.count_kept(masks.select(mother, jnp.float32(density)))) == kept
+        assert int(masks.count_kept(selection.select(mother, density))) == kept
+        assert int(masks.count_kept(selection.select(mother, jnp.float32(density)))) == kept
 
 
 def test_a_mask_stops_even_infinities_and_nan():
@@ -299,15 +301,15 @@ def test_a_small_layer_may_keep_none_under_a_local_budget():
         "layer_0": {"kernel": jnp.ones((1, 2)), "bias": jnp.ones(1)},
         "layer_1": {"kernel": jnp.ones((10, 10)), "bias": jnp.ones(10)},
     }
-    plain = masks.select(scores, 0.1, "local")
-    traced = jax.jit(lambda d: masks.select(scores, d, "local"))(0.1)
+    plain = selection.select(scores, 0.1, "local")
+    traced = jax.jit(lambda d: selection.select(scores, d, "local"))(0.1)
     assert_same_masks(plain, traced)
     assert int(masks.count_kept(plain)) == 11
 
 
 def test_a_word_is_no_density_for_select():
     with pytest.raises(ValueError, match="density must be a number here, got 'ticket'"):
-        masks.select({"layer_0": {"kernel": jnp.ones((1, 2)), "bias": jnp.ones(1)}}, "ticket")
+        selection.select({"layer_0": {"kernel": jnp.ones((1, 2)), "bias": jnp.ones(1)}}, "ticket")
 
 
 def _digests_apart(flat):

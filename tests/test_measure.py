@@ -14,7 +14,6 @@ from hypothesis.extra.numpy import arrays
 
 from tests.oracles import paths
 from tests.oracles.networks import he_network
-from ticketjax.masks import select
 from ticketjax.measure.quality import (
     feasible_recall,
     ranking,
@@ -28,6 +27,7 @@ from ticketjax.networks.paths import (
     live_neurons,
     log10_paths,
 )
+from ticketjax.selection import select
 
 
 def network(*layers):

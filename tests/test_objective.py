@@ -11,7 +11,7 @@ import scipy.special
 
 from tests.oracles.forward import forward
 from tests.oracles.networks import he_network
-from ticketjax import masks
+from ticketjax import selection
 from ticketjax.base import CLASSIFICATION, REGRESSION, Batch, Task
 from ticketjax.networks.mlp import mlp
 from ticketjax.objective import loss, metric, output_scale, output_sign
@@ -339,7 +339,7 @@ def test_make_problem_knows_the_ticket_density():
         there = sum(layer[part].size for layer in params.values() for part in parts)
         assert problem.ticket_density == kept / there
         assert problem.prune_bias == prune_bias and problem.objective is None
-        assert masks.budget(problem.ticket_density, there) == kept
+        assert selection.budget(problem.ticket_density, there) == kept
 
 
 def test_make_problem_without_a_ticket_of_this_depth():

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 import ticketjax as tj
 from ticketjax.checks import LARGEST, MOST, Options, option, written
-from ticketjax.masks import LayerBudgets
 from ticketjax.seekers import registry
 from ticketjax.seekers.registry import COMBINATORS, WHOLE
+from ticketjax.selection import LayerBudgets
 
 
 @dataclasses.dataclass(frozen=True, repr=False)

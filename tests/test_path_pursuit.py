@@ -9,7 +9,7 @@ import pytest
 
 from tests.oracles import backprop as oracle
 from tests.oracles import problems
-from ticketjax import masks
+from ticketjax import masks, selection
 from ticketjax.base import REGRESSION, Batch
 from ticketjax.networks.mlp import mlp
 from ticketjax.planting.plant import plant
@@ -93,7 +93,7 @@ def test_the_loss_falls_as_the_budget_is_used():
     np.testing.assert_allclose(losses[-1], loss_in_numpy(problem, found.mask), rtol=1e-3)
     empty = loss_in_numpy(problem, jax.tree.map(np.zeros_like, problem.params))
     assert losses[-1] < 0.7 * empty
-    again = jax.jit(masks.select)(found.scores, density)
+    again = jax.jit(selection.select)(found.scores, density)
     for a, b in zip(jax.tree.leaves(again), jax.tree.leaves(found.mask), strict=True):
         np.testing.assert_array_equal(a, b)
 

@@ -14,7 +14,6 @@ from tests.oracles.problems import layers_of
 from tests.oracles.selection import top_k
 from ticketjax import training
 from ticketjax.base import CLASSIFICATION, REGRESSION
-from ticketjax.masks import top_k_mask
 from ticketjax.seekers.prunable import Prunable
 from ticketjax.seekers.second_order.chita import CHITA, largest_curvature
 from ticketjax.seekers.second_order.combinatorial_brain_surgeon import (
@@ -22,6 +21,7 @@ from ticketjax.seekers.second_order.combinatorial_brain_surgeon import (
     Removal,
 )
 from ticketjax.seekers.second_order.model import Quadratic, sample_gradients
+from ticketjax.selection import top_k_mask
 
 KEY, WIDTHS, DENSITY, DAMP = jax.random.key(3), (2, 5, 3), 0.4, 0.02
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ticketjax import Point, masks
+from ticketjax import Point, masks, selection
 from ticketjax.choices import Training
 from ticketjax.networks.compaction import active_neurons, active_width, compact
 from ticketjax.networks.mlp import mlp
@@ -346,7 +346,7 @@ def test_scores_and_selection_apart_are_the_seeker(sanity):
     whole = seeker(key, problem, 0.3)
     apart = seeker.selection(key, problem, seeker.scores(key, problem), 0.3)
     assert jax.tree.all(jax.tree.map(lambda a, b: bool(jnp.all(a == b)), whole, apart))
-    scores = masks.select(problem.view(whole.scores), 0.3)
+    scores = selection.select(problem.view(whole.scores), 0.3)
     assert (sanity != "shuffle") == jax.tree.all(
         jax.tree.map(lambda a, b: bool(jnp.all(a == b)), scores, problem.view(whole.mask))
     )

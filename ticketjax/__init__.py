@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from ticketjax.base import Batch, Found, Layer, Model, Params, Planted, Point, Task
     from ticketjax.choices import Planting, Training
     from ticketjax.fingerprints import fingerprint
-    from ticketjax.masks import LayerBudgets, apply_mask, layer_densities, select
+    from ticketjax.masks import apply_mask, layer_densities
     from ticketjax.measure.audit import audit
     from ticketjax.measure.least import least_mask
     from ticketjax.measure.relational import known_rows_auc, relational_audit
@@ -71,6 +71,7 @@ if TYPE_CHECKING:
         CombinatorialBrainSurgeon,
     )
     from ticketjax.seekers.strategies import Multishot, Singleshot
+    from ticketjax.selection import LayerBudgets, select
     from ticketjax.sharing.scoring import LoadedInstance, evaluate, load_instance
     from ticketjax.sweeping import sweep
     from ticketjax.tasks import TASKS, get_task
@@ -87,7 +88,7 @@ _HOMES = {
     "base": ("Batch", "Found", "Layer", "Model", "Params", "Planted", "Point", "Task"),
     "choices": ("Planting", "Training"),
     "fingerprints": ("fingerprint",),
-    "masks": ("LayerBudgets", "apply_mask", "layer_densities", "select"),
+    "masks": ("apply_mask", "layer_densities"),
     "measure.audit": ("audit",),
     "measure.least": ("least_mask",),
     "measure.relational": ("known_rows_auc", "relational_audit"),
@@ -146,6 +147,7 @@ _HOMES = {
     "seekers.second_order.chita": ("CHITA",),
     "seekers.second_order.combinatorial_brain_surgeon": ("CombinatorialBrainSurgeon",),
     "seekers.strategies": ("Multishot", "Singleshot"),
+    "selection": ("LayerBudgets", "select"),
     "sharing.scoring": ("LoadedInstance", "evaluate", "load_instance"),
     "sweeping": ("sweep",),
     "tasks": ("TASKS", "get_task"),

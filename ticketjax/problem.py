@@ -7,7 +7,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from ticketjax import masks
+from ticketjax import masks, selection
 from ticketjax.base import CLASSIFICATION, Batch, Found, Layer, Model, Params, Task, Tree
 from ticketjax.checks import check_choice
 from ticketjax.contract import check_parameters
@@ -117,9 +117,9 @@ class Problem:
         return dataclasses.replace(self, objective=objective)
 
     def select(
-        self, scores: Tree, density: jax.Array | float | str, scope: masks.Scope = "global"
+        self, scores: Tree, density: jax.Array | float | str, scope: selection.Scope = "global"
     ) -> Tree:
-        """The mask that keeps exactly the budget of highest scores, as masks.select() does.
+        """The mask that keeps exactly the budget of highest scores, as selection.select() does.
 
         Parameters that cannot be pruned are kept: biases with prune_bias=False, and those of no
         layer.
@@ -128,16 +128,16 @@ class Problem:
             scores: a tree like params; NaN ranks lowest.
             density: fraction of the prunable parameters to keep, in (0, 1], or "ticket"; may be
                 traced.
-            scope: "global", "local", or masks.LayerBudgets.
+            scope: "global", "local", or selection.LayerBudgets.
 
         Returns:
             A bool tree like params.
 
         Raises:
-            ValueError: as masks.select() and resolve_density().
+            ValueError: as selection.select() and resolve_density().
         """
         density = resolve_density(self, density)
-        chosen = masks.select(self.view(scores), density, scope, prune_bias=self.prune_bias)
+        chosen = selection.select(self.view(scores), density, scope, prune_bias=self.prune_bias)
         return keep_the_rest(self.params, chosen, self.known_layers)
 
     @property
@@ -185,7 +185,7 @@ def resolve_density(problem: Problem, density: jax.Array | float | str) -> jax.A
         if problem.ticket_density is None:
             raise ValueError('density "ticket": the task has no ticket of this depth')
         density = problem.ticket_density
-    masks.check_density(density, problem.prunable)
+    selection.check_density(density, problem.prunable)
     return density
 
 

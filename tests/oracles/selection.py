@@ -13,7 +13,7 @@ def top_k(scores, k):
 
 
 def select(scores, density, scope, prune_bias=True, alive=None):
-    """As ticketjax.masks.select, for layers named layer_0, layer_1, ..."""
+    """As ticketjax.selection.select, for layers named layer_0, layer_1, ..."""
     parts = ("kernel", "bias") if prune_bias else ("kernel",)
     places = [(f"layer_{i}", part) for i in range(len(scores)) for part in parts]
     step = {"global": len(places), "local": len(parts)}[scope]

@@ -14,13 +14,14 @@ import numpy as np
 
 from ticketjax.base import CLASSIFICATION, Batch, Model, Params, Task, Tree
 from ticketjax.choices import Training
-from ticketjax.masks import check_density, count_prunable
+from ticketjax.masks import count_prunable
 from ticketjax.networks import images as networks
 from ticketjax.problem import make_problem
 from ticketjax.runs.grid import Grid
 from ticketjax.runs.programs import run_key, sharded
 from ticketjax.runs.teaching import teach
 from ticketjax.seekers.registry import get_seeker
+from ticketjax.selection import check_density
 from ticketjax.sharing import trees
 from ticketjax.tasks import image_files as images
 

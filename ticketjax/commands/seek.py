@@ -83,10 +83,10 @@ def main() -> int:
     import jax.numpy as jnp
     import tqdm
 
-    from ticketjax.masks import check_density
     from ticketjax.runs.programs import run_key
     from ticketjax.runs.trial import seek
     from ticketjax.seekers.registry import seeker_text
+    from ticketjax.selection import check_density
     from ticketjax.sharing import scoring
     from ticketjax.sharing.trees import save_tree
 

@@ -7,11 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from ticketjax.base import Params, Planted, Tree
-from ticketjax.masks import density, exclude
+from ticketjax.masks import density
 from ticketjax.measure.quality import recovery
 from ticketjax.networks.layers import wires
 from ticketjax.problem import Problem, Score
 from ticketjax.seekers.edge_popup import EPOCHS, EdgePopup
+from ticketjax.selection import exclude
 
 # From this recall on, missing parameters may be due to ties.
 RECOVERED = 0.95

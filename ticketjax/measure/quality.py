@@ -7,17 +7,12 @@ import jax
 import jax.numpy as jnp
 
 from ticketjax.base import Batch, Params, Tree, Wire
-from ticketjax.masks import (
-    budget,
-    check_scope,
-    ordered_bits,
-    prunable_leaves,
-    share,
-)
+from ticketjax.masks import prunable_leaves, share
 from ticketjax.networks.paths import live_neurons
 from ticketjax.networks.wiring import wiring_of
 from ticketjax.objective import loss, metric, output_scale, output_sign, rescale
 from ticketjax.problem import Problem, outputs_at, outputs_of
+from ticketjax.selection import budget, check_scope, ordered_bits
 
 
 class Quality(NamedTuple):

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 import pyarrow as pa
 
-from ticketjax import masks
+from ticketjax import masks, selection
 from ticketjax.base import Tree
 from ticketjax.problem import Seeker
 from ticketjax.runs.batches import Plan, program_devices
@@ -88,7 +88,7 @@ def _outside_budget(
     )
 
 
-def scope_of(seeker: Any) -> masks.Scope:
+def scope_of(seeker: Any) -> selection.Scope:
     """The scope of a seeker's budget; that of a combinator is its own seeker's."""
     while not hasattr(seeker, "scope") and hasattr(seeker, "seeker"):
         seeker = seeker.seeker

@@ -9,12 +9,11 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from ticketjax import masks
+from ticketjax import masks, selection
 from ticketjax.base import Model, Task
 from ticketjax.checks import Options, check_choice, check_count, check_number
 from ticketjax.choices import MOST_SEEDS, PRUNERS, Planting, Training
 from ticketjax.fingerprints import own_functions
-from ticketjax.masks import LayerBudgets, Scope
 from ticketjax.measure.equivalence import functionally_recovered
 from ticketjax.measure.quality import feasible_recall
 from ticketjax.names import suggestion
@@ -27,6 +26,7 @@ from ticketjax.runs.setting import Setting, setting_fields
 from ticketjax.runs.trial import seek
 from ticketjax.runs.work import work_of
 from ticketjax.seekers.strategies import Multishot, Singleshot
+from ticketjax.selection import LayerBudgets, Scope
 from ticketjax.tasks import get_task
 
 # The name of the library's own dense network in records.
@@ -385,7 +385,7 @@ class NamedSetting:
     def budget_bounds(self, density: float, scope: Scope) -> tuple[int, int]:
         """Fewest and most parameters that a mask of this density and scope may keep."""
         shapes, prune_bias = self.setting.layer_shapes, self.setting.prune_bias
-        return masks.budget_bounds(density, shapes, scope, prune_bias=prune_bias)
+        return selection.budget_bounds(density, shapes, scope, prune_bias=prune_bias)
 
     def given(self, seeker: Seeker) -> Seeker:
         """The seeker with the ticket's layer budgets if its scope is "oracle"."""
@@ -440,6 +440,6 @@ class NamedSetting:
                     f"{suggestion(density, ['ticket'])}"
                 )
             density = self.setting.ticket_density if density == "ticket" else float(density)
-            masks.check_density(density, size)
+            selection.check_density(density, size)
             resolved.append(density)
         return np.array(resolved)

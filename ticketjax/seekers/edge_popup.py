@@ -10,13 +10,14 @@ import optax
 
 from ticketjax.base import Batch, Found, Params
 from ticketjax.checks import Options, option
-from ticketjax.masks import Scope, check_scope, full_mask, layer_names, prunable_leaves, select
+from ticketjax.masks import full_mask, layer_names, prunable_leaves
 from ticketjax.objective import OBJECTIVES
 from ticketjax.optimizers import Optimizer, make_optimizer, optimizer_text
 from ticketjax.problem import Problem, resolve_density
 from ticketjax.seekers.best_of import BestOf
 from ticketjax.seekers.checkpoints import as_info, no_checkpoints, with_checkpoint
 from ticketjax.seekers.strategies import round_density
+from ticketjax.selection import Scope, check_scope, select
 from ticketjax.training import BATCH_SIZE, shuffles
 
 EPOCHS = 10

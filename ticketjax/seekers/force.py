@@ -8,10 +8,11 @@ import jax.numpy as jnp
 
 from ticketjax.base import Found, Tree
 from ticketjax.checks import Options, option
-from ticketjax.masks import Scope, apply_mask, check_scope, exclude, full_mask
+from ticketjax.masks import apply_mask, full_mask
 from ticketjax.objective import OBJECTIVES
 from ticketjax.problem import Problem, resolve_density
 from ticketjax.seekers.strategies import RoundInfo, first_samples, round_density
+from ticketjax.selection import Scope, check_scope, exclude
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, repr=False)

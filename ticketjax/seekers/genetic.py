@@ -9,13 +9,13 @@ import numpy as np
 
 from ticketjax.base import Batch, Found
 from ticketjax.checks import Options, option
-from ticketjax.masks import top_k_mask
 from ticketjax.objective import OBJECTIVES
 from ticketjax.problem import Problem, resolve_density
 from ticketjax.seekers.checkpoints import as_info, no_checkpoints, with_checkpoint
 from ticketjax.seekers.drawn.random_masks import RandomMasks
 from ticketjax.seekers.drawn.random_paths import RandomPaths
 from ticketjax.seekers.prunable import Prunable
+from ticketjax.selection import top_k_mask
 
 SAMPLES = 256
 NEWCOMER = 2

@@ -9,12 +9,13 @@ import optax
 
 from ticketjax.base import Batch, Found
 from ticketjax.checks import Options, option
-from ticketjax.masks import Scope, apply_mask, check_scope
+from ticketjax.masks import apply_mask
 from ticketjax.objective import OBJECTIVES
 from ticketjax.optimizers import Optimizer, make_optimizer, optimizer_text
 from ticketjax.problem import Problem, resolve_density
 from ticketjax.seekers.checkpoints import as_info, no_checkpoints, with_checkpoint
 from ticketjax.seekers.strategies import round_density
+from ticketjax.selection import Scope, check_scope
 from ticketjax.training import BATCH_SIZE, shuffles
 
 EPOCHS = 10

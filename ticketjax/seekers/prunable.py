@@ -5,8 +5,9 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
 from ticketjax.base import Found, Params, Tree
-from ticketjax.masks import Scope, full_mask, select
+from ticketjax.masks import full_mask
 from ticketjax.problem import Problem
+from ticketjax.selection import Scope, select
 
 
 class Prunable:

@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 
 from ticketjax import expressions
 from ticketjax.checks import Options, check_choice, written
-from ticketjax.masks import LayerBudgets
 from ticketjax.names import suggestion
 from ticketjax.objective import OBJECTIVES
 from ticketjax.problem import Score, Seeker
@@ -59,6 +58,7 @@ from ticketjax.seekers.strategies import (
     is_seeker,
     objective_of,
 )
+from ticketjax.selection import LayerBudgets
 
 # Scores, which Singleshot or Multishot makes seekers of.
 SCORES: dict[str, Score] = {

@@ -8,10 +8,11 @@ import jax.numpy as jnp
 
 from ticketjax.base import Found
 from ticketjax.checks import Options, option
-from ticketjax.masks import Scope, apply_mask, check_scope, exclude, full_mask
+from ticketjax.masks import apply_mask, full_mask
 from ticketjax.optimizers import Optimizer, fused_adam, make_optimizer, optimizer_text
 from ticketjax.problem import Problem, resolve_density
 from ticketjax.seekers.strategies import round_density
+from ticketjax.selection import Scope, check_scope, exclude
 from ticketjax.training import BATCH_SIZE, train_in_random_order
 
 LEARNING_RATE = 1e-3

@@ -11,20 +11,13 @@ import jax.numpy as jnp
 from ticketjax.base import Batch, Found, Tree
 from ticketjax.checks import Options, option
 from ticketjax.contract import check_scores
-from ticketjax.masks import (
-    Scope,
-    apply_mask,
-    check_scope,
-    exclude,
-    full_mask,
-    layer_densities,
-    shuffle,
-)
+from ticketjax.masks import apply_mask, full_mask, layer_densities, shuffle
 from ticketjax.networks.layers import wires
 from ticketjax.networks.paths import first_dead_layer
 from ticketjax.objective import OBJECTIVES
 from ticketjax.optimizers import ADAM, Optimizer, make_optimizer, optimizer_text
 from ticketjax.problem import Problem, Score, Seeker, resolve_density
+from ticketjax.selection import Scope, check_scope, exclude
 from ticketjax.training import BATCH_SIZE, train_in_random_order
 
 # Checks that a mask is worth more than its densities: what is done to the score or to the mask.

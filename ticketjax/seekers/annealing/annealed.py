@@ -9,7 +9,7 @@ import numpy as np
 
 from ticketjax.base import CLASSIFICATION, Found, Tree
 from ticketjax.checks import Options, option
-from ticketjax.masks import apply_mask, budget
+from ticketjax.masks import apply_mask
 from ticketjax.objective import OBJECTIVES, metric
 from ticketjax.problem import Problem, Seeker, resolve_density
 from ticketjax.seekers.annealing.chain import Schedule, anneal
@@ -17,6 +17,7 @@ from ticketjax.seekers.annealing.compiled.compiling import IS_INSTALLED
 from ticketjax.seekers.annealing.tempering import AXIS, heats_of
 from ticketjax.seekers.checkpoints import without_checkpoints
 from ticketjax.seekers.strategies import as_seeker
+from ticketjax.selection import budget
 
 
 def _cooling(first: float, last: float, count: int) -> np.ndarray:

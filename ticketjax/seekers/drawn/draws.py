@@ -9,10 +9,11 @@ import jax.numpy as jnp
 
 from ticketjax.base import Found, Tree
 from ticketjax.checks import Options, option
-from ticketjax.masks import Scope, apply_mask, check_scope
+from ticketjax.masks import apply_mask
 from ticketjax.objective import OBJECTIVES
 from ticketjax.problem import Problem, resolve_density
 from ticketjax.seekers.checkpoints import as_info, marks, no_checkpoints, with_checkpoint
+from ticketjax.selection import Scope, check_scope
 
 
 def best_of_draws(

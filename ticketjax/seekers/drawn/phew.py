@@ -8,13 +8,14 @@ import jax.numpy as jnp
 
 from ticketjax.base import Found
 from ticketjax.checks import Options, option
-from ticketjax.masks import Scope, budgets_of, check_scope, prunable_leaves
+from ticketjax.masks import prunable_leaves
 from ticketjax.networks.layers import wires
 from ticketjax.networks.paths import live_edges
 from ticketjax.networks.wiring import by_tap
 from ticketjax.problem import Problem, resolve_density
 from ticketjax.seekers.drawn.filling import fill, paths_at_once
 from ticketjax.seekers.drawn.walks import Part, Walks, parts_of, sizes_of, split
+from ticketjax.selection import Scope, budgets_of, check_scope
 
 # Chances are multiples of 2^-24, which float32 holds exactly.
 CHANCE_BITS = 24

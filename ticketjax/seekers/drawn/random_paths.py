@@ -7,11 +7,11 @@ import jax
 import jax.numpy as jnp
 
 from ticketjax.base import Tree
-from ticketjax.masks import budgets_of
 from ticketjax.problem import Problem
 from ticketjax.seekers.drawn.draws import DrawnSeeker
 from ticketjax.seekers.drawn.filling import fill, paths_at_once
 from ticketjax.seekers.drawn.walks import draw_walks, parts_of, sizes_of, split, unread
+from ticketjax.selection import budgets_of
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, repr=False)

@@ -10,11 +10,12 @@ import optax
 
 from ticketjax.base import Batch, Found
 from ticketjax.checks import Options, option
-from ticketjax.masks import Scope, apply_mask, check_scope, exclude, full_mask
+from ticketjax.masks import apply_mask, full_mask
 from ticketjax.objective import OBJECTIVES
 from ticketjax.optimizers import Optimizer, fused_adam, make_optimizer, optimizer_text
 from ticketjax.problem import Problem, resolve_density
 from ticketjax.seekers.checkpoints import as_info, no_checkpoints, with_checkpoint
+from ticketjax.selection import Scope, check_scope, exclude
 from ticketjax.training import BATCH_SIZE, shuffles
 
 

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 
-from ticketjax.masks import top_k_mask
 from ticketjax.networks.compaction import active_spaces
 from ticketjax.seekers.exchange.vectors import join, layers_of, starts_of
+from ticketjax.selection import top_k_mask
 
 
 def active_neurons(mask: jax.Array, sizes: tuple[int, ...]) -> list[jax.Array]:

@@ -8,10 +8,11 @@ import jax.numpy as jnp
 
 from ticketjax.base import Found
 from ticketjax.checks import Options, option
-from ticketjax.masks import budget, full_mask
+from ticketjax.masks import full_mask
 from ticketjax.objective import OBJECTIVES
 from ticketjax.problem import Problem, resolve_density
 from ticketjax.seekers.exchange import Neighbourhood, search
+from ticketjax.selection import budget
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, repr=False)

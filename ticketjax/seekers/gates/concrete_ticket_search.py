@@ -9,11 +9,11 @@ import optax
 
 from ticketjax.base import CLASSIFICATION, Tree
 from ticketjax.checks import option
-from ticketjax.masks import budget
 from ticketjax.networks.activations import relu_outputs
 from ticketjax.problem import Problem
 from ticketjax.seekers.gates.search import Gates, GateSeeker, Method
 from ticketjax.seekers.prunable import Prunable
+from ticketjax.selection import budget
 
 TARGETS = ("loss", "kl", "features")
 # As published: what multiplies target and count, by how much the count may exceed the budget, how

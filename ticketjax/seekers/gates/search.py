@@ -16,13 +16,14 @@ import optax
 
 from ticketjax.base import Batch, Found
 from ticketjax.checks import Options, option
-from ticketjax.masks import Scope, check_scope, share
+from ticketjax.masks import share
 from ticketjax.objective import OBJECTIVES
 from ticketjax.optimizers import Optimizer, make_optimizer, optimizer_text
 from ticketjax.problem import Problem, resolve_density
 from ticketjax.seekers.best_of import BestOf
 from ticketjax.seekers.checkpoints import as_info, no_checkpoints, with_checkpoint
 from ticketjax.seekers.prunable import Prunable
+from ticketjax.selection import Scope, check_scope
 from ticketjax.training import shuffles
 
 # In batches of 32, the noise of the gradient hides which gates matter.

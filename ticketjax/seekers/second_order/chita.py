@@ -7,10 +7,10 @@ import jax
 import jax.numpy as jnp
 
 from ticketjax.checks import option
-from ticketjax.masks import Scope, check_scope
 from ticketjax.problem import Problem
 from ticketjax.seekers.prunable import Prunable
 from ticketjax.seekers.second_order.model import Quadratic, QuadraticSeeker
+from ticketjax.selection import Scope, check_scope
 
 # Sizes of a step, in units of the inverse of the model's largest curvature. The first cannot raise
 # the model's loss; longer ones may lower it faster, and the best one is taken.
