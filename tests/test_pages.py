@@ -13,6 +13,7 @@ import pytest
 
 import ticketjax
 from ticketjax.runs.record import SCHEMA
+from ticketjax.seekers.registry import SEEKERS
 
 ROOT = pathlib.Path(__file__).parent.parent
 NAME = operator.attrgetter("name")
@@ -103,3 +104,13 @@ def test_protocol_has_every_column_of_the_records():
     columns = (ROOT / "docs/protocol.md").read_text().partition("\n## Columns\n")[2]
     named = re.findall(r"`(\w+)`", "".join(re.findall(r"^\|([^|]+)\|", columns, re.MULTILINE)))
     assert sorted(named) == sorted(SCHEMA.names)
+
+
+def test_every_seeker_of_the_registry_has_a_certificate():
+    rows = (ROOT / "docs/seekers.md").read_text().partition("\n## Certificates\n")[2]
+    cells = [line.strip("|").split("|") for line in rows.splitlines() if "::" in line]
+    named = [name.strip() for seekers, _, _ in cells for name in seekers.split(",")]
+    assert sorted(named) == sorted(SEEKERS)
+    for _, _, test in cells:
+        file, function = test.strip(" `").split("::")
+        assert f"\ndef {function}(" in (ROOT / "tests" / file).read_text()
