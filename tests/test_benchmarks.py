@@ -1,5 +1,6 @@
 """The benchmarks' own logic: work is counted as by XLA, processes return their answers."""
 
+import dataclasses
 import itertools
 
 import jax
@@ -14,6 +15,7 @@ from benchmarks import (
     hlo,
     origins,
     phases,
+    popup_variants,
     positive_paths,
     repeated_searches,
     targets,
@@ -250,3 +252,29 @@ def test_searches_of_one_network_are_compared_with_each_other_and_with_the_plant
     np.testing.assert_array_equal(between, np.array(equal, float))
     assert len(set(metrics)) == 1 and not found.any()  # a constant answer: no path is left
     assert len(set(planted)) <= 2 and (planted < 0.2).all()
+
+
+def test_published_variants_of_edge_popup_differ_in_what_they_say():
+    task = get_task("circle")
+    model = mlp(task, 3, 12)
+    problem = make_problem(
+        task, model, model.init(jax.random.key(0)), task.sample(jax.random.key(1), 64)
+    )
+    seen = []
+
+    def spy(key, problem, density):
+        seen.append(problem.apply(problem.params, problem.batch.x))
+        return tj.Found(problem.select(problem.params, density), problem.params, {})
+
+    popup_variants.with_softmax(spy)(jax.random.key(2), problem, 0.5)
+    np.testing.assert_allclose(
+        seen[0], jax.nn.softmax(model.apply(problem.params, problem.batch.x)), rtol=1e-6
+    )
+    still = tj.EdgePopup(epochs=2, start=popup_variants.with_still_biases)
+    found = jax.jit(still)(jax.random.key(2), problem, 0.5)
+    moving = jax.jit(dataclasses.replace(still, start=None))(jax.random.key(2), problem, 0.5)
+    kept = [
+        sum(int(layer["bias"].sum()) for layer in each.mask.values()) for each in (found, moving)
+    ]
+    assert kept[0] == 0 < kept[1]
+    assert all(not layer["bias"].any() for layer in found.scores.values())

@@ -32,6 +32,9 @@ def assert_close(tree, layers, tolerance):
 def test_gradient_of_a_score_is_sign_times_parameter_times_gradient(kind, objective):
     layers, scores, mask = layers_of(0), layers_of(1), layers_of(2)
     mask = oracle.combine(lambda m: m > 0, mask)
+    for kernel, bias in scores:
+        # sgn(0) is 0, though the derivative of jnp.abs is 1 there.
+        kernel[0, 0] = bias[0] = 0.0
     problem = problem_of(layers, kind, objective)
 
     @jax.jit

@@ -55,9 +55,9 @@ def popup_params(params: Params, scores: Params, mask: Params) -> Params:
     """
 
     def one(p, s, m):
-        magnitude = jnp.abs(s)
-        gate = jnp.where(m, 1.0, 0.0) + magnitude - jax.lax.stop_gradient(magnitude)
-        return p * gate.astype(p.dtype)
+        # Not the derivative of jnp.abs, which is 1 at 0.
+        slope = jnp.sign(s) * (s - jax.lax.stop_gradient(s))
+        return p * (jnp.where(m, 1.0, 0.0) + slope).astype(p.dtype)
 
     return jax.tree.map(one, params, scores, mask)
 
