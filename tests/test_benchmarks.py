@@ -13,6 +13,7 @@ from benchmarks import (
     fresh,
     grasp_depth10,
     hlo,
+    mask_variants,
     origins,
     phases,
     popup_variants,
@@ -278,3 +279,28 @@ def test_published_variants_of_edge_popup_differ_in_what_they_say():
     ]
     assert kept[0] == 0 < kept[1]
     assert all(not layer["bias"].any() for layer in found.scores.values())
+
+
+@pytest.mark.long
+def test_variants_of_masks_are_measured_as_in_sweeps():
+    task = get_task("circle")
+    setting = tj.Setting(task, mlp(task, 3, 20), samples=200, training=tj.Training(epochs=1))
+    seeker = tj.get_seeker("synflow")
+    seeds = np.arange(2, dtype=np.uint32)
+    found = np.asarray(mask_variants.qualities(setting, seeker, seeds, 0.01))
+    assert found.shape == (2, 3, 2)
+    same = {
+        "task": task,
+        "model": setting.model,
+        "seekers": seeker,
+        "densities": ["ticket"],
+        "seeds": 2,
+        "noise": 0.01,
+        "samples": 200,
+        "training": setting.training,
+    }
+    for variant, more in ((0, {}), (2, {"reinitialise": True})):
+        records = tj.sweep(**same, **more).sort_by("seed")
+        for column, name in enumerate(("strong_metric", "weak_metric")):
+            np.testing.assert_allclose(found[:, variant, column], records[name], rtol=1e-5)
+    assert not np.allclose(found[:, 1], found[:, 0])
