@@ -205,9 +205,15 @@ def test_a_found_ticket_is_drawn_beside_the_planted_one(name, monkeypatch):
     generator, points = np.random.default_rng(0), draw.plane(task)
     outputs = [generator.normal(size=(len(points), task.outputs)) for _ in range(2)]
     sides = [draw.Side(f"the {i}", task.ticket(3), values) for i, values in enumerate(outputs)]
+    sides[1] = sides[1]._replace(note="best_of(random_paths(draws=1000), restarts=3), " * 9)
     draw.comparison("figure.png", task, *sides)
     (canvas,) = canvases
-    assert [text.get_text() for text in canvas.texts] == ["the 0", "the 1"]
+    first, _, second, note = canvas.texts
+    assert [first.get_text(), second.get_text()] == ["the 0", "the 1"]
+    assert note.get_text().count("\n") == 1 and note.get_text().endswith(" ...")
+    # A long note stays within the figure, and above the drawing of the network.
+    extent = note.get_window_extent().transformed(canvas.transFigure.inverted())
+    assert extent.x1 < 1 and extent.y0 > canvas.axes[2].get_position().y1
     functions = canvas.axes[1::2]
     if task.inputs == 1:
         for axes, values in zip(functions, outputs, strict=True):

@@ -8,7 +8,6 @@ number of kept parameters.
 """
 
 import os
-import re
 from typing import Any
 
 from absl import flags
@@ -22,6 +21,7 @@ from ticketjax.commands.flags import (
     naming,
     options,
 )
+from ticketjax.names import file_name
 
 
 def define() -> None:
@@ -121,10 +121,9 @@ def main() -> int:
 
     os.makedirs(FLAGS.out, exist_ok=True)
     name = seeker_title(label)
-    file_name = re.sub(r"[^\w.-]+", "_", f"{task.name}-{name}").strip("_")
-    path = f"{FLAGS.out}/{file_name}-seed{FLAGS.seed}.png"
+    path = f"{FLAGS.out}/{file_name(f'{task.name}-{name}')}-seed{FLAGS.seed}.png"
     planted = side("planted", instance.planted.mask)
-    comparison(path, task, planted, side(f"found by {name}", found.mask))
+    comparison(path, task, planted, side("found", found.mask)._replace(note=name))
     both = jax.tree.map(jnp.logical_and, found.mask, instance.planted.mask)
     overlap = int(count_kept(problem.view(both)))
     size = int(count_kept(problem.view(instance.planted.mask)))

@@ -12,7 +12,6 @@ instances of a sealed suite, which contain their budget.
 from __future__ import annotations
 
 import pathlib
-import re
 from typing import TYPE_CHECKING, Any
 
 from absl import flags
@@ -26,6 +25,7 @@ from ticketjax.commands.flags import (
     refuse_empty,
 )
 from ticketjax.commands.instance_files import instance_paths, read_known, read_open, reading
+from ticketjax.names import file_name
 
 if TYPE_CHECKING:
     from ticketjax.sharing.scoring import LoadedInstance
@@ -56,7 +56,7 @@ def _seekers() -> dict[str, Any]:
     with naming("seekers"):
         found = {}
         for label, value in read_seekers(FLAGS.seekers).items():
-            name = re.sub(r"[^\w.-]+", "_", label).strip("_.")
+            name = file_name(label)
             if not name or name in found:
                 raise ValueError(f"{label!r} needs a label of its own: LABEL=...")
             found[name] = get_seeker(value)

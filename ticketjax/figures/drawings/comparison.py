@@ -1,6 +1,7 @@
 """A found ticket next to the planted one: both as graphs, and as functions."""
 
 import os
+import textwrap
 from typing import Any, NamedTuple
 
 import matplotlib.pyplot as plt
@@ -22,11 +23,13 @@ class Side(NamedTuple):
         title: the text above it.
         params: kept parameters, the others 0.
         outputs: (points, outputs) on plane(task), with the scale that suits the task.
+        note: small text below the title, cut off after two lines.
     """
 
     title: str
     params: Params
     outputs: np.ndarray
+    note: str = ""
 
 
 def plane(task: Task) -> np.ndarray:
@@ -93,7 +96,9 @@ def comparison(path: str | os.PathLike, task: Task, planted: Side, found: Side) 
     with plt.rc_context(STYLE):
         canvas = plt.figure(figsize=(13, 10.5))
         for left, side in ((0.05, planted), (0.54, found)):
-            canvas.text(left, 0.965, side.title, weight="bold", fontsize=12, va="bottom")
+            canvas.text(left, 0.975, side.title, weight="bold", fontsize=12, va="bottom")
+            note = "\n".join(textwrap.wrap(side.note, 95, max_lines=2, placeholder=" ..."))
+            canvas.text(left, 0.972, note, color=FAINT, fontsize=8, va="top")
             ticket(
                 canvas.add_axes((left, 0.47, 0.42, 0.47)),
                 side.params,
