@@ -13,7 +13,17 @@ from tests.oracles import paths
 from tests.oracles.masked import flat_of, loss_in_numpy, mask_of, masked_outputs, problem_of
 from tests.oracles.problems import WIDTHS, layers_of
 from ticketjax.base import CLASSIFICATION, REGRESSION
-from ticketjax.seekers.exchange import activity, neighbourhood, neurons, slopes, vectors
+from ticketjax.networks.mlp import mlp
+from ticketjax.problem import make_problem
+from ticketjax.seekers.exchange import (
+    activity,
+    neighbourhood,
+    neurons,
+    screening,
+    slopes,
+    vectors,
+)
+from ticketjax.tasks import get_task
 
 KEY = jax.random.key(11)
 useful_of = jax.jit(activity.useful, static_argnums=1)
@@ -33,7 +43,9 @@ def test_effects_of_single_flips_are_those_in_numpy():
     @jax.jit
     def effects(theta, x):
         received, before = vectors.forward(theta * mask, x.T, WIDTHS)
-        influence = slopes.influences(theta * mask, before, WIDTHS)
+        outputs = WIDTHS[-1]
+        identity = jnp.broadcast_to(jnp.eye(outputs)[:, None], (outputs, x.shape[0], outputs))
+        influence = slopes.pulled_back(theta * mask, before, WIDTHS, identity)
         changes = slopes.flips(theta, mask, received, before, WIDTHS)
         sinks = vectors.sinks_of(WIDTHS)
         return before[-1].T, changes[:, :, None] * jnp.concatenate(influence)[sinks]
@@ -52,6 +64,35 @@ def test_effects_of_single_flips_are_those_in_numpy():
     exact = np.isclose(got[:first], wanted[:first], atol=1e-5)
     assert exact.mean() > 0.6
     assert np.abs(wanted[:first]).max() > 0.1
+
+
+def test_estimates_of_a_batch_of_one_are_those_of_no_batch():
+    """Of sizes for which XLA compiles sums over an identity wrongly; sweeps run batches of one."""
+    task = get_task("circle")
+    model = mlp(task, 4, 12)
+    problem = make_problem(
+        task,
+        model,
+        model.init(jax.random.key(0)),
+        task.sample(jax.random.key(1), 256),
+        objective="rescaled",
+    )
+    theta, widths = jnp.asarray(flat_of(problem.params)), (2, 12, 12, 4)
+    mask = jnp.asarray(np.random.default_rng(0).random(theta.size) < 0.3)
+    prunable, weights = np.ones(theta.size, bool), jnp.ones(256)
+
+    def own(theta, mask):
+        network = network_of(widths, theta, mask, prunable)
+        samples = screening.Samples(problem.batch.x.T, problem.batch.y, weights)
+        return screening._look(problem, network, samples).own
+
+    wanted = jax.jit(own)(theta, mask)
+    most = np.abs(wanted).max()
+    assert most > 0
+    for count in (1, 2):
+        many = [jnp.broadcast_to(each, (count, theta.size)) for each in (theta, mask)]
+        got = jax.jit(jax.vmap(own))(*many)
+        np.testing.assert_allclose(got, np.broadcast_to(wanted, got.shape), atol=1e-4 * most)
 
 
 @pytest.mark.parametrize("objective", ["raw", "rescaled"])
@@ -173,10 +214,9 @@ def state_of(problem, mask, widths):
     def look(theta, mask):
         received, before = vectors.forward(theta * mask, problem.batch.x.T, widths)
         slope, root = slopes.slope_and_root(problem, before[-1], problem.batch.y)
-        influence = slopes.influences(theta * mask, before, widths)
-        pulls = [jnp.sum(layer * slope[None], -1) for layer in influence]
-        reaches = [jnp.einsum("jno,nop->jnp", layer, root) for layer in influence]
-        return received, before, pulls, reaches
+        by_slope = slopes.pulled_back(theta * mask, before, widths, slope.T[:, :, None])
+        by_root = slopes.pulled_back(theta * mask, before, widths, jnp.swapaxes(root, 0, 1))
+        return received, before, [each[:, :, 0] for each in by_slope], by_root
 
     return neurons.state_of(network_of(widths, theta, mask, prunable), *look(theta, mask))
 

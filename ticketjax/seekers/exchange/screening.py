@@ -17,7 +17,7 @@ from ticketjax.seekers.exchange.neighbourhood import (
     segments,
 )
 from ticketjax.seekers.exchange.neurons import State, detours, replacements, state_of
-from ticketjax.seekers.exchange.slopes import flips, influences, loss_of, slope_and_root
+from ticketjax.seekers.exchange.slopes import flips, loss_of, pulled_back, slope_and_root
 from ticketjax.seekers.exchange.vectors import forward, outputs_of, sinks_of
 
 
@@ -100,9 +100,9 @@ def _look(problem: Problem, network: Network, samples: Samples) -> _Look:
     sizes, theta, mask, *_ = network
     received, before = forward(theta * mask, samples.x, sizes)
     slope, root = slope_and_root(problem, before[-1], samples.y, samples.weights)
-    influence = influences(theta * mask, before, sizes)
-    pulls = [jnp.sum(layer * slope[None], -1) for layer in influence]
-    reaches = [jnp.einsum("jno,nop->jnp", layer, root) for layer in influence]
+    by_outputs = jnp.concatenate([slope.T[:, :, None], jnp.swapaxes(root, 0, 1)], axis=2)
+    pulled = pulled_back(theta * mask, before, sizes, by_outputs)
+    pulls, reaches = [each[:, :, 0] for each in pulled], [each[:, :, 1:] for each in pulled]
     pull, reach = jnp.concatenate(pulls), jnp.concatenate(reaches)
     sinks = jnp.asarray(sinks_of(sizes))
     changes = flips(theta, mask, received, before, sizes)

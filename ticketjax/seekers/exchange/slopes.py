@@ -86,19 +86,31 @@ def draw_samples(u: jax.Array, slope: jax.Array, count: int) -> tuple[jax.Array,
     return drawn, 1 / (n * share[drawn])
 
 
-def influences(
-    theta: jax.Array, before: list[jax.Array], sizes: tuple[int, ...]
+def pulled_back(
+    theta: jax.Array, before: list[jax.Array], sizes: tuple[int, ...], by_outputs: jax.Array
 ) -> list[jax.Array]:
-    """The outputs' derivative by what each layer gives out: (neurons, n, outputs) per layer."""
-    n, o = before[0].shape[1], sizes[-1]
-    influence = [jnp.broadcast_to(jnp.eye(o, dtype=jnp.float32)[:, None], (o, n, o))]
+    """Derivatives by what each layer gives out, from those by the outputs.
+
+    These are not made of the outputs' own derivatives, whose last ones are an identity: XLA for
+    CPUs (jaxlib 0.10.2) compiles sums over them wrongly in a batch of one.
+
+    Args:
+        theta: (parameters,), masked.
+        before: every layer's neurons before the ReLU, (neurons, n) each.
+        sizes: neurons of every layer.
+        by_outputs: (outputs, n, k).
+
+    Returns:
+        (neurons, n, k) per layer.
+    """
+    pulled = [by_outputs]
     layers = layers_of(theta, sizes)
     for i in reversed(range(1, len(layers))):
-        later = influence[0]
+        later = pulled[0]
         if i < len(layers) - 1:
             later = later * (before[i] > 0)[:, :, None]
-        influence.insert(0, jnp.einsum("ij,jno->ino", layers[i][0], later))
-    return influence
+        pulled.insert(0, jnp.einsum("ij,jnk->ink", layers[i][0], later))
+    return pulled
 
 
 def flips(
