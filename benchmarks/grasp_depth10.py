@@ -148,15 +148,17 @@ def _keys():
     import jax
     import jax.numpy as jnp
 
+    from ticketjax.runs.programs import run_key
+
     seeds = jnp.arange(FLAGS.first_seed, FLAGS.first_seed + FLAGS.seeds)
-    # A run's key from its seed, as in sweeps.
-    return jax.vmap(lambda seed: jax.random.fold_in(jax.random.key(0), seed))(seeds)
+    return jax.vmap(run_key)(seeds)
 
 
 def _search(setting, row: Row, keys):
     """For each seed: the problem, the mask, the values to train under the mask, the instance."""
     import jax
 
+    from benchmarks.mask_variants import without_ticket
     from ticketjax.runs.instance import make_instance
     from ticketjax.runs.trial import seek
 
@@ -165,9 +167,7 @@ def _search(setting, row: Row, keys):
     def search(key):
         instance = make_instance(setting, key, NOISE)
         if not row.planted:
-            params = setting.model.init(jax.random.fold_in(key, 1))
-            planted = instance.planted._replace(params=params)
-            instance = instance._replace(planted=planted, start=params)
+            instance = without_ticket(setting, key, instance)
         mask = seek(setting, row.seeker, key, instance, DENSITY)[0].mask
         problem = setting.problem(instance.start, instance.train)
         return problem, mask, row.start(problem, instance.start, mask), instance

@@ -1,4 +1,4 @@
-"""A seeker's mask beside variants of it that keep its layer densities alone."""
+"""A seeker's mask as it is, shuffled, and on other values; networks without a ticket."""
 
 import dataclasses
 
@@ -7,9 +7,16 @@ import jax.numpy as jnp
 
 from ticketjax.masks import shuffle
 from ticketjax.runs.instance import make_instance
+from ticketjax.runs.programs import run_key
 from ticketjax.runs.trial import measure, seek
 
 VARIANTS = ("mask", "shuffled", "other values")
+
+
+def without_ticket(setting, key, instance):
+    """The instance with a random network in which nothing is planted; key: the run's."""
+    params = setting.model.init(jax.random.fold_in(key, 1))
+    return instance._replace(planted=instance.planted._replace(params=params), start=params)
 
 
 def qualities(setting, seeker, seeds, noise):
@@ -28,8 +35,7 @@ def qualities(setting, seeker, seeds, noise):
     anew = dataclasses.replace(setting, reinitialise=True)
 
     def one(seed):
-        # A run's key from its seed, as in sweeps.
-        key = jax.random.fold_in(jax.random.key(0), seed)
+        key = run_key(seed)
         instance = make_instance(setting, key, noise)
         mask = seek(setting, seeker, key, instance, setting.ticket_density)[0].mask
         shuffled = shuffle(jax.random.fold_in(key, 1_000), mask)

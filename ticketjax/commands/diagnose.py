@@ -106,10 +106,11 @@ def _starts(
 
     from ticketjax.measure import diagnosis
     from ticketjax.runs.instance import make_instance
+    from ticketjax.runs.programs import run_key
 
     def recalls(keep):
         def one(seed):
-            key = jax.random.fold_in(jax.random.key(0), seed)
+            key = run_key(seed)
             instance = make_instance(setting, key, noise)
             problem = setting.problem(instance.planted.params, instance.train)
             return keep(jax.random.fold_in(key, START), problem, instance.planted)
