@@ -7,7 +7,8 @@ VENV := .venv
 # Further flags for `make run`, further directories for `make records`.
 ARGS :=
 # The results directories that `make records` publishes.
-RECORDS := $(addprefix benchmarks/results/,annealing budget corrected diagnosis leaderboard ladder paper tune)
+RECORDS := $(addprefix benchmarks/results/,annealing budget corrected diagnosis leaderboard \
+    leaderboard-0.01 leaderboard-0.1 ladder paper tune)
 # The version that `make test-jax` tests with.
 JAX := 0.10.0
 # Processes that `make test` spreads the tests over.
