@@ -3,7 +3,7 @@ r"""Make a report card of one seeker, yours or the library's, on one HTML page.
     python -m experiments.card --seeker=path/to/file.py:root --out=results/card
     python -m experiments.card --seeker=snip --quick
 
-Expect two minutes on two cores with --quick and SNIP. The default size has not been timed.
+Expect ten minutes on two cores for SNIP, and two with --quick.
 """
 
 from ticketjax.commands import card

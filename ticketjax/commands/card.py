@@ -7,8 +7,8 @@ The page needs neither a network connection nor other files. It shows quality be
 training as a function of density, next to the library's pruners; the share of tickets found on the
 ladder of random teachers; sanity checks (shuffled, inverted, re-initialised); where the seeker
 collapses; how much of the ticket it recovers; its cost; and its rank among the leaderboard's
-baselines. With --quick, SNIP took 2 min 7 s on two cores; the default size has not been timed. A
-seeker that trains needs more time. Interrupted runs resume where they stopped.
+baselines. SNIP took 6 min 36 s on two cores, and 2 min 7 s with --quick on slower ones. A seeker
+that trains needs more time. Interrupted runs resume where they stopped.
 
 The seeds are development seeds, 0 to N-1. The numbers are therefore not results, and the page says
 so. With --nodevelopment the seeds are 1000 to 1000+N-1. The seeker must then have a frozen setting,
