@@ -245,10 +245,10 @@ LINES: dict[str, Line] = {
     "annealed": Line(
         "annealed",
         _with(
-            "annealed()",
-            "temperatures=(0.01, 0.0005), error_temperatures=(0.0003, 5e-06)",
-            "temperatures=(0.04, 0.002), error_temperatures=(0.002, 2e-05)",
-            "width=40",
+            "annealed(steps=1000, proposals=128)",
+            "entropy_share=0.0",
+            "entropy_share=0.0, temperatures=(0.01, 0.0005), error_temperatures=(0.0005, 5e-06)",
+            "entropy_share=0.0, temperatures=(0.04, 0.001), error_temperatures=(0.002, 2e-05)",
         ),
     ),
     "concrete_ticket_search-annealed": Line(
