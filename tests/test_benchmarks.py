@@ -281,6 +281,24 @@ def test_published_variants_of_edge_popup_differ_in_what_they_say():
     assert all(not layer["bias"].any() for layer in found.scores.values())
 
 
+def test_an_inverted_mask_keeps_the_lowest_scores_of_every_array():
+    rng = np.random.default_rng(3)
+    mask = {"a": rng.random((6, 5)) < 0.3, "b": rng.random(7) < 0.5}
+    scores = {name: rng.normal(size=leaf.shape).astype(np.float32) for name, leaf in mask.items()}
+    opposite = mask_variants.inverted(jax.random.key(0), tj.Found(mask, scores, {}))
+    for name, leaf in jax.device_get(opposite).items():
+        assert leaf.shape == mask[name].shape and leaf.sum() == mask[name].sum() > 0
+        assert scores[name][leaf].max() < scores[name][~leaf].min()
+
+    # Searches score what they keep 1, and all else 0.
+    scores = {name: leaf.astype(np.float32) for name, leaf in mask.items()}
+    one, other = (
+        mask_variants.inverted(jax.random.key(i), tj.Found(mask, scores, {})) for i in (0, 1)
+    )
+    assert not np.any(np.asarray(one["a"]) & mask["a"])
+    assert np.any(np.asarray(one["a"]) != np.asarray(other["a"]))
+
+
 @pytest.mark.long
 def test_variants_of_masks_are_measured_as_in_sweeps():
     task = get_task("circle")
@@ -288,7 +306,7 @@ def test_variants_of_masks_are_measured_as_in_sweeps():
     seeker = tj.get_seeker("synflow")
     seeds = np.arange(2, dtype=np.uint32)
     found = np.asarray(mask_variants.qualities(setting, seeker, seeds, 0.01))
-    assert found.shape == (2, 3, 2)
+    assert found.shape == (2, 4, 2)
     same = {
         "task": task,
         "model": setting.model,
@@ -299,7 +317,7 @@ def test_variants_of_masks_are_measured_as_in_sweeps():
         "samples": 200,
         "training": setting.training,
     }
-    for variant, more in ((0, {}), (2, {"reinitialise": True})):
+    for variant, more in ((0, {}), (3, {"reinitialise": True})):
         records = tj.sweep(**same, **more).sort_by("seed")
         for column, name in enumerate(("strong_metric", "weak_metric")):
             np.testing.assert_allclose(found[:, variant, column], records[name], rtol=1e-5)
