@@ -6,8 +6,8 @@ The leaderboard's best seekers before and after training, with their frozen sett
 ticket's own density (depth 5, width 100, noise 0.01, ten result seeds). Each mask is measured as it
 is, with its entries in a random order within each layer, with the lowest scores of each layer
 instead of the highest, and on newly drawn values (the checks of Frankle et al. 2021, arXiv
-2009.08576). If layer densities were all that a seeker finds, they would be alike. About 25 minutes
-on one core.
+2009.08576). If layer densities were all that a seeker finds, they would be alike. About two minutes
+of one core for each seeker on average; --only selects some.
 """
 
 from absl import flags
