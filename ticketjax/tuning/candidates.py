@@ -51,6 +51,14 @@ def _rounds(title: str, text: str, other_rate: str) -> Line:
     return Line(title, (first, *others, _with(first, other_rate)[1]), "weak")
 
 
+def _annealed(title: str, text: str) -> Line:
+    """Annealing that begins with cross entropy, or without it at one of three temperatures."""
+    alone = "entropy_share=0.0"
+    colder = f"{alone}, temperatures=(0.01, 0.0005), error_temperatures=(0.0005, 5e-06)"
+    hotter = f"{alone}, temperatures=(0.04, 0.001), error_temperatures=(0.002, 2e-05)"
+    return Line(title, _with(text, alone, colder, hotter))
+
+
 LINES: dict[str, Line] = {
     **{name: Line(name, (f"singleshot({name})",), "weak") for name in PLAIN},
     **{name: _data_score(name, f"singleshot({name})") for name in ("snip", "grasp")},
@@ -242,24 +250,11 @@ LINES: dict[str, Line] = {
             *("temperature=0.01", "temperature=0.03", "samples=256"),
         ),
     ),
-    "annealed": Line(
-        "annealed",
-        _with(
-            "annealed(steps=1000, proposals=128)",
-            "entropy_share=0.0",
-            "entropy_share=0.0, temperatures=(0.01, 0.0005), error_temperatures=(0.0005, 5e-06)",
-            "entropy_share=0.0, temperatures=(0.04, 0.001), error_temperatures=(0.002, 2e-05)",
-        ),
-    ),
-    "concrete_ticket_search-annealed": Line(
+    "annealed": _annealed("annealed", "annealed(steps=1000, proposals=128)"),
+    "concrete_ticket_search-annealed": _annealed(
         "concrete_ticket_search, annealed",
-        _with(
-            f"annealed(concrete_ticket_search(epochs={PASSES}, learning_rate=0.3), steps=1000, "
-            "proposals=128)",
-            "entropy_share=0.0",
-            "entropy_share=0.0, temperatures=(0.01, 0.0005), error_temperatures=(0.0005, 5e-06)",
-            "entropy_share=0.0, temperatures=(0.04, 0.001), error_temperatures=(0.002, 2e-05)",
-        ),
+        f"annealed(concrete_ticket_search(epochs={PASSES}, learning_rate=0.3), steps=1000, "
+        "proposals=128)",
     ),
 }
 """By label, which is the directory of its records and the key of its setting."""
