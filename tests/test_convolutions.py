@@ -106,9 +106,14 @@ def test_outputs_are_those_of_loops(network):
     np.testing.assert_allclose(model.apply(params, x), oracle(params, x), rtol=2e-4, atol=1e-6)
 
 
-def test_a_sparse_network_is_planted_exactly(network):
+@pytest.mark.parametrize(
+    ("network", "match"),
+    [("vgg11", "cosine"), ("resnet18", "cosine"), ("vgg11", "hidden")],
+    indirect=["network"],
+)
+def test_a_sparse_network_is_planted_exactly(network, match):
     model, oracle, x, params, sparse = network
-    planted = jax.jit(lambda t, p: tj.plant(t, p, model=model))(sparse, params)
+    planted = jax.jit(lambda t, p: tj.plant(t, p, model=model, match=match))(sparse, params)
     outputs = oracle(apply_mask(planted.params, planted.mask), x) * float(planted.output_scale)
     wanted = oracle(sparse, x)
     assert np.abs(outputs - wanted).max() < 1e-4 * np.abs(wanted).max()
@@ -195,8 +200,8 @@ def test_what_cannot_be_planted_is_refused():
     small, large = (vgg(images(size), 11, 1 / 64).init(jax.random.key(0)) for size in (32, 64))
     with pytest.raises(ValueError, match="layer_8: the ticket's kernel .* not of one kind"):
         tj.plant(small, large)
-    with pytest.raises(ValueError, match='match "hidden" is for dense layers'):
-        tj.plant(small, small, match="hidden")
+    with pytest.raises(ValueError, match='match "hidden" is for layers one after the other'):
+        tj.plant(params, params, model=resnet18(images(16), 1 / 16), match="hidden")
     layers = dict.fromkeys(["layer_0", "layer_1"])
     for wiring, reason in [
         ((Wire("layer_0", 0, 1),), "the network has layer_0, layer_1"),

@@ -129,20 +129,42 @@ def test_a_chain_of_lone_parameters_keeps_their_sizes():
     np.testing.assert_allclose(planted.output_scale, 2.0, rtol=1e-4)
 
 
-def test_the_roots_sizes_change_as_much_before_as_after_every_neuron():
-    planted = hidden(TARGET, MOTHER)
-    assert relative_error(TARGET, planted, INPUTS) < 1e-6
+def filters(widths, density):
+    """Two convolutions, then a dense layer that reads four places of the image."""
+    generator = np.random.default_rng(7)
+    shapes = [(3, 3, *widths[:2]), (3, 3, *widths[1:3]), (4 * widths[2], widths[3])]
+
+    def draw(shape):
+        kept = generator.uniform(size=shape) < density
+        return np.where(kept, generator.normal(size=shape), 0).astype(np.float32)
+
+    return {
+        f"layer_{i}": {"kernel": draw(shape), "bias": draw(shape[-1:])}
+        for i, shape in enumerate(shapes)
+    }
+
+
+@pytest.mark.parametrize(
+    ("target", "mother"),
+    [(TARGET, MOTHER), (filters((2, 4, 5, 2), 0.3), filters((2, 9, 8, 2), 1.0))],
+    ids=["dense", "convolutions"],
+)
+def test_the_roots_sizes_change_as_much_before_as_after_every_neuron(target, mother):
+    planted = hidden(target, mother)
     # (sources, neurons) and (neurons,): how much the root of each size grew, in deviations.
     growth = []
-    for name in sorted(MOTHER):
+    channels = mother["layer_0"]["kernel"].shape[-2]
+    for name in sorted(mother):
         parts = []
         for part, importance in (("kernel", 1.0), ("bias", BIAS_IMPORTANCE)):
-            before = np.asarray(MOTHER[name][part], np.float64)
+            before = np.asarray(mother[name][part], np.float64)
             after, marks = planted.params[name][part], planted.mask[name][part]
             importance *= max(1 - marks.mean(), LEAST_IMPORTANCE)
             roots = np.sqrt(np.abs(after)) - np.sqrt(np.abs(before))
             parts.append(importance * roots * marks / np.mean(before**2) ** 0.25)
-        growth.append(parts)
+        kernel, bias = parts
+        growth.append((kernel.reshape(-1, channels, bias.size).sum(axis=0), bias))
+        channels = bias.size
     for (kernel, bias), (following, _) in itertools.pairwise(growth):
         incoming, outgoing = kernel.sum(axis=0) + bias, following.sum(axis=1)
         # A neuron of the target that nothing enters or nothing leaves has no scale to choose.
@@ -151,6 +173,20 @@ def test_the_roots_sizes_change_as_much_before_as_after_every_neuron():
         np.testing.assert_allclose(incoming[free], outgoing[free], atol=1e-4)
     kernel, bias = growth[-1]
     np.testing.assert_allclose(kernel.sum() + bias.sum(), 0.0, atol=1e-4)
+
+
+def test_a_window_of_one_place_is_a_dense_layer():
+    def windowed(params):
+        return {
+            name: {"kernel": layer["kernel"][None, None], "bias": layer["bias"]}
+            for name, layer in params.items()
+        }
+
+    planted = hidden(TARGET, MOTHER)
+    assert relative_error(TARGET, planted, INPUTS) < 1e-6
+    one, other = windowed(planted.params), hidden(windowed(TARGET), windowed(MOTHER))
+    for leaf, expected in zip(*map(jax.tree.leaves, (other.params, one)), strict=True):
+        np.testing.assert_allclose(leaf, expected, rtol=1e-6)
 
 
 def test_the_targets_own_scales_do_not_matter():

@@ -44,6 +44,7 @@ def _of_images(configuration: dict[str, Any], source: dict[str, Any], directory:
     flags += [augment, *_options_of_images(seekers.values())]
     flags += [f"--seekers={_listed(pruners)}", f"--searches={_listed(searches)}"]
     flags += [f"--densities={_listed(configuration['densities'])}"]
+    flags += _options(Planting, configuration.get("planting", {}))
     flags += [_seeds(configuration["seeds"]), "--data_dir=DIR"]
     return joined("vgg", [*flags, f"--out={pathlib.Path(directory).parent}"])
 

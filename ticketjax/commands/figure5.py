@@ -40,6 +40,7 @@ OF_FIGURE_5: dict[str, Any] = {
     "dataset": "cifar10",
     "model": "vgg16",
     "ticket_density": 0.01,
+    "match": "cosine",
     "levels": 5,
     "score_samples": 1_000,
 }

@@ -13,7 +13,7 @@ import jax
 import numpy as np
 
 from ticketjax.base import CLASSIFICATION, Batch, Model, Params, Task, Tree
-from ticketjax.choices import Training
+from ticketjax.choices import Planting, Training
 from ticketjax.masks import count_prunable
 from ticketjax.networks import images as networks
 from ticketjax.problem import make_problem
@@ -77,6 +77,7 @@ class ImageRuns:
         score_samples: the number of samples that a score uses.
         augment: whether training augments the images.
         seeds: repetitions.
+        match: how the ticket is planted, "cosine" or "hidden", as in plant().
     """
 
     dataset: str
@@ -97,6 +98,7 @@ class ImageRuns:
     score_samples: int
     augment: bool
     seeds: tuple[int, ...]
+    match: str = "cosine"
 
 
 def image_grids(runs: ImageRuns, data_dir: str, out: str) -> dict[str, Grid]:
@@ -125,6 +127,7 @@ def image_grids(runs: ImageRuns, data_dir: str, out: str) -> dict[str, Grid]:
         "noise": 0.0,
         "seeds": runs.seeds,
         "samples": runs.images + runs.test_images,
+        "planting": Planting(match=runs.match),
         "training": _training(runs),
         # A run takes minutes, so each is written to disk when it is finished.
         "chunk_size": 1,

@@ -18,7 +18,7 @@ from typing import Any
 
 from absl import flags
 
-from ticketjax.choices import PRUNERS
+from ticketjax.choices import MATCHES, PRUNERS
 from ticketjax.commands.figure5 import NETWORKS, PRESETS, SEARCHES, runs_of, show
 from ticketjax.commands.flags import FLAGS, FlagError, naming, numbers, seeds
 
@@ -36,6 +36,7 @@ def define() -> None:
     flags.DEFINE_list("searches", SEARCHES, "Searches among frozen parameters; may be empty.")
     flags.DEFINE_list("densities", None, "Fractions of the parameters to keep (preset).")
     flags.DEFINE_float("ticket_density", 0.01, "Density of the planted ticket.")
+    flags.DEFINE_enum("match", "cosine", list(MATCHES), "How it is planted, as in plant().")
     flags.DEFINE_integer("seeds", None, "Seeds 0 to N-1 (preset).", lower_bound=1)
     flags.DEFINE_list("seed_list", None, "List of seeds, instead of --seeds.")
     flags.DEFINE_integer("images", None, "Number of training images (preset).", lower_bound=1)

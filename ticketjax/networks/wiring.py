@@ -65,10 +65,15 @@ def wiring_of(params: Params, wiring: tuple[Wire, ...] | None) -> tuple[Wire, ..
     return wiring
 
 
+def is_chain(wiring: tuple[Wire, ...]) -> bool:
+    """Whether these are layers one after the other, without a normalisation."""
+    in_line = all((wire.reads, wire.writes) == (i, i + 1) for i, wire in enumerate(wiring))
+    return in_line and not any(wire.normalised for wire in wiring)
+
+
 def is_dense_chain(params: Params, wiring: tuple[Wire, ...]) -> bool:
     """Whether these are dense layers one after the other, and nothing else."""
-    in_line = all((wire.reads, wire.writes) == (i, i + 1) for i, wire in enumerate(wiring))
-    return in_line and all(layer["kernel"].ndim == 2 for layer in params.values())
+    return is_chain(wiring) and all(layer["kernel"].ndim == 2 for layer in params.values())
 
 
 def space_widths(params: Params, wiring: tuple[Wire, ...]) -> dict[int, int]:

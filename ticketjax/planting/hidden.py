@@ -8,6 +8,7 @@ import jax.numpy as jnp
 
 from ticketjax.base import Params, Planted
 from ticketjax.masks import layer_names
+from ticketjax.networks.wiring import by_tap
 from ticketjax.planting.writing import lots_of, norm, write
 
 # There are fewer biases than weights, so each bias that stands out carries more information.
@@ -43,7 +44,8 @@ def _even_scales(wanted: list[jax.Array], there: list[jax.Array]) -> list[jax.Ar
 
     Args:
         wanted, there: for each layer (sources + 1, neurons), the bias as last row: the roots of the
-            sizes of the target's and of the mother's parameters, 0 where the target has none.
+            sizes of the target's and of the mother's parameters, 0 where the target has none. The
+            roots of several parameters between the same two neurons are added up.
 
     Returns:
         For each layer its neurons' target output / planted output, that of the inputs first.
@@ -91,7 +93,7 @@ def _even_scales(wanted: list[jax.Array], there: list[jax.Array]) -> list[jax.Ar
 def _places(target: Params, lots: list[jax.Array]) -> list[jax.Array]:
     """Which of the mother's neurons the target's are, space by space: those of the least lots."""
     names = layer_names(target)
-    places = [jnp.arange(target[names[0]]["kernel"].shape[0])]
+    places = [jnp.arange(target[names[0]]["kernel"].shape[-2])]
     for name, of_layer in zip(names[:-1], lots, strict=True):
         places.append(jnp.argsort(of_layer)[: target[name]["bias"].size])
     places.append(jnp.arange(target[names[-1]]["bias"].size))
@@ -101,15 +103,17 @@ def _places(target: Params, lots: list[jax.Array]) -> list[jax.Array]:
 def _scales(
     target: Params, params: Params, places: list[jax.Array], dtype: Any
 ) -> tuple[list[jax.Array], list[jax.Array]]:
-    """The target's parameters, (sources + 1, neurons) by layer, and the scales by space."""
+    """The target's parameters, (taps * sources + 1, neurons) by layer, and the scales by space."""
     parameters: list[jax.Array] = []
     wanted: list[jax.Array] = []
     there: list[jax.Array] = []
     for name, sources, neurons in zip(layer_names(target), places, places[1:], strict=False):
         kernel, bias = (params[name][part].astype(dtype) for part in ("kernel", "bias"))
+        ours = by_tap(target[name]["kernel"], sources.size)
+        taps = by_tap(kernel, kernel.size // (ours.shape[0] * bias.size))
         parts = [
-            (target[name]["kernel"], kernel, kernel[sources[:, None], neurons[None, :]], 1.0),
-            (target[name]["bias"][None], bias, bias[neurons][None], BIAS_IMPORTANCE),
+            (ours, taps, taps[:, sources[:, None], neurons[None, :]], 1.0),
+            (target[name]["bias"][None, None], bias, bias[neurons][None, None], BIAS_IMPORTANCE),
         ]
         rows = []
         for ours, whole, replaced, weight in parts:
@@ -119,7 +123,9 @@ def _scales(
             background = 1 - jnp.sum(ours != 0, dtype=dtype) / whole.size
             importance = weight * jnp.maximum(background, LEAST_IMPORTANCE)
             root = importance * jnp.sqrt(jnp.abs(ours) / size)
-            rows.append((ours, root, importance * jnp.sqrt(jnp.abs(replaced) / size) * (ours != 0)))
+            root_there = importance * jnp.sqrt(jnp.abs(replaced) / size) * (ours != 0)
+            roots = jnp.sum(root, axis=0), jnp.sum(root_there, axis=0)
+            rows.append((ours.reshape(-1, neurons.size), *roots))
         for collected, row in zip(
             (parameters, wanted, there), zip(*rows, strict=True), strict=True
         ):
@@ -136,7 +142,9 @@ def _planted(
 ) -> Planted:
     planted_params, planted_mask = {}, {}
     for i, (name, ours) in enumerate(zip(layer_names(params), parameters, strict=True)):
-        factor = jnp.append(scales[i], 1.0)[:, None] / scales[i + 1][None, :]
+        taps = (ours.shape[0] - 1) // scales[i].size
+        sources = jnp.append(jnp.tile(scales[i], taps), 1.0)
+        factor = sources[:, None] / scales[i + 1][None, :]
         values = (ours * factor).astype(jnp.float32)
         planted_params[name], planted_mask[name] = write(
             params[name], ours != 0, values, places[i], places[i + 1], zero_path_biases
@@ -152,7 +160,7 @@ def plant_hidden(
 
     Args:
         target: the target's view, every layer with a bias.
-        params: the mother's view, dense layers one after the other, each with a bias.
+        params: the mother's view, layers one after the other, each with a bias.
         lots: for each layer (neurons,) numbers; the neurons of the least ones are planted. None for
             a hash of their parameters.
         zero_path_biases: as in plant().

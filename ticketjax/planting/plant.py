@@ -17,7 +17,7 @@ from ticketjax.networks.layers import (
     why_no_planting,
     wires,
 )
-from ticketjax.networks.wiring import is_dense_chain, space_widths, wiring_of
+from ticketjax.networks.wiring import is_chain, space_widths, wiring_of
 from ticketjax.planting.cosine import Placed, plant_layer
 from ticketjax.planting.hidden import plant_hidden
 from ticketjax.planting.writing import drawn_lots
@@ -153,7 +153,7 @@ def plant(
             they change the sizes of the mother's parameters least (not in the paper;
             docs/planting.md has the formulas and ticketjax.audit the measure). The result is the
             same, up to rounding, for any positive rescaling of the target's neurons and, without a
-            key, any order of the mother's. For dense chains only.
+            key, any order of the mother's. For layers one after the other, without normalisation.
         zero_path_biases: also set to zero the biases that planted neurons have in the mother but
             not in the target: needed where masks cannot prune biases.
         key: draws the lots that choose among neurons: among equally good ones under "cosine", among
@@ -225,13 +225,17 @@ def plant_view(
         network's neurons the target's are: (target neurons,) integers.
 
     Raises:
-        ValueError: an unknown match, or match "hidden" for a network that is no dense chain.
+        ValueError: an unknown match, or match "hidden" for a network with branches or
+            normalisation.
     """
     check_choice("match", match, MATCHES)
     lots = None if key is None else drawn_lots(key, params)
     if match == "hidden":
-        if not is_dense_chain(params, wiring):
-            raise ValueError('match "hidden" is for dense layers one after the other, not for this')
+        if not is_chain(wiring):
+            raise ValueError(
+                'match "hidden" is for layers one after the other, without branches or '
+                'normalisation; this network takes match "cosine"'
+            )
         return plant_hidden(target, params, lots, zero_path_biases)
     inputs = space_widths(target, wiring)[0]
     placed = {0: Placed(jnp.arange(inputs), jnp.ones(inputs, jnp.float32))}
