@@ -7,7 +7,7 @@ import pytest
 import scipy.stats
 
 from tests.oracles.networks import he_network
-from ticketjax.base import Planted
+from ticketjax.base import Layer, Model, Planted
 from ticketjax.measure.audit import audit
 from ticketjax.measure.quality import score_auc
 
@@ -86,6 +86,37 @@ def test_without_background_or_without_ticket_there_is_nothing_to_tell():
                 assert value == 0
             if name.endswith("p_value"):
                 assert value == 1
+
+
+def test_a_filter_is_a_neuron_and_a_channel_a_row():
+    generator = np.random.default_rng(1)
+    # Two filters without biases read three channels; a dense layer reads two places of the image.
+    kernels = [generator.normal(size=shape) for shape in ((3, 3, 3, 2), (4, 5))]
+    marks = [generator.random(kernel.shape) < 0.3 for kernel in kernels]
+    bias, bias_mask = generator.normal(size=5), generator.random(5) < 0.5
+    params = {"conv": {"kernel": kernels[0]}, "dense": {"kernel": kernels[1], "bias": bias}}
+    mask = {"conv": {"kernel": marks[0]}, "dense": {"kernel": marks[1], "bias": bias_mask}}
+    model = Model(None, None, (Layer("conv", 0, 1), Layer("dense", 1, 2)))
+    layers = audit(Planted(params, mask, 1.0), model=model).layers
+
+    def auc(values, planted):
+        wins = np.subtract.outer(values[planted], values[~planted])
+        return np.mean((wins > 0) + (wins == 0) / 2) if wins.size else 0.5
+
+    for i, (kernel, planted) in enumerate(zip(kernels, marks, strict=True)):
+        sizes = np.abs(kernel)
+        np.testing.assert_allclose(layers.weight_auc[i], auc(sizes, planted), rtol=1e-5)
+        # Channels lie next to each other in a dense layer's rows.
+        places = kernel.reshape(-1, 3 - i, kernel.shape[-1])
+        of_place = planted.reshape(places.shape)
+        rows, columns = (np.sqrt((places**2).sum(axis)) for axis in ((0, 2), (0, 1)))
+        neurons = of_place.any((0, 1)) | (bias_mask if i else False)
+        row_auc = auc(rows, of_place.any((0, 2)))
+        np.testing.assert_allclose(layers.row_norm_auc[i], row_auc, rtol=1e-5)
+        np.testing.assert_allclose(layers.column_norm_auc[i], auc(columns, neurons), rtol=1e-5)
+        largest = sizes[planted].max() / np.sqrt(np.mean(kernel[~planted] ** 2))
+        np.testing.assert_allclose(layers.largest_weight[i], largest, rtol=1e-5)
+    np.testing.assert_allclose(layers.bias_auc, [0.5, auc(np.abs(bias), bias_mask)], rtol=1e-5)
 
 
 @pytest.fixture(scope="module")

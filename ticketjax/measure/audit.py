@@ -1,13 +1,17 @@
 """Audit of how well a ticket is hidden, by simple statistics without data or search."""
 
+import functools
+import math
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from ticketjax.base import Params, Planted
-from ticketjax.masks import layer_names
+from ticketjax.base import Model, Params, Planted
 from ticketjax.measure.quality import score_auc
+from ticketjax.networks.layers import view, wires
+from ticketjax.networks.wiring import by_tap, space_widths
+from ticketjax.planting.plant import layers_of_tree
 
 # The series of the Kolmogorov distribution: exact to float32 above the smallest argument, below
 # which the p-value is 1 to float32.
@@ -129,20 +133,26 @@ def _zero_bits(values: jax.Array) -> jax.Array:
     return jax.lax.population_count(lowest - 1).astype(jnp.float32)
 
 
-@jax.jit
-def audit(planted: Planted) -> Audit:
+@functools.partial(jax.jit, static_argnames="model")
+def audit(planted: Planted, *, model: Model | None = None) -> Audit:
     """Measure how far simple statistics reveal a planted ticket.
 
     The statistics use neither data nor gradients, and one layer at a time. Rankings by size, sign,
     index or norm are based on them. Relations between parameters have to be learned from several
     networks: relational_audit() does this, and known_rows_auc() measures an attacker who knows the
-    task. Pure; works under jit and vmap.
+    task. In convolutions, a filter is a neuron, and its window has a weight for every place and
+    channel. Pure; works under jit and vmap.
 
     Args:
         planted: from plant(); only its params and mask are used.
+        model: the network's model, whose layers give the places of kernels and biases; None for a
+            tree of layer_0, layer_1, ...
 
     Returns:
         An Audit.
+
+    Raises:
+        ValueError: no model is given, and the tree is not layer_0, layer_1, ...
 
     Source: AUC: Mann and Whitney 1947; two-sample test: Smirnov 1948, with the p-value of Stephens
     1970.
@@ -152,22 +162,36 @@ def audit(planted: Planted) -> Audit:
     >>> float(audit(Planted(params, mask, jnp.ones(()))).layers.weight_auc[0])
     1.0
     """
-    names = layer_names(planted.params)
-    shapes = [planted.params[name]["kernel"].shape for name in names]
-    widest = max(width for shape in shapes for width in shape)
+    layers = layers_of_tree(model, planted.params)
+    params, mask = view(planted.params, layers), view(planted.mask, layers)
+    widths = space_widths(params, wires(layers))
+    read = {wire.layer: widths[wire.reads] for wire in wires(layers)}
 
-    def stack(tree, part):
+    fan_in = {name: math.prod(layer["kernel"].shape[:-1]) for name, layer in params.items()}
+    most_taps = max(fan_in[name] // read[name] for name in read)
+    widest = max(widths.values())
+
+    def stack(leaves, *shape):
         """All layers in one array, padded with zeros or False, which shortens compilation."""
-        leaves = [tree[name][part] for name in names]
-        missing = [[(0, widest - n) for n in leaf.shape] for leaf in leaves]
+        missing = [[(0, n - m) for n, m in zip(shape, leaf.shape, strict=True)] for leaf in leaves]
         return jnp.stack(list(map(jnp.pad, leaves, missing)))
 
-    shape_tree = jax.tree.map(lambda leaf: jnp.ones(leaf.shape, bool), planted.params)
-    mask = jax.tree.map(lambda leaf: leaf != 0, planted.mask)
-    kernels, biases = stack(planted.params, "kernel"), stack(planted.params, "bias")
-    kernel_masks, bias_masks = stack(mask, "kernel"), stack(mask, "bias")
-    kernels_there, biases_there = stack(shape_tree, "kernel"), stack(shape_tree, "bias")
-    columns = jnp.any(kernel_masks, axis=1) | bias_masks
+    def stack_kernels(tree):
+        """(layers, taps, sources, neurons)."""
+        kernels = [by_tap(layer["kernel"], read[name]) for name, layer in tree.items()]
+        return stack(kernels, most_taps, widest, widest)
+
+    def stack_biases(tree):
+        """(layers, neurons), all padding for a layer without biases."""
+        nothing = jnp.zeros(0, bool)
+        return stack([layer.get("bias", nothing) for layer in tree.values()], widest)
+
+    there = jax.tree.map(lambda leaf: jnp.ones(leaf.shape, bool), params)
+    marks = jax.tree.map(lambda leaf: leaf != 0, mask)
+    kernels, kernel_masks, kernels_there = map(stack_kernels, (params, marks, there))
+    biases, bias_masks, biases_there = map(stack_biases, (params, marks, there))
+    columns = jnp.any(kernel_masks, axis=(1, 2)) | bias_masks
+    neurons_there = jnp.any(kernels_there, axis=(1, 2))
 
     def compare(*statistics):
         """Each statistic consists of values, planted and there, all (layers, n)."""
@@ -177,7 +201,7 @@ def audit(planted: Planted) -> Audit:
         return *jax.vmap(jax.vmap(_compare))(values, masks, there), counts
 
     def flat(stacked):
-        return stacked.reshape(len(names), -1)
+        return stacked.reshape(len(layers), -1)
 
     weights, weight_masks, weights_there = flat(kernels), flat(kernel_masks), flat(kernels_there)
     weight_aucs, weight_gaps, weight_ps, weight_counts = compare(
@@ -193,15 +217,15 @@ def audit(planted: Planted) -> Audit:
             (values, bias_masks, biases_there)
             for values in (jnp.abs(biases), biases, is_zero, _zero_bits(biases))
         ),
-        (index, columns, biases_there),
+        (index, columns, neurons_there),
         (
-            jnp.linalg.norm(kernels, axis=2),
-            jnp.any(kernel_masks, axis=2),
-            jnp.any(kernels_there, axis=2),
+            jnp.linalg.norm(kernels, axis=(1, 3)),
+            jnp.any(kernel_masks, axis=(1, 3)),
+            jnp.any(kernels_there, axis=(1, 3)),
         ),
-        (jnp.linalg.norm(kernels, axis=1), columns, biases_there),
+        (jnp.linalg.norm(kernels, axis=(1, 2)), columns, neurons_there),
     )
-    drawn = jnp.sqrt(2 / jnp.array([inputs for inputs, _ in shapes], jnp.float32))
+    drawn = jnp.sqrt(2 / jnp.array(list(fan_in.values()), jnp.float32))
     largest_weight = _largest(weights, weight_masks, weights_there, drawn)
     largest_bias = _largest(biases, bias_masks, biases_there, jnp.cumprod(drawn))
 
@@ -243,16 +267,16 @@ def audit(planted: Planted) -> Audit:
             jnp.max(gaps, axis=1),
             jnp.minimum(1.0, jnp.min(ps, axis=1) * jnp.maximum(jnp.sum(tested, axis=1), 1)),
         ),
-        pooled_weight_auc=_pooled(planted, "kernel"),
-        pooled_bias_auc=_pooled(planted, "bias"),
+        pooled_weight_auc=_pooled(params, mask, "kernel"),
+        pooled_bias_auc=_pooled(params, mask, "bias"),
     )
 
 
-def _pooled(planted: Planted, part: str) -> jax.Array:
+def _pooled(params: Params, mask: Params, part: str) -> jax.Array:
     """AUC of the sizes over all layers, by score_auc()."""
 
     def only(tree: Params) -> Params:
-        return {name: {"kernel": layer[part]} for name, layer in tree.items()}
+        return {name: {"kernel": layer[part]} for name, layer in tree.items() if part in layer}
 
-    sizes = jax.tree.map(jnp.abs, only(planted.params))
-    return score_auc(sizes, only(planted.mask), prune_bias=False)
+    sizes = jax.tree.map(jnp.abs, only(params))
+    return score_auc(sizes, only(mask), prune_bias=False)
