@@ -8,7 +8,8 @@ VENV := .venv
 ARGS :=
 # The results directories that `make records` publishes.
 RECORDS := $(addprefix benchmarks/results/,annealing budget corrected diagnosis leaderboard \
-    leaderboard-0.01 leaderboard-0.01-relu leaderboard-0.1 leaderboard-0.1-relu ladder paper tune)
+    leaderboard-0.01 leaderboard-0.01-relu leaderboard-0.1 leaderboard-0.1-relu ladder paper paper/figure5 \
+    paper/lenet tune)
 # The version that `make test-jax` tests with.
 JAX := 0.10.0
 # Processes that `make test` spreads the tests over.
