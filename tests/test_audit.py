@@ -119,6 +119,20 @@ def test_a_filter_is_a_neuron_and_a_channel_a_row():
     np.testing.assert_allclose(layers.bias_auc, [0.5, auc(np.abs(bias), bias_mask)], rtol=1e-5)
 
 
+def test_a_network_without_biases_has_none_that_stand_out():
+    generator = np.random.default_rng(0)
+    params = {name: {"kernel": generator.normal(size=(4, 4))} for name in ("a", "b")}
+    mask = jax.tree.map(lambda leaf: leaf > 0.5, params)
+    model = Model(None, None, (Layer("a", 0, 1), Layer("b", 1, 2)))
+    result = audit(Planted(params, mask, 1.0), model=model)
+    for traces in (result.layers, result.overall):
+        for auc in (traces.bias_auc, traces.bias_sign_auc, traces.zero_bias_auc):
+            np.testing.assert_array_equal(auc, 0.5)
+        assert np.all(traces.index_auc != 0.5)
+    assert result.pooled_bias_auc == 0.5
+    assert result.pooled_weight_auc > 0.5
+
+
 @pytest.fixture(scope="module")
 def audited():
     planted = Planted(NETWORKS, MASKS, np.ones(SEEDS, np.float32))

@@ -7,8 +7,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from ticketjax.base import Model, Params, Planted
-from ticketjax.measure.quality import score_auc
+from ticketjax.base import Model, Planted
 from ticketjax.networks.layers import view, wires
 from ticketjax.networks.wiring import by_tap, space_widths
 from ticketjax.planting.plant import layers_of_tree
@@ -254,6 +253,10 @@ def audit(planted: Planted, *, model: Model | None = None) -> Audit:
         mean = jnp.sum(aucs * counts, axis=1) / jnp.maximum(total, 1)
         return jnp.where(total > 0, mean, 0.5)
 
+    def pooled(*layers):
+        """AUC over all layers."""
+        return _compare(*(stacked.ravel() for stacked in layers))[0]
+
     largest = jnp.stack([largest_weight, largest_bias])
     gaps = jnp.stack([weight_gaps[0], neuron_gaps[0]])
     ps = jnp.stack([weight_ps[0], neuron_ps[0]])
@@ -267,16 +270,6 @@ def audit(planted: Planted, *, model: Model | None = None) -> Audit:
             jnp.max(gaps, axis=1),
             jnp.minimum(1.0, jnp.min(ps, axis=1) * jnp.maximum(jnp.sum(tested, axis=1), 1)),
         ),
-        pooled_weight_auc=_pooled(params, mask, "kernel"),
-        pooled_bias_auc=_pooled(params, mask, "bias"),
+        pooled_weight_auc=pooled(jnp.abs(weights), weight_masks, weights_there),
+        pooled_bias_auc=pooled(jnp.abs(biases), bias_masks, biases_there),
     )
-
-
-def _pooled(params: Params, mask: Params, part: str) -> jax.Array:
-    """AUC of the sizes over all layers, by score_auc()."""
-
-    def only(tree: Params) -> Params:
-        return {name: {"kernel": layer[part]} for name, layer in tree.items() if part in layer}
-
-    sizes = jax.tree.map(jnp.abs, only(params))
-    return score_auc(sizes, only(mask), prune_bias=False)
