@@ -10,7 +10,7 @@ import pytest
 
 from tests.oracles.forward import forward, layers, masked
 from tests.oracles.networks import he_network, sparse_network
-from ticketjax.base import Batch
+from ticketjax.base import Batch, Layer, Model
 from ticketjax.measure.audit import audit
 from ticketjax.measure.quality import strong_quality
 from ticketjax.networks.mlp import mlp
@@ -187,6 +187,13 @@ def test_a_window_of_one_place_is_a_dense_layer():
     one, other = windowed(planted.params), hidden(windowed(TARGET), windowed(MOTHER))
     for leaf, expected in zip(*map(jax.tree.leaves, (other.params, one)), strict=True):
         np.testing.assert_allclose(leaf, expected, rtol=1e-6)
+
+
+def test_a_normalisation_is_refused():
+    # It removes a neuron's scale, which the next layer would compensate for all the same.
+    layers = [Layer(f"layer_{i}", i, i + 1, normalised=i == 1) for i in range(4)]
+    with pytest.raises(ValueError, match='without branches or normalisation.* "cosine"'):
+        plant_hidden(TARGET, MOTHER, model=Model(None, None, tuple(layers)))
 
 
 def test_the_targets_own_scales_do_not_matter():
