@@ -192,8 +192,12 @@ def test_a_window_of_one_place_is_a_dense_layer():
 def test_a_normalisation_is_refused():
     # It removes a neuron's scale, which the next layer would compensate for all the same.
     layers = [Layer(f"layer_{i}", i, i + 1, normalised=i == 1) for i in range(4)]
+    model = Model(None, None, tuple(layers))
     with pytest.raises(ValueError, match='without branches or normalisation.* "cosine"'):
-        plant_hidden(TARGET, MOTHER, model=Model(None, None, tuple(layers)))
+        plant_hidden(TARGET, MOTHER, model=model)
+    mother = he_network(np.random.default_rng(1), (2, 9, 10, 7, 2))
+    several = plant_several(jax.random.key(0), TARGET, mother, tickets=2, model=model)
+    assert several.tickets["layer_1"]["kernel"].shape == (2, 9, 10)
 
 
 def test_the_targets_own_scales_do_not_matter():

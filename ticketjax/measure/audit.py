@@ -163,9 +163,9 @@ def audit(planted: Planted, *, model: Model | None = None) -> Audit:
     """
     layers = layers_of_tree(model, planted.params)
     params, mask = view(planted.params, layers), view(planted.mask, layers)
-    widths = space_widths(params, wires(layers))
-    read = {wire.layer: widths[wire.reads] for wire in wires(layers)}
-
+    wiring = wires(layers)
+    widths = space_widths(params, wiring)
+    read = {wire.layer: widths[wire.reads] for wire in wiring}
     fan_in = {name: math.prod(layer["kernel"].shape[:-1]) for name, layer in params.items()}
     most_taps = max(fan_in[name] // read[name] for name in read)
     widest = max(widths.values())
@@ -253,9 +253,9 @@ def audit(planted: Planted, *, model: Model | None = None) -> Audit:
         mean = jnp.sum(aucs * counts, axis=1) / jnp.maximum(total, 1)
         return jnp.where(total > 0, mean, 0.5)
 
-    def pooled(*layers):
+    def pooled(values, masks, there):
         """AUC over all layers."""
-        return _compare(*(stacked.ravel() for stacked in layers))[0]
+        return _compare(values.ravel(), masks.ravel(), there.ravel())[0]
 
     largest = jnp.stack([largest_weight, largest_bias])
     gaps = jnp.stack([weight_gaps[0], neuron_gaps[0]])

@@ -66,9 +66,8 @@ def wiring_of(params: Params, wiring: tuple[Wire, ...] | None) -> tuple[Wire, ..
 
 
 def is_chain(wiring: tuple[Wire, ...]) -> bool:
-    """Whether these are layers one after the other, without a normalisation."""
-    in_line = all((wire.reads, wire.writes) == (i, i + 1) for i, wire in enumerate(wiring))
-    return in_line and not any(wire.normalised for wire in wiring)
+    """Whether these are layers one after the other."""
+    return all((wire.reads, wire.writes) == (i, i + 1) for i, wire in enumerate(wiring))
 
 
 def is_dense_chain(params: Params, wiring: tuple[Wire, ...]) -> bool:

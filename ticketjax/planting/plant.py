@@ -231,7 +231,7 @@ def plant_view(
     check_choice("match", match, MATCHES)
     lots = None if key is None else drawn_lots(key, params)
     if match == "hidden":
-        if not is_chain(wiring):
+        if not is_chain(wiring) or any(wire.normalised for wire in wiring):
             raise ValueError(
                 'match "hidden" is for layers one after the other, without branches or '
                 'normalisation; this network takes match "cosine"'
