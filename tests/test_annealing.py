@@ -14,7 +14,7 @@ from ticketjax.networks.mlp import mlp
 from ticketjax.problem import Problem
 from ticketjax.seekers.annealing.annealed import Annealed
 from ticketjax.seekers.annealing.chain import Schedule, anneal
-from ticketjax.seekers.annealing.moves import NUMBERS, State, propose
+from ticketjax.seekers.annealing.moves import NUMBERS, State, counts_of, propose
 from ticketjax.seekers.annealing.samples import samples_of
 from ticketjax.seekers.annealing.tempering import AXIS, exchanged, heats_of
 from ticketjax.seekers.exchange.vectors import unflatten
@@ -33,7 +33,10 @@ def test_proposals_are_those_of_the_reference(level):
     bias = np.concatenate(
         [np.repeat([False, True], [m * n, n]) for m, n in zip(sizes, sizes[1:], strict=False)]
     )
-    run = jax.jit(lambda u, mask, may, room, s: propose(u, State(sizes, mask, may, room), s))
+    counts = counts_of(batch, level < 2)
+    run = jax.jit(
+        lambda u, mask, may, room, s: propose(u, State(sizes, mask, may, room), s, counts)
+    )
     kinds, possible = oracle.kinds_of(batch, level < 2), dict.fromkeys(oracle.KINDS, 0)
     for seed, share in enumerate((0.0, 0.2, 0.2, 0.3, 0.3, 0.5, 1.0)):
         rng = np.random.default_rng(seed)
@@ -57,18 +60,25 @@ def test_proposals_are_those_of_the_reference(level):
     ("kind", "width", "prune_bias"),
     [(REGRESSION, 9, False), (CLASSIFICATION, 4, True)],
 )
-def test_chains_are_those_of_the_reference(kind, width, prune_bias, engine):
+# With batch=1 many are accepted, and the scale of the logits, which is fitted in single precision,
+# differs more the further a mask has moved: short steps fit it often.
+@pytest.mark.parametrize(("batch", "steps", "proposals"), [(8, 6, 64), (1, 20, 16)])
+def test_chains_are_those_of_the_reference(
+    kind, width, prune_bias, engine, batch, steps, proposals
+):
     """The functions for Numba are plain Python where it is not installed, and do the same."""
-    layers, size, steps, sweeps = layers_of(6), 18, 6, 8
+    layers, size, sweeps = layers_of(6), 18, proposals // batch
+    # With other keys, two masks of a chain have the same energy, and rounding decides between them.
+    key = jax.random.key(4)
     problem = problem_of(layers, kind, prune_bias=prune_bias)
     heats = np.geomspace(0.01, 1e-4, steps, dtype=np.float32)
-    smooth = np.arange(steps) >= (3 if kind == CLASSIFICATION else steps)
+    smooth = np.arange(steps) >= (steps // 2 if kind == CLASSIFICATION else steps)
     schedule = Schedule(
-        steps, sweeps * 8, 8, width, jnp.asarray(heats), jnp.asarray(smooth), 0, part=13,
+        steps, proposals, batch, width, jnp.asarray(heats), jnp.asarray(smooth), 0, part=13,
         engine=engine,
     )  # fmt: skip
     found, info = jax.device_get(
-        jax.jit(lambda key: anneal(problem, None, size, key, schedule))(KEY)
+        jax.jit(lambda key: anneal(problem, None, size, key, schedule))(key)
     )
     x, y = (np.asarray(array) for array in problem.batch)
     prunable = flat_of(
@@ -78,13 +88,14 @@ def test_chains_are_those_of_the_reference(kind, width, prune_bias, engine):
         )
     )
     mask, energies, accepted = oracle.chain(
-        layers, oracle.Energy(kind, x, y), size, KEY, NUMBERS, steps=steps, sweeps=sweeps,
-        batch=8, width=width, heats=heats, smooth=smooth, prunable=prunable,
+        layers, oracle.Energy(kind, x, y), size, key, NUMBERS, steps=steps, sweeps=sweeps,
+        batch=batch, width=width, heats=heats, smooth=smooth, prunable=prunable,
         parts=[np.arange(i, 40, 3) for i in range(3)],
     )  # fmt: skip
     np.testing.assert_array_equal(np.diff(info["accepted"], prepend=0), accepted)
     np.testing.assert_allclose(info["energies"], energies, rtol=1e-4)
-    assert 20 < sum(accepted) < 0.8 * steps * sweeps * 3
+    assert 20 < sum(accepted) < 0.8 * steps * proposals * 3
+
     flat = flat_of(found)
     assert flat[prunable].sum() == size
     assert flat[mask].all()

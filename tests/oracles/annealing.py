@@ -34,6 +34,18 @@ def kinds_of(batch, whole):
     return kinds
 
 
+def choice(u, levels):
+    """The kind and the first layer of a proposal that is made on its own."""
+    shares = [(kind, 0, SHARES[kind] * (levels - 1)) for kind in KINDS[:3]]
+    shares += [(kind, level, SHARES[kind]) for level in range(levels - 1) for kind in KINDS[3:]]
+    total, end = sum(share for _, _, share in shares), 0
+    for kind, level, share in shares:
+        end += share
+        if u < end / total:
+            return kind, level
+    return shares[-1][:2]
+
+
 def live_of(grids, sources):
     inner = [a.any(0) & b[:-1].any(1) for a, b in zip(grids, grids[1:], strict=False)]
     return [sources, *inner, np.ones(grids[-1].shape[1], bool)]
@@ -232,13 +244,15 @@ def chain(layers, energy, size, key, numbers, *, steps, sweeps, batch, width, he
         count = 0
         u = u[hidden:].reshape(sweeps, levels, batch, numbers)
         for sweep, level in np.ndindex(sweeps, levels):
-            start, rest = starts[level], narrow[level:]
+            batch_u = u[sweep, level]
             first = ((step * sweeps + sweep) * levels + level) % max(len(parts), 1)
+            kinds = kinds_of(batch, level < levels - 1)
+            if batch == 1:
+                kinds[0], level = choice(batch_u[0, -1], levels)
+            start, rest = starts[level], narrow[level:]
             room = size - int((mask & may).sum())
             sources = active_of(grids_of(mask, narrow))[level]
             now = energy.losses(out) if energy.kind == "classification" else None
-            batch_u = u[sweep, level]
-            kinds = kinds_of(batch, level < levels - 1)
             for i in np.argsort(batch_u[:, -1]):
                 tail = propose(kinds[i], batch_u[i], mask[start:], may[start:], rest, room, sources)
                 if tail is None or changed(mask[start:], tail, rest) > 4:

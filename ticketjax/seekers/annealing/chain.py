@@ -1,6 +1,7 @@
 """A chain of masks: each proposal is accepted by Metropolis' rule, and the best one met is kept."""
 
 import math
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -20,7 +21,14 @@ from ticketjax.seekers.annealing.evaluation import (
     judge,
     losses_of,
 )
-from ticketjax.seekers.annealing.moves import NUMBERS, State, grids_of, propose
+from ticketjax.seekers.annealing.moves import (
+    NUMBERS,
+    State,
+    choices_of,
+    counts_of,
+    grids_of,
+    propose,
+)
 from ticketjax.seekers.annealing.neurons import Neurons, most_connected, places_of, redrawn
 from ticketjax.seekers.annealing.samples import samples_of
 from ticketjax.seekers.annealing.tempering import exchanged
@@ -46,7 +54,7 @@ class Schedule(NamedTuple):
     Args:
         steps: of the chain; in each, the neurons that are not in use are drawn anew.
         proposals: of a step, for each layer.
-        batch: how many of them are evaluated at once.
+        batch: how many of them are evaluated at once; 1 for one after the other, of any layer.
         width: neurons of a hidden layer at once, those in use and others.
         temperatures: (steps,) float32 of the energy.
         smooth: (steps,) bool, whether a classification's energy is the smooth error.
@@ -178,16 +186,17 @@ def _batch(
     u: jax.Array,
     temperature: jax.Array,
     first: jax.Array,
+    counts: dict[str, int],
 ) -> tuple[_Chain, Look]:
     """A batch of proposals for a layer and those after it: at most one is accepted.
 
-    u: (batch, NUMBERS).
+    u: (batch, NUMBERS); counts: how many are of which kind.
     """
     start, sizes = starts_of(task.narrow)[level].kernel, task.narrow[level:]
     now = chain.now
     room = task.size - jnp.sum(now.kept & task.narrow_prunable)
     state = State(sizes, now.kept[start:], task.narrow_prunable[start:], room)
-    masks, possible = propose(u, state, active_neurons(now.kept, task.narrow)[level])
+    masks, possible = propose(u, state, active_neurons(now.kept, task.narrow)[level], counts)
     theta = look.theta[start:]
     weights, changes, few = changes_of(theta, masks, state.mask, sizes)
     rises = -temperature * jnp.log1p(-u[:, -2])
@@ -215,6 +224,27 @@ def _batch(
         (verdict.accepted, (chain, look)),
     )
     return after
+
+
+def _one(
+    task: _Task,
+    chain: _Chain,
+    look: Look,
+    u: jax.Array,
+    temperature: jax.Array,
+    first: jax.Array,
+) -> tuple[_Chain, Look]:
+    """A proposal on its own, of a random kind and layer; u: (NUMBERS,)."""
+    choices, ends = choices_of(len(task.narrow) - 1)
+
+    def of_choice(name: str, level: int) -> Callable[..., tuple[_Chain, Look]]:
+        return lambda chain, look: _batch(
+            task, level, chain, look, u[None], temperature, first, {name: 1}
+        )
+
+    branches = [of_choice(name, level) for name, level in choices]
+    chosen = jnp.sum(u[-1] >= ends[:-1], dtype=jnp.int32)
+    return jax.lax.switch(chosen, branches, chain, look)
 
 
 def _by_numba(
@@ -304,9 +334,17 @@ def anneal(
 
         def sweep(carry: tuple[_Chain, Look], inputs: tuple) -> tuple:
             u, i = inputs
+            if schedule.batch == 1:
+
+                def one(carry: tuple[_Chain, Look], inputs: tuple) -> tuple:
+                    return _one(task, *carry, inputs[0], temperature, inputs[1]), None
+
+                firsts = (i * levels + jnp.arange(levels)) % parts
+                return jax.lax.scan(one, carry, (u[:, 0], firsts))
             for level in range(levels):
                 first = (i * levels + level) % parts
-                carry = _batch(task, level, *carry, u[level], temperature, first)
+                counts = counts_of(schedule.batch, level < levels - 1)
+                carry = _batch(task, level, *carry, u[level], temperature, first, counts)
             return carry, None
 
         carry = _refreshed(task, chain, u[:hidden], smooth, turns)

@@ -11,7 +11,7 @@ from ticketjax.seekers.exchange.neighbourhood import among, below
 # How many parameters may leave for a neuron that is built.
 MOST_LEAVING = 4
 # Random numbers of one proposal: for parameters that leave, and one that enters; of its kind; for
-# the threshold and the order.
+# the threshold; the order, or for a proposal on its own what it is.
 OF_KIND = 6
 NUMBERS = 1 + MOST_LEAVING + 1 + OF_KIND + 2
 # Which share of the proposals is of which kind; what builds a neuron is both its birth and its
@@ -84,6 +84,27 @@ def counts_of(batch: int, whole: bool) -> dict[str, int]:
     ends = np.cumsum([SHARES[name] for name in names])
     ends = np.floor(ends / ends[-1] * batch + 0.5).astype(int)
     return dict(zip(names, np.diff(ends, prepend=0).tolist(), strict=True))
+
+
+def choices_of(layers: int) -> tuple[list[tuple[str, int]], np.ndarray]:
+    """What a proposal may be that is made on its own: its kind, and the first layer it changes.
+
+    Args:
+        layers: of the network.
+
+    Returns:
+        Kinds and layers; and where each one's share of [0, 1) ends, float32. The kinds of SINGLE
+        change any layer. Neurons are of any hidden layer.
+
+    >>> choices_of(2)[0]
+    [('toggle', 0), ('swap', 0), ('rewire', 0), ('exchange', 0), ('build', 0), ('split', 0)]
+    """
+    shares = {(name, 0): SHARES[name] for name in SINGLE}
+    for level in range(layers - 1):
+        whole = {(k, level): share / (layers - 1) for k, share in SHARES.items() if k not in SINGLE}
+        shares |= whole
+    ends = np.cumsum(list(shares.values()))
+    return list(shares), np.float32(ends / ends[-1])
 
 
 def grids_of(flat: jax.Array, sizes: tuple[int, ...]) -> list[jax.Array]:
@@ -291,13 +312,16 @@ _KINDS = {
 }
 
 
-def propose(u: jax.Array, state: State, sources: jax.Array) -> tuple[jax.Array, jax.Array]:
+def propose(
+    u: jax.Array, state: State, sources: jax.Array, counts: dict[str, int]
+) -> tuple[jax.Array, jax.Array]:
     """The proposals of a step.
 
     Args:
         u: (batch, NUMBERS) in [0, 1).
         state: what is changed.
         sources: (sizes[0],) bool, which of the neurons that the first layer reads are live.
+        counts: how many proposals are of which kind; they add up to batch.
 
     Returns:
         Masks (batch, parameters), and which of them are possible: others than the state's own, of
@@ -305,7 +329,6 @@ def propose(u: jax.Array, state: State, sources: jax.Array) -> tuple[jax.Array, 
     """
     tables = _tables(u, state, sources)
     of_kind = u[:, 2 + MOST_LEAVING :]
-    counts = counts_of(u.shape[0], len(state.sizes) > 2)
     masks, at = [], 0
     for name, count in counts.items():
         if count:

@@ -65,6 +65,42 @@ def find_links(network, kept, links):
 
 
 @compiled
+def _drop(count, rows, places, row, place):
+    """Take a place, and what it links, off a neuron's list."""
+    last = count[row] - 1
+    for k in range(last):
+        if places[row, k] == place:
+            rows[row, k], places[row, k] = rows[row, last], places[row, last]
+            break
+    count[row] = last
+
+
+@compiled
+def update_links(network, links, kept, touched, changed):
+    """Change the links at the places where a mask has changed, `changed` of those touched."""
+    sizes, starts, offsets = network
+    n_sources, sources, into, n_readers, readers, out = links
+    for i in range(changed):
+        place, layer = touched[i], 0
+        while layer + 2 < sizes.size and place >= starts[layer + 1]:
+            layer += 1
+        row, column = divmod(place - starts[layer], sizes[layer + 1])
+        if row == sizes[layer]:
+            continue
+        source, reader = offsets[layer] + row, offsets[layer + 1] + column
+        if kept[place]:
+            sources[reader, n_sources[reader]] = source
+            into[reader, n_sources[reader]] = place
+            n_sources[reader] += 1
+            readers[source, n_readers[source]] = reader
+            out[source, n_readers[source]] = place
+            n_readers[source] += 1
+        else:
+            _drop(n_sources, sources, into, reader, place)
+            _drop(n_readers, readers, out, source, place)
+
+
+@compiled
 def plan_changes(level, network, theta, kept, links, trial, touched, changed, ends, plan, dirty):
     """List the neurons whose values change, layer by layer, and what each is the sum of.
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from ticketjax.seekers.annealing.compiled.compiling import compiled
 from ticketjax.seekers.annealing.evaluation import MOST_CHANGED
-from ticketjax.seekers.annealing.moves import MOST_LEAVING, SHARES, counts_of
+from ticketjax.seekers.annealing.moves import MOST_LEAVING, SHARES, choices_of, counts_of
 
 TOGGLE, SWAP, REWIRE, EXCHANGE, BUILD, SPLIT = range(len(SHARES))
 # No place, no neuron.
@@ -22,6 +22,13 @@ def kinds_of(batch: int) -> np.ndarray:
     return np.stack(
         [np.repeat([list(SHARES).index(name) for name in row], list(row.values())) for row in rows]
     )
+
+
+def numbered_choices(layers: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """choices_of(): the kinds and layers as numbers, and where their shares end."""
+    pairs, ends = choices_of(layers)
+    kinds = [list(SHARES).index(name) for name, _ in pairs]
+    return np.array(kinds), np.array([level for _, level in pairs]), ends
 
 
 @compiled
@@ -48,65 +55,77 @@ def _member(u, members):
 
 
 @compiled
-def find_active(kept, sizes, starts, active):
+def find_active(kept, network, links, active):
     """Mark the neurons fed by an input or a bias, and read by an output; inputs are active."""
+    sizes, starts, offsets = network
+    n_sources, sources, _, n_readers, readers, _ = links
     layers = sizes.size - 1
     active[0] = True
-    for layer in range(layers):
-        n_in, n_out = sizes[layer], sizes[layer + 1]
-        start = starts[layer]
-        for j in range(n_out):
-            active[layer + 1, j] = kept[start + n_in * n_out + j]
-        for i in range(n_in):
-            if active[layer, i]:
-                for j in range(n_out):
-                    active[layer + 1, j] |= kept[start + i * n_out + j]
+    for layer in range(1, layers + 1):
+        bias = starts[layer - 1] + sizes[layer - 1] * sizes[layer]
+        for j in range(sizes[layer]):
+            row, is_fed = offsets[layer] + j, kept[bias + j]
+            for k in range(n_sources[row]):
+                is_fed |= active[layer - 1, sources[row, k] - offsets[layer - 1]]
+            active[layer, j] = is_fed
     active[layers] = True
     for layer in range(layers - 1, 0, -1):
-        n_out = sizes[layer + 1]
         for i in range(sizes[layer]):
-            is_read = False
-            for j in range(n_out):
-                is_read |= kept[starts[layer] + i * n_out + j] & active[layer + 1, j]
+            row, is_read = offsets[layer] + i, False
+            for k in range(n_readers[row]):
+                is_read |= active[layer + 1, readers[row, k] - offsets[layer + 1]]
             active[layer, i] &= is_read
 
 
 @compiled
-def find_live(kept, sizes, starts, level, active, live):
+def find_live(kept, network, links, level, active, live):
     """Mark the neurons from a level on that have something kept on both sides."""
+    sizes, starts, offsets = network
+    n_sources, _, _, n_readers, _, _ = links
     layers = sizes.size - 1
     live[level] = active[level]
     live[layers] = True
-    for layer in range(level, layers - 1):
-        n_in, n_out, n_next = sizes[layer], sizes[layer + 1], sizes[layer + 2]
-        for j in range(n_out):
-            is_fed, is_read = False, False
-            for i in range(n_in + 1):
-                is_fed |= kept[starts[layer] + i * n_out + j]
-            for k in range(n_next):
-                is_read |= kept[starts[layer + 1] + j * n_next + k]
-            live[layer + 1, j] = is_fed & is_read
+    for layer in range(level + 1, layers):
+        bias = starts[layer - 1] + sizes[layer - 1] * sizes[layer]
+        for j in range(sizes[layer]):
+            row = offsets[layer] + j
+            live[layer, j] = (kept[bias + j] or n_sources[row] > 0) and n_readers[row] > 0
 
 
 @compiled
-def find_places(kept, may, sizes, starts, level, live, leaving, entering):
-    """List the kept prunable places from a level on, and those that may be added; their numbers."""
-    n_leaving, n_entering = 0, 0
+def find_leaving(kept, may, start, leaving):
+    """List the kept prunable places from a start on, in order; returns their number."""
+    count = 0
+    for place in range(start, kept.size):
+        if kept[place] and may[place]:
+            leaving[count] = place
+            count += 1
+    return count
+
+
+@compiled
+def find_entering(kept, may, sizes, starts, level, live, members, entering):
+    """List the places from a level on that may be added, in order; returns their number.
+
+    members: room for one number of each neuron of a layer.
+    """
+    count = 0
     for layer in range(level, sizes.size - 1):
         n_in, n_out = sizes[layer], sizes[layer + 1]
-        place = starts[layer]
+        n_live = 0
+        for j in range(n_out):
+            if live[layer + 1, j]:
+                members[n_live] = j
+                n_live += 1
         for i in range(n_in + 1):
-            row_is_live = i == n_in or live[layer, i]
-            for j in range(n_out):
-                if may[place]:
-                    if kept[place]:
-                        leaving[n_leaving] = place
-                        n_leaving += 1
-                    elif row_is_live and live[layer + 1, j]:
-                        entering[n_entering] = place
-                        n_entering += 1
-                place += 1
-    return n_leaving, n_entering
+            if i == n_in or live[layer, i]:
+                row = starts[layer] + i * n_out
+                for k in range(n_live):
+                    place = row + members[k]
+                    if may[place] and not kept[place]:
+                        entering[count] = place
+                        count += 1
+    return count
 
 
 @compiled
@@ -129,11 +148,12 @@ def _is_among(touched, count, place):
 
 
 @compiled
-def propose(kind, u, level, sizes, starts, kept, may, live, gone, new, room, trial, touched):
+def propose(kind, u, level, network, links, kept, may, live, gone, new, room, trial, touched):
     """Make a proposal in `trial`, which is equal to `kept`; see moves.py.
 
     Args:
         u: (NUMBERS,).
+        links: of `kept`.
         gone: (1 + MOST_LEAVING,) places that leave, and
         new: one that enters; NONE for none.
         touched: room for the places that are changed.
@@ -141,6 +161,8 @@ def propose(kind, u, level, sizes, starts, kept, may, live, gone, new, room, tri
     Returns:
         How many places were noted in `touched`, some of them perhaps twice.
     """
+    sizes, starts, offsets = network
+    n_sources, _, into_places, n_readers, _, out_places = links
     v, count = u[_OF_KIND:], 0
     if kind == TOGGLE or kind == SWAP:
         removes = kind == SWAP or v[0] < 0.5
@@ -169,13 +191,13 @@ def propose(kind, u, level, sizes, starts, kept, may, live, gone, new, room, tri
             count = _set(trial, touched, count, starts[layer] + row * n_out + column, True)
         return count
     n_in, width, n_out = sizes[level], sizes[level + 1], sizes[level + 2]
-    into, out = starts[level], starts[level + 1]
+    into, out, rows = starts[level], starts[level + 1], offsets[level + 1]
     if kind == BUILD:
         neuron = pick(v[0], width)
-        for i in range(n_in):
-            count = _set(trial, touched, count, into + i * width + neuron, False)
-        for j in range(n_out):
-            count = _set(trial, touched, count, out + neuron * n_out + j, False)
+        for k in range(n_sources[rows + neuron]):
+            count = _set(trial, touched, count, into_places[rows + neuron, k], False)
+        for k in range(n_readers[rows + neuron]):
+            count = _set(trial, touched, count, out_places[rows + neuron, k], False)
         count = _set(trial, touched, count, into + n_in * width + neuron, v[3] < 0.5)
         for i in range(2):
             drawn = v[1] if i == 0 else _TWO * v[2] - _ONE
@@ -191,21 +213,45 @@ def propose(kind, u, level, sizes, starts, kept, may, live, gone, new, room, tri
         one = width - 1 if one == NONE else one
         if one == other:
             return count
-        for i in range(n_in + 1):
-            a, b = into + i * width + one, into + i * width + other
+        for k in range(n_sources[rows + other]):
+            b = into_places[rows + other, k]
+            a = b + one - other
+            if not kept[a]:
+                count = _set(trial, touched, count, b, False)
+                if kind == EXCHANGE:
+                    count = _set(trial, touched, count, a, True)
+        for k in range(n_sources[rows + one]):
+            a = into_places[rows + one, k]
+            b = a + other - one
+            if not kept[b]:
+                count = _set(trial, touched, count, b, True)
+                if kind == EXCHANGE:
+                    count = _set(trial, touched, count, a, False)
+        a, b = into + n_in * width + one, into + n_in * width + other
+        if kind == EXCHANGE:
+            count = _set(trial, touched, count, a, kept[b])
+        count = _set(trial, touched, count, b, kept[a])
+        between, first = (other - one) * n_out, pick(v[2], n_out)
+        for k in range(n_readers[rows + other]):
+            b = out_places[rows + other, k]
+            a = b - between
             if kind == EXCHANGE:
-                count = _set(trial, touched, count, a, kept[b])
-            count = _set(trial, touched, count, b, kept[a])
-        first = pick(v[2], n_out)
-        for j in range(n_out):
-            a, b = out + one * n_out + j, out + other * n_out + j
-            if kind == EXCHANGE:
-                count = _set(trial, touched, count, a, kept[b])
+                count = _set(trial, touched, count, a, True)
                 count = _set(trial, touched, count, b, kept[a])
             else:
+                j = a - out - one * n_out
                 taken = (j - first) % n_out < (n_out + 1) // 2
                 count = _set(trial, touched, count, b, kept[a] and taken)
-                if taken:
+        for k in range(n_readers[rows + one]):
+            a = out_places[rows + one, k]
+            b = a + between
+            if kind == EXCHANGE:
+                count = _set(trial, touched, count, a, kept[b])
+                count = _set(trial, touched, count, b, True)
+            else:
+                j = a - out - one * n_out
+                if (j - first) % n_out < (n_out + 1) // 2:
+                    count = _set(trial, touched, count, b, True)
                     count = _set(trial, touched, count, a, False)
     if kind != EXCHANGE:
         excess = -room

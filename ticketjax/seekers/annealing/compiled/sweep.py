@@ -16,14 +16,17 @@ from ticketjax.seekers.annealing.compiled.network import (
     find_links,
     plan_changes,
     take_outputs,
+    update_links,
 )
 from ticketjax.seekers.annealing.compiled.proposals import (
     NONE,
     changes_few,
     find_active,
+    find_entering,
+    find_leaving,
     find_live,
-    find_places,
     kinds_of,
+    numbered_choices,
     pick,
     propose,
     settle,
@@ -100,9 +103,83 @@ def _rise(network, samples, loss, values, losses, new_losses, planned, dirty, fi
 
 
 @compiled
+def _attempt(kind, drawn, level, first, problem, state, drawn_from, scratch, temperature):
+    """Make a proposal, and accept it by Metropolis' rule.
+
+    Args:
+        kind, level: of the proposal, and the first layer that it changes.
+        drawn: (NUMBERS,).
+        first: the part of a classification's data to begin with.
+        problem: network, theta, may, samples, loss, as sweep() takes them.
+        state: kept, its links, trial, which is equal; what _starting() makes; the energy, and room,
+            how many more prunable parameters there may be.
+        drawn_from: live neurons; leaving and entering, lists of places with their numbers.
+        scratch: what _scratch() makes.
+
+    Returns:
+        Whether it is accepted, the energy and the room then, and how many places are other ones:
+        the first of scratch's `touched`.
+    """
+    network, theta, may, samples, loss = problem
+    kept, links, trial, values, energy, room = state
+    live, leaving, n_leaving, entering, n_entering = drawn_from
+    plan, gone, touched, ends, marked, dirty = scratch
+    before, fresh, losses, new_losses, outputs, rooms, powers = values
+    sizes, starts, offsets = network
+    for i in range(1 + MOST_LEAVING):
+        gone[i] = leaving[pick(drawn[i], n_leaving)] if n_leaving else NONE
+    new = entering[pick(drawn[1 + MOST_LEAVING], n_entering)] if n_entering else NONE
+    count = propose(
+        kind, drawn, level, network, links, kept, may, live, gone, new, room, trial, touched
+    )
+    changed, more = settle(kept, may, trial, touched, count)
+    rise, accepts, count = 0.0, False, 0
+    if changed > 0 and more <= room and changes_few(level, sizes, starts, touched, changed, marked):
+        count = plan_changes(
+            level, network, theta, kept, links, trial, touched, changed, ends, plan, dirty
+        )
+        highest = np.float32(-temperature * math.log1p(-drawn[NUMBERS - 2]))
+        rise = _rise(
+            network, samples, loss, (before, fresh, outputs, rooms, powers), losses, new_losses,
+            (plan, count), dirty, first, energy, highest,
+        )  # fmt: skip
+        accepts = rise <= highest
+    for q in range(count):
+        dirty[plan[0][q]] = False
+    if not accepts:
+        for i in range(changed):
+            trial[touched[i]] = kept[touched[i]]
+        return False, energy, room, 0
+    for part in range(before.shape[0]):
+        evaluate(plan, count, False, offsets, before[part], fresh[part])
+        for q in range(count):
+            row = plan[0][q]
+            before[part, row] = fresh[part, row]
+    losses[:] = new_losses
+    for i in range(changed):
+        kept[touched[i]] = trial[touched[i]]
+    update_links(network, links, kept, touched, changed)
+    return True, energy + rise, room - more, changed
+
+
+@compiled
+def _scratch(network, parameters, most):
+    """Room for a proposal: a plan, places that leave, places that change, and marks."""
+    neurons = network[2][-1]
+    return (
+        empty_plan(neurons, parameters),
+        np.empty(1 + MOST_LEAVING, np.int64),
+        np.empty(4 * parameters, np.int64),
+        np.empty((2, 4 * parameters), np.int64),
+        np.zeros(most, np.bool_),
+        np.zeros(neurons, np.bool_),
+    )
+
+
+@compiled
 def sweep(network, theta, may, kept, size, samples, loss, energy, least, temperature, u, kinds,
           number):  # fmt: skip
-    """Make the proposals of a step.
+    """Make the proposals of a step, in batches; those after an accepted one are discarded.
 
     Args:
         network: of the narrow network: sizes (layers + 1,); starts (layers,) of each layer's
@@ -125,77 +202,108 @@ def sweep(network, theta, may, kept, size, samples, loss, energy, least, tempera
     sizes, starts, offsets = network
     layers, parts, most = sizes.size - 1, samples[0].shape[0], max(sizes) + 1
     kept, trial, best = kept.copy(), kept.copy(), kept.copy()
-    before, fresh, losses, new_losses, outputs, rooms, powers = _starting(
-        network, theta, kept, samples, loss
-    )
-    values = before, fresh, outputs, rooms, powers
+    values = _starting(network, theta, kept, samples, loss)
+    problem = network, theta, may, samples, loss
     active = np.zeros((layers + 1, most), np.bool_)
     live = np.zeros((layers + 1, most), np.bool_)
     leaving, entering = np.empty(kept.size, np.int64), np.empty(kept.size, np.int64)
-    gone, touched = np.empty(1 + MOST_LEAVING, np.int64), np.empty(4 * kept.size, np.int64)
-    marked, dirty = np.zeros(most, np.bool_), np.zeros(offsets[-1], np.bool_)
-    plan, links = empty_plan(offsets[-1], kept.size), empty_links(offsets[-1], most)
-    ends = np.empty((2, touched.size), np.int64)
+    scratch, links = _scratch(network, kept.size, most), empty_links(offsets[-1], most)
+    members = np.empty(most, np.int64)
     find_links(network, kept, links)
     accepted, room = 0, size - np.sum(kept & may)
     for s in range(u.shape[0]):
         for level in range(layers):
             first = ((number + s) * layers + level) % parts
             batch, own_kinds = u[s, level], kinds[int(level < layers - 1)]
-            find_active(kept, sizes, starts, active)
-            find_live(kept, sizes, starts, level, active, live)
-            n_leaving, n_entering = find_places(
-                kept, may, sizes, starts, level, live, leaving, entering
-            )
+            find_active(kept, network, links, active)
+            find_live(kept, network, links, level, active, live)
+            n_leaving = find_leaving(kept, may, starts[level], leaving)
+            n_entering = find_entering(kept, may, sizes, starts, level, live, members, entering)
+            drawn_from = live, leaving, n_leaving, entering, n_entering
             for b in np.argsort(batch[:, NUMBERS - 1]):
-                drawn = batch[b]
-                for i in range(1 + MOST_LEAVING):
-                    gone[i] = leaving[pick(drawn[i], n_leaving)] if n_leaving else NONE
-                new = entering[pick(drawn[1 + MOST_LEAVING], n_entering)] if n_entering else NONE
-                count = propose(
-                    own_kinds[b], drawn, level, sizes, starts, kept, may, live, gone, new, room,
-                    trial, touched,
+                accepts, energy, room, _ = _attempt(
+                    own_kinds[b], batch[b], level, first, problem,
+                    (kept, links, trial, values, energy, room), drawn_from, scratch, temperature,
                 )  # fmt: skip
-                changed, more = settle(kept, may, trial, touched, count)
-                rise, accepts, count = 0.0, False, 0
-                if (
-                    changed > 0
-                    and more <= room
-                    and changes_few(level, sizes, starts, touched, changed, marked)
-                ):
-                    count = plan_changes(
-                        level, network, theta, kept, links, trial, touched, changed, ends, plan,
-                        dirty,
-                    )  # fmt: skip
-                    highest = np.float32(-temperature * math.log1p(-drawn[NUMBERS - 2]))
-                    rise = _rise(
-                        network, samples, loss, values, losses, new_losses, (plan, count), dirty,
-                        first, energy, highest,
-                    )  # fmt: skip
-                    accepts = rise <= highest
                 if accepts:
-                    for part in range(parts):
-                        evaluate(plan, count, False, offsets, before[part], fresh[part])
-                        for q in range(count):
-                            row = plan[0][q]
-                            before[part, row] = fresh[part, row]
-                    losses, new_losses = new_losses, losses
-                    energy += rise
-                    accepted, room = accepted + 1, room - more
-                for q in range(count):
-                    dirty[plan[0][q]] = False
-                for i in range(changed):
-                    place = touched[i]
-                    if accepts:
-                        kept[place] = trial[place]
-                    else:
-                        trial[place] = kept[place]
-                if accepts:
-                    find_links(network, kept, links)
+                    accepted += 1
                     if energy < least:
                         least = energy
                         best[:] = kept
                     break
+    return kept, energy, best, least, accepted
+
+
+@compiled
+def _update_leaving(leaving, count, kept, may, touched, changed):
+    """Keep the list of the kept prunable places in order; returns their number."""
+    for i in range(changed):
+        place = touched[i]
+        if not may[place]:
+            continue
+        at = np.searchsorted(leaving[:count], place)
+        if kept[place]:
+            for k in range(count, at, -1):
+                leaving[k] = leaving[k - 1]
+            leaving[at] = place
+            count += 1
+        else:
+            count -= 1
+            for k in range(at, count):
+                leaving[k] = leaving[k + 1]
+    return count
+
+
+@compiled
+def sequence(network, theta, may, kept, size, samples, loss, energy, least, temperature, u, choices,
+             number):  # fmt: skip
+    """Make the proposals of a step one after the other, each from what the last one left.
+
+    Args:
+        u: (proposals, NUMBERS).
+        choices: kinds, layers and where their shares end, as numbered_choices() makes them.
+        number: of the first proposal.
+        network, theta, may, kept, size, samples, loss, energy, least, temperature: as in sweep().
+
+    Returns:
+        As sweep() does.
+    """
+    sizes, starts, offsets = network
+    layers, parts, most = sizes.size - 1, samples[0].shape[0], max(sizes) + 1
+    kept, trial, best = kept.copy(), kept.copy(), kept.copy()
+    values = _starting(network, theta, kept, samples, loss)
+    problem = network, theta, may, samples, loss
+    active = np.zeros((layers + 1, most), np.bool_)
+    live = np.zeros((layers, layers + 1, most), np.bool_)
+    leaving, entering = np.empty(kept.size, np.int64), np.empty(kept.size, np.int64)
+    scratch, links = _scratch(network, kept.size, most), empty_links(offsets[-1], most)
+    members, before_level = np.empty(most, np.int64), np.empty(layers, np.int64)
+    kinds, levels, ends = choices
+    find_links(network, kept, links)
+    n_leaving, n_entering = find_leaving(kept, may, 0, leaving), 0
+    accepted, room, is_stale = 0, size - n_leaving, True
+    for i in range(u.shape[0]):
+        if is_stale:
+            find_active(kept, network, links, active)
+            for level in range(layers):
+                find_live(kept, network, links, level, active, live[level])
+                before_level[level] = np.searchsorted(leaving[:n_leaving], starts[level])
+            n_entering = find_entering(kept, may, sizes, starts, 0, live[0], members, entering)
+            is_stale = False
+        choice = np.searchsorted(ends[:-1], u[i, NUMBERS - 1], side="right")
+        level = levels[choice]
+        begin = before_level[level]
+        drawn_from = live[level], leaving[begin:], n_leaving - begin, entering, n_entering
+        is_stale, energy, room, changed = _attempt(
+            kinds[choice], u[i], level, (number + i) % parts, problem,
+            (kept, links, trial, values, energy, room), drawn_from, scratch, temperature,
+        )  # fmt: skip
+        if is_stale:
+            accepted += 1
+            n_leaving = _update_leaving(leaving, n_leaving, kept, may, scratch[2], changed)
+            if energy < least:
+                least = energy
+                best[:] = kept
     return kept, energy, best, least, accepted
 
 
@@ -211,7 +319,7 @@ def swept(
     temperature: jax.Array,
     number: jax.Array,
 ) -> tuple[jax.Array, ...]:
-    """sweep() as a callback of a program, one network after the other under vmap.
+    """sweep(), or sequence() for batches of one, as a callback of a program, one network after the other under vmap.
 
     Args:
         sizes: neurons of the narrow network's layers.
@@ -225,15 +333,20 @@ def swept(
     """
     starts = np.array([start.kernel for start in starts_of(sizes)])
     network = np.array(sizes), starts, np.cumsum([0, *sizes])
-    kinds, samples = kinds_of(u.shape[2]), energy.samples
+    samples, batch = energy.samples, u.shape[2]
+    run, what = (
+        (sequence, numbered_choices(len(sizes) - 1)) if batch == 1 else (sweep, kinds_of(batch))
+    )
 
     def on_host(*given: jax.Array) -> tuple[np.ndarray | np.generic, ...]:
         (theta, prunable, size, scale, smooth, kept, now, least, x, y, weights, temperature, u,
          number) = (np.asarray(array)[()] for array in given)  # fmt: skip
-        kept, now, best, least, accepted = sweep(
+        if batch == 1:
+            u, number = u.reshape(-1, NUMBERS), number * u.shape[1]
+        kept, now, best, least, accepted = run(
             network, theta, prunable, kept, int(size), (x, y, weights),
             (energy.classifies, energy.rescaled, scale, bool(smooth)), float(now), float(least),
-            float(temperature), u, kinds, int(number),
+            float(temperature), u, what, int(number),
         )  # fmt: skip
         return kept, np.float32(now), best, np.float32(least), np.int32(accepted)
 
