@@ -97,21 +97,21 @@ def sample_losses(outputs, y, scale, smooth, rooms, powers, losses):
 @compiled
 def log_error(outputs, y, weights, rescaled):
     """The logarithm of the mean squared error, as energies.log_error()."""
-    error, square = 0.0, 0.0
+    error, square, total = 0.0, 0.0, 0.0
+    for k in range(weights.size):
+        total += weights[k]
     for c in range(outputs.shape[0]):
-        values, targets = outputs[c], y[c]
-        size, fit = 0.0, 0.0
-        if rescaled:
-            for k in range(values.size):
-                value = float(values[k])
-                size += weights[k] * value * value
-                fit += weights[k] * value * targets[k]
+        size, fit, own = 0.0, 0.0, 0.0
+        for k in range(weights.size):
+            value, target, weight = float(outputs[c, k]), float(y[c, k]), weights[k]
+            size += weight * value * value
+            fit += weight * value * target
+            own += weight * target * target
         factor = 1.0
         if rescaled:
             factor = max(fit / size, 0.0) if size > 0 else 0.0
-        for k in range(values.size):
-            difference = factor * values[k] - targets[k]
-            error += weights[k] * difference * difference
-            square += weights[k] * float(targets[k]) * targets[k]
-    total = outputs.shape[0] * np.sum(weights.astype(np.float64))
+        # In double precision, what cancels is far below ROUNDING.
+        error += max(own - factor * (2 * fit - factor * size), 0.0)
+        square += own
+    total *= outputs.shape[0]
     return math.log((error + ROUNDING * square) / total)

@@ -4,7 +4,8 @@ import math
 
 import numpy as np
 
-from ticketjax.seekers.annealing.compiled.compiling import compiled
+from ticketjax.seekers.annealing.compiled.compiling import compiled, inlined
+from ticketjax.seekers.annealing.compiled.network import READER, SOURCE
 from ticketjax.seekers.annealing.evaluation import MOST_CHANGED
 from ticketjax.seekers.annealing.moves import MOST_LEAVING, SHARES, choices_of, counts_of
 
@@ -57,31 +58,31 @@ def _member(u, members):
 @compiled
 def find_active(kept, network, links, active):
     """Mark the neurons fed by an input or a bias, and read by an output; inputs are active."""
-    sizes, starts, offsets = network
-    n_sources, sources, _, n_readers, readers, _ = links
+    sizes, starts, offsets, _ = network
+    counts, rows, _ = links
     layers = sizes.size - 1
     active[0] = True
     for layer in range(1, layers + 1):
         bias = starts[layer - 1] + sizes[layer - 1] * sizes[layer]
         for j in range(sizes[layer]):
             row, is_fed = offsets[layer] + j, kept[bias + j]
-            for k in range(n_sources[row]):
-                is_fed |= active[layer - 1, sources[row, k] - offsets[layer - 1]]
+            for k in range(counts[SOURCE, row]):
+                is_fed |= active[layer - 1, rows[SOURCE, row, k] - offsets[layer - 1]]
             active[layer, j] = is_fed
     active[layers] = True
     for layer in range(layers - 1, 0, -1):
         for i in range(sizes[layer]):
             row, is_read = offsets[layer] + i, False
-            for k in range(n_readers[row]):
-                is_read |= active[layer + 1, readers[row, k] - offsets[layer + 1]]
+            for k in range(counts[READER, row]):
+                is_read |= active[layer + 1, rows[READER, row, k] - offsets[layer + 1]]
             active[layer, i] &= is_read
 
 
 @compiled
 def find_live(kept, network, links, level, active, live):
     """Mark the neurons from a level on that have something kept on both sides."""
-    sizes, starts, offsets = network
-    n_sources, _, _, n_readers, _, _ = links
+    sizes, starts, offsets, _ = network
+    counts = links[0]
     layers = sizes.size - 1
     live[level] = active[level]
     live[layers] = True
@@ -89,7 +90,8 @@ def find_live(kept, network, links, level, active, live):
         bias = starts[layer - 1] + sizes[layer - 1] * sizes[layer]
         for j in range(sizes[layer]):
             row = offsets[layer] + j
-            live[layer, j] = (kept[bias + j] or n_sources[row] > 0) and n_readers[row] > 0
+            is_fed = kept[bias + j] or counts[SOURCE, row] > 0
+            live[layer, j] = is_fed and counts[READER, row] > 0
 
 
 @compiled
@@ -128,7 +130,7 @@ def find_entering(kept, may, sizes, starts, level, live, members, entering):
     return count
 
 
-@compiled
+@inlined
 def _set(trial, touched, count, place, value):
     """Change a place of a trial mask, and note it; returns how many were noted."""
     if trial[place] != value:
@@ -138,7 +140,7 @@ def _set(trial, touched, count, place, value):
     return count
 
 
-@compiled
+@inlined
 def _is_among(touched, count, place):
     """Whether a place is one of the first `count` that were noted."""
     for i in range(count):
@@ -161,8 +163,8 @@ def propose(kind, u, level, network, links, kept, may, live, gone, new, room, tr
     Returns:
         How many places were noted in `touched`, some of them perhaps twice.
     """
-    sizes, starts, offsets = network
-    n_sources, _, into_places, n_readers, _, out_places = links
+    sizes, starts, offsets, _ = network
+    counts, _, places = links
     v, count = u[_OF_KIND:], 0
     if kind == TOGGLE or kind == SWAP:
         removes = kind == SWAP or v[0] < 0.5
@@ -194,10 +196,11 @@ def propose(kind, u, level, network, links, kept, may, live, gone, new, room, tr
     into, out, rows = starts[level], starts[level + 1], offsets[level + 1]
     if kind == BUILD:
         neuron = pick(v[0], width)
-        for k in range(n_sources[rows + neuron]):
-            count = _set(trial, touched, count, into_places[rows + neuron, k], False)
-        for k in range(n_readers[rows + neuron]):
-            count = _set(trial, touched, count, out_places[rows + neuron, k], False)
+        neuron_row = rows + neuron
+        for k in range(counts[SOURCE, neuron_row]):
+            count = _set(trial, touched, count, places[SOURCE, neuron_row, k], False)
+        for k in range(counts[READER, neuron_row]):
+            count = _set(trial, touched, count, places[READER, neuron_row, k], False)
         count = _set(trial, touched, count, into + n_in * width + neuron, v[3] < 0.5)
         for i in range(2):
             drawn = v[1] if i == 0 else _TWO * v[2] - _ONE
@@ -213,15 +216,15 @@ def propose(kind, u, level, network, links, kept, may, live, gone, new, room, tr
         one = width - 1 if one == NONE else one
         if one == other:
             return count
-        for k in range(n_sources[rows + other]):
-            b = into_places[rows + other, k]
+        for k in range(counts[SOURCE, rows + other]):
+            b = places[SOURCE, rows + other, k]
             a = b + one - other
             if not kept[a]:
                 count = _set(trial, touched, count, b, False)
                 if kind == EXCHANGE:
                     count = _set(trial, touched, count, a, True)
-        for k in range(n_sources[rows + one]):
-            a = into_places[rows + one, k]
+        for k in range(counts[SOURCE, rows + one]):
+            a = places[SOURCE, rows + one, k]
             b = a + other - one
             if not kept[b]:
                 count = _set(trial, touched, count, b, True)
@@ -232,8 +235,8 @@ def propose(kind, u, level, network, links, kept, may, live, gone, new, room, tr
             count = _set(trial, touched, count, a, kept[b])
         count = _set(trial, touched, count, b, kept[a])
         between, first = (other - one) * n_out, pick(v[2], n_out)
-        for k in range(n_readers[rows + other]):
-            b = out_places[rows + other, k]
+        for k in range(counts[READER, rows + other]):
+            b = places[READER, rows + other, k]
             a = b - between
             if kind == EXCHANGE:
                 count = _set(trial, touched, count, a, True)
@@ -242,8 +245,8 @@ def propose(kind, u, level, network, links, kept, may, live, gone, new, room, tr
                 j = a - out - one * n_out
                 taken = (j - first) % n_out < (n_out + 1) // 2
                 count = _set(trial, touched, count, b, kept[a] and taken)
-        for k in range(n_readers[rows + one]):
-            a = out_places[rows + one, k]
+        for k in range(counts[READER, rows + one]):
+            a = places[READER, rows + one, k]
             b = a + between
             if kind == EXCHANGE:
                 count = _set(trial, touched, count, a, kept[b])
@@ -286,20 +289,17 @@ def settle(kept, may, trial, touched, count):
 
 
 @compiled
-def changes_few(level, sizes, starts, touched, changed, marked):
+def changes_few(level, network, touched, changed, marked):
     """Whether at most MOST_CHANGED neurons of the first layer have other parameters."""
+    sizes, _, offsets, ends = network
     if level == sizes.size - 2:
         return True
-    width, n_out = sizes[level + 1], sizes[level + 2]
-    end = starts[level + 1] + width * n_out
-    count = 0
+    first, end, count = offsets[level + 1], offsets[level + 2], 0
     for i in range(changed):
-        place = touched[i]
-        if place < end:
-            first = place < starts[level + 1]
-            begin = starts[level] if first else starts[level + 1]
-            neuron = (place - begin) % width if first else (place - begin) // n_out
-            count += not marked[neuron]
+        source, reader = ends[SOURCE, touched[i]], ends[READER, touched[i]]
+        neuron = reader if reader < end else source
+        if first <= neuron < end and not marked[neuron]:
             marked[neuron] = True
-    marked[:width] = False
+            count += 1
+    marked[first:end] = False
     return count <= MOST_CHANGED

@@ -6,13 +6,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ticketjax.seekers.annealing.compiled.compiling import compiled
+from ticketjax.seekers.annealing.compiled.compiling import compiled, inlined
 from ticketjax.seekers.annealing.compiled.energies import log_error, sample_losses
 from ticketjax.seekers.annealing.compiled.network import (
+    ROW,
     compute_all,
-    empty_links,
     empty_plan,
     evaluate,
+    find_ends,
     find_links,
     plan_changes,
     take_outputs,
@@ -39,7 +40,7 @@ from ticketjax.seekers.exchange.vectors import starts_of
 @compiled
 def _starting(network, theta, kept, samples, loss):
     """The network on the samples: its neurons, those of a proposal, and the losses of both."""
-    sizes, starts, offsets = network
+    sizes, _, offsets, _ = network
     x, y, weights = samples
     parts, n, layers = x.shape[0], x.shape[2], sizes.size - 1
     # Each array on its own: Numba takes what is unpacked from an array for not contiguous.
@@ -53,14 +54,14 @@ def _starting(network, theta, kept, samples, loss):
     classifies, _, scale, smooth = loss
     for part in range(parts):
         before[part, : sizes[0]] = x[part]
-        compute_all(sizes, starts, offsets, theta, kept, before[part])
+        compute_all(network, theta, kept, before, part)
         if classifies:
-            take_outputs(before[part], fresh[part], unchanged, offsets[layers], outputs)
+            take_outputs(before, fresh, part, unchanged, offsets[layers], outputs)
             sample_losses(outputs, y[part], scale, smooth, rooms, powers, losses[part])
     return before, fresh, losses, new_losses, outputs, rooms, powers
 
 
-@compiled
+@inlined
 def _rise(network, samples, loss, values, losses, new_losses, planned, dirty, first, energy, most):
     """By how much the energy rises for a planned proposal; infinity if certainly too much.
 
@@ -72,7 +73,7 @@ def _rise(network, samples, loss, values, losses, new_losses, planned, dirty, fi
         energy: of the mask.
         most: by how much it may rise.
     """
-    sizes, _, offsets = network
+    sizes, _, offsets, _ = network
     x, y, weights = samples
     classifies, rescaled, scale, smooth = loss
     before, fresh, outputs, rooms, powers = values
@@ -81,8 +82,8 @@ def _rise(network, samples, loss, values, losses, new_losses, planned, dirty, fi
     seen, sums, squares, mean = 0.0, 0.0, 0.0, 0.0
     for k in range(parts):
         part = (first + k) % parts
-        evaluate(plan, count, True, offsets, before[part], fresh[part])
-        take_outputs(before[part], fresh[part], dirty, last, outputs)
+        evaluate(plan, count, True, offsets, before, fresh, part)
+        take_outputs(before, fresh, part, dirty, last, outputs)
         if not classifies:
             return log_error(outputs, y, weights[0], rescaled) - energy
         new = new_losses[part]
@@ -102,7 +103,7 @@ def _rise(network, samples, loss, values, losses, new_losses, planned, dirty, fi
     return mean
 
 
-@compiled
+@inlined
 def _attempt(kind, drawn, level, first, problem, state, drawn_from, scratch, temperature):
     """Make a proposal, and accept it by Metropolis' rule.
 
@@ -123,9 +124,9 @@ def _attempt(kind, drawn, level, first, problem, state, drawn_from, scratch, tem
     network, theta, may, samples, loss = problem
     kept, links, trial, values, energy, room = state
     live, leaving, n_leaving, entering, n_entering = drawn_from
-    plan, gone, touched, ends, marked, dirty = scratch
+    plan, gone, touched, marked, dirty = scratch
     before, fresh, losses, new_losses, outputs, rooms, powers = values
-    sizes, starts, offsets = network
+    offsets, ends = network[2], network[3]
     for i in range(1 + MOST_LEAVING):
         gone[i] = leaving[pick(drawn[i], n_leaving)] if n_leaving else NONE
     new = entering[pick(drawn[1 + MOST_LEAVING], n_entering)] if n_entering else NONE
@@ -134,9 +135,9 @@ def _attempt(kind, drawn, level, first, problem, state, drawn_from, scratch, tem
     )
     changed, more = settle(kept, may, trial, touched, count)
     rise, accepts, count = 0.0, False, 0
-    if changed > 0 and more <= room and changes_few(level, sizes, starts, touched, changed, marked):
+    if changed > 0 and more <= room and changes_few(level, network, touched, changed, marked):
         count = plan_changes(
-            level, network, theta, kept, links, trial, touched, changed, ends, plan, dirty
+            level, network, theta, kept, links, trial, touched, changed, plan, dirty
         )
         highest = np.float32(-temperature * math.log1p(-drawn[NUMBERS - 2]))
         rise = _rise(
@@ -145,33 +146,32 @@ def _attempt(kind, drawn, level, first, problem, state, drawn_from, scratch, tem
         )  # fmt: skip
         accepts = rise <= highest
     for q in range(count):
-        dirty[plan[0][q]] = False
+        dirty[plan[0][ROW, q]] = False
     if not accepts:
         for i in range(changed):
             trial[touched[i]] = kept[touched[i]]
         return False, energy, room, 0
     for part in range(before.shape[0]):
-        evaluate(plan, count, False, offsets, before[part], fresh[part])
+        evaluate(plan, count, False, offsets, before, fresh, part)
         for q in range(count):
-            row = plan[0][q]
+            row = plan[0][ROW, q]
             before[part, row] = fresh[part, row]
     losses[:] = new_losses
     for i in range(changed):
         kept[touched[i]] = trial[touched[i]]
-    update_links(network, links, kept, touched, changed)
+    update_links(ends, links, kept, touched, changed)
     return True, energy + rise, room - more, changed
 
 
 @compiled
-def _scratch(network, parameters, most):
+def _scratch(network, parameters):
     """Room for a proposal: a plan, places that leave, places that change, and marks."""
-    neurons = network[2][-1]
+    sizes, neurons = network[0], network[2][-1]
     return (
-        empty_plan(neurons, parameters),
+        empty_plan(sizes.size - 1, max(sizes) + 1, parameters),
         np.empty(1 + MOST_LEAVING, np.int64),
         np.empty(4 * parameters, np.int64),
-        np.empty((2, 4 * parameters), np.int64),
-        np.zeros(most, np.bool_),
+        np.zeros(neurons, np.bool_),
         np.zeros(neurons, np.bool_),
     )
 
@@ -200,6 +200,7 @@ def sweep(network, theta, may, kept, size, samples, loss, energy, least, tempera
         least energy; how many proposals were accepted.
     """
     sizes, starts, offsets = network
+    network = sizes, starts, offsets, find_ends(sizes, starts, offsets)
     layers, parts, most = sizes.size - 1, samples[0].shape[0], max(sizes) + 1
     kept, trial, best = kept.copy(), kept.copy(), kept.copy()
     values = _starting(network, theta, kept, samples, loss)
@@ -207,9 +208,8 @@ def sweep(network, theta, may, kept, size, samples, loss, energy, least, tempera
     active = np.zeros((layers + 1, most), np.bool_)
     live = np.zeros((layers + 1, most), np.bool_)
     leaving, entering = np.empty(kept.size, np.int64), np.empty(kept.size, np.int64)
-    scratch, links = _scratch(network, kept.size, most), empty_links(offsets[-1], most)
+    scratch, links = _scratch(network, kept.size), find_links(network, kept)
     members = np.empty(most, np.int64)
-    find_links(network, kept, links)
     accepted, room = 0, size - np.sum(kept & may)
     for s in range(u.shape[0]):
         for level in range(layers):
@@ -269,6 +269,7 @@ def sequence(network, theta, may, kept, size, samples, loss, energy, least, temp
         As sweep() does.
     """
     sizes, starts, offsets = network
+    network = sizes, starts, offsets, find_ends(sizes, starts, offsets)
     layers, parts, most = sizes.size - 1, samples[0].shape[0], max(sizes) + 1
     kept, trial, best = kept.copy(), kept.copy(), kept.copy()
     values = _starting(network, theta, kept, samples, loss)
@@ -276,10 +277,9 @@ def sequence(network, theta, may, kept, size, samples, loss, energy, least, temp
     active = np.zeros((layers + 1, most), np.bool_)
     live = np.zeros((layers, layers + 1, most), np.bool_)
     leaving, entering = np.empty(kept.size, np.int64), np.empty(kept.size, np.int64)
-    scratch, links = _scratch(network, kept.size, most), empty_links(offsets[-1], most)
+    scratch, links = _scratch(network, kept.size), find_links(network, kept)
     members, before_level = np.empty(most, np.int64), np.empty(layers, np.int64)
     kinds, levels, ends = choices
-    find_links(network, kept, links)
     n_leaving, n_entering = find_leaving(kept, may, 0, leaving), 0
     accepted, room, is_stale = 0, size - n_leaving, True
     for i in range(u.shape[0]):
@@ -319,7 +319,9 @@ def swept(
     temperature: jax.Array,
     number: jax.Array,
 ) -> tuple[jax.Array, ...]:
-    """sweep(), or sequence() for batches of one, as a callback of a program, one network after the other under vmap.
+    """sweep(), or sequence() for batches of one, as a callback of a program.
+
+    Under vmap, one network follows the other.
 
     Args:
         sizes: neurons of the narrow network's layers.
