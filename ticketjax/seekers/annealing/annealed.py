@@ -57,9 +57,13 @@ class Annealed(Options):
         steps: number of steps of a chain.
         proposals: number per step and layer, rounded to whole batches; they change this layer or
             later ones.
-        batch: number of proposals evaluated at once; of the acceptable ones, the first in a random
-            order is accepted, and those after it are discarded.
-        width: neurons of a hidden layer at once, those in use and others.
+        batch: number of proposals evaluated at once. They change one layer or later ones, each
+            layer in turn; of the acceptable ones, the first in a random order is accepted, and
+            those after it are discarded. With 1, proposals are made one after the other, of a
+            random kind and layer, and none is discarded: with engine="numba", this finds better
+            masks in the same time on a regression (docs/seekers.md).
+        width: neurons of a hidden layer at once, those in use and others. With batch=1, all of a
+            hundred are better than fewer.
         temperatures: first and last T of a regression, in units of the log error.
         entropy_temperatures, error_temperatures: the same of a classification's cross entropy and
             smooth error, in their units.

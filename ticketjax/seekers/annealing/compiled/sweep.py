@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ticketjax.seekers.annealing.compiled.callback import call_on_host
 from ticketjax.seekers.annealing.compiled.compiling import compiled, inlined
 from ticketjax.seekers.annealing.compiled.energies import log_error, sample_losses
 from ticketjax.seekers.annealing.compiled.network import (
@@ -340,9 +341,8 @@ def swept(
         (sequence, numbered_choices(len(sizes) - 1)) if batch == 1 else (sweep, kinds_of(batch))
     )
 
-    def on_host(*given: jax.Array) -> tuple[np.ndarray | np.generic, ...]:
-        (theta, prunable, size, scale, smooth, kept, now, least, x, y, weights, temperature, u,
-         number) = (np.asarray(array)[()] for array in given)  # fmt: skip
+    def on_host(theta, prunable, size, scale, smooth, kept, now, least, x, y, weights, temperature,
+                u, number):  # fmt: skip
         if batch == 1:
             u, number = u.reshape(-1, NUMBERS), number * u.shape[1]
         kept, now, best, least, accepted = run(
@@ -354,10 +354,9 @@ def swept(
 
     vector = jax.ShapeDtypeStruct(theta.shape, jnp.bool_)
     real = jax.ShapeDtypeStruct((), jnp.float32)
-    return jax.pure_callback(
+    return call_on_host(
         on_host,
         (vector, real, vector, real, jax.ShapeDtypeStruct((), jnp.int32)),
         theta, prunable, size, *look, *mask, samples.x,
         samples.y if energy.classifies else samples.y[0], samples.weights, temperature, u, number,
-        vmap_method="sequential",
     )  # fmt: skip
