@@ -104,7 +104,7 @@ def choices_of(layers: int) -> tuple[list[tuple[str, int]], np.ndarray]:
         whole = {(k, level): share / (layers - 1) for k, share in SHARES.items() if k not in SINGLE}
         shares |= whole
     ends = np.cumsum(list(shares.values()))
-    return list(shares), np.float32(ends / ends[-1])
+    return list(shares), (ends / ends[-1]).astype(np.float32)
 
 
 def grids_of(flat: jax.Array, sizes: tuple[int, ...]) -> list[jax.Array]:
