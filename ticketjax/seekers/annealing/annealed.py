@@ -61,7 +61,7 @@ class Annealed(Options):
             layer in turn; of the acceptable ones, the first in a random order is accepted, and
             those after it are discarded. With 1, proposals are made one after the other, of a
             random kind and layer, and none is discarded: with engine="numba", this finds better
-            masks in the same time on a regression (docs/seekers.md).
+            masks in the same time on a regression (docs/search_experiments.md). It is slow in XLA.
         width: neurons of a hidden layer at once, those in use and others. With batch=1, all of a
             hundred are better than fewer.
         temperatures: first and last T of a regression, in units of the log error.
