@@ -105,10 +105,11 @@ def test_chains_are_those_of_the_reference(
 
 
 @pytest.mark.long
-def test_chains_of_numba_are_the_same_alone_and_under_vmap_and_pmap():
+@pytest.mark.parametrize("batch", [8, 1])
+def test_chains_of_numba_are_the_same_alone_and_under_vmap_and_pmap(batch):
     problem = problem_of(layers_of(6))
     schedule = Schedule(
-        2, 16, 8, 9, jnp.full(2, 0.01), jnp.zeros(2, bool), 0, part=40, engine="numba"
+        2, 16, batch, 9, jnp.full(2, 0.01), jnp.zeros(2, bool), 0, part=40, engine="numba"
     )
     keys = jax.random.split(KEY, 4)
 

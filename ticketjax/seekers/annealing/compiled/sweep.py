@@ -22,6 +22,15 @@ from ticketjax.seekers.exchange.vectors import starts_of
 
 
 @compiled
+def _begin(network, theta, kept, samples, loss):
+    """The network with its parameters' ends, its values, room for proposals, and the links."""
+    sizes, starts, offsets = network
+    network = sizes, starts, offsets, find_ends(sizes, starts, offsets)
+    values = starting(network, theta, kept, samples, loss)
+    return network, values, empty_scratch(network, kept.size), find_links(network, kept)
+
+
+@compiled
 def sweep(network, theta, may, kept, size, samples, loss, energy, least, temperature, u, kinds,
           number):  # fmt: skip
     """Make the proposals of a step, in batches; those after an accepted one are discarded.
@@ -45,15 +54,13 @@ def sweep(network, theta, may, kept, size, samples, loss, energy, least, tempera
         least energy; how many proposals were accepted.
     """
     sizes, starts, offsets = network
-    network = sizes, starts, offsets, find_ends(sizes, starts, offsets)
     layers, parts, most = sizes.size - 1, samples[0].shape[0], max(sizes) + 1
     kept, trial, best = kept.copy(), kept.copy(), kept.copy()
-    values = starting(network, theta, kept, samples, loss)
+    network, values, scratch, links = _begin(network, theta, kept, samples, loss)
     problem = network, theta, may, samples, loss
     active = np.zeros((layers + 1, most), np.bool_)
     live = np.zeros((layers + 1, most), np.bool_)
     leaving, entering = np.empty(kept.size, np.int64), np.empty(kept.size, np.int64)
-    scratch, links = empty_scratch(network, kept.size), find_links(network, kept)
     members = np.empty(most, np.int64)
     accepted, room = 0, size - np.sum(kept & may)
     for s in range(u.shape[0]):
@@ -114,15 +121,13 @@ def sequence(network, theta, may, kept, size, samples, loss, energy, least, temp
         As sweep() does.
     """
     sizes, starts, offsets = network
-    network = sizes, starts, offsets, find_ends(sizes, starts, offsets)
     layers, parts, most = sizes.size - 1, samples[0].shape[0], max(sizes) + 1
     kept, trial, best = kept.copy(), kept.copy(), kept.copy()
-    values = starting(network, theta, kept, samples, loss)
+    network, values, scratch, links = _begin(network, theta, kept, samples, loss)
     problem = network, theta, may, samples, loss
     active = np.zeros((layers + 1, most), np.bool_)
     live = np.zeros((layers, layers + 1, most), np.bool_)
     leaving, entering = np.empty(kept.size, np.int64), np.empty(kept.size, np.int64)
-    scratch, links = empty_scratch(network, kept.size), find_links(network, kept)
     members, before_level = np.empty(most, np.int64), np.empty(layers, np.int64)
     kinds, levels, ends = choices
     n_leaving, n_entering = find_leaving(kept, may, 0, leaving), 0
