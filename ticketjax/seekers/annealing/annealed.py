@@ -61,9 +61,9 @@ class Annealed(Options):
             layer in turn; of the acceptable ones, the first in a random order is accepted, and
             those after it are discarded. With 1, proposals are made one after the other, of a
             random kind and layer, and none is discarded: with engine="numba", this finds better
-            masks in the same time on a regression (docs/search_experiments.md). It is slow in XLA.
-        width: neurons of a hidden layer at once, those in use and others. With batch=1, all of a
-            hundred are better than fewer.
+            masks of Helix in the same time, and not of Circle (docs/search_experiments.md). It is
+            slow in XLA.
+        width: neurons of a hidden layer at once, those in use and others.
         temperatures: first and last T of a regression, in units of the log error.
         entropy_temperatures, error_temperatures: the same of a classification's cross entropy and
             smooth error, in their units.
