@@ -85,10 +85,8 @@ def _unlink(links, side, row, place):
     last = counts[side, row] - 1
     for k in range(last):
         if places[side, row, k] == place:
-            rows[side, row, k], places[side, row, k] = (
-                rows[side, row, last],
-                places[side, row, last],
-            )
+            rows[side, row, k] = rows[side, row, last]
+            places[side, row, k] = places[side, row, last]
             break
     counts[side, row] = last
 

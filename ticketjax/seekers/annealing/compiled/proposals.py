@@ -216,46 +216,30 @@ def propose(kind, u, level, network, links, kept, may, live, gone, new, room, tr
         one = width - 1 if one == NONE else one
         if one == other:
             return count
-        for k in range(counts[SOURCE, rows + other]):
-            b = places[SOURCE, rows + other, k]
-            a = b + one - other
-            if not kept[a]:
-                count = _set(trial, touched, count, b, False)
-                if kind == EXCHANGE:
-                    count = _set(trial, touched, count, a, True)
-        for k in range(counts[SOURCE, rows + one]):
-            a = places[SOURCE, rows + one, k]
-            b = a + other - one
-            if not kept[b]:
-                count = _set(trial, touched, count, b, True)
-                if kind == EXCHANGE:
-                    count = _set(trial, touched, count, a, False)
         a, b = into + n_in * width + one, into + n_in * width + other
         if kind == EXCHANGE:
             count = _set(trial, touched, count, a, kept[b])
         count = _set(trial, touched, count, b, kept[a])
-        between, first = (other - one) * n_out, pick(v[2], n_out)
-        for k in range(counts[READER, rows + other]):
-            b = places[READER, rows + other, k]
-            a = b - between
-            if kind == EXCHANGE:
-                count = _set(trial, touched, count, a, True)
+        first = pick(v[2], n_out)
+        # The places of both neurons' links: those that both have come twice, with the same result.
+        for neuron in (one, other):
+            for k in range(counts[SOURCE, rows + neuron]):
+                a = places[SOURCE, rows + neuron, k] + one - neuron
+                b = a + other - one
+                if kind == EXCHANGE:
+                    count = _set(trial, touched, count, a, kept[b])
                 count = _set(trial, touched, count, b, kept[a])
-            else:
-                j = a - out - one * n_out
-                taken = (j - first) % n_out < (n_out + 1) // 2
-                count = _set(trial, touched, count, b, kept[a] and taken)
-        for k in range(counts[READER, rows + one]):
-            a = places[READER, rows + one, k]
-            b = a + between
-            if kind == EXCHANGE:
-                count = _set(trial, touched, count, a, kept[b])
-                count = _set(trial, touched, count, b, True)
-            else:
-                j = a - out - one * n_out
-                if (j - first) % n_out < (n_out + 1) // 2:
-                    count = _set(trial, touched, count, b, True)
-                    count = _set(trial, touched, count, a, False)
+            for k in range(counts[READER, rows + neuron]):
+                a = places[READER, rows + neuron, k] + (one - neuron) * n_out
+                b = a + (other - one) * n_out
+                if kind == EXCHANGE:
+                    count = _set(trial, touched, count, a, kept[b])
+                    count = _set(trial, touched, count, b, kept[a])
+                else:
+                    taken = (a - out - one * n_out - first) % n_out < (n_out + 1) // 2
+                    count = _set(trial, touched, count, b, kept[a] and taken)
+                    if taken:
+                        count = _set(trial, touched, count, a, False)
     if kind != EXCHANGE:
         excess = -room
         for i in range(count):

@@ -23,11 +23,22 @@ from ticketjax.seekers.exchange.vectors import starts_of
 
 @compiled
 def _begin(network, theta, kept, samples, loss):
-    """The network with its parameters' ends, its values, room for proposals, and the links."""
+    """What a step needs.
+
+    Returns:
+        The network with its parameters' ends; its values on the samples; room for proposals; the
+        links; and room for active neurons, places that leave or enter, and a layer's neurons.
+    """
     sizes, starts, offsets = network
     network = sizes, starts, offsets, find_ends(sizes, starts, offsets)
     values = starting(network, theta, kept, samples, loss)
-    return network, values, empty_scratch(network, kept.size), find_links(network, kept)
+    lists = (
+        np.zeros((sizes.size, max(sizes) + 1), np.bool_),
+        np.empty(kept.size, np.int64),
+        np.empty(kept.size, np.int64),
+        np.empty(max(sizes) + 1, np.int64),
+    )
+    return network, values, empty_scratch(network, kept.size), find_links(network, kept), lists
 
 
 @compiled
@@ -56,12 +67,10 @@ def sweep(network, theta, may, kept, size, samples, loss, energy, least, tempera
     sizes, starts, offsets = network
     layers, parts, most = sizes.size - 1, samples[0].shape[0], max(sizes) + 1
     kept, trial, best = kept.copy(), kept.copy(), kept.copy()
-    network, values, scratch, links = _begin(network, theta, kept, samples, loss)
+    network, values, scratch, links, lists = _begin(network, theta, kept, samples, loss)
     problem = network, theta, may, samples, loss
-    active = np.zeros((layers + 1, most), np.bool_)
+    active, leaving, entering, members = lists
     live = np.zeros((layers + 1, most), np.bool_)
-    leaving, entering = np.empty(kept.size, np.int64), np.empty(kept.size, np.int64)
-    members = np.empty(most, np.int64)
     accepted, room = 0, size - np.sum(kept & may)
     for s in range(u.shape[0]):
         for level in range(layers):
@@ -123,12 +132,11 @@ def sequence(network, theta, may, kept, size, samples, loss, energy, least, temp
     sizes, starts, offsets = network
     layers, parts, most = sizes.size - 1, samples[0].shape[0], max(sizes) + 1
     kept, trial, best = kept.copy(), kept.copy(), kept.copy()
-    network, values, scratch, links = _begin(network, theta, kept, samples, loss)
+    network, values, scratch, links, lists = _begin(network, theta, kept, samples, loss)
     problem = network, theta, may, samples, loss
-    active = np.zeros((layers + 1, most), np.bool_)
+    active, leaving, entering, members = lists
     live = np.zeros((layers, layers + 1, most), np.bool_)
-    leaving, entering = np.empty(kept.size, np.int64), np.empty(kept.size, np.int64)
-    members, before_level = np.empty(most, np.int64), np.empty(layers, np.int64)
+    before_level = np.empty(layers, np.int64)
     kinds, levels, ends = choices
     n_leaving, n_entering = find_leaving(kept, may, 0, leaving), 0
     accepted, room, is_stale = 0, size - n_leaving, True
