@@ -9,9 +9,8 @@ another energy, so lines end a little above their markers. No search is run; it 
 """
 
 import pathlib
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
 import pyarrow as pa
 from absl import flags
 
@@ -44,34 +43,16 @@ ROWS = {
 }
 
 
-class Row(NamedTuple):
-    """The runs of one setting on one task.
-
-    Args:
-        proposals: of the whole search.
-        metric: (seeds,) before training.
-        shares: (marks,) of the proposals, after which the best mask was measured.
-        anytime: (seeds, marks) its metric before training.
-    """
-
-    proposals: int
-    metric: np.ndarray
-    shares: np.ndarray
-    anytime: np.ndarray
-
-
 def records_of(directory: str, task: str) -> pa.Table:
     """The records of a directory on one task."""
-    import pyarrow.compute as pc
-
     from ticketjax.records.store import load_records
+    from ticketjax.records.summaries import rows_where
 
-    records = load_records(RESULTS / directory)
-    return records.filter(pc.equal(records["task"], task))
+    return rows_where(load_records(RESULTS / directory), task=task)
 
 
-def row_of(directory: str, task: str) -> Row:
-    """The runs of the one setting in a directory, on one task."""
+def proposals_of(directory: str) -> int:
+    """How many proposals one search of the one setting in a directory makes."""
     import json
 
     import ticketjax as tj
@@ -80,46 +61,37 @@ def row_of(directory: str, task: str) -> Row:
     ((_, expression),) = config["seekers"].items()
     ((_, seeker),) = tj.make_grid(seekers=expression).seekers
     (depth,) = config["depth"]
-    records = records_of(directory, task)
-    rounds = np.array(records["anytime_rounds"].to_pylist()[0])
-    return Row(
-        seeker.steps * seeker.proposals * (depth - 1),
-        records["strong_metric"].to_numpy(),
-        rounds / rounds[-1],
-        np.array(records["anytime_metric"].to_pylist()),
-    )
+    return seeker.steps * seeker.proposals * (depth - 1)
 
 
 def draw(axes, task: str, title: str) -> dict[str, Any]:
     """Draw the panel of one task, and print what it shows; the legend's handles by their labels."""
+    from ticketjax.figures.compute import curve_of, error_of
     from ticketjax.figures.style import COLOURS, FAINT, INK, MARKERS, tidy
-    from ticketjax.records.statistics import intervals_of_means
+    from ticketjax.records.summaries import metric_interval, shows_accuracy
 
-    def error(metric):
-        return 1 - metric if task == "circle" else metric
-
-    handles: dict[str, Any] = {}
-    for kind, directory in ROWS[task]:
-        row = row_of(directory, task)
-        last, until = error(row.metric), error(row.anytime).mean(axis=0)
-        mean, (low, high) = last.mean(), intervals_of_means(last[None])[:, 0]
-        n = KINDS.index(kind)
-        axes.plot(row.proposals * row.shares, until, color=COLOURS[n], lw=0.9, alpha=0.55)
-        bar = [[mean - low], [high - mean]]
-        handles[kind] = axes.errorbar(
-            row.proposals, mean, bar, fmt=MARKERS[n], color=COLOURS[n], ms=5
-        )
-        print(
-            f"{task:6} {row.proposals:11,} proposals, {len(last)} seeds: error {mean:.3g} "
-            f"[{low:.3g}, {high:.3g}]; {kind}"
-        )
     exchanges = records_of("leaderboard/probabilistic-refined", task)
+    kind, accuracy = exchanges["kind"][0].as_py(), shows_accuracy(exchanges)
+    handles: dict[str, Any] = {}
+    for label, directory in ROWS[task]:
+        proposals, curve = proposals_of(directory), curve_of(label, records_of(directory, task), {})
+        last, until = error_of(curve.metric, kind), error_of(curve.anytime, kind).mean(axis=0)
+        mean, (low, high) = last.mean(), metric_interval(last, accuracy)
+        n = KINDS.index(label)
+        reached = proposals * curve.rounds / curve.rounds[-1]
+        axes.plot(reached, until, color=COLOURS[n], lw=0.9, alpha=0.55)
+        bar = [[mean - low], [high - mean]]
+        handles[label] = axes.errorbar(proposals, mean, bar, fmt=MARKERS[n], color=COLOURS[n], ms=5)
+        print(
+            f"{task:6} {proposals:11,} proposals, {len(last)} seeds: error {mean:.3g} "
+            f"[{low:.3g}, {high:.3g}]; {label}"
+        )
     lines = {
         EXCHANGES: (exchanges["strong_metric"], {"color": INK, "lw": 0.8, "linestyle": "dotted"}),
         TICKET: (exchanges["ticket_metric"], {"color": FAINT, "lw": 1, "linestyle": (0, (5, 3))}),
     }
     for name, (metric, style) in lines.items():
-        height = error(metric.to_numpy()).mean()
+        height = error_of(metric.to_numpy(), kind).mean()
         handles[name] = axes.axhline(height, **style)
         print(f"{task:6} {name}: error {height:.3g}")
     axes.set(xscale="log", yscale="log", xlabel="proposals", xlim=(1e4, None))

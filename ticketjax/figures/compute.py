@@ -71,7 +71,8 @@ def curve_of(title: str, records: pa.Table, seconds: Mapping[tuple[str, str], fl
     )
 
 
-def _error(metric: np.ndarray, kind: str) -> np.ndarray:
+def error_of(metric: np.ndarray, kind: str) -> np.ndarray:
+    """The error of metrics of a task of this kind: 1 - accuracy, or the error that they are."""
     return 1 - metric if kind == CLASSIFICATION else metric
 
 
@@ -87,7 +88,7 @@ def ahead(curves: Sequence[Curve], measure: str, kind: str) -> list[str]:
         Their titles. Seekers of unknown cost or error are left out.
     """
     points = [
-        (getattr(curve, measure), mean_of_finite(_error(curve.metric, kind)), curve.title)
+        (getattr(curve, measure), mean_of_finite(error_of(curve.metric, kind)), curve.title)
         for curve in curves
     ]
     known = [point for point in points if not np.isnan(point[:2]).any()]
@@ -185,7 +186,7 @@ def _draw(
         total = max(getattr(curve, measure), LEAST_SECONDS)
         if np.isnan(total):
             continue
-        end = mean_of_finite(_error(curve.metric, kind))
+        end = mean_of_finite(error_of(curve.metric, kind))
         n = numbers.get(curve.title)
         if n is None:
             axes.plot(total, end, linestyle="", **OTHER)
@@ -193,9 +194,9 @@ def _draw(
         axes.plot(total, end, marker=f"${n}$", color=_colour(n), ms=7, linestyle="", zorder=3)
         if curve.rounds.size:
             shares = curve.rounds / curve.rounds[-1]
-            errors = [mean_of_finite(values) for values in _error(curve.anytime, kind).T]
+            errors = [mean_of_finite(values) for values in error_of(curve.anytime, kind).T]
             axes.plot(total * shares, errors, color=_colour(n), lw=0.9, alpha=0.55)
-    bare = float(_error(np.array(ticket), kind))
+    bare = float(error_of(np.array(ticket), kind))
     if bare > 0:
         axes.axhline(bare, color=FAINT, linestyle=(0, (5, 3)), linewidth=1.0)
     axes.set_xscale("log")
