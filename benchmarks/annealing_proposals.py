@@ -26,21 +26,30 @@ SINGLE = "one after the other, from random paths"
 KINDS = (CONCRETE, BEST, SINGLE)
 # The horizontal lines.
 EXCHANGES, TICKET = "exchanges after probabilistic masks", "bare ticket"
-# By task: the kind of search, and the directory of its records.
+# By task and width: the kind of search, and the directory of its records.
 ROWS = {
-    "circle": [
+    ("circle", 100): [
         (CONCRETE, "leaderboard/concrete_ticket_search-annealed"),
         (CONCRETE, "annealing/concrete_ticket_search-annealed-long"),
         (BEST, "annealing/concrete_ticket_search-annealed-longest-circle"),
         (BEST, "annealing/concrete_ticket_search-annealed-131_million"),
     ],
-    "helix": [
+    ("helix", 100): [
         (CONCRETE, "leaderboard/concrete_ticket_search-annealed"),
         (CONCRETE, "annealing/concrete_ticket_search-annealed-long"),
         (BEST, "annealing/concrete_ticket_search-annealed-longest-helix"),
+        (SINGLE, "annealing/annealed-one_by_one-8_million"),
+        (SINGLE, "annealing/annealed-one_by_one-33_million"),
         (SINGLE, "annealing/annealed-one_by_one"),
     ],
+    ("helix", 1000): [
+        (SINGLE, "annealing/annealed-one_by_one-8_million-width_1000"),
+        (SINGLE, "annealing/annealed-one_by_one-33_million-width_1000"),
+        (SINGLE, "annealing/annealed-one_by_one-width_1000"),
+    ],
 }
+# Exchanges, at width 100.
+REFINED = "leaderboard/probabilistic-refined"
 
 
 def records_of(directory: str, task: str) -> pa.Table:
@@ -64,17 +73,19 @@ def proposals_of(directory: str) -> int:
     return seeker.steps * seeker.proposals * (depth - 1)
 
 
-def draw(axes, task: str, title: str) -> dict[str, Any]:
-    """Draw the panel of one task, and print what it shows; the legend's handles by their labels."""
+def draw(axes, task: str, width: int) -> dict[str, Any]:
+    """Draw one panel, and print what it shows; the legend's handles by their labels."""
     from ticketjax.figures.compute import curve_of, error_of
     from ticketjax.figures.style import COLOURS, FAINT, INK, MARKERS, tidy
     from ticketjax.records.summaries import metric_interval, shows_accuracy
+    from ticketjax.records.titles import task_title
 
-    exchanges = records_of("leaderboard/probabilistic-refined", task)
-    kind, accuracy = exchanges["kind"][0].as_py(), shows_accuracy(exchanges)
+    title = f"{task_title(task)}, width {width:,}"
     handles: dict[str, Any] = {}
-    for label, directory in ROWS[task]:
-        proposals, curve = proposals_of(directory), curve_of(label, records_of(directory, task), {})
+    for label, directory in ROWS[task, width]:
+        records = records_of(directory, task)
+        kind, accuracy = records["kind"][0].as_py(), shows_accuracy(records)
+        proposals, curve = proposals_of(directory), curve_of(label, records, {})
         last, until = error_of(curve.metric, kind), error_of(curve.anytime, kind).mean(axis=0)
         mean, (low, high) = last.mean(), metric_interval(last, accuracy)
         n = KINDS.index(label)
@@ -83,17 +94,19 @@ def draw(axes, task: str, title: str) -> dict[str, Any]:
         bar = [[mean - low], [high - mean]]
         handles[label] = axes.errorbar(proposals, mean, bar, fmt=MARKERS[n], color=COLOURS[n], ms=5)
         print(
-            f"{task:6} {proposals:11,} proposals, {len(last)} seeds: error {mean:.3g} "
+            f"{title:18} {proposals:11,} proposals, {len(last)} seeds: error {mean:.3g} "
             f"[{low:.3g}, {high:.3g}]; {label}"
         )
     lines = {
-        EXCHANGES: (exchanges["strong_metric"], {"color": INK, "lw": 0.8, "linestyle": "dotted"}),
-        TICKET: (exchanges["ticket_metric"], {"color": FAINT, "lw": 1, "linestyle": (0, (5, 3))}),
+        TICKET: (records["ticket_metric"], {"color": FAINT, "lw": 1, "linestyle": (0, (5, 3))})
     }
+    if width == 100:
+        refined = records_of(REFINED, task)["strong_metric"]
+        lines[EXCHANGES] = (refined, {"color": INK, "lw": 0.8, "linestyle": "dotted"})
     for name, (metric, style) in lines.items():
         height = error_of(metric.to_numpy(), kind).mean()
         handles[name] = axes.axhline(height, **style)
-        print(f"{task:6} {name}: error {height:.3g}")
+        print(f"{title:18} {name}: error {height:.3g}")
     axes.set(xscale="log", yscale="log", xlabel="proposals", xlim=(1e4, None))
     axes.set_title(title, loc="left", color=INK)
     tidy(axes)
@@ -101,17 +114,17 @@ def draw(axes, task: str, title: str) -> dict[str, Any]:
 
 
 def main() -> int:
-    """Draw one panel for each task."""
+    """Draw one panel for each task and width."""
     import matplotlib.pyplot as plt
 
     from ticketjax.figures.style import STYLE, save
-    from ticketjax.records.titles import task_title
 
     with plt.rc_context(STYLE):
-        canvas, axes = plt.subplots(1, len(ROWS), figsize=(9, 4), layout="constrained")
+        canvas, axes = plt.subplots(1, len(ROWS), figsize=(12, 4), layout="constrained")
+        axes[2].sharey(axes[1])
         handles: dict[str, Any] = {}
-        for panel, task in zip(axes, ROWS, strict=True):
-            handles |= draw(panel, task, task_title(task))
+        for panel, (task, width) in zip(axes, ROWS, strict=True):
+            handles |= draw(panel, task, width)
         axes[0].set_ylabel("error before training")
         labels = (*KINDS, EXCHANGES, TICKET)
         canvas.legend(
