@@ -121,7 +121,7 @@ def main() -> int:
 
     with plt.rc_context(STYLE):
         canvas, axes = plt.subplots(1, len(ROWS), figsize=(12, 4), layout="constrained")
-        axes[2].sharey(axes[1])
+        axes[2].sharey(axes[1])  # Helix at both widths
         handles: dict[str, Any] = {}
         for panel, (task, width) in zip(axes, ROWS, strict=True):
             handles |= draw(panel, task, width)
